@@ -1,0 +1,24 @@
+"""The registry: every module in this folder but base is a model; its id is the file's name with - for _."""
+
+import importlib
+import pkgutil
+
+from featlearn.errors import ConfigError
+
+
+def model_ids() -> list[str]:
+    """The known ids, sorted, found without importing a model."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "base")
+
+
+def model_class(id: str):  # type: ignore[no-untyped-def]
+    """The class behind an id. Raises ConfigError for an unknown one."""
+    if id not in model_ids():
+        raise ConfigError(f"--model: unknown model {id!r}; known: {', '.join(model_ids())}")
+    from featlearn.models.base import Model
+
+    module = importlib.import_module(f"featlearn.models.{id.replace('-', '_')}")
+    for value in vars(module).values():
+        if isinstance(value, type) and issubclass(value, Model) and value.__dict__.get("id") == id:
+            return value
+    raise AssertionError(f"featlearn/models/{id}.py defines no Model with id {id!r}")

@@ -1,0 +1,84 @@
+"""The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
+
+    init(n_visible, rng)     makes params (and state)
+    encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
+    decode(H) -> X           reconstruction from codes
+    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params and points uphill, so that
+                             training goes against it; metrics are plain floats, "error" among them
+    phases()                 what training walks through: one phase unless the model says more
+
+Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.random import Purpose, Random
+
+Array = npt.NDArray[Any]
+Gradients = tuple[dict[str, float], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One minibatch update: names its random draws, up to 1024 of them."""
+
+    number: int
+    seed: int
+
+    def draw(self, k: int) -> int:
+        """The name of the k-th random draw of this step."""
+        return Random.draw(Purpose.STEP, (self.number << 10) | k)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay off."""
+
+    name: str
+    gradient: Callable[[Array, Step], Gradients]
+    updates: int | None = None
+    lr: float | None = None
+    decay: bool = True
+
+
+class Model:
+    """Base of every model; see the module's docstring for the contract."""
+
+    id: ClassVar[str]
+    Config: ClassVar[Any]
+    decayed: ClassVar[tuple[str, ...]] = ("W",)
+    """The params that weight decay applies to (never biases)."""
+
+    def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
+        self.config = self.Config() if config is None else config
+        self.dtype = np.dtype(dtype)
+        self.params: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+
+    def init(self, n_visible: int, rng: Random) -> None:
+        raise NotImplementedError
+
+    def encode(self, X: Array) -> Array:
+        raise NotImplementedError
+
+    def decode(self, H: Array) -> Array:
+        raise NotImplementedError
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        raise NotImplementedError
+
+    def phases(self) -> list[Phase]:
+        return [Phase("train", self.gradient)]
+
+    def filters(self) -> Array:
+        """(n_hidden, n_visible): what each hidden unit looks for, for pictures and statistics."""
+        return np.ascontiguousarray(self.params["W"].T)
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.params["W"].shape[0])

@@ -1,0 +1,86 @@
+"""Hyper-parameters, declared once: a frozen dataclass field with default, help and range.
+
+The command-line option, its help, the range check and the attribute in a file all come from the field.
+"""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+
+from featlearn.errors import ConfigError
+
+
+class Settings(Protocol):
+    """Any dataclass whose fields were made by `setting`."""
+
+    __dataclass_fields__: Any
+
+
+T = TypeVar("T", bound=Settings)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones, None in a value means unset."""
+    metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def option_name(field_name: str) -> str:
+    """The command-line spelling of a field: batch_size -> --batch-size."""
+    return "--" + field_name.replace("_", "-")
+
+
+def check(config: Settings) -> None:
+    """Hold every field of `config` against its declared range; call it from __post_init__. Raises ConfigError."""
+    for field in dataclasses.fields(config):
+        value, m = getattr(config, field.name), field.metadata
+        name = option_name(field.name)
+        if value is None or not m:
+            continue
+        if m["choices"] is not None and value not in m["choices"]:
+            raise ConfigError(f"{name}: got {value!r}, must be one of {', '.join(m['choices'])}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not math.isfinite(value):
+            raise ConfigError(f"{name}: got {value}, must be a finite number")
+        for key, bad, words in (
+            ("low", lambda v, b: v < b, "at least"),
+            ("high", lambda v, b: v > b, "at most"),
+            ("above", lambda v, b: v <= b, "above"),
+            ("below", lambda v, b: v >= b, "below"),
+        ):
+            if m[key] is not None and bad(value, m[key]):
+                raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+
+
+def to_dict(config: Settings) -> dict[str, Any]:
+    """The fields as plain values (JSON-able)."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """An instance of `cls`; unknown keys are refused with the nearest known one. Raises ConfigError."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(fields)}"
+            raise ConfigError(f"{cls.__qualname__}: unknown setting {key!r}{hint}")
+    return cls(**{key: _coerce(fields[key].type, value) for key, value in values.items()})
+
+
+def _coerce(kind: Any, value: Any) -> Any:
+    """An int where a float is declared becomes one, so that 1 and 1.0 in a file are the same config."""
+    wants_float = kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
+    return float(value) if wants_float and isinstance(value, int) and not isinstance(value, bool) else value
