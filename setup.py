@@ -1,27 +1,25 @@
 """The one compiled extension; everything else about the package stands in pyproject.toml."""
 
-import os
+import glob
 import sys
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # No -ffast-math, no contraction: an fma stands only where it is written, so every instruction set gives the same bytes.
-flags = [] if sys.platform == "win32" else ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-# Apple's compiler ships no OpenMP runtime; FEATLEARN_OPENMP=0 builds without it anywhere (one thread, said by `featlearn info`).
-openmp = os.environ.get("FEATLEARN_OPENMP", "0" if sys.platform == "darwin" else "1") == "1"
-if openmp:
-    flags.append("/openmp" if sys.platform == "win32" else "-fopenmp")
+flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
+if sys.platform == "win32":
+    flags = []
 
 setup(
     ext_modules=cythonize(
         Extension(
             "featlearn._core",
-            sources=["csrc/_core.pyx", "csrc/kernels.c"],
+            sources=["csrc/_core.pyx", "csrc/kernels.c", "csrc/pool.c"],
             include_dirs=["csrc"],
-            depends=["csrc/fl.h", "csrc/philox.h"],
+            depends=sorted(glob.glob("csrc/*.[hp]*")),
             extra_compile_args=flags,
-            extra_link_args=flags if openmp and sys.platform != "win32" else [],
+            extra_link_args=flags[-1:],
         ),
         compiler_directives={"language_level": 3},
     )

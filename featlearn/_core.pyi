@@ -1,6 +1,8 @@
 """The compiled kernels. All arrays C-contiguous, float32 or float64 (one dtype a call) unless said; outputs first.
 
-Shape or dtype errors raise ValueError. Results depend on the arguments alone: not on threads or instruction set.
+Wrong shapes, dtypes, read-only outputs or shared memory raise ValueError in one line. Results depend on the arguments
+alone: not on threads or instruction set. All calls release the GIL; a long one returns to Python every few
+milliseconds, so that signals are answered.
 """
 
 import numpy as np
@@ -17,31 +19,47 @@ def gemm(
     alpha: float = 1.0,
     beta: float = 0.0,
 ) -> None:
-    """out = alpha * op(a) op(b) + beta * out; the product is summed over k by blocks of 256, in order, by fma from zero."""
+    """out = alpha * op(a) op(b) + beta * out, where op transposes if trans_* says so; out is apart from a and b.
+
+    For each element: the products are added in order by fused multiply-add, from zero, in blocks of 256; the
+    blocks' sums are added in order; t = alpha * total; out = t if beta is 0 (out is not read), else t + beta * out.
+    """
 
 def colsum(out: Floats, a: Floats, alpha: float = 1.0, beta: float = 0.0) -> None:
-    """out (d,) = alpha * sum over rows of a (n, d) + beta * out; rows in order by blocks of 256."""
+    """out (d,) = alpha * sum over rows of a (n, d) + beta * out; rows in order by blocks of 256, as in gemm."""
 
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
-    """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a."""
+    """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""
 
 def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int) -> None:
-    """p = sigmoid(a + bias); s = 1 where a uniform number lies below p, else 0; p may be a."""
+    """p = sigmoid(a + bias); s = bernoulli(p); p or s may be a."""
 
 def bernoulli(s: Floats, p: Floats, seed: int, draw: int) -> None:
-    """s = 1 where a uniform number lies below p, else 0; s may be p."""
+    """s = 1 where a uniform number lies below p, else 0; any shape; s may be p.
+
+    Element e compares with word e of random_bits: its upper 24 bits (float32) or all 32 (float64).
+    """
 
 def add_bias(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = a + bias; out may be a."""
 
 def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int) -> None:
-    """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed."""
+    """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed (Salmon et al., SC11).
+
+    seed and draw lie in 0..2^64 - 1, here and below.
+    """
 
 def uniform(out: Floats, seed: int, draw: int) -> None:
-    """Uniform numbers in [0, 1), any shape."""
+    """Uniform numbers in [0, 1), any shape.
+
+    Element e is the upper 24 bits of word e of random_bits (float32), or 52 bits of words 2e, 2e + 1 (float64).
+    """
 
 def normal(out: Floats, seed: int, draw: int) -> None:
-    """Standard normal numbers (Box-Muller), any shape."""
+    """Standard normal numbers, any shape.
+
+    Box and Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v are their uniform numbers.
+    """
 
 def update(
     w: Floats,
@@ -55,16 +73,40 @@ def update(
 ) -> None:
     """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity; any shape, in place.
 
-    With soft, L1 is the proximal step instead: w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0).
+    With soft, L1 is the proximal step instead: w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0), as large as what
+    the subgradient adds up to with momentum. Results below 1e-30 in size become zero. Rounding:
+    g = fma(l1, sign(w), fma(l2, w, grad)), velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1.
     """
 
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
-    """out (n,) = sum over columns of (x - y)^2, added in float64 in a fixed order."""
+    """out (n,) float64 = sum over columns of (x - y)^2, x and y (n, d), added in float64 in a fixed order."""
 
 def set_threads(n: int) -> None:
-    """How many threads the kernels use from now on (>= 1)."""
+    """How many threads the kernels use from now on (>= 1); stays at one where has_threads() is False.
+
+    At first it is the number of processors that this process may run on.
+    """
 
 def get_threads() -> int: ...
-def has_openmp() -> bool: ...
+def has_threads() -> bool:
+    """Whether this build can use more than one thread (POSIX threads)."""
+
 def isa() -> str:
-    """The instruction set in use: avx512, avx2 or plain (FEATLEARN_ISA forces one)."""
+    """The instruction set in use: avx512, avx2 or plain.
+
+    FEATLEARN_ISA forces one; the import fails (ImportError) on one that this CPU lacks.
+    """
+
+def _isas() -> list[str]:
+    """The instruction sets that this CPU has, best first; for tests."""
+
+def _gemm_reference(
+    out: Floats,
+    a: Floats,
+    b: Floats,
+    trans_a: bool = False,
+    trans_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+) -> None:
+    """gemm by its definition, three scalar loops; for tests."""

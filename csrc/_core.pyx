@@ -1,0 +1,449 @@
+"""The kernels for Python: checks shapes, releases the GIL, picks the precision. Signatures: featlearn/_core.pyi."""
+
+import os
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+
+from fl cimport FL_BLOCK, fl_gemm_f32, fl_gemm_f64, fl_get, fl_has_threads, fl_isa, fl_spread, fl_task
+
+
+cdef Py_ssize_t UNIT = 8192       # elements of a task
+cdef Py_ssize_t STEP = 1 << 20    # elements handled without the GIL: some milliseconds, so that signals are answered
+cdef double CALL_SECONDS = 0.02   # the same for gemm
+cdef double SMALL = 250000        # multiplications below which gemm takes one thread
+
+cdef const fl_isa *kernels = NULL
+cdef int threads = 1
+
+
+def _isas():
+    """The instruction sets this CPU has, best first."""
+    cdef const char *name = NULL
+    cdef int i = 0
+    found = []
+    while True:
+        if fl_get(i, &name) != NULL:
+            found.append(name.decode())
+        if name == NULL:
+            return found
+        i += 1
+
+
+cdef int choose() except -1:
+    global kernels
+    cdef const char *name = NULL
+    cdef int i = 0
+    known = _isas()
+    wanted = os.environ.get("FEATLEARN_ISA") or known[0]
+    if wanted not in known:
+        raise ImportError(f"FEATLEARN_ISA is {wanted!r}; this CPU runs {', '.join(known)}; unset it to take the best")
+    while kernels == NULL:
+        kernels = fl_get(i, &name)
+        if name.decode() != wanted:
+            kernels = NULL
+        i += 1
+    return 0
+
+
+choose()
+
+
+include "array.pxi"
+
+
+cdef struct Call:
+    # What a kernel is called with; a task is `unit` of the `size` items from item `first` on.
+    Py_ssize_t first, unit, size
+    bint single
+    void *out
+    void *second
+    void *a
+    void *b
+    void *bias
+    Py_ssize_t columns
+    uint64_t seed, draw
+    double lr, momentum, l1, l2, threshold
+
+
+cdef Call call_on(Array out):
+    cdef Call call
+    memset(&call, 0, sizeof(Call))
+    call.unit, call.size, call.single, call.out = UNIT, out.size, out.single, out.data
+    return call
+
+
+cdef inline Py_ssize_t begin(Call *call, Py_ssize_t task) noexcept nogil:
+    return call.first + task * call.unit
+
+
+cdef inline Py_ssize_t end(Call *call, Py_ssize_t task) noexcept nogil:
+    return min(begin(call, task) + call.unit, call.size)
+
+
+cdef int spread(fl_task *run, Call *call, Py_ssize_t width=1) except -1:
+    """Runs all tasks, back with the GIL from time to time; an item is `width` elements."""
+    cdef Py_ssize_t step = max(STEP // (call.unit * max(width, 1)), 1) * call.unit, tasks
+    cdef int t = threads if call.size * width > 2 * UNIT else 1
+    while call.first < call.size:
+        tasks = (min(step, call.size - call.first) + call.unit - 1) // call.unit
+        with nogil:
+            fl_spread(run, call, tasks, t)
+        PyErr_CheckSignals()
+        call.first += step
+    return 0
+
+
+cdef struct Product:
+    # What gemm is called with; out is cut into shares of its rows times groups of its panels, 32 columns each.
+    Py_ssize_t m, n, k, lda, ldb, shares, groups, panels, first
+    bint single, trans_a, trans_b
+    double alpha, beta
+    char *out
+    char *a
+    char *b
+    char *work
+    Py_ssize_t work_bytes
+
+
+cdef void run_gemm(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Product *c = <Product *>call
+    cdef Py_ssize_t size = 4 if c.single else 8
+    cdef Py_ssize_t share = (c.first + task) % c.shares, group = (c.first + task) // c.shares
+    cdef Py_ssize_t i = share * c.m // c.shares, h = (share + 1) * c.m // c.shares - i
+    cdef Py_ssize_t j = group * c.panels // c.groups * 32, w = min((group + 1) * c.panels // c.groups * 32, c.n) - j
+    cdef void *out = c.out + (i * c.n + j) * size
+    cdef void *a = c.a + (i if c.trans_a else i * c.lda) * size
+    cdef void *b = c.b + (j * c.ldb if c.trans_b else j) * size
+    cdef void *work = c.work + worker * c.work_bytes
+    if c.single:
+        kernels.f32.gemm(out, c.n, a, c.lda, b, c.ldb, h, w, c.k, c.trans_a, c.trans_b, c.alpha, c.beta, work)
+    else:
+        kernels.f64.gemm(out, c.n, a, c.lda, b, c.ldb, h, w, c.k, c.trans_a, c.trans_b, c.alpha, c.beta, work)
+
+
+# The last work space of gemm, kept for the next call.
+cdef void *spare = NULL
+cdef size_t spare_bytes = 0
+
+
+def gemm(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0):
+    """out = alpha * op(a) op(b) + beta * out."""
+    global spare, spare_bytes
+    cdef Array o = Array(out, "gemm: out", "fd", True)
+    cdef Array x = Array(a, "gemm: a", o.kind, False)
+    cdef Array y = Array(b, "gemm: b", o.kind, False)
+    cdef Product c
+    o.check((None, None))
+    c.m, c.n = o.buffer.shape[0], o.buffer.shape[1]
+    x.check((None, c.m) if trans_a else (c.m, None))
+    c.k = x.buffer.shape[0 if trans_a else 1]
+    y.check((c.n, c.k) if trans_b else (c.k, c.n))
+    o.apart(x, False)
+    o.apart(y, False)
+    if o.size == 0:
+        return
+    c.out, c.a, c.b, c.single = <char *>o.data, <char *>x.data, <char *>y.data, o.single
+    c.lda, c.ldb, c.trans_a, c.trans_b = x.buffer.shape[1], y.buffer.shape[1], trans_a, trans_b
+    c.alpha, c.beta, c.first = alpha, beta, 0
+
+    # Shares that fit the caches and the time, and as much for each thread.
+    cdef int t = threads if <double>c.m * c.n * c.k > SMALL else 1
+    cdef double budget = kernels.flops * CALL_SECONDS / (2.0 * max(c.k, 1))
+    cdef Py_ssize_t rows = kernels.f32.rows if c.single else kernels.f64.rows
+    rows = max(min(rows, <Py_ssize_t>(budget / min(c.n, 128))), 1)
+    c.shares = (c.m + rows - 1) // rows
+    c.panels = (c.n + 31) // 32
+    rows = (c.m + c.shares - 1) // c.shares
+    c.groups = min(max(<Py_ssize_t>(32.0 * c.panels * rows / budget), 1), c.panels)
+    while c.groups * c.shares % t != 0 and c.groups < c.panels:
+        c.groups += 1
+    if c.groups * c.shares < t:
+        c.shares = min((t + c.groups - 1) // c.groups, c.m)
+    cdef Py_ssize_t tasks = c.groups * c.shares
+    cdef Py_ssize_t step = max(<Py_ssize_t>(t * budget / (<double>o.size / tasks)), t)
+
+    c.work_bytes = (kernels.f32.work * 4 if c.single else kernels.f64.work * 8) + 63
+    c.work_bytes -= c.work_bytes % 64
+    cdef size_t n_bytes = t * c.work_bytes + 64
+    cdef void *block = spare
+    if block == NULL or spare_bytes < n_bytes:
+        block = PyMem_RawMalloc(n_bytes)
+        if block == NULL:
+            raise MemoryError
+    else:
+        n_bytes = spare_bytes
+        spare = NULL
+    c.work = <char *>((<size_t>block + 63) // 64 * 64)
+    try:
+        while c.first < tasks:
+            with nogil:
+                fl_spread(run_gemm, &c, min(step, tasks - c.first), t)
+            PyErr_CheckSignals()
+            c.first += step
+    finally:
+        PyMem_RawFree(spare)
+        spare, spare_bytes = block, n_bytes
+
+
+def _gemm_reference(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0):
+    """gemm by its definition, in three loops; for tests."""
+    cdef Array o = Array(out, "gemm: out", "fd", True)
+    cdef Array x = Array(a, "gemm: a", o.kind, False)
+    cdef Array y = Array(b, "gemm: b", o.kind, False)
+    o.check((None, None))
+    cdef Py_ssize_t m = o.buffer.shape[0], n = o.buffer.shape[1], k = x.buffer.shape[0 if trans_a else 1]
+    x.check((k, m) if trans_a else (m, k))
+    y.check((n, k) if trans_b else (k, n))
+    if o.single:
+        fl_gemm_f32(o.data, x.data, y.data, m, n, k, trans_a, trans_b, alpha, beta)
+    else:
+        fl_gemm_f64(o.data, x.data, y.data, m, n, k, trans_a, trans_b, alpha, beta)
+
+
+cdef void run_colsum(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.colsum(c.out, c.a, c.first, c.columns, task * c.unit, min((task + 1) * c.unit, c.columns))
+    else:
+        kernels.f64.colsum(c.out, c.a, c.first, c.columns, task * c.unit, min((task + 1) * c.unit, c.columns))
+
+
+def colsum(out, a, double alpha=1.0, double beta=0.0):
+    """out (d,) = alpha * sum over rows of a (n, d) + beta * out."""
+    cdef Array o = Array(out, "colsum: out", "fd", True)
+    cdef Array x = Array(a, "colsum: a", o.kind, False)
+    o.check((None,))
+    x.check((None, o.size))
+    o.apart(x, False)
+    if o.size == 0:
+        return
+    cdef Py_ssize_t n = x.buffer.shape[0], d = o.size, step = max(STEP // d // FL_BLOCK, 1) * FL_BLOCK, i
+    cdef int t = threads if n * d > 4 * UNIT else 1
+    cdef bytearray sums = bytearray(o.buffer.len)
+    cdef Call c = call_on(o)
+    c.out, c.columns = <char *>sums, d
+    c.unit = ((d + t - 1) // t + 15) // 16 * 16
+    for i in range(0, n, step):
+        c.a, c.first = <char *>x.data + i * d * o.buffer.itemsize, min(step, n - i)
+        with nogil:
+            fl_spread(run_colsum, &c, (d + c.unit - 1) // c.unit, t)
+        PyErr_CheckSignals()
+    if o.single:
+        kernels.f32.axpby(o.data, c.out, d, alpha, beta)
+    else:
+        kernels.f64.axpby(o.data, c.out, d, alpha, beta)
+
+
+cdef Call with_bias(Array o, Array x, Array c) except *:
+    """Checks out (n, h), a (n, h) and bias (h,)."""
+    o.check((None, None))
+    x.check(o.shape())
+    c.check((o.buffer.shape[1],))
+    o.apart(x, True)
+    o.apart(c, False)
+    cdef Call call = call_on(o)
+    call.a, call.bias, call.columns = x.data, c.data, o.buffer.shape[1]
+    return call
+
+
+cdef void run_add_bias(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.add_bias(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+    else:
+        kernels.f64.add_bias(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+
+
+def add_bias(out, a, bias):
+    """out (n, h) = a + bias; out may be a."""
+    cdef Array o = Array(out, "add_bias: out", "fd", True)
+    cdef Array x = Array(a, "add_bias: a", o.kind, False)
+    cdef Array v = Array(bias, "add_bias: bias", o.kind, False)
+    cdef Call c = with_bias(o, x, v)
+    spread(run_add_bias, &c)
+
+
+cdef void run_sigmoid(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.sigmoid(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+    else:
+        kernels.f64.sigmoid(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+
+
+def sigmoid(out, a, bias):
+    """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a."""
+    cdef Array o = Array(out, "sigmoid: out", "fd", True)
+    cdef Array x = Array(a, "sigmoid: a", o.kind, False)
+    cdef Array v = Array(bias, "sigmoid: bias", o.kind, False)
+    cdef Call c = with_bias(o, x, v)
+    spread(run_sigmoid, &c)
+
+
+cdef void run_sigmoid_sample(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, begin(c, task),
+                                   end(c, task))
+    else:
+        kernels.f64.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, begin(c, task),
+                                   end(c, task))
+
+
+def sigmoid_sample(p, s, a, bias, seed, draw):
+    """p = sigmoid(a + bias); s = 1 where a uniform number lies below p, else 0; p or s may be a."""
+    cdef Array o = Array(p, "sigmoid_sample: p", "fd", True)
+    cdef Array r = Array(s, "sigmoid_sample: s", o.kind, True)
+    cdef Array x = Array(a, "sigmoid_sample: a", o.kind, False)
+    cdef Array v = Array(bias, "sigmoid_sample: bias", o.kind, False)
+    cdef Call c = with_bias(r, x, v)
+    c = with_bias(o, x, v)
+    r.apart(o, False)
+    c.second, c.seed, c.draw = r.data, word(seed, "sigmoid_sample: seed"), word(draw, "sigmoid_sample: draw")
+    spread(run_sigmoid_sample, &c)
+
+
+cdef void run_bernoulli(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.bernoulli(c.out, c.a, c.seed, c.draw, begin(c, task), end(c, task))
+    else:
+        kernels.f64.bernoulli(c.out, c.a, c.seed, c.draw, begin(c, task), end(c, task))
+
+
+def bernoulli(s, p, seed, draw):
+    """s = 1 where a uniform number lies below p, else 0; any shape; s may be p."""
+    cdef Array o = Array(s, "bernoulli: s", "fd", True)
+    cdef Array x = Array(p, "bernoulli: p", o.kind, False)
+    cdef Call c = call_on(o)
+    x.check(o.shape())
+    o.apart(x, True)
+    c.a, c.seed, c.draw = x.data, word(seed, "bernoulli: seed"), word(draw, "bernoulli: draw")
+    spread(run_bernoulli, &c)
+
+
+cdef void run_random_bits(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    kernels.random_bits(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+
+
+def random_bits(out, seed, draw):
+    """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed."""
+    cdef Array o = Array(out, "random_bits: out", "I", True)
+    cdef Call c = call_on(o)
+    c.seed, c.draw = word(seed, "random_bits: seed"), word(draw, "random_bits: draw")
+    spread(run_random_bits, &c)
+
+
+cdef void run_uniform(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.uniform(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    else:
+        kernels.f64.uniform(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+
+
+def uniform(out, seed, draw):
+    """Uniform numbers in [0, 1), any shape."""
+    cdef Array o = Array(out, "uniform: out", "fd", True)
+    cdef Call c = call_on(o)
+    c.seed, c.draw = word(seed, "uniform: seed"), word(draw, "uniform: draw")
+    spread(run_uniform, &c)
+
+
+cdef void run_normal(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.normal(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    else:
+        kernels.f64.normal(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+
+
+def normal(out, seed, draw):
+    """Standard normal numbers (Box-Muller), any shape."""
+    cdef Array o = Array(out, "normal: out", "fd", True)
+    cdef Call c = call_on(o)
+    c.seed, c.draw = word(seed, "normal: seed"), word(draw, "normal: draw")
+    spread(run_normal, &c)
+
+
+cdef void run_update(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.update(c.out, c.second, c.a, c.lr, c.momentum, c.l1, c.l2, c.threshold, begin(c, task),
+                           end(c, task))
+    else:
+        kernels.f64.update(c.out, c.second, c.a, c.lr, c.momentum, c.l1, c.l2, c.threshold, begin(c, task),
+                           end(c, task))
+
+
+def update(w, velocity, grad, double lr, double momentum, double l1, double l2, bint soft):
+    """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity [, soft threshold]."""
+    cdef Array o = Array(w, "update: w", "fd", True)
+    cdef Array v = Array(velocity, "update: velocity", o.kind, True)
+    cdef Array g = Array(grad, "update: grad", o.kind, False)
+    cdef Call c = call_on(o)
+    v.check(o.shape())
+    g.check(o.shape())
+    o.apart(v, False)
+    o.apart(g, False)
+    v.apart(g, False)
+    if not 0 <= momentum < 1:
+        raise ValueError(f"update: momentum is {momentum}, wanted 0 <= momentum < 1")
+    c.second, c.a, c.lr, c.momentum, c.l2 = v.data, g.data, lr, momentum, l2
+    c.l1 = 0 if soft else l1
+    c.threshold = lr * l1 / (1 - momentum) if soft else 0
+    spread(run_update, &c)
+
+
+cdef void run_row_sqdist(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.row_sqdist(c.out, c.a, c.b, c.columns, begin(c, task), end(c, task))
+    else:
+        kernels.f64.row_sqdist(c.out, c.a, c.b, c.columns, begin(c, task), end(c, task))
+
+
+def row_sqdist(out, x, y):
+    """out (n,) = sum over columns of (x - y)^2, added in float64 in a fixed order."""
+    cdef Array o = Array(out, "row_sqdist: out", "d", True)
+    cdef Array a = Array(x, "row_sqdist: x", "fd", False)
+    cdef Array b = Array(y, "row_sqdist: y", a.kind, False)
+    o.check((None,))
+    a.check((o.size, None))
+    b.check(a.shape())
+    o.apart(a, False)
+    o.apart(b, False)
+    cdef Call c = call_on(o)
+    c.single, c.a, c.b, c.columns = a.single, a.data, b.data, a.buffer.shape[1]
+    c.unit = max(UNIT // max(c.columns, 1), 1)
+    spread(run_row_sqdist, &c, c.columns)
+
+
+def set_threads(int n):
+    """How many threads the kernels use from now on (>= 1); one where the system has none."""
+    global threads
+    if n < 1:
+        raise ValueError(f"set_threads: n is {n}, wanted at least 1")
+    threads = n if has_threads() else 1
+
+
+def get_threads():
+    """How many threads the kernels use."""
+    return threads
+
+
+def has_threads():
+    """Whether this build can use more than one thread."""
+    return bool(fl_has_threads())
+
+
+def isa():
+    """The instruction set in use: avx512, avx2 or plain (FEATLEARN_ISA forces one)."""
+    return kernels.name.decode()
+
+
+set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,0 +1,74 @@
+/* Random words, for one instruction set. */
+
+/* Vectors of 64-bit lanes; a lane holds a 32-bit word of Philox, what stands above it does not count. */
+#if V_BYTES == 64
+#define U __m512i
+#define U_OP(name) _mm512_##name
+#define U_XOR(x, y) _mm512_xor_si512(x, y)
+#define U_COUNT _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7)
+#define U_JOIN(x, y) _mm512_mask_blend_epi32(0xAAAA, x, _mm512_slli_epi64(y, 32))
+#define U_ZIP_LOW(x, y) _mm512_permutex2var_epi64(x, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), y)
+#define U_ZIP_HIGH(x, y) _mm512_permutex2var_epi64(x, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), y)
+#define U_STORE(p, x) _mm512_storeu_si512((void *)(p), x)
+#elif V_BYTES == 32
+#define U __m256i
+#define U_OP(name) _mm256_##name
+#define U_XOR(x, y) _mm256_xor_si256(x, y)
+#define U_COUNT _mm256_setr_epi64x(0, 1, 2, 3)
+#define U_JOIN(x, y) _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xAA)
+#define U_ZIP_LOW(x, y) _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x20)
+#define U_ZIP_HIGH(x, y) _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x31)
+#define U_STORE(p, x) _mm256_storeu_si256((__m256i *)(p), x)
+#define _mm256_set1_epi64 _mm256_set1_epi64x
+#endif
+
+/* Words 4c..4(c + n) of (seed, draw). May write on to the next multiple of 32 words. */
+static void ISA_FN(philox_fill)(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t c, ptrdiff_t n)
+{
+#ifdef U
+    const U m0 = U_OP(set1_epi64)(PHILOX_M0), m1 = U_OP(set1_epi64)(PHILOX_M1);
+    const U draw_low = U_OP(set1_epi64)((long long)(uint32_t)draw);
+    const U draw_high = U_OP(set1_epi64)((long long)(draw >> 32));
+    U counter = U_OP(add_epi64)(U_OP(set1_epi64)((long long)c), U_COUNT);
+    for (ptrdiff_t i = 0; i < n; i += V_BYTES / 8, out += V_BYTES / 2) {
+        U x0 = counter, x1 = U_OP(srli_epi64)(counter, 32), x2 = draw_low, x3 = draw_high;
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        UNROLL
+        for (int round = 0; round < 10; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
+            U p0 = U_OP(mul_epu32)(x0, m0), p1 = U_OP(mul_epu32)(x2, m1);
+            x0 = U_XOR(U_XOR(U_OP(srli_epi64)(p1, 32), x1), U_OP(set1_epi64)(k0));
+            x2 = U_XOR(U_XOR(U_OP(srli_epi64)(p0, 32), x3), U_OP(set1_epi64)(k1));
+            x1 = p1;
+            x3 = p0;
+        }
+        U front = U_JOIN(x0, x1), back = U_JOIN(x2, x3);
+        U_STORE(out, U_ZIP_LOW(front, back));
+        U_STORE(out + V_BYTES / 4, U_ZIP_HIGH(front, back));
+        counter = U_OP(add_epi64)(counter, U_OP(set1_epi64)(V_BYTES / 8));
+    }
+#else
+    for (ptrdiff_t i = 0; i < n; i++)
+        philox(out + 4 * i, c + (uint64_t)i, draw, seed);
+#endif
+}
+
+static void ISA_FN(bits_chunk)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+{
+    uint32_t words[FL_CHUNK];
+    ISA_FN(philox_fill)(words, seed, draw, (uint64_t)lo / 4, (hi - lo + 3) / 4);
+    memcpy(out + lo, words, (size_t)(hi - lo) * sizeof *out);
+}
+
+static void ISA_FN(random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+{
+    FOR_CHUNKS(ISA_FN(bits_chunk)(out, seed, draw, lo, hi));
+}
+
+#undef U
+#undef U_OP
+#undef U_XOR
+#undef U_COUNT
+#undef U_JOIN
+#undef U_ZIP_LOW
+#undef U_ZIP_HIGH
+#undef U_STORE

@@ -1,0 +1,81 @@
+/* The kernels of featlearn: pure functions on pointers and sizes; no allocation, no I/O, no globals, no exit.
+ *
+ * Letters: n rows (samples), d columns (visible units), h hidden units, m x n x k the sizes of a matrix product.
+ * All arrays are C-contiguous; ld* is the distance between rows, in elements. Outputs come first and may not overlap
+ * inputs unless said. Kernels that work element by element take the whole arrays and a range start..stop of flat
+ * elements (start a multiple of FL_CHUNK), so that a caller can go in steps, on several threads (pool.h), and counted
+ * random numbers stay in place.
+ *
+ * Every kernel exists for float and double and once per instruction set; all give the same bytes, however the work is
+ * cut: each output element has one definition, fma stands only where it is written, and no libm is called.
+ */
+#ifndef FL_H
+#define FL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FL_BLOCK 256  /* sums are made of in-order sums over blocks of this many terms */
+#define FL_CHUNK 2048 /* elements worked on at a time: random words fill a buffer of this many in L1 */
+
+#define FL_TABLE(REAL)                                                                                              \
+    struct {                                                                                                        \
+        /* out (m, n) = alpha op(a) (m, k) op(b) (k, n) + beta out; op transposes where trans_* says so.            \
+         * out[i,j]: total = the sums over blocks of FL_BLOCK k, added in order; a block's sum = its products added \
+         * in order by fma, from zero; t = alpha * total; out = beta == 0 ? t : t + beta * out (two roundings). */  \
+        void (*gemm)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb,          \
+                     ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, double alpha, double beta,    \
+                     REAL *work);                                                                                   \
+        ptrdiff_t work; /* elements that gemm needs there, 64-byte aligned */                                       \
+        ptrdiff_t rows; /* of out that gemm likes to have at a time; columns: a multiple of 32 */                   \
+        /* acc (d) += the sums over blocks of FL_BLOCK rows of a (n, d), in order; a block's sum starts at zero;    \
+         * columns start..stop. */                                                                                  \
+        void (*colsum)(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop);        \
+        /* out (n) = beta == 0 ? alpha * x : alpha * x + beta * out. */                                             \
+        void (*axpby)(REAL *out, const REAL *x, ptrdiff_t n, double alpha, double beta);                            \
+        /* out (n) = sum over columns of (x - y)^2, rows start..stop of x, y (n, d), in double: 16 interleaved sums \
+         * by fma, then a tree. */                                                                                  \
+        void (*row_sqdist)(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start,                 \
+                           ptrdiff_t stop);                                                                         \
+        /* out = a + bias[column]; h columns; out may be a. */                                                      \
+        void (*add_bias)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop); \
+        /* out = 1 / (1 + exp(-(a + bias[column]))); out may be a. */                                               \
+        void (*sigmoid)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop);  \
+        /* p = sigmoid(a + bias[column]); s = bernoulli(p); p or s may be a. */                                     \
+        void (*sigmoid_sample)(REAL *p, REAL *s, const REAL *a, const REAL *bias, ptrdiff_t h, uint64_t seed,       \
+                               uint64_t draw, ptrdiff_t start, ptrdiff_t stop);                                     \
+        /* s[e] = u < p[e], u from random word e: 24 bits (float), 32 bits (double); s may be p. */                 \
+        void (*bernoulli)(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);   \
+        /* Uniform in [0, 1). float: the upper 24 bits of word e; double: the upper 52 of words 2e (high), 2e+1. */ \
+        void (*uniform)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);                  \
+        /* Box-Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v: their uniforms. */ \
+        void (*normal)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);                   \
+        /* g = grad + l2 w [+ l1 sign(w)]; v = momentum v - lr g; w += v; [w = sign(w) max(|w| - threshold, 0)];    \
+         * then |v|, |w| < 1e-30 become zero. l1 and threshold: one of the two is meant to be 0. */                 \
+        void (*update)(REAL *w, REAL *v, const REAL *grad, double lr, double momentum, double l1, double l2,        \
+                       double threshold, ptrdiff_t start, ptrdiff_t stop);                                          \
+    }
+
+typedef FL_TABLE(float) fl_f32;
+typedef FL_TABLE(double) fl_f64;
+
+typedef struct {
+    const char *name; /* avx512, avx2 or plain */
+    const fl_f32 *f32;
+    const fl_f64 *f64;
+    /* Words start..stop of (seed, draw): word e is word e % 4 of Philox4x32-10(counter (e / 4, draw), key seed). */
+    void (*random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
+    double flops; /* a floor of its speed in a second, to size calls by */
+} fl_isa;
+
+/* The i-th instruction set that this program knows (best first) if this CPU has it, NULL past the last;
+ * *name says which in any case. */
+const fl_isa *fl_get(int i, const char **name);
+
+/* The definition of gemm in three loops; the twin that all others are compared with. */
+void fl_gemm_f32(float *out, const float *a, const float *b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a,
+                 int trans_b, double alpha, double beta);
+void fl_gemm_f64(double *out, const double *a, const double *b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a,
+                 int trans_b, double alpha, double beta);
+
+#endif

@@ -1,0 +1,43 @@
+"""fl.h and pool.h for Cython. One declaration serves fl_f32 and fl_f64: pointers to numbers are void * here."""
+
+from libc.stdint cimport uint64_t
+
+
+cdef extern from "fl.h" nogil:
+    enum: FL_BLOCK
+    ctypedef struct fl_f32:
+        void (*gemm)(void *out, Py_ssize_t ldo, void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, Py_ssize_t m,
+                     Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b, double alpha, double beta,
+                     void *work) noexcept nogil
+        Py_ssize_t work
+        Py_ssize_t rows
+        void (*colsum)(void *acc, void *a, Py_ssize_t n, Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*axpby)(void *out, void *x, Py_ssize_t n, double alpha, double beta) noexcept nogil
+        void (*row_sqdist)(void *out, void *x, void *y, Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*add_bias)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*sigmoid)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*sigmoid_sample)(void *p, void *s, void *a, void *bias, Py_ssize_t h, uint64_t seed, uint64_t draw,
+                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*bernoulli)(void *s, void *p, uint64_t seed, uint64_t draw, Py_ssize_t start,
+                          Py_ssize_t stop) noexcept nogil
+        void (*uniform)(void *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*normal)(void *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*update)(void *w, void *v, void *grad, double lr, double momentum, double l1, double l2, double threshold,
+                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+    ctypedef struct fl_isa:
+        const char *name
+        const fl_f32 *f32
+        const fl_f32 *f64
+        void (*random_bits)(void *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        double flops
+    const fl_isa *fl_get(int i, const char **name)
+    void fl_gemm_f32(void *out, void *a, void *b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b,
+                     double alpha, double beta)
+    void fl_gemm_f64(void *out, void *a, void *b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b,
+                     double alpha, double beta)
+
+
+cdef extern from "pool.h" nogil:
+    ctypedef void fl_task(void *call, Py_ssize_t task, int worker) noexcept nogil
+    void fl_spread(fl_task *run, void *call, Py_ssize_t tasks, int threads)
+    int fl_has_threads()

@@ -1,0 +1,159 @@
+/* The tests of one precision; included by test_kernels.c for float and double. */
+
+/* Numbers with whole and broken parts; exact size, so that reading past the end is seen. */
+static REAL *F(numbers)(ptrdiff_t n, uint64_t draw)
+{
+    REAL *x = malloc((size_t)n * sizeof *x + (n == 0));
+    if (!x)
+        abort();
+    for (ptrdiff_t i = 0; i < n; i++) {
+        draw = draw * 6364136223846793005u + 1442695040888963407u;
+        x[i] = (REAL)((double)(int32_t)(draw >> 32) * 0x1p-30 * ((draw >> 20 & 15) ? 1 : 40));
+    }
+    return x;
+}
+
+/* The same bytes; but one NaN is as good as another. */
+static int F(same)(const REAL *x, const REAL *y, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (memcmp(x + i, y + i, sizeof *x) != 0 && !(isnan(x[i]) && isnan(y[i])))
+            return 0;
+    return 1;
+}
+
+static void F(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans, double alpha, double beta)
+{
+    REAL *a = F(numbers)(m * k, 1), *b = F(numbers)(k * n, 2), *start = F(numbers)(m * n, 3);
+    size_t n_bytes = (size_t)(m * n) * sizeof *a;
+    REAL *twin = guarded(n_bytes), *block = guarded(n_bytes);
+    int trans_a = trans & 1, trans_b = trans >> 1;
+    ptrdiff_t lda = trans_a ? m : k, ldb = trans_b ? k : n;
+    if (beta == 0) /* must not be read */
+        for (ptrdiff_t i = 0; i < m * n; i++)
+            start[i] = (REAL)NAN;
+    memcpy(twin, start, n_bytes);
+    F(fl_gemm)(twin, a, b, m, n, k, trans_a, trans_b, alpha, beta);
+    const ptrdiff_t i0 = 2, i1 = m - 1, j0 = 32, j1 = n - 1; /* as threads work: nothing round the block changes */
+    memcpy(block, start, n_bytes);
+    for (ptrdiff_t i = i0; i < i1; i++)
+        for (ptrdiff_t j = j0; j < j1; j++)
+            block[i * n + j] = twin[i * n + j];
+
+    const char *name;
+    const fl_isa *isa;
+    for (int which = 0; (isa = fl_get(which, &name)), name; which++) {
+        if (!isa)
+            continue;
+        void *space = malloc((size_t)isa->TABLE->work * sizeof(REAL) + 64);
+        REAL *work = (REAL *)(((uintptr_t)space + 63) / 64 * 64), *out = guarded(n_bytes);
+        memcpy(out, start, n_bytes);
+        isa->TABLE->gemm(out, n, a, lda, b, ldb, m, n, k, trans_a, trans_b, alpha, beta, work);
+        check(memcmp(out, twin, n_bytes) == 0, name, "gemm", (m * 10000 + n) * 10000 + k);
+        if (i0 < i1 && j0 < j1) {
+            memcpy(out, start, n_bytes);
+            isa->TABLE->gemm(out + i0 * n + j0, n, a + (trans_a ? i0 : i0 * lda), lda, b + (trans_b ? j0 * ldb : j0),
+                             ldb, i1 - i0, j1 - j0, k, trans_a, trans_b, alpha, beta, work);
+            check(memcmp(out, block, n_bytes) == 0, name, "gemm of a block", (m * 10000 + n) * 10000 + k);
+        }
+        check(release(out, n_bytes), name, "gemm wrote outside", m * n);
+        free(space);
+    }
+    check(release(twin, n_bytes) && release(block, n_bytes), "scalar", "gemm wrote outside", m * n);
+    free(a), free(b), free(start);
+}
+
+static void F(test_gemm)(void)
+{
+    static const ptrdiff_t sizes[] = {0, 1, 7, 8, 9, 17, 33, 49}, depths[] = {0, 1, 9, 17, 256, 257};
+    static const double scales[][2] = {{1, 0}, {-0.7, 0}, {1, 1}, {0.3, -1.7}};
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < 8; j++)
+            for (int l = 0; l < 6; l++)
+                for (int trans = 0; trans < 4; trans++) {
+                    const double *s = scales[(i + j + l + trans) % 4];
+                    F(product)(sizes[i], sizes[j], depths[l], trans, s[0], s[1]);
+                }
+    for (int trans = 0; trans < 4; trans++) { /* more than one share of rows, more than one group of panels */
+        F(product)(700, 40, 9, trans, 1, 0);
+        F(product)(16, 300, 259, trans, 0.5, 0.25);
+    }
+}
+
+/* Calls `kernel` of isa and of plain on equal outputs and compares; `second` is another output or NULL. */
+#define COMPARE(what, n, call)                                                                                      \
+    do {                                                                                                            \
+        size_t n_bytes = (size_t)(n) * sizeof(REAL);                                                                \
+        REAL *result[2][2];                                                                                         \
+        for (int which = 0; which < 2; which++) {                                                                   \
+            const fl_isa *use = which ? plain : isa;                                                                \
+            REAL *out = result[which][0] = guarded(n_bytes), *second = result[which][1] = guarded(n_bytes);         \
+            memcpy(out, a, n_bytes);                                                                                \
+            memcpy(second, b, n_bytes);                                                                             \
+            (void)second;                                                                                           \
+            call;                                                                                                   \
+        }                                                                                                           \
+        for (int i = 0; i < 2; i++) {                                                                               \
+            check(F(same)(result[0][i], result[1][i], n), isa->name, what, (long)(n));                    \
+            check(release(result[0][i], n_bytes), isa->name, what " outside", (long)(n));                           \
+            check(release(result[1][i], n_bytes), "plain", what " outside", (long)(n));                             \
+        }                                                                                                           \
+    } while (0)
+
+static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
+{
+    static const ptrdiff_t sizes[] = {0, 1, 7, 8, 9, 17, 33, 1000, 2047, 2048, 2049, 5003};
+    for (int s = 0; s < 12; s++) {
+        ptrdiff_t n = sizes[s];
+        REAL *a = F(numbers)(n, 4), *b = F(numbers)(n, 5), *c = F(numbers)(n, 6), *bias = F(numbers)(33, 8);
+        if (n > 8)
+            a[0] = (REAL)1e30, a[1] = (REAL)-1e30, a[2] = (REAL)INFINITY, a[3] = (REAL)-INFINITY, a[4] = 0,
+            a[5] = (REAL)1e-40;
+        for (ptrdiff_t h = 1; h <= 33; h += 8)
+            if (n % h == 0) {
+                COMPARE("add_bias", n, use->TABLE->add_bias(out, a, bias, h, 0, n));
+                COMPARE("sigmoid", n, use->TABLE->sigmoid(out, a, bias, h, 0, n));
+                COMPARE("sigmoid in place", n, use->TABLE->sigmoid(out, out, bias, h, 0, n));
+                COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, 0, n));
+                COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, 0, n));
+            }
+        COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, 0, n));
+        COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, 0, n));
+        COMPARE("normal", n, use->TABLE->normal(out, 1, 2, 0, n));
+        if (n > FL_CHUNK) /* in two steps, as threads work */
+            COMPARE("normal in steps", n,
+                    use->TABLE->normal(out, 1, 2, FL_CHUNK, n);
+                    use->TABLE->normal(out, 1, 2, 0, which ? n : FL_CHUNK));
+        COMPARE("update", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0, 0.01, 0.3, 0, n));
+        COMPARE("update, subgradient", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0.2, 0, 0, 0, n));
+        COMPARE("axpby", n, use->TABLE->axpby(out, b, n, 0.3, 0));
+        COMPARE("axpby", n, use->TABLE->axpby(out, b, n, 0.3, -2));
+        free(a), free(b), free(c), free(bias);
+    }
+}
+
+static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
+{
+    static const ptrdiff_t rows[] = {0, 1, 9, 255, 256, 257, 600}, columns[] = {1, 7, 16, 17, 33, 530};
+    for (int i = 0; i < 7; i++)
+        for (int j = 0; j < 6; j++) {
+            ptrdiff_t n = rows[i], d = columns[j];
+            REAL *x = F(numbers)(n * d, 9), *y = F(numbers)(n * d, 10), *a = F(numbers)(d, 11), *b = a;
+            COMPARE("colsum", d, use->TABLE->colsum(out, x, n, d, 0, d / 2);
+                    use->TABLE->colsum(out, x, n, d, d / 2, d));
+            double *mine = guarded((size_t)n * 8), *theirs = guarded((size_t)n * 8);
+            isa->TABLE->row_sqdist(mine, x, y, d, 0, n);
+            plain->TABLE->row_sqdist(theirs, x, y, d, 0, n);
+            check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_sqdist", n * 1000 + d);
+            check(release(mine, (size_t)n * 8) && release(theirs, (size_t)n * 8), isa->name, "row_sqdist outside", n);
+            free(x), free(y), free(a);
+        }
+}
+
+static void F(test_all)(const fl_isa *isa, const fl_isa *plain)
+{
+    F(test_elements)(isa, plain);
+    F(test_sums)(isa, plain);
+}
+
+#undef COMPARE
