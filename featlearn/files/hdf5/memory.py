@@ -1,0 +1,90 @@
+"""A file in memory, for HDF5 to write into."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Undisturbed:
+    """Signal handlers written in Python wait until the block is over.
+
+    They may raise exceptions, and so end a call of HDF5 into our file object in a failure, at which it can crash.
+    """
+
+    def __enter__(self) -> None:
+        self._came: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        if threading.current_thread() is not threading.main_thread():
+            return  # handlers run in the main thread alone
+        try:
+            for number in signal.valid_signals():
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._note)
+        except BaseException:
+            self._restore()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+        for number in self._came:
+            signal.raise_signal(number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._came.append(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+class Memory:
+    """What HDF5 takes for its file: pages in memory, zeros where nothing was written."""
+
+    page = 1 << 16
+
+    def __init__(self) -> None:
+        self.pages: dict[int, bytearray] = {}
+        self.size = self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + (self.size if whence == os.SEEK_END else 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: memoryview) -> int:
+        for index, a, b, done in self._spans(len(data)):
+            page = self.pages.setdefault(index, bytearray(self.page))
+            page[a:b] = data[done : done + b - a]
+        self._at += len(data)
+        self.size = max(self.size, self._at)
+        return len(data)
+
+    def readinto(self, data: memoryview) -> int:
+        for index, a, b, done in self._spans(len(data)):
+            page = self.pages.get(index)
+            data[done : done + b - a] = bytes(b - a) if page is None else page[a:b]
+        return len(data)
+
+    def truncate(self, size: int) -> None:
+        self.size = size
+
+    def flush(self) -> None:
+        pass
+
+    def _spans(self, n: int) -> Iterator[tuple[int, int, int, int]]:
+        """(page number, from, to, bytes done) for the n bytes at the present place."""
+        done = 0
+        while done < n:
+            index, a = divmod(self._at + done, self.page)
+            b = min(self.page, a + n - done)
+            yield index, a, b, done
+            done += b - a

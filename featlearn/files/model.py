@@ -1,0 +1,147 @@
+"""Models: parameters with all that is needed to use, draw, resume and trace them. See docs/formats.md."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.errors import DataError
+from featlearn.files import block
+from featlearn.files.atomic import Output
+from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
+from featlearn.files.hdf5 import Reader, Writer
+from featlearn.files.hdf5.memory import Undisturbed
+from featlearn.files.regular import open_regular, show
+from featlearn.files.text import to_json
+
+Array = npt.NDArray[Any]
+_GROUPS = ("params", "preprocess", "history", "state", "optimizer")
+_TEXTS = ("config", "training", "progress")
+
+
+@dataclass
+class ModelFile:
+    """The contents of a model file, as plain values."""
+
+    model: str
+    """The registered id, such as "rbm"."""
+    config: dict[str, Any]
+    training: dict[str, Any]
+    seed: int
+    shape: tuple[int, int, int]
+    """(height, width, channels) of a patch before preprocessing."""
+    params: dict[str, Array]
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Array] = field(default_factory=dict)
+    """Columns of equal length, one entry an epoch."""
+    state: dict[str, Array] = field(default_factory=dict)
+    optimizer: dict[str, Array] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    """Where the run stands: epoch, step, phase, finished."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: str = ""
+    """The featlearn that wrote it."""
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over model id, config, parameters and preprocessing: equal for equal results at any time."""
+        sha = hashlib.sha256()
+
+        def add(*words: object) -> None:
+            text = json.dumps(words, sort_keys=True, allow_nan=False).encode()
+            sha.update(len(text).to_bytes(8, "little") + text)
+
+        add(self.model, json.loads(to_json("config", self.config)))
+        for group, values in (("params", self.params), ("preprocess", self.preprocess)):
+            for name in sorted(values):
+                value = np.asarray(values[name])
+                if value.dtype.kind in "US":
+                    add(group, name, str(values[name]))
+                    continue
+                if value.dtype.kind == "b":
+                    value = value.astype(np.int64)
+                little = value.astype(value.dtype.newbyteorder("<"), order="C")
+                add(group, name, little.dtype.str, little.shape)
+                sha.update(little.tobytes())
+        return sha.hexdigest()
+
+
+def write_model(path: str, model: ModelFile, force: bool = False, inputs: Iterable[str] = ()) -> None:
+    """Write a model file in one step: the old file or the new one stands at `path`, never less. Raises DataError."""
+    with Output(path, force, inputs) as out:
+        write_into(out, model)
+
+
+def write_into(out: Output, model: ModelFile) -> None:
+    """Write a model as the contents of an output that is being held, and make it final. Raises DataError."""
+    place = show(out.path)
+    check_finite(place, "params", model.params)
+    check_finite(place, "preprocess", model.preprocess)
+    texts = {name: to_json(f"{place}: {name}", getattr(model, name)) for name in (*_TEXTS, "provenance")}
+    if len({len(column) for column in model.history.values()}) > 1:
+        raise ValueError("history columns have different lengths")
+
+    with Undisturbed(), Writer() as writer:
+        writer.attribute("", "format", block.MODEL)
+        writer.attribute("", "format_version", block.VERSION)
+        writer.attribute("", "featlearn_version", model.version)
+        writer.attribute("", "model", model.model)
+        writer.attribute("", "seed", model.seed)
+        writer.attribute("", "shape", np.array(model.shape))
+        for name in _TEXTS:
+            writer.attribute("", name, texts[name])
+        for name in _GROUPS:
+            writer.plain(name, getattr(model, name))
+        writer.text("provenance", texts["provenance"])
+        size = writer.close()
+    out.needs = size
+    seal(out, block.MODEL, size, writer)
+    out.commit()
+
+
+def read_model(path: str) -> ModelFile:
+    """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
+    place = show(path)
+    with open_regular(path) as file:
+        head = file.read(block.SIZE)
+        _, digest = block.parse(path, head, block.MODEL)
+        try:
+            image = head + file.read()
+        except (OSError, MemoryError) as error:
+            raise DataError(f"{place}: cannot be read: {error}") from error
+    if block.digest([memoryview(image)[block.SIZE :]]) != digest:
+        raise DataError(
+            f"{place}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"
+        )
+    with Reader(path, image) as reader:
+        block.check_root(path, block.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version"))
+        names = {name: reader.attribute("", name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
+        if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
+            raise DataError(f"{place}: model or featlearn_version is missing or no text")
+        if not isinstance(names["seed"], int):
+            raise DataError(f"{place}: seed is missing or no integer")
+        arrays = {group: _arrays(reader, group) for group in ("params", "history", "state", "optimizer")}
+        model = ModelFile(
+            model=names["model"],
+            **{name: read_json(path, reader, name, names[name]) for name in _TEXTS},
+            seed=names["seed"],
+            shape=read_shape(path, reader),
+            preprocess=read_plain(path, reader, "preprocess"),
+            provenance=read_json(path, reader, "provenance", reader.strings("provenance")),
+            version=names["featlearn_version"],
+            **arrays,
+        )
+    if not model.params:
+        raise DataError(f"{place}: params: is missing or empty")
+    check_finite(place, "params", model.params)
+    if len({column.shape for column in model.history.values()}) > 1 or any(c.ndim != 1 for c in model.history.values()):
+        raise DataError(f"{place}: history: columns of different shapes")
+    return model
+
+
+def _arrays(reader: Reader, group: str) -> dict[str, Array]:
+    return {name: reader.array(f"{group}/{name}") for name in reader.names(group)}

@@ -1,0 +1,179 @@
+"""Inputs of the command line as sources of images: files, folders, and containers of many images."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.errors import DataError
+from featlearn.files import arrays, block
+from featlearn.files.images import SUFFIXES, read_image
+from featlearn.files.regular import check_regular, open_regular, show
+
+Array = npt.NDArray[Any]
+
+
+class Source(Protocol):
+    """Some images, read one at a time."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> Array | None:
+        """(n,) int64, or None."""
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """What the labels mean, the same list for all sources opened together."""
+
+    @property
+    def whole_by_default(self) -> bool:
+        """Whether an image is usually taken whole (digits) and not cut into patches (photographs)."""
+
+    def __len__(self) -> int: ...
+    def names(self) -> list[str]:
+        """One name an image."""
+
+    def read(self, i: int) -> Array:
+        """Image i as (h, w, 1 or 3) uint8, uint16 or float32. Raises DataError when it is unreadable."""
+
+
+@dataclass
+class ImageFiles:
+    """Image files, opened when read."""
+
+    name: str
+    paths: list[str]
+    color: str
+    labels: Array | None = None
+    label_names: list[str] | None = None
+    whole_by_default: bool = False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def names(self) -> list[str]:
+        return list(self.paths)
+
+    def read(self, i: int) -> Array:
+        return read_image(self.paths[i], self.color)
+
+
+def open_sources(inputs: Sequence[str], color: str = "gray", labels: str | None = None) -> list[Source]:
+    """The sources that paths stand for, in their order.
+
+    color: "gray" or "rgb". labels: "folders" (an image's class is the folder right below the input folder that it lies
+    in), the path of an IDX label file (one label for each image of all sources together), or None.
+    Raises DataError for a missing path, a folder without images, a container that is damaged, labels that do not fit.
+    """
+    sources: list[Any] = []
+    singles: ImageFiles | None = None
+    for path in inputs:
+        opened = [_open_folder(path, color)] if os.path.isdir(path) else _open_file(path, color)
+        if opened is not None:
+            sources += opened
+            singles = None
+        elif singles is not None:
+            singles.paths.append(path)
+        else:
+            singles = ImageFiles(path, [path], color)
+            sources.append(singles)
+    if labels == "folders":
+        _label_by_folder(sources)
+    elif labels is not None:
+        _label_from_file(sources, labels)
+    return sources
+
+
+def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
+    """A list of paths, one a line, or ending in NUL as `find -print0` writes them. Raises DataError."""
+    data = stream.read()
+    if not null and b"\0" in data:
+        raise DataError("list of files: holds NUL bytes; add -0 if it comes from find -print0")
+    paths = [os.fsdecode(path) for path in data.split(b"\0" if null else b"\n") if path]
+    if not paths:
+        raise DataError("list of files: is empty")
+    return paths
+
+
+def find_images(folder: str) -> list[str]:
+    """The image files below a folder, recursively, by their suffix, sorted by bytes.
+
+    Hidden files and folders, and symbolic links, are passed over. Raises DataError when there is no image.
+    """
+    found, links = [], 0
+    for root, folders, names in os.walk(folder, onerror=_fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                path = os.path.join(root, name)
+                mode = os.lstat(path).st_mode
+                links += stat.S_ISLNK(mode)
+                if stat.S_ISREG(mode):
+                    found.append(path)
+    if not found:
+        note = f"; {links} symbolic links are not followed, give them as files" if links else ""
+        raise DataError(f"{show(folder)}: no image in this folder ({' '.join(sorted(SUFFIXES))}){note}")
+    return sorted(found, key=os.fsencode)
+
+
+def _open_folder(folder: str, color: str) -> ImageFiles:
+    return ImageFiles(folder, find_images(folder), color)
+
+
+def _open_file(path: str, color: str) -> Sequence[Source] | None:
+    """The sources in a container, told by its first bytes; None for what must be an image."""
+    check_regular(path)
+    with open_regular(path) as file:
+        head = file.read(block.SIZE + 8)
+    lower = path.lower()
+    if lower.endswith(".bin"):
+        return [arrays.open_cifar(path, color)]
+    if head.startswith((b"\0\0\x08", b"\x1f\x8b")):
+        return [arrays.open_idx(path, color)]
+    if head.startswith(b"\x93NUMPY"):
+        return [arrays.open_npy(path, color)]
+    if head.startswith(b"PK\x03\x04"):
+        return arrays.open_npz(path, color)
+    if head.startswith(b"MATLAB") or lower.endswith(".mat"):
+        return arrays.open_mat(path, color)
+    if lower.endswith((".npy", ".npz")):
+        raise DataError(f"{show(path)}: is damaged or no {lower[-4:]} file")
+    if head.startswith(b"featlearn-") or block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
+        raise DataError(f"{show(path)}: is an HDF5 file, wanted images")
+    return None
+
+
+def _label_by_folder(sources: list[Any]) -> None:
+    classes: list[list[str]] = []
+    for source in sources:
+        if not isinstance(source, ImageFiles) or not os.path.isdir(source.name):
+            raise DataError(f"{show(source.name)}: labels by folders need folders of images as inputs")
+        below = [os.path.relpath(path, source.name).split(os.sep) for path in source.paths]
+        for path, parts in zip(source.paths, below, strict=True):
+            if len(parts) < 2:
+                raise DataError(f"{show(path)}: lies in no class folder below {show(source.name)}")
+        classes.append([parts[0] for parts in below])
+    names = sorted({name for group in classes for name in group}, key=os.fsencode)
+    number = {name: i for i, name in enumerate(names)}
+    for source, group in zip(sources, classes, strict=True):
+        source.labels, source.label_names = np.array([number[name] for name in group], np.int64), names
+
+
+def _label_from_file(sources: list[Any], path: str) -> None:
+    labels = arrays.read_idx(path, 1).astype(np.int64)
+    total = sum(len(source) for source in sources)
+    if len(labels) != total:
+        raise DataError(f"{show(path)}: {len(labels):,} labels for {total:,} images")
+    start = 0
+    for source in sources:
+        source.labels, source.label_names = labels[start : start + len(source)], None
+        start += len(source)
+
+
+def _fail(error: OSError) -> None:
+    raise DataError(f"{show(str(error.filename))}: cannot be read: {error.strerror}") from error
