@@ -1,0 +1,340 @@
+"""Patches cut out of images: at random places, on a grid, or whole images; memory stays bounded for any number of them.
+
+`survey` reads every image once and says what there will be; `Plan.blocks` then makes the patches in their final order.
+What they are depends on the images, the extraction and the seed alone: row i is counted from (seed, i).
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+from featlearn.errors import ConfigError, DataError
+from featlearn.random import Purpose, Random
+
+Array = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+CACHE = 64 << 20  # bytes of decoded images that are kept
+STRIPE = 128 << 20  # bytes of patches that are filled together, image by image
+BLOCK = 8 << 20  # bytes of a block that is handed out
+PLACE = 96  # bytes that the place of a row takes while its stripe is made
+PIECE = 1 << 20  # bytes of patches that are cut at a time
+DRAW = 1 << 16  # rows whose places come from one draw
+NAMED = 10  # skipped images that are named; the others are only counted
+
+DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
+
+
+class Source(Protocol):
+    """Images from one place, by number."""
+
+    @property
+    def labels(self) -> Array | None: ...
+    @property
+    def label_names(self) -> list[str] | None: ...
+    def __len__(self) -> int: ...
+    def names(self) -> list[str]: ...
+    def read(self, i: int, /) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What to cut: patches of `size` (height, width), None for whole images; `count` at random places or on a grid of
+    `stride`. Of the random ones the share `drop_flat` is left out, those of least variance. Raises ConfigError."""
+
+    size: tuple[int, int] | None
+    count: int | None = None
+    stride: int | None = None
+    drop_flat: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size is not None and min(self.size) < 1:
+            raise ConfigError(f"--size: got {self.size[0]}x{self.size[1]}, both must be at least 1")
+        if self.count is not None and self.stride is not None:
+            raise ConfigError("--count and --stride: random places or a grid, not both; leave one out")
+        if self.size is not None and self.count is None and self.stride is None:
+            raise ConfigError("--size: give --count for so many random patches, or --stride for a grid")
+        if self.size is None and self.stride is not None:
+            raise ConfigError("--stride: whole images have one place each; leave it out or give a --size")
+        for name, value in (("--count", self.count), ("--stride", self.stride)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: got {value}, must be at least 1")
+        if not 0 <= self.drop_flat < 1:
+            raise ConfigError(f"--drop-flat: got {self.drop_flat:g}, must be at least 0 and below 1")
+        if self.drop_flat and self.count is None:
+            raise ConfigError("--drop-flat: chooses among random patches, so it needs --count")
+
+
+class Block(NamedTuple):
+    """Some rows: patches (m, d), origin (m, 3) image, row, column of the top left pixel, labels (m,) or None."""
+
+    patches: Array
+    origin: Int64
+    labels: Int64 | None
+
+
+class _Images:
+    """The images of all sources by running number; the first of them and the latest stay decoded."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.names = [name for source in sources for name in source.names()]
+        self._sources = sources
+        self._starts = list(accumulate((len(source) for source in sources), initial=0))[:-1]
+        self._kept: dict[int, Array] = {}
+        self._room = CACHE
+        self._latest: tuple[int, Array | None] = (-1, None)
+
+    def read(self, number: int) -> Array:
+        """(h, w, c). Raises DataError for what cannot be read."""
+        image = self._kept.get(number)
+        if image is not None:
+            return image
+        if self._latest[0] == number and self._latest[1] is not None:
+            return self._latest[1]
+        self._latest = (-1, None)  # room for the next one
+        k = bisect_right(self._starts, number) - 1
+        image = self._sources[k].read(number - self._starts[k])
+        if image.nbytes <= self._room:
+            self._room -= image.nbytes
+            self._kept[number] = image
+        else:
+            self._latest = (number, image)
+        return image
+
+
+class _Skipped:
+    """Images that are left out: the first ones named, all counted; with strict the first is an error."""
+
+    def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
+        self.count, self._warn, self._strict = 0, warn, strict
+
+    def add(self, problem: str) -> None:
+        if self._strict:
+            raise DataError(f"{problem}; leave out --strict to skip such images")
+        self.count += 1
+        if self.count <= NAMED:
+            self._warn(f"skipped: {problem}")
+
+
+def survey(
+    sources: Sequence[Source],
+    extraction: Extraction,
+    warn: Callable[[str], None] = lambda text: None,
+    strict: bool = False,
+    tick: Callable[[], object] = lambda: None,
+) -> "Plan":
+    """Reads every image once, calling `tick` after each, and plans the patches.
+
+    Unreadable images and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Raises
+    DataError when none is left, or when grey and colour images are mixed.
+    """
+    images, skipped = _Images(sources), _Skipped(warn, strict)
+    if not images.names:
+        raise DataError("no images found; give image files, folders or arrays of images")
+    labels, label_names = _labels(sources)
+    numbers: list[int] = []
+    shapes: list[tuple[int, ...]] = []
+    dtypes: list[np.dtype[Any]] = []
+    first_problem = ""
+    for number in range(len(images.names)):
+        try:
+            image = images.read(number)
+        except DataError as err:
+            first_problem = first_problem or str(err)
+            skipped.add(str(err))
+        else:
+            numbers.append(number)
+            shapes.append(image.shape)
+            dtypes.append(image.dtype)
+        tick()
+    if not numbers:
+        raise DataError(f"none of {len(images.names)} images can be read: {first_problem}")
+    table = np.array(shapes, np.int64)
+    if (table[:, 2] != table[0, 2]).any():
+        odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
+        raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
+    if extraction.size is None:
+        size = Counter(shapes).most_common(1)[0][0][:2]
+        fits = (table[:, :2] == size).all(axis=1)
+    else:
+        size = extraction.size
+        fits = (table[:, :2] >= size).all(axis=1)
+    if not fits.any():
+        height, width = table[:, :2].max(axis=0)
+        raise DataError(
+            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
+            f"the widest of {width} pixels; take a smaller --size"
+        )
+    wanted = (
+        f"of {size[0]}x{size[1]} as most images are" if extraction.size is None else f"at least {size[0]}x{size[1]}"
+    )
+    for k in np.flatnonzero(~fits).tolist():
+        skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
+    if skipped.count > NAMED:
+        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
+    index, shape = np.array(numbers, np.int64)[fits], (size[0], size[1], int(table[0, 2]))
+    dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
+    return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
+
+
+def _labels(sources: Sequence[Source]) -> tuple[Int64 | None, list[str] | None]:
+    """Of all images together; names of several sources are united, in the order of their appearance."""
+    given = [source.labels for source in sources]
+    labels = [np.asarray(one, np.int64) for one in given if one is not None]
+    if not labels:
+        return None, None
+    names = [source.label_names for source in sources]
+    if len(labels) < len(sources) or len({one is None for one in names}) > 1:
+        raise DataError("only some of the inputs have labels; give them one by one, or leave out --labels")
+    united = list(dict.fromkeys(name for one in names for name in one or ()))
+    if united:
+        labels = [
+            np.array([united.index(name) for name in one or ()], np.int64)[numbers]
+            for one, numbers in zip(names, labels, strict=True)
+        ]
+    return np.concatenate(labels), united or None
+
+
+class Plan:
+    """Patches that will be: `n` of `shape` (height, width, channels) and `dtype`, in all `n_bytes` with their origins
+    and labels, out of `images` (names; the first column of the origins counts them); `skipped` images give none."""
+
+    def __init__(
+        self,
+        images: _Images,
+        extraction: Extraction,
+        index: Int64,
+        shapes: Int64,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        labels: Int64 | None,
+        label_names: list[str] | None,
+        skipped: int,
+    ) -> None:
+        self._images, self._extraction, self._index, self._shapes = images, extraction, index, shapes
+        self.shape, self.dtype, self.skipped = shape, dtype, skipped
+        self.images = [images.names[number] for number in index.tolist()]
+        self.labels = None if labels is None else labels[index]
+        self.label_names = label_names
+        self._stride = extraction.stride or 1
+        places = (shapes[:, :2] - shape[:2]) // self._stride + 1
+        self._across = places[:, 1]
+        self._ends = np.cumsum(places[:, 0] * places[:, 1])  # places of all images in one row
+        self.n = int(self._ends[-1]) if extraction.count is None else extraction.count
+
+    @property
+    def n_pixels(self) -> int:
+        """Width of a row: height x width x channels."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n * (self.n_pixels * self.dtype.itemsize + 24 + (0 if self.labels is None else 8))
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in their order. Raises DataError for an image that has changed since the survey.
+
+        Memory: a stripe, the kept images, and with drop_flat 20 bytes a row.
+        """
+        row_bytes = self.n_pixels * self.dtype.itemsize
+        # Random places come from everywhere: the larger the stripe, the fewer times an image is read.
+        stripe = max(1, (BLOCK if self._extraction.count is None else STRIPE) // (row_bytes + PLACE))
+        size = max(1, BLOCK // row_bytes)
+        candidates = self._candidates()
+        buffer = np.empty((min(stripe, self.n), self.n_pixels), self.dtype)
+        for start in range(0, self.n, stripe):
+            stop = min(start + stripe, self.n)
+            origin = self._origins(np.arange(start, stop) if candidates is None else candidates[start:stop])
+            for where, patches in self._cut(origin):
+                buffer[where] = patches
+            for a in range(0, stop - start, size):
+                b = min(a + size, stop - start)
+                labels = None if self.labels is None else self.labels[origin[a:b, 0]]
+                yield Block(buffer[a:b].copy(), origin[a:b].copy(), labels)
+
+    def _origins(self, rows: Int64) -> Int64:
+        """(m, 3) of ascending row numbers; random places are counted by them."""
+        place = rows
+        if self._extraction.count is not None:
+            rng, place = Random(self._extraction.seed), np.empty_like(rows)
+            for draw in range(int(rows[0]) // DRAW, int(rows[-1]) // DRAW + 1):
+                a, b = np.searchsorted(rows, (draw * DRAW, (draw + 1) * DRAW))
+                drawn = rng.integers(DRAW, int(self._ends[-1]), Purpose.PATCHES, draw)
+                place[a:b] = drawn[rows[a:b] - draw * DRAW]
+        origin = np.empty((len(rows), 3), np.int64)
+        origin[:, 0] = image = np.searchsorted(self._ends, place, side="right")
+        first = np.concatenate(([0], self._ends[:-1]))
+        row, column = np.divmod(place - first[image], self._across[image])
+        origin[:, 1], origin[:, 2] = row * self._stride, column * self._stride
+        return origin
+
+    def _cut(self, origin: Int64) -> Iterator[tuple[Int64, Array]]:
+        """The patches at these origins in small pieces, image by image: (their places in origin, patches)."""
+        height, width, channels = self.shape
+        order = np.argsort(origin[:, 0], kind="stable")
+        image = origin[order, 0]
+        bounds = [0, *(np.flatnonzero(np.diff(image)) + 1).tolist(), len(order)]
+        size = max(1, PIECE // (self.n_pixels * self.dtype.itemsize))
+        for a, b in pairwise(bounds):
+            pixels = self._read(int(image[a]))
+            if pixels.size == self.n_pixels:
+                yield order[a:b], self._widen(pixels.reshape(1, -1))
+                continue
+            # Channels lie side by side in a row, so a patch is a window of width x channels columns.
+            flat = pixels.reshape(pixels.shape[0], -1)
+            windows = np.lib.stride_tricks.sliding_window_view(flat, (height, width * channels))
+            for p in range(a, b, size):
+                where = order[p : min(p + size, b)]
+                patches = windows[origin[where, 1], origin[where, 2] * channels]
+                yield where, self._widen(patches.reshape(len(where), -1))
+
+    def _read(self, k: int) -> Array:
+        pixels = self._images.read(int(self._index[k]))
+        if pixels.shape != tuple(self._shapes[k]):
+            raise DataError(f"{self.images[k]}: has changed while it was read; try again")
+        return pixels
+
+    def _widen(self, pixels: Array) -> Array:
+        """In the dtype of the plan: the same greys, 0 to 255, 0 to 65535 or 0 to 1."""
+        if pixels.dtype == self.dtype:
+            return pixels
+        if self.dtype == np.uint16:
+            return pixels * np.uint16(257)
+        return (pixels / np.float64(np.iinfo(pixels.dtype).max)).astype(np.float32)
+
+    def _candidates(self) -> Int64 | None:
+        """(n,) the random rows that are kept, ascending; None for all. Equal variances: the first ones stay."""
+        if not self._extraction.drop_flat:
+            return None
+        total = int(np.ceil(self.n / (1 - self._extraction.drop_flat)))
+        variance = np.empty(total, np.float32)
+        step = max(1, STRIPE // PLACE)
+        for start in range(0, total, step):
+            part = variance[start : start + step]
+            for where, patches in self._cut(self._origins(np.arange(start, start + len(part)))):
+                part[where] = self._variance(patches)
+        least = np.partition(variance, total - self.n)[total - self.n]
+        keep = variance > least
+        equal = np.flatnonzero(variance == least)
+        keep[equal[: self.n - np.count_nonzero(keep)]] = True
+        return np.flatnonzero(keep)
+
+    def _variance(self, patches: Array) -> Array:
+        """(m,) sum of squares about the mean of each channel, in an order that does not depend on m."""
+        m, channels = len(patches), self.shape[2]
+        X = patches.astype(np.float64)
+        of_channel = np.tile(np.eye(channels), (self.n_pixels // channels, 1))
+        means = np.empty((m, channels))
+        _core.gemm(means, X, of_channel)
+        means /= self.n_pixels // channels
+        out = np.empty(m)
+        _core.row_sqdist(out, X, np.tile(means, self.n_pixels // channels))
+        return out
