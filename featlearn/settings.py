@@ -6,8 +6,9 @@ The command-line option, its help, the range check and the attribute in a file a
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from featlearn.errors import ConfigError
 
@@ -15,10 +16,17 @@ from featlearn.errors import ConfigError
 class Settings(Protocol):
     """Any dataclass whose fields were made by `setting`."""
 
-    __dataclass_fields__: Any
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
 
 T = TypeVar("T", bound=Settings)
+
+BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
+    ("low", operator.lt, "at least"),
+    ("high", operator.gt, "at most"),
+    ("above", operator.le, "above"),
+    ("below", operator.ge, "below"),
+)
 
 
 def setting(
@@ -31,7 +39,7 @@ def setting(
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones, None in a value means unset."""
+    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones; a value None is unset."""
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -54,13 +62,8 @@ def check(config: Settings) -> None:
             continue
         if not math.isfinite(value):
             raise ConfigError(f"{name}: got {value}, must be a finite number")
-        for key, bad, words in (
-            ("low", lambda v, b: v < b, "at least"),
-            ("high", lambda v, b: v > b, "at most"),
-            ("above", lambda v, b: v <= b, "above"),
-            ("below", lambda v, b: v >= b, "below"),
-        ):
-            if m[key] is not None and bad(value, m[key]):
+        for key, outside, words in BOUNDS:
+            if m[key] is not None and outside(value, m[key]):
                 raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
 
 

@@ -1,10 +1,11 @@
 """The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
 
+    settle(config, low, high) decides what the data's range decides
     init(n_visible, rng)     makes params (and state)
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
-    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params and points uphill, so that
-                             training goes against it; metrics are plain floats, "error" among them
+    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
+                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", ...
     phases()                 what training walks through: one phase unless the model says more
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
@@ -59,6 +60,11 @@ class Model:
         self.dtype = np.dtype(dtype)
         self.params: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
+
+    @classmethod
+    def settle(cls, config: Any, low: float, high: float) -> Any:
+        """`config` with what depends on the data's range decided. Raises ConfigError where they do not fit."""
+        return config
 
     def init(self, n_visible: int, rng: Random) -> None:
         raise NotImplementedError

@@ -1,0 +1,215 @@
+"""The training loop: update rules, order, schedules, stopping, and going on in the same bytes."""
+
+import numpy as np
+import pytest
+
+from featlearn import _core
+from featlearn.errors import ConfigError, DivergedError
+from featlearn.models.base import Model
+from featlearn.models.rbm import RBM
+from featlearn.random import Random
+from featlearn.training.optim import SGD, Decay
+from featlearn.training.schedules import learning_rate, momentum
+from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def take(self, index):
+        return self.X[index]
+
+
+def rows(n=230, d=12, seed=0):
+    return Rows(np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32))
+
+
+def rbm(d=12, **config):
+    model = RBM(RBM.Config(**{"hidden": 8, "visible": "gaussian", **config}))
+    model.init(d, Random(0))
+    return model
+
+
+def same(a, b):
+    return all(a[k].tobytes() == b[k].tobytes() for k in a) and a.keys() == b.keys()
+
+
+class Quadratic(Model):
+    """loss = |W - a|^2 / 2: its minimum under each decay is known exactly."""
+
+    a = np.array([[2.0, -1.0, 0.3, -0.2, 0.0]])
+
+    def __init__(self):
+        super().__init__(config=object(), dtype=np.float64)
+        self.params = {"W": np.full((1, 5), 0.7)}
+
+    def encode(self, X):
+        return X
+
+    def decode(self, H):
+        return H
+
+    def gradient(self, X, step):
+        return {"error": 1.0}, {"W": self.params["W"] - self.a}
+
+
+@pytest.mark.parametrize("m", [0.0, 0.5, 0.9])
+def test_decay_reaches_the_minimum_of_its_objective(m):
+    """L1 soft: exactly soft(a, l1), zeros exact, whatever the momentum; L2: a / (1 + l2)."""
+    a = Quadratic.a
+    for config, wanted in [
+        ({"decay": "l1", "decay_weight": 0.25}, np.sign(a) * np.maximum(np.abs(a) - 0.25, 0)),
+        ({"decay": "l2", "decay_weight": 0.25}, a / 1.25),
+        ({}, a),
+    ]:
+        model = Quadratic()
+        Training(
+            model, Rows(np.zeros((10, 1))), TrainConfig(epochs=3000, batch_size=10, lr=0.02, momentum=m, **config)
+        ).run()
+        np.testing.assert_allclose(model.params["W"], wanted, atol=1e-9)
+        if config.get("decay") == "l1":
+            assert (model.params["W"][0, 3:] == 0).all()
+
+
+def test_update_is_the_textbook_rule():
+    rng = np.random.default_rng(0)
+    w, v, g = (rng.normal(size=(3, 4)) for _ in range(3))
+    w0, v0 = w.copy(), v.copy()
+    _core.update(w, v, g, 0.1, 0.9, 0.3, 0.2, False)
+    wanted = 0.9 * v0 - 0.1 * (g + 0.2 * w0 + 0.3 * np.sign(w0))
+    np.testing.assert_allclose(v, wanted, atol=1e-14)
+    np.testing.assert_allclose(w, w0 + wanted, atol=1e-14)
+
+
+def test_decay_leaves_biases_alone():
+    params = {"W": np.ones((2, 2)), "b": np.ones(2)}
+    grads = {k: np.zeros_like(v) for k, v in params.items()}
+    SGD().update(params, grads, 0.5, 0.0, Decay(l2=0.1), ("W",))
+    assert (params["b"] == 1).all()
+    np.testing.assert_allclose(params["W"], 0.95)
+
+
+def test_default_decay_weights_are_the_blogs():
+    assert TrainConfig(decay="l1").weight_decay() == Decay(l1=0.01)
+    assert TrainConfig(decay="l2").weight_decay() == Decay(l2=0.1)
+    assert TrainConfig(decay="l1", l1_method="subgradient").weight_decay() == Decay(l1=0.01, soft=False)
+
+
+@pytest.mark.parametrize("n", [1, 5, 1000, BLOCK + 17])
+def test_epoch_order_is_a_permutation_of_its_own(n):
+    order = epoch_order(n, Random(1), 0)
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    if n > 100:
+        assert (order != epoch_order(n, Random(1), 1)).any()
+        assert abs(np.corrcoef(order[:1000], np.arange(1000))[0, 1]) < 0.15
+
+
+def test_schedules():
+    assert [learning_rate("linear", 2.0, p) for p in (0, 0.5, 0.75)] == [2.0, 1.0, 0.5]
+    assert learning_rate("constant", 2.0, 0.9) == 2.0
+    assert learning_rate("exponential", 2.0, 0.5) == pytest.approx(0.2)
+    assert [momentum(0.5, 0.9, 2, e) for e in (0, 1, 2)] == [0.5, 0.5, 0.9]
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes():
+    runs = []
+    for seed, threads in [(0, 1), (0, 2), (1, 2)]:
+        _core.set_threads(threads)
+        model = rbm()
+        Training(model, rows(), TrainConfig(epochs=2, batch_size=50), seed).run()
+        runs.append(model.params)
+    assert same(runs[0], runs[1])
+    assert not same(runs[0], runs[2])
+
+
+CONFIGS = {
+    "plain": {},
+    "all": {
+        "lr_schedule": "linear",
+        "initial_epochs": 1,
+        "decay": "l1",
+        "validation": 0.2,
+        "patience": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_stopped_run_goes_on_in_the_same_bytes(name):
+    """Stopped after every single update, taken through plain values, restored: params, state and history agree."""
+    config = TrainConfig(epochs=4, batch_size=50, **CONFIGS[name])
+    settings = {"target": 0.1, "refine": 7}
+    whole = Training(rbm(**settings), rows(), config)
+    assert whole.run()
+    stopped = Training(rbm(**settings), rows(), config)
+    stops = 0
+    while not stopped.run(on_batch=lambda training: True):
+        stops += 1
+        arrays, progress = stopped.checkpoint()
+        arrays = {k: v.copy() for k, v in arrays.items()}
+        again = Training(rbm(**settings), rows(), config)
+        again.model.params = {k: v.copy() for k, v in stopped.model.params.items()}
+        again.model.state = {k: v.copy() for k, v in stopped.model.state.items()}
+        again.restore(arrays, progress, {k: np.array(v) for k, v in stopped.history.items()})
+        stopped = again
+    assert stops >= 10
+    assert same(whole.model.params, stopped.model.params)
+    assert same(whole.model.state, stopped.model.state)
+    for key, column in whole.history.items():
+        assert key == "seconds" or column == stopped.history[key], key
+
+
+def test_phases_and_history():
+    training = Training(rbm(refine=9), rows(), TrainConfig(epochs=2, batch_size=50))
+    training.run()
+    assert training.total_updates == 2 * 5 + 9
+    assert training.history["phase"] == [0, 0, 1, 1]
+    assert training.history["step"] == [5, 10, 15, 19]
+    assert all(len(column) == 4 for column in training.history.values())
+    X = training.rows.X
+    Y = training.model.decode(training.model.encode(X))
+    assert training.history["rmse"][-1] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-5)
+
+
+def test_refinement_decay_can_be_switched_off():
+    norms = []
+    for refine_decay in (True, False):
+        model = rbm(refine=200, refine_decay=refine_decay)
+        Training(model, rows(), TrainConfig(epochs=1, batch_size=50, decay="l2", decay_weight=1.0)).run()
+        norms.append(np.linalg.norm(model.params["W"]))
+    assert norms[0] < 0.8 * norms[1]
+
+
+def test_early_stop_keeps_the_best_model():
+    training = Training(rbm(), rows(), TrainConfig(epochs=500, batch_size=20, lr=0.05, validation=0.3, patience=3))
+    training.run()
+    errors = training.history["validation_rmse"]
+    assert len(errors) < 500
+    assert len(errors) == int(np.argmin(errors)) + 1 + 3
+    assert training.rmse(training.validation_rows) == min(errors)
+
+
+@pytest.mark.parametrize("lr", [0.5, 1.0, 10.0, 1e6, 1e30])
+def test_divergence_stops_with_a_finite_model(lr):
+    training = Training(rbm(64, hidden=100), rows(2000, 64), TrainConfig(epochs=30, lr=lr))
+    with pytest.raises(DivergedError, match=r"diverged at epoch \d+, update \d+: .*; lower --lr, e.g. --lr "):
+        training.run()
+    assert all(np.isfinite(w).all() for w in training.model.params.values())
+    arrays, progress = training.checkpoint()
+    with pytest.raises(ConfigError, match="diverged"):
+        training.restore(arrays, progress, {})
+
+
+def test_settings_that_contradict_the_data():
+    with pytest.raises(ConfigError, match="230 training rows"):
+        Training(rbm(), rows(), TrainConfig(batch_size=231))
+    with pytest.raises(ConfigError, match="--validation"):
+        TrainConfig(patience=3)
+    with pytest.raises(ConfigError, match="--decay"):
+        TrainConfig(decay_weight=0.1)
+    with pytest.raises(ConfigError, match="holds out none"):
+        Training(rbm(), rows(), TrainConfig(validation=0.001))
