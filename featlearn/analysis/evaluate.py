@@ -1,0 +1,85 @@
+"""The measures of a model on a data set: errors, activations, filters."""
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.analysis.filters import filter_statistics
+from featlearn.analysis.metrics import squared_error
+from featlearn.models.base import Model
+
+Array = npt.NDArray[Any]
+BLOCK = 2048  # rows at a time
+DEAD, SATURATED = 0.01, 0.99
+
+
+class Rows(Protocol):
+    """Preprocessed data, read by blocks."""
+
+    def __len__(self) -> int: ...
+    def block(self, start: int, stop: int) -> Array: ...
+
+
+class Drawable(Protocol):
+    """Preprocessing, as far as filters have to be brought back to pixels."""
+
+    def to_pixels(self, F: Array) -> Array: ...
+
+
+def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: Drawable) -> dict[str, Any]:
+    """Measure `model` on `rows`; its filters are patches of `shape` (height, width, channels).
+
+    rmse                 root mean square of decode(encode(x)) - x, in units of the preprocessed data
+    explained_variance   1 - squared error / variance about the mean row
+    mean_activation      mean of the code
+    lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
+    population_sparsity  the same of each row over its units, mean over rows
+    dead_units           share of units that never exceed .01;  saturated_units: that never fall below .99
+    warnings             a list of sentences
+    and the keys of filter_statistics.
+    """
+    n, h = len(rows), len(model.filters())
+    squares = population = 0.0
+    x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
+    h1, h2, highest, lowest = np.zeros(h), np.zeros(h), np.full(h, -np.inf), np.full(h, np.inf)
+    for start in range(0, n, BLOCK):
+        X = rows.block(start, min(start + BLOCK, n))
+        H = model.encode(X)
+        squares += squared_error(X, model.decode(H))
+        x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
+        s1, s2 = H.sum(axis=1, dtype=np.float64), np.square(H, dtype=np.float64).sum(axis=1)
+        population += float(_sparsity(s1, s2, h).sum())
+        h1, h2 = h1 + H.sum(axis=0, dtype=np.float64), h2 + np.square(H, dtype=np.float64).sum(axis=0)
+        highest, lowest = np.maximum(highest, H.max(axis=0)), np.minimum(lowest, H.min(axis=0))
+    variance = float((x2 - x1 * x1 / n).sum())
+    measures: dict[str, Any] = {
+        "rmse": math.sqrt(squares / (n * model.n_visible)),
+        "explained_variance": 1 - squares / variance if variance > 0 else math.nan,
+        "mean_activation": float(h1.mean()) / n,
+        "lifetime_sparsity": float(_sparsity(h1, h2, n).mean()),
+        "population_sparsity": population / n,
+        "dead_units": float(np.mean(highest < DEAD)),
+        "saturated_units": float(np.mean(lowest > SATURATED)),
+    }
+    measures |= filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
+    return measures | {"warnings": _warnings(measures)}
+
+
+def _sparsity(sum1: Array, sum2: Array, n: int) -> Array:
+    """(1 - mean^2 / mean of squares) / (1 - 1 / n) from sums over n values; 0 where all are zero."""
+    if n < 2:
+        return np.zeros(len(sum1))
+    ratio = np.divide(sum1 * sum1, n * sum2, out=np.ones(len(sum1)), where=sum2 > 0)
+    return np.asarray((1 - ratio) / (1 - 1 / n))
+
+
+def _warnings(measures: dict[str, Any]) -> list[str]:
+    found = []
+    if measures["explained_variance"] <= 1 - 0.98**2:
+        found.append("the features reconstruct next to nothing of the data; weaken the decay or train longer")
+    for key, what in (("dead_units", "never active"), ("saturated_units", "always active")):
+        if measures[key] > 0.1:
+            found.append(f"{measures[key]:.0%} of the hidden units are {what}")
+    return found

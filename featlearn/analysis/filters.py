@@ -1,0 +1,102 @@
+"""What a sheet of filters looks like, in numbers: noise, spots and edges differ in them without overlap.
+
+    kurtosis         fourth moment over squared variance of a filter's weights: 3 for Gaussian noise, more for spots
+    hoyer            (sqrt D - |w|_1 / |w|_2) / (sqrt D - 1): 0 all alike, 1 a single one (P. Hoyer, JMLR 5, 2004)
+    participation    (sum w^2)^2 / (D sum w^4): the share of the patch that a filter fills; 1/3 for Gaussian noise
+    lag1             autocorrelation of neighbouring weights, both directions, mean removed: smoothness
+    total_variation  mean |difference of neighbours| / mean |weight|, over the sheet
+    orientation      |sum P e^(2 i theta)| / sum P over the power spectrum P: 1 one orientation, 0 none
+    gabor_r2         share of the variance that a fitted Gabor function explains (gabor.py)
+    edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the second
+    near_zero        share of all |w| below 1 % of the sheet's largest
+
+Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer and lag1 means; flat
+filters are left out there, and are no edges.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.analysis.gabor import gabor_r2
+
+Array = npt.NDArray[Any]
+
+EDGE_R2, EDGE_ORIENTATION = 0.5, 0.3
+
+
+def filter_statistics(F: Array) -> dict[str, float]:
+    """The measures above of filters F (k, h, w, c)."""
+    each = per_filter(F)
+    live = each["live"]
+    out = {}
+    for name, summary in (
+        ("kurtosis", np.median),
+        ("hoyer", np.mean),
+        ("participation", np.median),
+        ("lag1", np.mean),
+        ("orientation", np.median),
+        ("gabor_r2", np.median),
+    ):
+        out[name] = float(summary(each[name][live])) if live.any() else float("nan")
+    size = np.abs(F)
+    out["total_variation"] = _total_variation(F)
+    out["near_zero"] = float(np.mean(size < 0.01 * size.max())) if live.any() else 1.0
+    edges = (each["gabor_r2"] >= EDGE_R2) & (each["orientation"] >= EDGE_ORIENTATION)
+    out["edge_share"] = float(np.mean(edges)) if len(F) else float("nan")
+    return out
+
+
+def per_filter(F: Array) -> dict[str, Array]:
+    """kurtosis, hoyer, participation, lag1, orientation, gabor_r2 and live (not flat), each (k,), of F (k, h, w, c)."""
+    k, h, w, c = F.shape
+    W = F.reshape(k, h * w * c).astype(np.float64)
+    scale = np.abs(W).max(axis=1, initial=0.0)
+    live = np.ptp(W, axis=1) > 1e-6 * scale if W.shape[1] else np.zeros(k, bool)
+    W = W / np.where(live, scale, 1.0)[:, None]
+    D = h * w * c
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centred = W - W.mean(axis=1, keepdims=True)
+        variance = np.square(centred).mean(axis=1)
+        norm1, norm2 = np.abs(W).sum(axis=1), np.sqrt(np.square(W).sum(axis=1))
+        out = {
+            "kurtosis": (centred**4).mean(axis=1) / variance**2,
+            "hoyer": (np.sqrt(D) - norm1 / norm2) / (np.sqrt(D) - 1),
+            "participation": norm2**4 / (D * (W**4).sum(axis=1)),
+        }
+    images = strongest_channel(W.reshape(k, h, w, c))
+    out |= {"lag1": lag1(images), "orientation": orientation(images), "gabor_r2": gabor_r2(images)}
+    return {name: np.where(live, value, 0.0) for name, value in out.items()} | {"live": live}
+
+
+def strongest_channel(F: Array) -> Array:
+    """(k, h, w): of each filter F (k, h, w, c) the channel with the most energy."""
+    best = np.square(F).sum(axis=(1, 2)).argmax(axis=1)
+    return F[np.arange(len(F)), :, :, best]
+
+
+def lag1(F: Array) -> Array:
+    """(k,) sum of products of neighbours over sum of squares, mean removed, averaged over both directions."""
+    G = F - F.mean(axis=(1, 2), keepdims=True)
+    squares = np.square(G).sum(axis=(1, 2))
+    products = (G[:, :, 1:] * G[:, :, :-1]).sum(axis=(1, 2)) + (G[:, 1:] * G[:, :-1]).sum(axis=(1, 2))
+    return np.asarray(np.divide(products, 2 * squares, out=np.zeros(len(F)), where=squares > 0))
+
+
+def orientation(F: Array) -> Array:
+    """(k,) concentration of the power spectrum's orientations, from the mean-free filter padded to twice its size."""
+    k, h, w = F.shape
+    G = F - F.mean(axis=(1, 2), keepdims=True)
+    power = np.abs(np.fft.fft2(G, s=(2 * h, 2 * w))) ** 2
+    fy, fx = np.fft.fftfreq(2 * h)[:, None], np.fft.fftfreq(2 * w)[None, :]
+    turn = np.exp(2j * np.arctan2(fy, fx))
+    total = power.sum(axis=(1, 2))
+    turned = np.abs((power * turn).sum(axis=(1, 2)))
+    return np.asarray(np.divide(turned, total, out=np.zeros(k), where=total > 0))
+
+
+def _total_variation(F: Array) -> float:
+    steps = [np.abs(np.diff(F, axis=axis)) for axis in (1, 2) if F.shape[axis] > 1]
+    size = float(np.abs(F).mean()) if F.size else 0.0
+    return float(np.mean([step.mean() for step in steps])) / size if steps and size else float("nan")

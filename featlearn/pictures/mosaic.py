@@ -1,0 +1,83 @@
+"""Sheets of small pictures: filters, patches, inputs above their reconstructions. Mid-grey is zero."""
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+GREY = 128  # weight 0
+GAP = 60  # the tone between tiles: no filter's extreme, no filter's zero
+WIDTH = 900  # screen pixels that a sheet aims at
+
+
+def order_filters(F: Array, by: str = "trained", use: Array | None = None) -> Array:
+    """(k,) indices of filters F (k, ...): as trained, by falling norm, or by falling `use` (k,), stable."""
+    if by == "norm":
+        return np.argsort(-np.sqrt(np.square(F.reshape(len(F), -1)).sum(axis=1)), kind="stable")
+    if by == "use":
+        if use is None:
+            raise ValueError("order by use needs the mean activations")
+        return np.argsort(-use, kind="stable")
+    return np.arange(len(F))
+
+
+def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contrast: str = "filter") -> Array:
+    """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, 1 or 3), row by row.
+
+    `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of the sheet; both
+    are symmetric, so zero is mid-grey. `scale` is screen pixels to a pixel, by default such that the sheet is about
+    WIDTH wide; `columns` makes the sheet nearly square by default.
+    """
+    if contrast not in ("filter", "common"):
+        raise ValueError(f"contrast {contrast!r}: wanted filter or common")
+    k, h, w, _ = F.shape
+    size = np.abs(F).reshape(k, -1).max(axis=1, initial=0.0)
+    if contrast == "common":
+        size = np.full(k, size.max(initial=0.0))
+    tiles = GREY + F / np.where(size > 0, size, 1.0)[:, None, None, None] * (GREY - 1)
+    columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
+    return _sheet(np.rint(tiles).astype(np.uint8), columns, scale)
+
+
+def pairs(inputs: Array, reconstructions: Array, columns: int | None = None, scale: int | None = None) -> Array:
+    """uint8 sheet of pixels in 0..1 (k, h, w, c): each row of inputs stands above the row of their reconstructions."""
+    k, h, w, c = inputs.shape
+    columns = min(columns or math.ceil(math.sqrt(2 * k * h / w)), max(k, 1))
+    rows = math.ceil(k / columns)
+    stacked = np.full((rows, 2, columns, h, w, c), GAP / 255)
+    for part, pixels in enumerate((inputs, reconstructions)):
+        padded = np.full((rows * columns, h, w, c), GAP / 255)
+        padded[:k] = pixels
+        stacked[:, part] = padded.reshape(rows, columns, h, w, c)
+    tiles = np.rint(np.clip(stacked, 0, 1) * 255).astype(np.uint8)
+    return _sheet(tiles.reshape(-1, h, w, c), columns, scale)
+
+
+def _sheet(tiles: Array, columns: int, scale: int | None) -> Array:
+    """Tiles uint8 (k, h, w, c) on a ground of GAP, one pixel apart, enlarged."""
+    k, h, w, c = tiles.shape
+    rows = max(1, math.ceil(k / columns))
+    sheet = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1, c), GAP, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = 1 + i // columns * (h + 1), 1 + i % columns * (w + 1)
+        sheet[y : y + h, x : x + w] = tile
+    scale = scale or max(1, round(WIDTH / sheet.shape[1]))
+    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    return sheet[:, :, 0] if c == 1 else sheet
+
+
+def png_bytes(picture: Array, text: dict[str, str]) -> bytes:
+    """A uint8 picture (H, W), (H, W, 1) or (H, W, 3) as a PNG with `text` chunks; the same picture, the same bytes."""
+    from PIL import Image, PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    out = io.BytesIO()
+    squeezed = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+    Image.fromarray(np.ascontiguousarray(squeezed)).save(out, format="PNG", pnginfo=info, optimize=True)
+    return out.getvalue()

@@ -1,0 +1,113 @@
+"""evaluate, the metrics and whole photographs against numpy."""
+
+import math
+
+import numpy as np
+import pytest
+
+from featlearn.analysis.evaluate import evaluate
+from featlearn.analysis.metrics import explained_variance, psnr, rmse
+from featlearn.analysis.photo import reconstruct_photo
+from featlearn.models.rbm import RBM
+from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.random import Random
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def block(self, start, stop):
+        return self.X[start:stop]
+
+
+class Same:
+    """Preprocessing that changes nothing."""
+
+    def to_pixels(self, F):
+        return F
+
+
+class Half:
+    """A 'model' whose reconstruction is half of the input."""
+
+    dtype = np.dtype(np.float32)
+
+    def encode(self, X):
+        return X
+
+    def decode(self, H):
+        return H / 2
+
+
+def model(hidden=6):
+    made = RBM(RBM.Config(hidden=hidden, visible="gaussian", init_scale=0.5))
+    made.init(16, Random(0))
+    return made
+
+
+def test_metrics_by_their_definitions():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(50, 7)), rng.normal(size=(50, 7))
+    assert rmse(X, Y) == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)))
+    assert explained_variance(X, X.copy()) == 1
+    assert explained_variance(X, np.tile(X.mean(0), (50, 1))) == pytest.approx(0)
+    assert psnr(np.zeros(4), np.full(4, 0.1)) == pytest.approx(20)
+    assert psnr(X, X) == math.inf
+
+
+def test_evaluate_equals_numpy_over_several_blocks():
+    X = np.random.default_rng(0).normal(1, 2, (5000, 16)).astype(np.float32)
+    m = model()
+    found = evaluate(m, Rows(X), (4, 4, 1), Same())
+    H = m.encode(X).astype(float)
+    R = X - m.decode(m.encode(X)).astype(float)
+    assert found["rmse"] == pytest.approx(np.sqrt(np.mean(R**2)), rel=1e-5)
+    assert found["explained_variance"] == pytest.approx(1 - (R**2).sum() / ((X - X.mean(0)) ** 2).sum(), rel=1e-4)
+    assert found["mean_activation"] == pytest.approx(H.mean(), rel=1e-6)
+    lifetime = (1 - H.mean(0) ** 2 / (H**2).mean(0)) / (1 - 1 / 5000)
+    assert found["lifetime_sparsity"] == pytest.approx(lifetime.mean(), rel=1e-6)
+    population = (1 - H.mean(1) ** 2 / (H**2).mean(1)) / (1 - 1 / 6)
+    assert found["population_sparsity"] == pytest.approx(population.mean(), rel=1e-6)
+    assert found["dead_units"] == found["saturated_units"] == 0
+    assert "edge_share" in found
+
+
+def test_dead_and_saturated_units_are_counted_and_said():
+    m = model(10)
+    m.params["W"][:, :3] = 0
+    m.params["c"][:2], m.params["c"][2] = -20, 20
+    found = evaluate(m, Rows(np.zeros((30, 16), np.float32) + 0.1), (4, 4, 1), Same())
+    assert found["dead_units"] == 0.2
+    assert found["saturated_units"] == 0.1
+    assert any("20% of the hidden units are never active" in text for text in found["warnings"])
+
+
+def test_a_model_that_explains_nothing_is_said():
+    m = model()
+    m.params["W"][...] = 0
+    X = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
+    assert any("next to nothing" in text for text in evaluate(m, Rows(X), (4, 4, 1), Same())["warnings"])
+
+
+@pytest.mark.parametrize(("stride", "channels"), [(1, 1), (3, 1), (5, 3)])
+def test_photo_covers_every_pixel(stride, channels):
+    """A model that keeps half of what a patch has beyond its mean: averaged patches have a closed form per pixel."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (23, 31, channels), np.uint8)
+    fitter = Fitter(PreprocessSpec(normalize="center"), 36 * channels, np.uint8)
+    fitter.update(rng.integers(0, 256, (100, 36 * channels), np.uint8))
+    again, ratio = reconstruct_photo(Half(), fitter.finish(), image, (6, 6, channels), stride)
+    total, count = np.zeros(image.shape), np.zeros(image.shape)
+    places = [sorted({*range(0, n - 5, stride), n - 6}) for n in image.shape[:2]]
+    for y in places[0]:
+        for x in places[1]:
+            patch = image[y : y + 6, x : x + 6] / 255
+            total[y : y + 6, x : x + 6] += patch.mean() + (patch - patch.mean()) / 2
+            count[y : y + 6, x : x + 6] += 1
+    assert count.min() > 0
+    np.testing.assert_allclose(again, total / count, atol=1e-6)
+    assert ratio == pytest.approx(psnr(image / 255, total / count), rel=1e-4)
