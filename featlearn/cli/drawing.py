@@ -1,0 +1,101 @@
+"""Pictures of files: filters and learning curves of models, patches of data sets."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.cli.picture import PictureOutput, signed
+from featlearn.cli.report import Results, Words
+from featlearn.cli.store import Learned, load_model, load_rows
+from featlearn.errors import ConfigError, DataError
+from featlearn.files.dataset import read_dataset
+from featlearn.files.kind import file_kind
+from featlearn.files.regular import show
+from featlearn.patches.preprocess import Preprocess
+from featlearn.pictures.curve import curve_png
+from featlearn.pictures.mosaic import mosaic, order_filters, png_bytes
+
+Array = npt.NDArray[Any]
+BLOCK = 4096  # rows that are encoded together
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    file: str
+    output: str | None
+    force: bool
+    what: str | None
+    sort: str
+    data: str | None
+    contrast: str
+    columns: int | None
+    scale: int | None
+    count: int
+
+
+def draw(request: Request, words: Words, results: Results) -> None:
+    """Draw, write and report. Raises DataError, ConfigError."""
+    kind = file_kind(request.file)
+    what = request.what or ("filters" if kind == "featlearn-model" else "patches")
+    if request.sort == "use" and request.data is None:
+        raise ConfigError("--sort use goes by mean activations: give --data DATASET")
+    if what == "patches" and kind == "featlearn-model":
+        raise DataError(f"{show(request.file)}: is a model, wanted a data set; a model has --what filters and curve")
+    if what != "patches" and kind != "featlearn-model":
+        raise DataError(f"{show(request.file)}: is a data set, wanted a model; a data set has --what patches")
+    path = request.output or os.path.splitext(request.file)[0] + ".png"
+    inputs = [name for name in (request.file, request.data) if name]
+    output = PictureOutput(path, request.force, inputs, words, results)
+    png, report = {"filters": _filters, "curve": _curve, "patches": _patches}[what](request)
+    output.write(png, {"what": what} | report)
+
+
+def _filters(request: Request) -> tuple[bytes, dict[str, Any]]:
+    learned = load_model(request.file)
+    F = learned.preprocess.to_pixels(learned.model.filters()).reshape(-1, *learned.shape)
+    use = None if request.data is None else mean_activation(learned, request.data)
+    F = F[order_filters(F, request.sort, use)]
+    text = _text(request, f"filters of a {learned.file.model} model, order: {request.sort}")
+    text["Content"] = learned.file.content_hash
+    return _sheet(F, request, text), {"filters": len(F), "shape": list(learned.shape)}
+
+
+def _patches(request: Request) -> tuple[bytes, dict[str, Any]]:
+    data = read_dataset(request.file)
+    count = min(request.count, len(data.patches))
+    X = Preprocess.from_dict(data.preprocess).apply(data.patches[:count])
+    F = Preprocess.from_dict(data.preprocess).to_pixels(X).reshape(-1, *data.shape)
+    return _sheet(F, request, _text(request, "preprocessed patches")), {"patches": count, "shape": list(data.shape)}
+
+
+def _curve(request: Request) -> tuple[bytes, dict[str, Any]]:
+    learned = load_model(request.file)
+    epochs = len(next(iter(learned.file.history.values()), ()))
+    if not epochs:
+        raise DataError(f"{show(request.file)}: has no history to draw")
+    return curve_png(learned.file.history, f"{learned.file.model}: reconstruction error"), {"epochs": epochs}
+
+
+def _sheet(F: Array, request: Request, text: dict[str, str]) -> bytes:
+    return png_bytes(mosaic(F, request.columns, request.scale, request.contrast), text)
+
+
+def _text(request: Request, description: str) -> dict[str, str]:
+    """What the picture says of itself; a sheet scaled filter by filter does not show which ones are strong."""
+    contrast = "each tile scaled by itself" if request.contrast == "filter" else "one scale for all tiles"
+    return signed({"Description": f"{description}; {contrast}; mid-grey is zero"})
+
+
+def mean_activation(learned: Learned, data: str) -> Array:
+    """(hidden,) mean code over a data set. Raises DataError."""
+    rows, _, _ = load_rows(data, like=learned)
+    total = sum(
+        learned.model.encode(rows.block(start, min(start + BLOCK, len(rows)))).sum(axis=0, dtype=np.float64)
+        for start in range(0, len(rows), BLOCK)
+    )
+    return np.asarray(total) / len(rows)

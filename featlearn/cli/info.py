@@ -1,0 +1,45 @@
+"""featlearn info: what is in a file, or how featlearn was built."""
+
+import json
+from typing import Any
+
+import click
+
+from featlearn.cli.options import as_json, command_named, common, option, paths, quiet, threads
+from featlearn.cli.report import Results, Words, flat
+from featlearn.errors import ConfigError
+
+
+@command_named("info")
+@paths("file", required=False)
+@option("--verify", is_flag=True, help="Hold a data set against its checksum too; a model always is.")
+@option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
+@common(threads, quiet, as_json)
+def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:
+    """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
+
+    \b
+    Examples:
+      featlearn info rbm-l1.h5
+      featlearn info rbm-l1.h5 --get config.hidden
+    """
+    from featlearn.cli.inspection import build, inspect
+
+    values = build() if file is None else inspect(file, verify)
+    if key is None or results.as_json:
+        return results.show(values if key is None else {key: _pick(values, key)})
+    value = _pick(values, key)
+    click.echo(value if isinstance(value, str) else json.dumps(value))
+
+
+def _pick(values: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key. Raises ConfigError."""
+    found: Any = values
+    for part in key.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
+            raise ConfigError(f"--get {key}: not there; known: {', '.join(flat(values))}")
+    return found

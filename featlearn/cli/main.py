@@ -1,0 +1,55 @@
+"""The command group. A command's module is imported when it is used, so `featlearn --help` needs Click alone."""
+
+import importlib
+
+import click
+
+from featlearn import __version__
+from featlearn.cli.run import Session
+
+COMMANDS = {  # in the order of use
+    "extract-patches": "Cut patches out of images into a data set.",
+    "train": "Learn features from a data set.",
+    "visualize": "Draw filters, patches or the learning curve as a picture.",
+    "reconstruct": "Show what a model makes of its inputs.",
+    "evaluate": "Measure models: errors, activations, filter statistics.",
+    "info": "Say what is in a file, or how featlearn was built.",
+}
+
+
+class Commands(click.Group):
+    """Finds the commands by COMMANDS; each module featlearn/cli/NAME.py has its own as `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"featlearn.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"auto_envvar_prefix": "FEATLEARN", "help_option_names": ["-h", "--help"]},
+)
+@click.option("--debug", is_flag=True, help="Show a traceback on errors.")
+@click.version_option(__version__, "--version", prog_name="featlearn", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Learn visual features from images, without labels.
+
+    \b
+    Try:
+      featlearn train --model rbm --decay l1
+      featlearn visualize rbm-l1.h5
+
+    Every option can also be set by an environment variable: --lr of train by FEATLEARN_TRAIN_LR.
+    """
+    ctx.ensure_object(Session).debug = debug

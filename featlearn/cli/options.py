@@ -1,0 +1,233 @@
+"""Options that several commands share, each one object; and the parts of which commands are made.
+
+    option         gives the command          used by
+    output         output: str                extract-patches train visualize reconstruct
+    force          force: bool                wherever there is an output
+    seed           seed: int                  extract-patches train
+    threads        (sets the kernels')        all
+    dtype          dtype: str                 train
+    quiet          words: report.Words        all
+    as_json        results: report.Results    all
+
+What a settings dataclass declares becomes options by `settings_options`.
+"""
+
+import os
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any, TypeVar, get_args
+
+import click
+
+from featlearn.cli.report import Results, Words
+from featlearn.cli.run import Session
+from featlearn.settings import from_dict, option_name
+
+T = TypeVar("T")
+METAVARS = {"IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Option(click.Option):
+    """An option that belongs to a group of the help page."""
+
+    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+        kwargs.setdefault("show_default", True)
+        super().__init__(*args, **kwargs)
+        self.group = group
+        if self.metavar is None:
+            self.metavar = METAVARS.get(type(self.type).__name__)
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Defaults that are said in words without the brackets of Click."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default
+        return extra
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The variable goes by the option's own name, FEATLEARN_INFO_JSON, whatever the argument is called."""
+        name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
+        return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
+
+
+class Command(click.Command):
+    """A command whose help lists options by group, in the order in which the groups were declared."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                groups.setdefault(getattr(param, "group", "Options"), []).append(record)
+        groups["Options"] = groups.pop("Options", [])
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def command_named(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """The decorator that makes a command; its help is the function's docstring."""
+    return click.command(name, cls=Command)
+
+
+def option(*args: Any, **kwargs: Any) -> Decorator:
+    """click.option with a `group` for the help page and the default shown."""
+    return click.option(*args, cls=Option, **kwargs)
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg]
+    """LOW,HIGH: two numbers; a list of two in a TOML file."""
+
+    name = "low,high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            low, high = map(float, parts)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not LOW,HIGH, e.g. 0.1,0.9", param, ctx)
+        return low, high
+
+
+def settings_options(
+    cls: type, group: str = "Options", unset: Mapping[str, str] = types.MappingProxyType({})
+) -> Decorator:
+    """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
+
+    `unset` maps fields whose default depends on other things to the words that say so: not given, they are None.
+    `collect` makes the instance from the keyword arguments.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for parameter in reversed(settings_parameters(cls, group, unset)):
+            function = option(*parameter.pop("names"), **parameter)(function)
+        return function
+
+    return decorate
+
+
+def settings_parameters(
+    cls: type, group: str, unset: Mapping[str, str] = types.MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """The arguments of `option` for every field of a settings dataclass, in its order."""
+    return [_parameter(field, group, unset.get(field.name)) for field in fields(cls) if field.metadata]
+
+
+def settings_option_objects(cls: type, group: str) -> list[Option]:
+    """The same as Click objects, for a command that picks its options when it runs."""
+    return [Option(p.pop("names"), **p) for p in settings_parameters(cls, group)]
+
+
+def collect(cls: type[T], values: dict[str, Any]) -> T:
+    """Take the fields of `cls` out of a command's keyword arguments. Raises ConfigError."""
+    given = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
+    return from_dict(cls, given)  # type: ignore[type-var]
+
+
+def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, Any]:
+    name = option_name(field.name)
+    kind = _plain_type(field.type)
+    default = None if unset or field.default is MISSING else field.default
+    help, _, words = field.metadata["help"].removesuffix("]").partition("[default: ")
+    out = {"names": [name, field.name], "default": default, "help": _sentence(help.rstrip()), "group": group}
+    if unset or words:
+        out["show_default"] = unset or words
+    if kind is bool:
+        return out | {"names": [f"{name}/--no-{name[2:]}", field.name]}
+    return out | {"type": _click_type(kind, field.metadata)}
+
+
+def _plain_type(annotation: Any) -> Any:
+    """float | None -> float"""
+    kinds = [kind for kind in get_args(annotation) if kind is not types.NoneType]
+    return kinds[0] if isinstance(annotation, types.UnionType) else annotation
+
+
+def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
+    if m["choices"] is not None:
+        return click.Choice(m["choices"])
+    if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
+        return click.INT if kind is int else click.FLOAT
+    if kind in (int, float):
+        low, high = (m["low"] if m["above"] is None else m["above"]), (m["high"] if m["below"] is None else m["below"])
+        make = click.IntRange if kind is int else click.FloatRange
+        return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
+    return Pair() if get_args(kind) == (float, float) else click.STRING
+
+
+def _sentence(text: str) -> str:
+    """Help texts begin with a capital letter and end with a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _to_words(ctx: click.Context, param: click.Parameter, quiet: bool) -> Words:
+    return Words(quiet)
+
+
+def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Results:
+    ctx.ensure_object(Session).json = as_json
+    return Results(as_json)
+
+
+def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
+    if not ctx.resilient_parsing:
+        from featlearn.threads import use_threads
+
+        use_threads(n)
+
+
+def output(help: str, required: bool = True, default_words: str | None = None) -> Decorator:
+    """-o; commands say what goes there."""
+    shown = {"show_default": default_words} if default_words else {}
+    return option("-o", "--output", metavar="PATH", required=required, help=help, group="Output", **shown)
+
+
+force = option("--force", is_flag=True, help="Replace the output if it exists.", group="Output", show_default=False)
+seed = option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it.")
+threads = option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    callback=_set_threads,
+    expose_value=False,
+    show_default="the cores that this process may use",
+    help="Threads to compute with; results do not depend on it.",
+)
+dtype = option(
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Precision of the computation."
+)
+quiet = option(
+    "--quiet",
+    "-q",
+    "words",
+    is_flag=True,
+    callback=_to_words,
+    show_default=False,
+    help="No words on stderr but errors.",
+)
+as_json = option(
+    "--json",
+    "results",
+    is_flag=True,
+    is_eager=True,
+    callback=_to_results,
+    show_default=False,
+    help="One JSON object on stdout, also on failure.",
+)
+
+
+def common(*decorators: Decorator) -> Decorator:
+    """Several shared options at once, in that order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(decorators):
+            function = one(function)
+        return function
+
+    return decorate
+
+
+def paths(name: str, required: bool = True, many: bool = False, metavar: str | None = None) -> Decorator:
+    """A positional argument of one or several paths, kept as given (also names that are not valid text)."""
+    return click.argument(name, metavar=metavar, required=required, nargs=-1 if many else 1, type=click.Path())

@@ -1,0 +1,125 @@
+"""Where a command's output goes: words and progress to stderr (Words), results to stdout (Results)."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
+
+
+class Words:
+    """Messages for a person, on stderr; quiet: none."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def progress(self, total: int, unit: str) -> "Progress":
+        """A progress report over `total` units, to be used with `with`."""
+        return Progress(total, unit, self)
+
+
+class Progress:
+    """A bar on a terminal; elsewhere one plain line every 30 seconds."""
+
+    def __init__(self, total: int, unit: str, words: Words) -> None:
+        self.total, self.unit, self.words = total, unit, words
+        self.done = 0
+        self.started = self.last = time.monotonic()
+        self.bar: Any = None
+
+    def __enter__(self) -> Self:
+        if not self.words.quiet and sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=self.total, unit=" " + self.unit, leave=False, dynamic_ncols=True, file=sys.stderr)
+        return self
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """`n` more units are done; `note` is shown beside the count."""
+        self.done += n
+        if self.bar is not None:
+            if note:
+                self.bar.set_postfix_str(note, refresh=False)
+            self.bar.update(n)
+        elif time.monotonic() - self.last >= PLAIN_SECONDS:
+            self.last = time.monotonic()
+            counts = f"{self.done:,} of {self.total:,} {self.unit} ({100 * self.done // max(self.total, 1)} %)"
+            self.words.say(f"{counts}, {self.last - self.started:.0f} s{', ' + note if note else ''}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+class Results:
+    """What a command found out, on stdout: lines to read, or with --json one object."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """One thing: a line for each value."""
+        if self.as_json:
+            return self._object(values)
+        lines = flat(values)
+        width = max(map(len, lines), default=0)
+        for key, value in lines.items():
+            click.echo(f"{key:<{width}}  {_text(value)}")
+
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Alike things: a row each under the keys of the first, a single one as lines; in JSON the list `name`."""
+        if self.as_json:
+            return self._object({name: list(rows)})
+        if len(rows) == 1:
+            return self.show(rows[0])
+        cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for row in cells:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def _object(self, values: Mapping[str, Any]) -> None:
+        click.echo(json.dumps(_finite(values), allow_nan=False))
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings, and lists of them, as dotted keys: {'config': {'hidden': 5}} -> {'config.hidden': 5}."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            value = dict(enumerate(value))
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = value
+    return out
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(_text, value))
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN or infinity: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,147 @@
+"""The bridge where files meet models: data sets as rows, model files as models, and where a file came from."""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import __version__, _core
+from featlearn.errors import ConfigError, DataError, FeatlearnError
+from featlearn.files import hdf5
+from featlearn.files.dataset import Dataset, read_dataset
+from featlearn.files.kind import file_kind
+from featlearn.files.model import ModelFile, read_model
+from featlearn.files.regular import show
+from featlearn.models import model_class
+from featlearn.models.base import Model
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.rows import Rows
+from featlearn.settings import from_dict
+
+LISTED = 20  # names written out in a provenance; the rest is a count
+PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model ready for use, with the preprocessing of its data and all else that its file says."""
+
+    path: str
+    model: Model
+    preprocess: Preprocess
+    file: ModelFile
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of a patch."""
+        return self.file.shape
+
+    def reconstruct(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """decode(encode(X)) of preprocessed rows."""
+        return self.model.decode(self.model.encode(X))
+
+
+def load_model(path: str) -> Learned:
+    """Read a model and try it on one empty row. Raises DataError."""
+    file = read_model(path)
+    try:
+        cls = model_class(file.model)
+        preprocess = Preprocess.from_dict(file.preprocess)
+        params = {name: np.array(value) for name, value in file.params.items()}
+        model: Model = cls(from_dict(cls.Config, file.config), next(iter(params.values())).dtype)
+        model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
+        x = np.zeros((1, preprocess.n_visible), model.dtype)
+        fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
+    except ConfigError as error:
+        raise DataError(f"{show(path)}: {error}; made by featlearn {file.version!r}, this is {__version__}") from error
+    except (KeyError, IndexError, ValueError, StopIteration) as error:
+        raise DataError(f"{show(path)}: parameters do not make a {file.model!r} model; train it again") from error
+    if not fits:
+        raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
+    return Learned(path, model, preprocess, file)
+
+
+def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) -> tuple[Rows, Dataset, Preprocess]:
+    """A data set's rows, preprocessed as it says itself; with `like` as that model was trained on, and in its dtype.
+
+    Raises DataError.
+    """
+    dataset = read_dataset(path)
+    if like is not None and like.shape != dataset.shape:
+        raise DataError(
+            f"{show(path)}: patches are {shape_words(dataset.shape)}, but {show(like.path)} was trained on "
+            f"{shape_words(like.shape)}; extract them again with --like {show(like.path)}"
+        )
+    preprocess = like.preprocess if like is not None else Preprocess.from_dict(dataset.preprocess)
+    wanted = np.dtype(dtype) if like is None else like.model.dtype
+    return Rows(dataset.patches, preprocess, wanted), dataset, preprocess
+
+
+def shape_words(shape: Sequence[int]) -> str:
+    """(16, 16, 1) -> 16x16x1"""
+    return "x".join(map(str, shape))
+
+
+def provenance(
+    argv: Sequence[str] | None = None, seed: int | None = None, inputs: Sequence[str] = ()
+) -> dict[str, Any]:
+    """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and provenance.
+
+    No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same bytes.
+    """
+    out: dict[str, Any] = {
+        "argv": _listed(["featlearn", *(sys.argv[1:] if argv is None else argv)]),
+        "versions": {"featlearn": __version__} | versions(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        "instruction_set": _core.isa(),
+        "inputs": _listed([_input(path) for path in inputs[: LISTED + 1]], len(inputs)),
+    }
+    if seed is not None:
+        out["seed"] = seed
+    if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():
+        out["time"] = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC).isoformat()
+    if len(json.dumps(out)) > PROVENANCE_BYTES:
+        for one in out["inputs"]:
+            one.pop("provenance", None)
+    return out
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that numbers pass through."""
+    own = {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy")}
+    return own | hdf5.versions()
+
+
+def _listed(items: list[Any], total: int | None = None) -> list[Any]:
+    """The first LISTED of them and how many more there are."""
+    more = (len(items) if total is None else total) - LISTED
+    if more <= 0:
+        return items
+    note = f"... and {more} more"
+    return [*items[:LISTED], {"name": note} if isinstance(items[0], dict) else note]
+
+
+def _input(path: str) -> dict[str, Any]:
+    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name."""
+    out: dict[str, Any] = {"name": path}
+    if not os.path.isfile(path):
+        return out
+    if path.endswith((".h5", ".hdf5")):
+        try:
+            kind = file_kind(path)
+            file = read_dataset(path) if kind == "featlearn-dataset" else read_model(path)
+            digest = file.digest if isinstance(file, Dataset) else file.content_hash
+            return out | {"digest": digest, "provenance": file.provenance}
+        except FeatlearnError:
+            pass  # somebody else's HDF5 file
+    with open(path, "rb") as stream:
+        return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}

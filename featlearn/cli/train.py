@@ -1,0 +1,132 @@
+"""featlearn train: options from the training's and the model's settings, checked, and handed to a run."""
+
+import difflib
+import json
+import os
+import tomllib
+from typing import Any
+
+import click
+
+from featlearn.cli.options import (
+    Command,
+    as_json,
+    collect,
+    common,
+    dtype,
+    force,
+    option,
+    output,
+    paths,
+    quiet,
+    seed,
+    settings_option_objects,
+    threads,
+)
+from featlearn.cli.report import Results, Words
+from featlearn.errors import ConfigError, DataError
+from featlearn.models import model_class, model_ids
+
+MODEL = "featlearn.model"
+NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
+
+
+class TrainCommand(Command):
+    """Offers the options of the training and of the model that --model (or the TOML file) names."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if MODEL not in ctx.meta:
+            return super().get_params(ctx)
+        return [*super().get_params(ctx)[:-1], *ctx.meta[MODEL], *super().get_params(ctx)[-1:]]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from featlearn.training.train import TrainConfig
+
+        toml = _read_toml(_peek(args, "--config"))
+        name = _peek(args, "--model") or os.environ.get("FEATLEARN_TRAIN_MODEL") or toml.get("model")
+        ctx.meta[MODEL] = settings_option_objects(TrainConfig, "Training")
+        if name in model_ids():
+            ctx.meta[MODEL] += settings_option_objects(model_class(name).Config, f"Model {name}")
+        known = [param.name or "" for param in self.get_params(ctx) if param.name not in NOT_IN_TOML]
+        for key in toml:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                raise ConfigError(f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+        ctx.default_map = toml
+        return super().parse_args(ctx, args)
+
+
+def _peek(args: list[str], name: str) -> str | None:
+    """The value of an option before anything is parsed; the last one counts."""
+    found = None
+    for i, arg in enumerate(args):
+        if arg == name and i + 1 < len(args):
+            found = args[i + 1]
+        elif arg.startswith(name + "="):
+            found = arg[len(name) + 1 :]
+    return found
+
+
+def _read_toml(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        with open(path, "rb") as stream:
+            return {key.replace("-", "_"): value for key, value in tomllib.load(stream).items()}
+    except OSError as error:
+        raise DataError(f"--config {path!r}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"--config {path!r}: not a TOML file: {error}") from error
+
+
+@click.command("train", cls=TrainCommand)
+@paths("dataset", required=False)
+@option("--model", type=click.Choice(model_ids()), required=True, help="What to learn; --model NAME --help shows more.")
+@common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force)
+@option("--resume", is_flag=True, help="Go on with an unfinished run of this output, if there is one.", group="Output")
+@option(
+    "--checkpoint-every",
+    type=click.FloatRange(0),
+    default=60.0,
+    metavar="SECONDS",
+    help="How often to write OUTPUT.ckpt while training.",
+    group="Output",
+)
+@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@option("--show-config", is_flag=True, help="Print the settings as TOML and stop.")
+@common(seed, dtype, threads, quiet, as_json)
+def command(
+    dataset: str | None,
+    model: str,
+    output: str | None,
+    words: Words,
+    results: Results,
+    show_config: bool,
+    config: str | None,
+    **options: Any,
+) -> None:
+    """Learn features from a data set made by extract-patches; without one, from dead-leaves images made on the spot.
+
+    Adds the model's own options once --model is given: featlearn train --model rbm --help
+
+    \b
+    Examples:
+      featlearn train --model rbm --decay l1
+      featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+    """
+    from featlearn.cli.training_run import Request, run
+    from featlearn.training.train import TrainConfig
+
+    if show_config:
+        return click.echo(_toml(click.get_current_context()), nl=False)
+    training = collect(TrainConfig, options)
+    settings = collect(model_class(model).Config, options)
+    name = output or (f"{model}.h5" if training.decay == "none" else f"{model}-{training.decay}.h5")
+    run(Request(dataset, model, settings, training, name, **options), words, results)
+
+
+def _toml(ctx: click.Context) -> str:
+    """The settings of a command line as TOML, in the order of the help page; what is unset is left out."""
+    names = [param.name for param in ctx.command.get_params(ctx) if param.name and param.name not in NOT_IN_TOML]
+    settled = {name: ctx.params[name] for name in names if ctx.params.get(name) is not None}
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settled.items())

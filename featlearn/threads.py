@@ -1,0 +1,63 @@
+"""How many threads to use: no more than this process may run on."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def default_threads() -> int:
+    """OMP_NUM_THREADS where it is set; else the cores of the affinity mask, cut to the cgroup's quota (>= 1)."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) >= 1:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = cgroup_quota()
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cgroup_quota(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
+    """The cores that a container's cgroup (version 2, else 1) allows this process; None where nothing limits it."""
+    quotas = []
+    for line in _read(membership).splitlines():
+        if line.startswith("0::/"):
+            group = root / line[4:]
+            quotas += [_cpu_max(folder / "cpu.max") for folder in (group, *group.parents)]
+    quotas += [_cpu_max(root / "cpu.max"), _cfs(root / "cpu")]
+    known = [quota for quota in quotas if quota is not None]
+    return min(known) if known else None
+
+
+def _cpu_max(path: Path) -> float | None:
+    """'200000 100000' is two cores, 'max 100000' is no limit."""
+    words = _read(path).split()
+    return _ratio(words[0], words[1]) if len(words) == 2 else None
+
+
+def _cfs(folder: Path) -> float | None:
+    return _ratio(_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip())
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    if not (quota.isdecimal() and period.isdecimal() and int(quota) > 0 and int(period) > 0):
+        return None
+    return int(quota) / int(period)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def use_threads(n: int | None) -> None:
+    """Let the kernels use `n` threads, or as many as this process has."""
+    from featlearn import _core
+
+    _core.set_threads(default_threads() if n is None else n)

@@ -1,0 +1,91 @@
+"""What the tests of the command line share: photographs, a data set, models, and a way to run a command."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import featlearn
+from featlearn.cli.run import run
+from featlearn.patches.dead_leaves import generate
+
+# Processes that tests start find the same featlearn, not the sources beside them, which may not be built.
+os.environ["PYTHONPATH"] = str(Path(featlearn.__file__).parents[1])
+os.environ["PYTHONSAFEPATH"] = "1"
+ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error_lines(self):
+        """What is on stderr without warnings and progress."""
+        return [line for line in self.err.splitlines() if line.startswith(("featlearn: error:", "Error:", "Traceback"))]
+
+
+def run_here(*args):
+    """Run a command in this process."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([str(arg) for arg in args])
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode("utf-8", "replace"))
+    return Ran(code, *texts)
+
+
+def start(*args, cwd, **kwargs):
+    """Start a command as a process of its own."""
+    command = [sys.executable, "-m", "featlearn", *map(str, args)]
+    return subprocess.Popen(command, cwd=cwd, env={**ENVIRONMENT, **kwargs.pop("env", {})}, **kwargs)
+
+
+@pytest.fixture(scope="session", name="run_here")
+def _run_here():
+    return run_here
+
+
+@pytest.fixture(scope="session", name="start")
+def _start():
+    return start
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder of photographs, what was cut out of it, and what was learned from that."""
+
+    photos: Path
+    patches: Path
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    photos = folder / "photos"
+    photos.mkdir()
+    for i in range(4):
+        Image.fromarray(generate("dead-leaves", i, 64, 7)[:, :, 0]).save(photos / f"photo{i}.png")
+    made = Work(photos, folder / "patches.h5", folder / "model.h5")
+    ran = run_here("extract-patches", photos, "-o", made.patches, "--size", 8, "--count", 600)
+    assert ran.code == 0, ran.err
+    ran = run_here("train", made.patches, "--model", "rbm", "--hidden", 12, "--epochs", 2, "-o", made.model)
+    assert ran.code == 0, ran.err
+    return made
+
+
+@pytest.fixture(scope="session")
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,43 @@
+"""Writes docs/cli.md from the commands' own help: python tests/make_cli_docs.py"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+HEAD = """# The command line
+
+Made from `featlearn --help` and its kin by `python tests/make_cli_docs.py`; the tests hold it to that.
+
+Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage or settings, 3 diverged, 130 and 143 stopped by SIGINT
+and SIGTERM, 141 closed pipe. Results go to stdout, words and progress to stderr. Every option can be set by an
+environment variable too: `--lr` of `train` by `FEATLEARN_TRAIN_LR`. `FEATLEARN_ISA` forces an instruction set (avx512,
+avx2, plain).
+
+Completion in bash: `eval "$(_FEATLEARN_COMPLETE=bash_source featlearn)"`, likewise for zsh and fish.
+"""
+
+
+def page() -> str:
+    """The whole page, in the widths of an 80-column terminal."""
+    from featlearn.cli.main import COMMANDS
+    from featlearn.models import model_ids
+
+    calls = [[], *([name] for name in COMMANDS)]
+    calls += [["train", "--model", id] for id in model_ids()]
+    return HEAD + "".join(section(call) for call in calls)
+
+
+def section(call: list[str]) -> str:
+    from click.testing import CliRunner
+
+    from featlearn.cli.main import cli
+
+    result = CliRunner().invoke(cli, [*call, "--help"], prog_name="featlearn", terminal_width=80)
+    assert result.exit_code == 0, result.output
+    title = " ".join(["featlearn", *call])
+    return f"\n## {title}\n\n```\n{result.output.rstrip()}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    (ROOT / "docs" / "cli.md").write_text(page(), "utf-8")

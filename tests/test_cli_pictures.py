@@ -1,0 +1,140 @@
+"""visualize and reconstruct from the command line: the pictures show the right thing, and say what they are."""
+
+import io
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featlearn.analysis.metrics import psnr
+from featlearn.cli.drawing import mean_activation
+from featlearn.cli.store import load_model, load_rows
+from featlearn.files.images import read_image
+from featlearn.pictures.mosaic import mosaic, order_filters
+
+
+def ok(ran):
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+def filters(work):
+    learned = load_model(str(work.model))
+    return learned.preprocess.to_pixels(learned.model.filters()).reshape(-1, *learned.shape)
+
+
+def test_filters_of_a_model_go_beside_it(work, run_here, tmp_path):
+    shutil.copy(work.model, tmp_path / "mine.h5")
+    ran = ok(run_here("visualize", tmp_path / "mine.h5"))
+    assert "mine.png" in ran.out
+    assert np.array_equal(pixels(tmp_path / "mine.png"), mosaic(filters(work)))
+
+
+def test_the_picture_says_what_it_is(work, run_here, tmp_path):
+    ok(run_here("visualize", work.model, "-o", tmp_path / "f.png", "--contrast", "common", "--sort", "norm"))
+    with Image.open(tmp_path / "f.png") as image:
+        assert image.text["Software"].startswith("featlearn ")
+        assert image.text["Content"] == load_model(str(work.model)).file.content_hash
+        assert "one scale" in image.text["Description"]
+        assert "norm" in image.text["Description"]
+
+
+@pytest.mark.parametrize("contrast", ["filter", "common"])
+@pytest.mark.parametrize("order", ["trained", "norm", "use"])
+def test_order_contrast_columns_and_scale(order, contrast, work, run_here, tmp_path):
+    args = ("--sort", order, "--contrast", contrast, "--columns", 5, "--scale", 2, "--data", work.patches)
+    ok(run_here("visualize", work.model, "-o", tmp_path / "f.png", *args))
+    learned, F = load_model(str(work.model)), filters(work)
+    use = learned.model.encode(load_rows(str(work.patches), like=learned)[0].block(0, 600)).mean(axis=0)
+    wanted = mosaic(F[order_filters(F, order, use)], columns=5, scale=2, contrast=contrast)
+    assert np.array_equal(pixels(tmp_path / "f.png"), wanted)
+
+
+def test_mean_activation_does_not_depend_on_blocks(work, monkeypatch):
+    learned = load_model(str(work.model))
+    whole = mean_activation(learned, str(work.patches))
+    monkeypatch.setattr("featlearn.cli.drawing.BLOCK", 77)
+    np.testing.assert_allclose(mean_activation(learned, str(work.patches)), whole, rtol=1e-12)
+
+
+def test_patches_of_a_data_set(work, run_here, tmp_path):
+    ran = ok(run_here("visualize", work.patches, "-o", tmp_path / "p.png", "--count", 9, "--json"))
+    assert json.loads(ran.out) == {
+        "output": str(tmp_path / "p.png"),
+        "what": "patches",
+        "patches": 9,
+        "shape": [8, 8, 1],
+    }
+    assert pixels(tmp_path / "p.png").std() > 0
+
+
+def test_learning_curve(work, run_here, tmp_path):
+    ran = ok(run_here("visualize", work.model, "--what", "curve", "-o", tmp_path / "c.png", "--json"))
+    assert json.loads(ran.out)["epochs"] == 2
+    assert pixels(tmp_path / "c.png").size > 10_000
+
+
+def test_a_picture_goes_to_stdout(work, tmp_path, start):
+    process = start("visualize", work.model, "-o", "-", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert np.array_equal(pixels(io.BytesIO(out)), mosaic(filters(work)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (("MODEL", "--sort", "use"), 2),
+        (("MODEL", "-o", "-", "--json"), 2),
+        (("MODEL", "--what", "patches"), 1),
+        (("PATCHES", "--what", "filters"), 1),
+        (("PATCHES", "--what", "curve"), 1),
+    ],
+)
+def test_what_makes_no_sense_is_refused(args, code, work, run_here, tmp_path):
+    words = [{"MODEL": work.model, "PATCHES": work.patches}.get(arg, arg) for arg in args]
+    ran = run_here("visualize", *words, *([] if "-o" in args else ["-o", tmp_path / "x.png"]))
+    assert ran.code == code
+    assert len(ran.error_lines) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reconstruct_a_data_set(work, run_here, tmp_path):
+    args = ("reconstruct", work.model, work.patches, "-o", tmp_path / "r.png", "--count", 6, "--json")
+    report = json.loads(ok(run_here(*args)).out)
+    learned = load_model(str(work.model))
+    X = load_rows(str(work.patches), like=learned)[0].block(0, 600).astype(np.float64)
+    Y = learned.reconstruct(X.astype(np.float32)).astype(np.float64)
+    assert report["rmse"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-6)
+    assert report["patches"] == 600
+    assert pixels(tmp_path / "r.png").std() > 0
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+def test_reconstruct_a_photograph(stride, work, run_here, tmp_path):
+    photo = work.photos / "photo0.png"
+    args = ("reconstruct", work.model, photo, "-o", tmp_path / "r.png", "--stride", stride, "--json")
+    report = json.loads(ok(run_here(*args)).out)
+    before, after = read_image(str(photo), "gray")[:, :, 0] / 255, pixels(tmp_path / "r.png") / 255
+    assert after.shape == before.shape
+    assert report["psnr"] == pytest.approx(psnr(before, after), abs=0.1)
+    assert report["psnr"] > psnr(before, np.full_like(before, before.mean()))
+
+
+def test_same_command_same_picture(work, run_here, tmp_path):
+    for call in (("visualize", work.model), ("visualize", work.model, "--what", "curve")):
+        made = []
+        for name in ("a.png", "b.png"):
+            ok(run_here(*call, "-o", tmp_path / name, "--force"))
+            made.append((tmp_path / name).read_bytes())
+        assert made[0] == made[1]

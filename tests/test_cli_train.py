@@ -1,0 +1,161 @@
+"""featlearn train from the outside: files, checkpoints, signals, settings, and the same bytes everywhere."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from featlearn import _core
+
+FEATLEARN = [sys.executable, "-m", "featlearn"]
+
+
+def run(folder, *args, code=0, **env):
+    done = subprocess.run(
+        [*FEATLEARN, *map(str, args)],
+        cwd=folder,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def train(folder, *args, **env):
+    return json.loads(run(folder, "train", *args, "--json", **env).stdout)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with p.h5: 600 patches of generated images."""
+    folder = tmp_path_factory.mktemp("train")
+    run(folder, "extract-patches", "dead-leaves", "--images", 2, "--size", 8, "--count", 600, "-o", "p.h5")
+    return folder
+
+
+def params(path):
+    with h5py.File(path) as file:
+        return {name: file["params"][name][:].tobytes() for name in file["params"]}
+
+
+def test_the_readmes_first_command_learns_spots(tmp_path):
+    """Without a data set, in seconds; L1 decay leaves most weights exactly zero; the next command is named."""
+    done = run(tmp_path, "train", "--model", "rbm", "--decay", "l1", "--json")
+    report = json.loads(done.stdout)
+    assert report["output"] == "rbm-l1.h5"
+    assert report["zero_weights"] > 0.4
+    assert "featlearn visualize rbm-l1.h5" in done.stderr
+    assert os.listdir(tmp_path) == ["rbm-l1.h5"]
+
+
+def test_same_bytes_for_threads_and_instruction_sets(data):
+    """Threads, instruction set and a second run change nothing in the learned parameters."""
+    sets = {"avx512": ["avx512", "avx2", "plain"], "avx2": ["avx2", "plain"], "plain": ["plain"]}[_core.isa()]
+    found = {}
+    for i, (isa, threads) in enumerate([(isa, threads) for isa in sets for threads in (1, 2)]):
+        name = f"same-{i}.h5"
+        options = ("--model", "rbm", "--hidden", 40, "--epochs", 2, "--decay", "l1", "--target", 0.1, "--refine", 5)
+        report = train(data, "p.h5", *options, "--threads", threads, "-o", name, FEATLEARN_ISA=isa)
+        found[isa, threads] = report["content_hash"], params(data / name)
+    assert len({content for content, _ in found.values()}) == 1
+    assert all(values == found[sets[0], 1][1] for _, values in found.values())
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
+def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
+    """SIGTERM and SIGINT leave a checkpoint and end by the signal; after SIGKILL the last checkpoint serves."""
+    options = ("train", "p.h5", "--model", "rbm", "--hidden", "300", "--epochs", "60", "--checkpoint-every", "0.1")
+    name = f"stopped-{int(signum)}.h5"
+    process = subprocess.Popen([*FEATLEARN, *options, "-o", name], cwd=data, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (data / (name + ".ckpt")).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signum)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == code, words
+    assert not (data / name).exists()
+    if signum != signal.SIGKILL:
+        assert "--resume" in words
+    refused = run(data, *options, "-o", name, code=1)
+    assert "an unfinished run" in refused.stderr
+    other = run(data, *options, "-o", name, "--resume", "--lr", "0.02", code=2)
+    assert "lr was 0.01 and is now 0.02" in other.stderr
+    run(data, *options, "-o", name, "--resume")
+    assert sorted(p.name for p in data.glob(name + "*")) == [name]
+    if not (data / "whole.h5").exists():
+        run(data, *options, "-o", "whole.h5")
+    assert params(data / name) == params(data / "whole.h5")
+    again = run(data, *options, "-o", name, "--resume")
+    assert "content_hash" in again.stdout
+
+
+GOLDEN = {
+    "content": "8b92424cb4c73b4b08080ccae10d2ad0b4c1897c6178cf5d6ba8b3b2c68332c6",
+    "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
+}
+"""Of the run below. The parameters stay for ever; the content hash also changes with a new setting of the model."""
+
+
+def test_the_golden_run(data):
+    """From generated images to a refined sparse RBM: on every machine these bytes."""
+    options = ("--hidden", 30, "--epochs", 5, "--decay", "l1", "--decay-weight", 0.002, "--target", 0.1, "--refine", 20)
+    report = train(data, "p.h5", "--model", "rbm", *options, "--seed", 7, "-o", "golden.h5")
+    digest = hashlib.sha256()
+    for name, value in sorted(params(data / "golden.h5").items()):
+        digest.update(name.encode() + value)
+    assert {"content": report["content_hash"], "params": digest.hexdigest()} == GOLDEN
+
+
+def test_divergence_keeps_the_last_good_model(data):
+    done = run(data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", code=3)
+    assert done.stderr.count("\n") == 1
+    assert "diverged at epoch 1" in done.stderr
+    assert "lower --lr" in done.stderr
+    assert not (data / "wild.h5").exists()
+    with h5py.File(data / "wild.h5.ckpt") as file:
+        assert all(np.isfinite(value[:]).all() for value in file["params"].values())
+    assert (
+        "diverged"
+        in run(data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", "--resume", code=2).stderr
+    )
+
+
+def test_settings_from_toml_and_environment(data):
+    """Command line over environment over file over default; --show-config prints what the file takes."""
+    (data / "run.toml").write_text('model = "rbm"\nepochs = 1\nhidden = 7\nlr = 0.5\nmomentum = 0.25\n')
+    env = {"FEATLEARN_TRAIN_LR": "0.25"}
+    shown = run(data, "train", "--config", "run.toml", "--momentum", "0.75", "--show-config", **env).stdout
+    assert {"lr = 0.25", "hidden = 7", "momentum = 0.75", "epochs = 1", "batch_size = 100"} <= set(shown.split("\n"))
+    (data / "again.toml").write_text(shown)
+    assert run(data, "train", "--config", "again.toml", "--show-config").stdout == shown
+    (data / "bad.toml").write_text("hiden = 7\n")
+    done = run(data, "train", "--model", "rbm", "--config", "bad.toml", code=2)
+    assert "'hiden'; did you mean hidden?" in done.stderr
+
+
+def test_visible_units_follow_the_range(data):
+    run(data, "extract-patches", "dead-leaves", "--images", 1, "--count", 200, "--normalize", "none", "-o", "unit.h5")
+    for name, kind in (("p.h5", "gaussian"), ("unit.h5", "bernoulli")):
+        out = f"visible-{name}"
+        run(data, "train", name, "--model", "rbm", "--epochs", 1, "-o", out)
+        assert json.loads(run(data, "info", out, "--json").stdout)["config"]["visible"] == kind
+    done = run(data, "train", "p.h5", "--model", "rbm", "--visible", "bernoulli", "-o", "no.h5", code=2)
+    assert "use --visible gaussian" in done.stderr
+
+
+def test_a_finished_output_is_not_touched(data):
+    run(data, "train", "p.h5", "--model", "rbm", "--epochs", 1, "-o", "kept.h5")
+    before = (data / "kept.h5").read_bytes()
+    done = run(data, "train", "p.h5", "--model", "rbm", "--epochs", 2, "-o", "kept.h5", code=1)
+    assert "--force" in done.stderr
+    assert run(data, "train", "p.h5", "--model", "rbm", "-o", "p.h5", "--force", code=1).stderr.count("\n") == 1
+    assert (data / "kept.h5").read_bytes() == before

@@ -1,0 +1,274 @@
+"""Wrong input: one line, exit code 1, and no output left behind."""
+
+import os
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from featlearn.files.model import read_model, write_model
+
+
+@pytest.fixture
+def place(tmp_path):
+    """An empty folder for outputs, compared after the command."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def refused(ran, *words):
+    assert ran.code == 1, ran.err
+    assert ran.out == ""
+    assert len(ran.err.strip().splitlines()) == 1, ran.err
+    assert ran.err.startswith("featlearn: error: ")
+    for word in words:
+        assert word in ran.err
+
+
+def nothing_in(folder):
+    return os.listdir(folder) == []
+
+
+BAD_INPUTS = {
+    "missing file": ("no/such/file.png", "no such file"),
+    "empty folder": ("empty", "no image"),
+    "text file": ("text.png", "text.png"),
+    "truncated JPEG": ("cut.jpg", "cut.jpg"),
+    "too small": ("small.png", "size"),
+    "NaN": ("nan.npy", "nan.npy"),
+    "infinite": ("inf.npz", "inf.npz"),
+    "pickle": ("pickle.npy", "pickle.npy"),
+    "model": ("model.h5", "model.h5"),
+    "fifo": ("fifo.png", "fifo.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, work):
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "empty").mkdir()
+    (folder / "text.png").write_text("no picture\n")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(folder / "whole.jpg")
+    jpeg = (folder / "whole.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    Image.new("L", (8, 8)).save(folder / "small.png")
+    images = np.random.default_rng(0).random((3, 20, 20))
+    images[1, 4, 4] = np.nan
+    np.save(folder / "nan.npy", images)
+    images[1, 4, 4] = np.inf
+    np.savez(folder / "inf.npz", images=images)
+    np.save(folder / "pickle.npy", np.array([object()]), allow_pickle=True)
+    shutil.copy(work.model, folder / "model.h5")
+    os.mkfifo(folder / "fifo.png")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "word"), BAD_INPUTS.values(), ids=BAD_INPUTS.keys())
+def test_images(name, word, inputs, place, run_here):
+    ran = run_here("extract-patches", inputs / name, "-o", place / "p.h5", "--strict")
+    refused(ran, word)
+    assert nothing_in(place)
+
+
+@pytest.mark.parametrize("name", ["text.png", "cut.jpg", "small.png"])
+def test_all_images_bad_without_strict(name, inputs, place, run_here):
+    ran = run_here("extract-patches", inputs / name, "-o", place / "p.h5", "--quiet")
+    refused(ran)
+    assert nothing_in(place)
+
+
+def test_flat_images_hold_nothing_to_learn(place, tmp_path, run_here):
+    Image.new("L", (32, 32), 77).save(tmp_path / "flat.png")
+    refused(run_here("extract-patches", tmp_path / "flat.png", "-o", place / "p.h5", "--quiet"))
+    assert nothing_in(place)
+
+
+WRITERS = {  # every way of writing an output; names of files stand for those of the fixtures
+    "extract-patches": ("extract-patches", "PHOTOS", "--count", "20"),
+    "train": ("train", "PATCHES", "--model", "rbm", "--epochs", "1"),
+    "visualize": ("visualize", "MODEL"),
+    "curve": ("visualize", "MODEL", "--what", "curve"),
+    "patches": ("visualize", "PATCHES"),
+    "reconstruct": ("reconstruct", "MODEL", "PATCHES"),
+    "photo": ("reconstruct", "MODEL", "PHOTO", "--stride", "8"),
+}
+writers = pytest.mark.parametrize("call", WRITERS.values(), ids=WRITERS.keys())
+
+
+def filled(call, work):
+    places = {
+        "PHOTOS": work.photos,
+        "PHOTO": work.photos / "photo0.png",
+        "PATCHES": work.patches,
+        "MODEL": work.model,
+    }
+    return [str(places.get(word, word)) for word in call]
+
+
+@writers
+def test_an_output_that_exists_is_kept(call, work, place, run_here):
+    out = place / "out"
+    out.write_text("precious")
+    refused(run_here(*filled(call, work), "-o", out), "exists", "--force")
+    assert out.read_text() == "precious"
+    assert run_here(*filled(call, work), "-o", out, "--force").code == 0
+    assert out.read_bytes() != b"precious"
+    assert os.listdir(place) == ["out"]
+
+
+@writers
+def test_an_input_is_never_the_output(call, work, place, tmp_path, run_here):
+    args = filled(call, work)
+    if not os.path.isfile(args[1]):
+        args[1] = str(work.photos / "photo0.png")
+    victim = tmp_path / "victim.h5" if args[1].endswith(".h5") else tmp_path / "victim.png"
+    shutil.copy(args[1], victim)
+    args[1] = str(victim)
+    before = victim.read_bytes()
+    refused(run_here(*args, "-o", victim, "--force"), "input")
+    assert victim.read_bytes() == before
+
+
+@writers
+def test_a_missing_folder(call, work, place, run_here):
+    refused(run_here(*filled(call, work), "-o", place / "no" / "out"), "does not exist")
+    assert nothing_in(place)
+
+
+@writers
+def test_a_folder_that_cannot_be_written(call, work, run_here):
+    """The process information folder takes no files, not even from root."""
+    refused(run_here(*filled(call, work), "-o", "/proc/out", "-q"))
+
+
+@writers
+def test_a_folder_as_output(call, work, place, run_here):
+    refused(run_here(*filled(call, work), "-o", place, "--force"), "is a folder")
+    assert nothing_in(place)
+
+
+@pytest.mark.parametrize("name", ["extract-patches", "train"])
+def test_hdf5_cannot_go_to_stdout(name, work, place, run_here, monkeypatch):
+    monkeypatch.chdir(place)
+    refused(run_here(*filled(WRITERS[name], work), "-o", "-"), "standard output")
+    assert nothing_in(place)
+
+
+@writers
+def test_a_full_disk(call, work, place, start):
+    """A limit on the size of files answers as a full disk does."""
+    import resource
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2, 2))
+
+    pipe = subprocess.PIPE
+    process = start(
+        *filled(call, work), "-o", place / "out", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
+    )
+    out, err = process.communicate()
+    assert process.returncode == 1, err
+    assert out == b""
+    assert len(err.splitlines()) == 1, err
+    assert b"Traceback" not in err
+    assert nothing_in(place)
+
+
+READERS = {
+    "train": ("train", "FILE", "--model", "rbm", "-o", "OUT"),
+    "visualize": ("visualize", "FILE", "-o", "OUT"),
+    "reconstruct model": ("reconstruct", "FILE", "PATCHES", "-o", "OUT"),
+    "reconstruct data": ("reconstruct", "MODEL", "FILE", "-o", "OUT"),
+    "evaluate model": ("evaluate", "FILE", "PATCHES"),
+    "evaluate data": ("evaluate", "MODEL", "FILE"),
+    "info": ("info", "FILE"),
+    "like": ("extract-patches", "PHOTOS", "--like", "FILE", "-o", "OUT"),
+}
+readers = pytest.mark.parametrize("call", READERS.values(), ids=READERS.keys())
+
+
+def read(call, work, place, file, run_here):
+    words = [{"FILE": str(file), "OUT": str(place / "out")}.get(word, word) for word in call]
+    return run_here(*filled(words, work))
+
+
+def bad_file(kind, folder, work):
+    """A file that is not what a command wants."""
+    path = folder / f"{kind}.h5"
+    if kind == "text":
+        path.write_text("no data")
+    elif kind == "foreign":
+        with h5py.File(path, "w") as file:
+            file["x"] = np.arange(3)
+    elif kind == "truncated":
+        path.write_bytes(work.model.read_bytes()[:5000])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "damaged":
+        data = bytearray(work.model.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+    return path
+
+
+@readers
+@pytest.mark.parametrize("kind", ["missing", "text", "foreign", "truncated", "empty", "folder", "damaged"])
+def test_files_that_are_none_of_ours(call, kind, work, place, tmp_path, run_here):
+    file = bad_file(kind, tmp_path, work)
+    ran = read(call, work, place, file, run_here)
+    refused(ran, file.name)
+    assert nothing_in(place)
+
+
+@pytest.mark.parametrize("name", ["train", "reconstruct data", "evaluate data"])
+def test_a_model_given_as_data_set(name, work, place, run_here):
+    refused(read(READERS[name], work, place, work.model, run_here), "is a featlearn model", "extract-patches")
+    assert nothing_in(place)
+
+
+@pytest.mark.parametrize("name", ["reconstruct model", "evaluate model"])
+def test_a_data_set_given_as_model(name, work, place, run_here):
+    refused(read(READERS[name], work, place, work.patches, run_here), "is a featlearn data set", "train")
+    assert nothing_in(place)
+
+
+@pytest.mark.parametrize("name", ["reconstruct data", "evaluate data"])
+def test_a_data_set_of_another_patch_size(name, work, place, tmp_path, run_here):
+    other = tmp_path / "other.h5"
+    assert run_here("extract-patches", work.photos, "--size", 5, "--count", 30, "-o", other).code == 0
+    refused(read(READERS[name], work, place, other, run_here), "5x5x1", "8x8x1", "--like")
+    assert nothing_in(place)
+
+
+def test_a_photograph_smaller_than_a_patch(work, place, tmp_path, run_here):
+    Image.new("L", (7, 30), 9).save(tmp_path / "small.png")
+    refused(run_here("reconstruct", work.model, tmp_path / "small.png", "-o", place / "out"), "8x8")
+    assert nothing_in(place)
+
+
+def test_a_model_whose_config_holds_an_unknown_key(work, place, tmp_path, run_here):
+    file = read_model(str(work.model))
+    file.config["wizardry"] = 1
+    write_model(str(tmp_path / "m.h5"), file)
+    refused(run_here("evaluate", tmp_path / "m.h5", work.patches), "wizardry", "m.h5")
+
+
+def test_names_are_never_printed_raw(place, tmp_path, run_here):
+    name = tmp_path / "evil\x1b[2J\nname.h5"
+    name.write_text("no data")
+    ran = run_here("info", name)
+    refused(ran, "name.h5")
+    assert "\x1b" not in ran.err
+
+
+def test_training_on_the_wrong_range_teaches(work, place, run_here):
+    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out")
+    assert ran.code == 2
+    assert "--visible gaussian" in ran.err
+    assert nothing_in(place)
