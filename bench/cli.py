@@ -1,0 +1,52 @@
+"""What the benches share: running featlearn as a user would, and printing a figure beside the figure asked for."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+FEATLEARN = [sys.executable, "-m", "featlearn"]
+failures: list[str] = []
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Ours without what would slow the BLAS of a peer down."""
+    return {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"} | extra
+
+
+def featlearn(*args: object, cwd: str, **env: str) -> dict[str, Any]:
+    """Run a command with --json; its object and, as "wall", its seconds."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [*FEATLEARN, *map(str, args), "--json"], cwd=cwd, env=environment(**env), capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"featlearn {' '.join(map(str, args))}: exit {done.returncode}: {done.stderr}")
+    return dict(json.loads(done.stdout)) | {"wall": time.perf_counter() - started}
+
+
+def evaluate(model: str, data: str, cwd: str) -> dict[str, Any]:
+    """The row that `featlearn evaluate` prints for one model."""
+    return dict(featlearn("evaluate", model, data, cwd=cwd)["models"][0])
+
+
+def figure(what: str, value: float, wanted: str, good: bool) -> None:
+    """One line: what was measured, the figure, the figure asked for."""
+    print(f"{'ok    ' if good else 'MISSED'}  {what:<58} {value:>10.4g}   wanted {wanted}", flush=True)
+    if not good:
+        failures.append(what)
+
+
+def at_least(what: str, value: float, bar: float) -> None:
+    figure(what, value, f">= {bar:g}", value >= bar)
+
+
+def at_most(what: str, value: float, bar: float) -> None:
+    figure(what, value, f"<= {bar:g}", value <= bar)
+
+
+def finish() -> None:
+    """Exit 1 if anything was missed."""
+    sys.exit(f"missed: {'; '.join(failures)}" if failures else 0)
