@@ -73,7 +73,7 @@ def test_same_bytes_for_threads_and_instruction_sets(data):
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
 def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
     """SIGTERM and SIGINT leave a checkpoint and end by the signal; after SIGKILL the last checkpoint serves."""
-    options = ("train", "p.h5", "--model", "rbm", "--hidden", "300", "--epochs", "60", "--checkpoint-every", "0.1")
+    options = ("train", "p.h5", "--model", "rbm", "--hidden", "300", "--epochs", "250", "--checkpoint-every", "0.1")
     name = f"stopped-{int(signum)}.h5"
     process = subprocess.Popen([*FEATLEARN, *options, "-o", name], cwd=data, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -12,7 +12,7 @@ import pytest
 import featlearn
 from featlearn.errors import DataError
 from featlearn.files import atomic
-from featlearn.files.atomic import Output, check_output, free_space_check, write_bytes
+from featlearn.files.atomic import Output, check_output, discard, free_space_check, write_bytes
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(featlearn.__file__).parents[1])}
 
@@ -147,6 +147,15 @@ def test_a_dead_writers_remains_are_cleaned(tmp_path):
         (tmp_path / name).write_bytes(b"kept")
     save(tmp_path / "a", b"x")
     assert sorted(os.listdir(tmp_path)) == ["a", "a.tmp-notmine", "aa.tmp-0123abcd", "b.tmp-0123abcd"]
+
+
+def test_discard_removes_the_file_and_what_dead_writers_left(tmp_path):
+    path = tmp_path / "m.ckpt"
+    for name in ("m.ckpt", "m.ckpt.lock", "m.ckpt.tmp-01234567", "m.ckpt.notes"):
+        (tmp_path / name).write_bytes(b"" if name.endswith("lock") else b"x")
+    for _ in range(2):  # also when there is nothing
+        discard(str(path))
+        assert os.listdir(tmp_path) == ["m.ckpt.notes"]
 
 
 def test_a_lock_file_with_contents_is_somebodys_own(tmp_path):

@@ -16,7 +16,7 @@ from featlearn.cli.report import Results, Words
 from featlearn.cli.run import SIGNALS, Interrupted
 from featlearn.cli.store import load_model, load_rows, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
-from featlearn.files.atomic import Output
+from featlearn.files.atomic import Output, discard
 from featlearn.files.model import ModelFile, write_into, write_model
 from featlearn.models import model_class
 from featlearn.models.base import Model
@@ -85,8 +85,7 @@ def run(request: Request, words: Words, results: Results) -> None:
             raise DivergedError(f"{error}; the last good model is kept in {ckpt}") from error
         file = _file(training, request, data, story)
         write_into(out, file)
-    if os.path.exists(ckpt):
-        os.unlink(ckpt)
+    discard(ckpt)
     _report(request, file, words, results)
 
 

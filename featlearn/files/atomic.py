@@ -89,6 +89,12 @@ def write_bytes(path: str, data: bytes, force: bool = False, inputs: Iterable[st
         out.commit()
 
 
+def discard(path: str) -> None:
+    """Remove a file, if it is there, and what killed writers of it left beside it. Raises DataError."""
+    with Output(path, force=True) as out, contextlib.suppress(FileNotFoundError):
+        os.unlink(out.target)
+
+
 class Output:
     """Context manager around one output: write() to the temporary file, then commit(). Leaving without it undoes all.
 
@@ -103,12 +109,12 @@ class Output:
         self.needs = 0
         """About how many bytes the file will have, for the message when the disk is full."""
         self.temp = ""
-        self._target = ""
+        self.target = ""
         self._fd = self._lock = -1
 
     def __enter__(self) -> Self:
         check_output(self.path, self.force, self.inputs)
-        self._target = _resolve(self.path)
+        self.target = _resolve(self.path)
         try:
             self._take_lock()
             check_output(self.path, self.force, self.inputs)  # another run may just have finished it
@@ -140,9 +146,9 @@ class Output:
         # A failed fsync is a failed save: the kernel may have dropped the pages, so it is not tried again.
         os.fsync(self._fd)
         self._close()
-        os.replace(self.temp, self._target)
+        os.replace(self.temp, self.target)
         self.temp = ""
-        _fsync_folder(os.path.dirname(self._target))
+        _fsync_folder(os.path.dirname(self.target))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -152,18 +158,18 @@ class Output:
             self._explain(error)
 
     def _open_temp(self) -> None:
-        name = f"{self._target}.tmp-{os.urandom(4).hex()}"
+        name = f"{self.target}.tmp-{os.urandom(4).hex()}"
         self.temp = name
         self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with contextlib.suppress(FileNotFoundError):
-            os.fchmod(self._fd, stat.S_IMODE(os.stat(self._target).st_mode))
+            os.fchmod(self._fd, stat.S_IMODE(os.stat(self.target).st_mode))
 
     def _take_lock(self) -> None:
         busy = DataError(f"{show(self.path)}: another run is writing it; wait for it or choose another output")
-        if self._target in _held:
+        if self.target in _held:
             raise busy
-        _held[self._target] = self
-        name = self._target + ".lock"
+        _held[self.target] = self
+        name = self.target + ".lock"
         for _ in range(100 if fcntl else 0):
             fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
             try:
@@ -186,7 +192,7 @@ class Output:
 
     def _clean_orphans(self) -> None:
         """Remove what killed runs left; holding the lock, no live one can own it."""
-        folder, base = os.path.split(self._target)
+        folder, base = os.path.split(self.target)
         pattern = re.compile(re.escape(base) + r"\.tmp-[0-9a-f]{8}")
         with os.scandir(folder) as entries:
             names = [entry.path for entry in entries if pattern.fullmatch(entry.name)]
@@ -207,11 +213,11 @@ class Output:
                 os.unlink(self.temp)
             self.temp = ""
         if self._lock >= 0:
-            _remove_lock(self._target + ".lock")
+            _remove_lock(self.target + ".lock")
             _shut(self._lock)
             self._lock = -1
-        if _held.get(self._target) is self:
-            del _held[self._target]
+        if _held.get(self.target) is self:
+            del _held[self.target]
 
     def _explain(self, error: BaseException) -> None:
         """Raise the DataError that says what `error` means for this output, if it is about it."""
