@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.regular import reason, show
+from featlearn.files.undisturbed import Undisturbed
 
 try:
     import fcntl
@@ -116,11 +117,12 @@ class Output:
         check_output(self.path, self.force, self.inputs)
         self.target = _resolve(self.path)
         try:
-            self._take_lock()
-            check_output(self.path, self.force, self.inputs)  # another run may just have finished it
-            if self._lock >= 0:
-                self._clean_orphans()
-            self._open_temp()
+            with Undisturbed():
+                self._take_lock()
+                check_output(self.path, self.force, self.inputs)  # another run may just have finished it
+                if self._lock >= 0:
+                    self._clean_orphans()
+                self._open_temp()
         except BaseException as error:
             self._undo()
             self._explain(error)
@@ -206,18 +208,19 @@ class Output:
             os.close(fd)
 
     def _undo(self) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
-        if self.temp:
+        with Undisturbed():
             with contextlib.suppress(OSError):
-                os.unlink(self.temp)
-            self.temp = ""
-        if self._lock >= 0:
-            _remove_lock(self.target + ".lock")
-            _shut(self._lock)
-            self._lock = -1
-        if _held.get(self.target) is self:
-            del _held[self.target]
+                self._close()
+            if self.temp:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.temp)
+                self.temp = ""
+            if self._lock >= 0:
+                _remove_lock(self.target + ".lock")
+                _shut(self._lock)
+                self._lock = -1
+            if _held.get(self.target) is self:
+                del _held[self.target]
 
     def _explain(self, error: BaseException) -> None:
         """Raise the DataError that says what `error` means for this output, if it is about it."""

@@ -14,9 +14,9 @@ from featlearn.files import block
 from featlearn.files.atomic import Output
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.hdf5.memory import Undisturbed
 from featlearn.files.regular import open_regular, show
 from featlearn.files.text import to_json
+from featlearn.files.undisturbed import Undisturbed
 
 Array = npt.NDArray[Any]
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")
