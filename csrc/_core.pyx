@@ -65,7 +65,7 @@ cdef struct Call:
     void *bias
     Py_ssize_t columns
     uint64_t seed, draw
-    double lr, momentum, l1, l2, threshold
+    double lr, momentum, l1, l2, threshold, scale
 
 
 cdef Call call_on(Array out):
@@ -421,6 +421,30 @@ def row_sqdist(out, x, y):
     c.single, c.a, c.b, c.columns = a.single, a.data, b.data, a.buffer.shape[1]
     c.unit = max(UNIT // max(c.columns, 1), 1)
     spread(run_row_sqdist, &c, c.columns)
+
+
+cdef void run_row_softplus(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    if c.single:
+        kernels.f32.row_softplus(c.out, c.a, c.bias, c.scale, c.columns, begin(c, task), end(c, task))
+    else:
+        kernels.f64.row_softplus(c.out, c.a, c.bias, c.scale, c.columns, begin(c, task), end(c, task))
+
+
+def row_softplus(out, a, bias, double scale=1.0):
+    """out (n,) = sum over columns of log(1 + exp(scale * (a + bias))), added in float64 in a fixed order."""
+    cdef Array o = Array(out, "row_softplus: out", "d", True)
+    cdef Array x = Array(a, "row_softplus: a", "fd", False)
+    cdef Array v = Array(bias, "row_softplus: bias", x.kind, False)
+    o.check((None,))
+    x.check((o.size, None))
+    v.check((x.buffer.shape[1],))
+    o.apart(x, False)
+    o.apart(v, False)
+    cdef Call c = call_on(o)
+    c.single, c.a, c.bias, c.scale, c.columns = x.single, x.data, v.data, scale, x.buffer.shape[1]
+    c.unit = max(UNIT // 4 // max(c.columns, 1), 1)
+    spread(run_row_softplus, &c, c.columns)
 
 
 def set_threads(int n):

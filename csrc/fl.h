@@ -37,6 +37,10 @@
          * by fma, then a tree. */                                                                                  \
         void (*row_sqdist)(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start,                 \
                            ptrdiff_t stop);                                                                         \
+        /* out (n) = sum over columns of log(1 + exp(scale (a + bias[column]))), rows start..stop of a (n, h): 16   \
+         * interleaved sums in double, then a tree. */                                                              \
+        void (*row_softplus)(double *out, const REAL *a, const REAL *bias, double scale, ptrdiff_t h,               \
+                             ptrdiff_t start, ptrdiff_t stop);                                                      \
         /* out = a + bias[column]; h columns; out may be a. */                                                      \
         void (*add_bias)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop); \
         /* out = 1 / (1 + exp(-(a + bias[column]))); out may be a. */                                               \

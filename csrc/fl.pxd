@@ -14,6 +14,8 @@ cdef extern from "fl.h" nogil:
         void (*colsum)(void *acc, void *a, Py_ssize_t n, Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*axpby)(void *out, void *x, Py_ssize_t n, double alpha, double beta) noexcept nogil
         void (*row_sqdist)(void *out, void *x, void *y, Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*row_softplus)(void *out, void *a, void *bias, double scale, Py_ssize_t h, Py_ssize_t start,
+                             Py_ssize_t stop) noexcept nogil
         void (*add_bias)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*sigmoid)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*sigmoid_sample)(void *p, void *s, void *a, void *bias, Py_ssize_t h, uint64_t seed, uint64_t draw,

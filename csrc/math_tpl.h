@@ -4,6 +4,7 @@
 #if REAL_BITS == 32
 #define EXP_TERMS 7     /* (ln 2 / 2)^8 / 8! = 5e-9 */
 #define LOG_TERMS 5     /* ((sqrt 2 - 1) / (sqrt 2 + 1))^12 / 13 = 5e-11 */
+#define LOG1P_TERMS 7   /* (1 / 3)^16 / 17 = 1e-9 */
 #define SIN_TERMS 5     /* (pi / 4)^11 / 11! = 2e-9 */
 #define EXP_MIN -87     /* the smallest exponent whose result is a normal number */
 #define ROUND 0x1.8p23f /* x + ROUND has round(x) in its low bits */
@@ -15,6 +16,7 @@
 #else
 #define EXP_TERMS 13 /* (ln 2 / 2)^14 / 14! = 4e-18 */
 #define LOG_TERMS 11
+#define LOG1P_TERMS 16
 #define SIN_TERMS 9
 #define EXP_MIN -708
 #define ROUND 0x1.8p52
@@ -89,6 +91,16 @@ static inline REAL FN(log)(REAL x)
     return FMA(n, (REAL)LN2_HIGH, FMA(n, (REAL)LN2_LOW, 2 * s * y));
 }
 
+/* log(1 + y) for y in 0..1, as 2 artanh(y / (2 + y)): small y keep their digits. */
+static inline REAL FN(log1p)(REAL y)
+{
+    REAL s = y / (2 + y), z = s * s, sum = (REAL)1 / (REAL)(2 * LOG1P_TERMS + 1);
+    UNROLL
+    for (int i = LOG1P_TERMS; i > 0; i--)
+        sum = FMA(sum, z, (REAL)1 / (REAL)(2 * i - 1));
+    return 2 * s * sum;
+}
+
 /* cos and sin of 2 pi u, u in 0..1. */
 static inline void FN(cos_sin)(REAL *c, REAL *s, REAL u)
 {
@@ -110,6 +122,7 @@ static inline void FN(cos_sin)(REAL *c, REAL *s, REAL u)
 
 #undef EXP_TERMS
 #undef LOG_TERMS
+#undef LOG1P_TERMS
 #undef SIN_TERMS
 #undef EXP_MIN
 #undef ROUND

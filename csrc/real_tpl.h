@@ -11,8 +11,8 @@
 
 #include "gemm_tpl.h"
 
-static const TABLE FN(table) = {FN(gemm), WORK, SHARE, FN(colsum), FN(axpby), FN(row_sqdist), FN(add_bias), FN(sigmoid),
-                                FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal), FN(update)};
+static const TABLE FN(table) = {FN(gemm), WORK, SHARE, FN(colsum), FN(axpby), FN(row_sqdist), FN(row_softplus),
+                                FN(add_bias), FN(sigmoid), FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal), FN(update)};
 
 #undef V
 #undef V_OP

@@ -30,6 +30,15 @@ static void FN(axpby)(REAL *out, const REAL *x, ptrdiff_t n, double alpha, doubl
     }
 }
 
+/* Sums 16 interleaved terms by a tree. */
+static inline double FN(tree)(double *sum)
+{
+    for (int half = 8; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            sum[l] += sum[l + half];
+    return sum[0];
+}
+
 static double FN(sqdist)(const REAL *x, const REAL *y, ptrdiff_t d)
 {
     double sum[16] = {0};
@@ -43,16 +52,43 @@ static double FN(sqdist)(const REAL *x, const REAL *y, ptrdiff_t d)
         double diff = (double)x[j + l] - (double)y[j + l];
         sum[l] = __builtin_fma(diff, diff, sum[l]);
     }
-    for (int half = 8; half > 0; half /= 2)
-        for (int l = 0; l < half; l++)
-            sum[l] += sum[l + half];
-    return sum[0];
+    return FN(tree)(sum);
 }
 
 static void FN(row_sqdist)(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++)
         out[i] = FN(sqdist)(x + i * d, y + i * d, d);
+}
+
+/* log(1 + exp(x)) */
+static inline REAL FN(softplus_of)(REAL x)
+{
+    return (x > 0 ? x : (REAL)0) + FN(log1p)(FN(exp)(x < 0 ? x : -x));
+}
+
+static double FN(softplus_sum)(const REAL *a, const REAL *bias, REAL scale, ptrdiff_t h)
+{
+    double sum[16] = {0};
+    REAL y[FL_BLOCK];
+    for (ptrdiff_t j0 = 0; j0 < h; j0 += FL_BLOCK) {
+        ptrdiff_t n = h - j0 < FL_BLOCK ? h - j0 : FL_BLOCK, j = 0;
+        for (ptrdiff_t i = 0; i < n; i++)
+            y[i] = FN(softplus_of)(scale * (a[j0 + i] + bias[j0 + i]));
+        for (; j + 16 <= n; j += 16)
+            for (int l = 0; l < 16; l++)
+                sum[l] += (double)y[j + l];
+        for (int l = 0; j + l < n; l++)
+            sum[l] += (double)y[j + l];
+    }
+    return FN(tree)(sum);
+}
+
+static void FN(row_softplus)(double *out, const REAL *a, const REAL *bias, double scale, ptrdiff_t h, ptrdiff_t start,
+                             ptrdiff_t stop)
+{
+    for (ptrdiff_t i = start; i < stop; i++)
+        out[i] = FN(softplus_sum)(a + i * h, bias, (REAL)scale, h);
 }
 
 #undef STRIP

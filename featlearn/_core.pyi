@@ -81,6 +81,9 @@ def update(
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
     """out (n,) float64 = sum over columns of (x - y)^2, x and y (n, d), added in float64 in a fixed order."""
 
+def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: float = 1.0) -> None:
+    """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h); added in a fixed order."""
+
 def set_threads(n: int) -> None:
     """How many threads the kernels use from now on (>= 1); stays at one where has_threads() is False.
 

@@ -20,6 +20,9 @@ class Purpose(IntEnum):
     SPLIT = 4
     PATCHES = 5
     IMAGES = 6
+    CHAIN = 7
+    ANNEAL = 8
+    BINARIZE = 9
 
 
 class Random:

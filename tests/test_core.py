@@ -243,3 +243,32 @@ def test_row_sqdist(shape, dtype, threads):
     for i in range(0, shape[0], 50):
         _core.row_sqdist(alone, x[i : i + 1], y[i : i + 1])
         assert alone[0] == out[i]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (3, 0), (5, 16), (7, 255), (300, 257), (40, 2000)])
+def test_row_softplus(shape, dtype, threads):
+    rng = np.random.default_rng(0)
+    a, bias = (rng.standard_normal(size).astype(dtype) * 8 for size in (shape, shape[1]))
+    out = np.empty(shape[0])
+    _core.row_softplus(out, a, bias, 0.7)
+    scaled = dtype(0.7) * (a + bias)
+    np.testing.assert_allclose(out, np.logaddexp(0, scaled.astype(float)).sum(1), rtol=8 * np.finfo(dtype).eps)
+    for i in range(0, shape[0], 97):  # a row does not depend on its neighbours
+        alone = np.empty(1)
+        _core.row_softplus(alone, a[i : i + 1], bias, 0.7)
+        assert alone[0] == out[i]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softplus_keeps_its_digits(dtype):
+    """Also far below zero, where log(1 + exp(x)) is a small number."""
+    x = np.linspace(-80, 80, 40001).astype(dtype)[:, None]
+    out = np.empty(len(x))
+    _core.row_softplus(out, x, np.zeros(1, dtype))
+    exact = np.log1p(np.exp(x[:, 0].astype(np.longdouble)))
+    assert ulps(out.astype(dtype), exact) <= 4
+    _core.row_softplus(out[:3], np.array([[np.inf], [1e30], [-1e30]], dtype), np.zeros(1, dtype))
+    assert out[0] == np.inf
+    assert out[1] == dtype(1e30)
+    assert 0 <= out[2] < 1e-37

@@ -183,6 +183,9 @@ SHARED = f(4, 4)
         (lambda: _core.update(f(3), f(3), f(3), 1, 1, 0, 0, True), "update: momentum is 1.0, wanted 0 <= momentum < 1"),
         (lambda: _core.row_sqdist(f(3), f(3, 2), f(3, 2)), "row_sqdist: out is float32, wanted float64"),
         (lambda: _core.row_sqdist(f(3, dtype=float), f(3, 2), f(3, 1)), r"row_sqdist: y has shape \(3, 1\)"),
+        (lambda: _core.row_softplus(f(3), f(3, 2), f(2)), "row_softplus: out is float32, wanted float64"),
+        (lambda: _core.row_softplus(f(3, dtype=float), f(3, 2), f(3)), r"row_softplus: bias has shape \(3,\)"),
+        (lambda: _core.row_softplus(f(3, dtype=float), f(2, 2), f(2)), r"row_softplus: a has shape \(2, 2\)"),
         (lambda: _core.set_threads(0), "set_threads: n is 0, wanted at least 1"),
     ],
 )

@@ -21,7 +21,7 @@ BELOW = {  # part of the package: what it may import besides itself
     "patches": {"errors", "settings", "random", "_core"},
     "models": {"errors", "settings", "random", "_core"},
     "training": {"errors", "settings", "random", "_core", "models.base"},
-    "analysis": {"errors", "random", "_core", "models.base"},
+    "analysis": {"errors", "settings", "random", "_core", "models.base"},
     "pictures": {"errors"},
     "cli": {
         *("__init__", "errors", "settings", "random", "threads", "_core"),

@@ -26,13 +26,15 @@ SPECS = [
     PreprocessSpec("center", clip=3.0, to=(0.1, 0.9)),
     PreprocessSpec("standardize", clip=1.5, to=(-1.0, 2.0)),
     PreprocessSpec("center", whiten="zca", clip=3.0, to=(0.0, 1.0)),
+    PreprocessSpec(threshold=0.4),
+    PreprocessSpec("standardize", threshold=0.6),
 ]
 MODES = [spec for spec in SPECS if spec.clip is None]
 WHITENED = [spec for spec in MODES if spec.whiten != "none"]
 
 
 def name(spec):
-    return f"{spec.normalize}-{spec.whiten}-{spec.epsilon:g}-{spec.clip}-{spec.to}"
+    return f"{spec.normalize}-{spec.whiten}-{spec.epsilon:g}-{spec.clip}-{spec.to}-{spec.threshold}"
 
 
 def patches(n=3000, d=24, dtype=np.uint8, seed=0):
@@ -43,8 +45,9 @@ def patches(n=3000, d=24, dtype=np.uint8, seed=0):
     return x.astype(np.float32) if dtype == np.float32 else np.rint(x * np.iinfo(dtype).max).astype(dtype)
 
 
-def unit(rows):
-    return rows.astype(np.float64) / {"u1": 255, "u2": 65535, "f4": 1}[rows.dtype.str[1:]]
+def unit(rows, spec=PreprocessSpec()):  # noqa: B008
+    x = rows.astype(np.float64) / {"u1": 255, "u2": 65535, "f4": 1}[rows.dtype.str[1:]]
+    return x if spec.threshold is None else np.where(x > spec.threshold, 1.0, 0.0)
 
 
 def fit(spec, rows):
@@ -54,8 +57,8 @@ def fit(spec, rows):
 
 
 def normalized(spec, rows):
-    """The first stage in plain numpy."""
-    x = unit(rows)
+    """The first stages in plain numpy."""
+    x = unit(rows, spec)
     if spec.normalize == "center":
         return x - x.mean(axis=1, keepdims=True)
     if spec.normalize == "contrast":
@@ -101,11 +104,11 @@ def test_invert_undoes_apply(spec):
     rows = patches()
     done = fit(spec, rows)
     x, stats = done.apply_with_stats(rows, np.float64)
-    assert np.abs(done.invert(x, stats) - unit(rows)).max() < 1e-11
+    assert np.abs(done.invert(x, stats) - unit(rows, spec)).max() < 1e-11
     x, stats = done.apply_with_stats(rows)
     back = done.invert(x, stats)
     assert back.dtype == np.float32
-    assert np.abs(back - unit(rows)).max() < 1e-4
+    assert np.abs(back - unit(rows, spec)).max() < 1e-4
 
 
 def test_invert_without_stats_leaves_out_each_patch_s_own_mean():
@@ -271,7 +274,7 @@ def test_the_range_is_that_of_the_pixels_seen_or_of_the_map():
     assert x.min() == np.float32(0.1)
     assert x.max() == np.float32(0.9)
     for spec in SPECS:
-        if spec.to is None and spec != PreprocessSpec():
+        if spec.to is None and spec not in (PreprocessSpec(), PreprocessSpec(threshold=0.4)):
             assert (fit(spec, rows).low, fit(spec, rows).high) == (-np.inf, np.inf)
 
 

@@ -190,7 +190,7 @@ def test_early_stop_keeps_the_best_model():
     errors = training.history["validation_rmse"]
     assert len(errors) < 500
     assert len(errors) == int(np.argmin(errors)) + 1 + 3
-    assert training.rmse(training.validation_rows) == min(errors)
+    assert training.measure(training.validation_rows)["rmse"] == min(errors)
 
 
 @pytest.mark.parametrize("lr", [0.5, 1.0, 10.0, 1e6, 1e30])

@@ -37,10 +37,11 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
     lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
     population_sparsity  the same of each row over its units, mean over rows
     dead_units           share of units that never exceed .01;  saturated_units: that never fall below .99
+    free_energy          and what else only this kind of model reports, mean over rows
     warnings             a list of sentences
     and the keys of filter_statistics.
     """
-    n, h = len(rows), len(model.filters())
+    n, h = len(rows), model.encode(rows.block(0, 1)).shape[1]
     squares = population = 0.0
     x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
     h1, h2, highest, lowest = np.zeros(h), np.zeros(h), np.full(h, -np.inf), np.full(h, np.inf)
@@ -63,8 +64,19 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
         "dead_units": float(np.mean(highest < DEAD)),
         "saturated_units": float(np.mean(lowest > SATURATED)),
     }
+    measures |= mean_metrics(model, rows)
     measures |= filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
     return measures | {"warnings": _warnings(measures)}
+
+
+def mean_metrics(model: Model, rows: Rows) -> dict[str, float]:
+    """What `model` itself reports of rows, as means over all of them."""
+    sums: dict[str, float] = {}
+    for start in range(0, len(rows), BLOCK):
+        X = rows.block(start, min(start + BLOCK, len(rows)))
+        for key, value in model.extra_metrics(X).items():
+            sums[key] = sums.get(key, 0.0) + value * len(X)
+    return {key: value / len(rows) for key, value in sums.items()}
 
 
 def _sparsity(sum1: Array, sum2: Array, n: int) -> Array:

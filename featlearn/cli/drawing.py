@@ -78,7 +78,7 @@ def _curve(request: Request) -> tuple[bytes, dict[str, Any]]:
     epochs = len(next(iter(learned.file.history.values()), ()))
     if not epochs:
         raise DataError(f"{show(request.file)}: has no history to draw")
-    return curve_png(learned.file.history, f"{learned.file.model}: reconstruction error"), {"epochs": epochs}
+    return curve_png(learned.file.history, f"{learned.file.model}"), {"epochs": epochs}
 
 
 def _sheet(F: Array, request: Request, text: dict[str, str]) -> bytes:

@@ -1,22 +1,39 @@
 """featlearn evaluate: measures of models on a data set."""
 
-from featlearn.cli.options import as_json, command_named, common, paths, quiet, threads
+from typing import Any
+
+from featlearn.analysis.likelihood import LikelihoodConfig
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    option,
+    paths,
+    quiet,
+    seed,
+    settings_options,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 
 @command_named("evaluate")
 @common(paths("models", many=True, metavar="MODEL..."), paths("dataset"))
-@common(threads, quiet, as_json)
-def command(models: tuple[str, ...], dataset: str, words: Words, results: Results) -> None:
-    """Measure models on a data set: errors, activations, filter statistics; one row a model.
+@option("--train", metavar="DATASET", help="The data set that was learned from: adds the free-energy gap to it.")
+@common(settings_options(LikelihoodConfig, "Likelihood"), seed, threads, quiet, as_json)
+def command(models: tuple[str, ...], dataset: str, words: Words, results: Results, **settings: Any) -> None:
+    """Measure models on a data set: errors, activations, likelihoods, filter statistics; one row a model.
 
-    The data set goes through the preprocessing that each model was trained with; errors are in units of its result.
+    The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
+    likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
+    standard errors, and the estimate on the way back, whose error has the other sign.
 
     \b
     Examples:
       featlearn evaluate rbm-l1.h5 patches.h5
       featlearn evaluate none.h5 l1.h5 l2.h5 patches.h5 --json
+      featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood ais
     """
-    from featlearn.cli.evaluation import evaluate_model
+    from featlearn.cli.evaluation import Request, evaluate_models
 
-    results.table("models", [evaluate_model(path, dataset, words) for path in models])
+    results.table("models", evaluate_models(Request.of(models, dataset, settings), words))

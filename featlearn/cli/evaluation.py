@@ -1,19 +1,64 @@
-"""A model file measured on a data set file."""
+"""Model files measured on a data set file."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from featlearn.analysis.evaluate import evaluate
+from featlearn.analysis.evaluate import evaluate, mean_metrics
+from featlearn.analysis.likelihood import LikelihoodConfig, is_binary, likelihoods
+from featlearn.cli.options import collect
 from featlearn.cli.report import Words
-from featlearn.cli.store import load_model, load_rows
+from featlearn.cli.store import Learned, load_model, load_rows
+from featlearn.errors import ConfigError
+from featlearn.patches.rows import Rows
 
 
-def evaluate_model(path: str, dataset: str, words: Words) -> dict[str, Any]:
-    """One row of the table. Raises DataError."""
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    models: tuple[str, ...]
+    dataset: str
+    train: str | None
+    likelihood: LikelihoodConfig
+    seed: int
+
+    @classmethod
+    def of(cls, models: tuple[str, ...], dataset: str, settings: dict[str, Any]) -> "Request":
+        """From the command's keyword arguments. Raises ConfigError."""
+        return cls(models, dataset, likelihood=collect(LikelihoodConfig, settings), **settings)
+
+
+def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
+    """The rows of the table. Raises DataError, ConfigError."""
+    return [_row(path, request, words) for path in request.models]
+
+
+def _row(path: str, request: Request, words: Words) -> dict[str, Any]:
     learned = load_model(path)
-    rows, _, preprocess = load_rows(dataset, like=learned)
+    rows, _, preprocess = load_rows(request.dataset, like=learned)
     if not learned.file.progress.get("finished", True):
         words.say(f"warning: {path}: its training is not finished; featlearn train --resume goes on with it")
+    likely = _likelihoods(path, learned, rows, request, words)  # first: what cannot be computed is refused at once
     measures = evaluate(learned.model, rows, learned.shape, preprocess)
     for warning in measures.pop("warnings"):
         words.say(f"warning: {path}: {warning}")
-    return {"model": path, **measures}
+    if request.train is not None:
+        measures["free_energy_gap"] = _gap(path, learned, measures, request.train)
+    return {"model": path, **measures, **likely}
+
+
+def _gap(path: str, learned: Learned, measures: dict[str, Any], train: str) -> float:
+    """Mean free energy of the data above that of the training data: it grows as a model overfits (the Guide, 6)."""
+    if "free_energy" not in measures:
+        raise ConfigError(f"--train: {path} is a {learned.file.model} model without a free energy; leave it out")
+    rows, _, _ = load_rows(train, like=learned)
+    return float(measures["free_energy"] - mean_metrics(learned.model, rows)["free_energy"])
+
+
+def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, words: Words) -> dict[str, Any]:
+    machine = learned.model.machine()
+    if machine is not None and machine.variance is None and not is_binary(rows):
+        words.say(f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary")
+    if request.likelihood.likelihood == "ais":
+        words.say(f"{path}: annealing {request.likelihood.ais_chains} chains there and back")
+    return likelihoods(learned.model, rows, request.likelihood, request.seed)

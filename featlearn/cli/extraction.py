@@ -50,7 +50,7 @@ class Request:
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments; reads --files-from. Raises ConfigError."""
-        spec = {key: settings.pop(key) for key in ("whiten", "epsilon", "clip", "to")}
+        spec = {key: settings.pop(key) for key in ("whiten", "epsilon", "clip", "to", "threshold")}
         listed = _read_list(settings.pop("files_from"), settings.pop("null"))
         request = cls(spec=spec, **{**settings, "inputs": [*settings["inputs"], *listed]})
         request.check()

@@ -12,7 +12,8 @@ COMMANDS = {  # in the order of use
     "train": "Learn features from a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
-    "evaluate": "Measure models: errors, activations, filter statistics.",
+    "evaluate": "Measure models: errors, likelihoods, filter statistics.",
+    "sample": "Draw samples from a model.",
     "info": "Say what is in a file, or how featlearn was built.",
 }
 

@@ -1,9 +1,9 @@
 """Options that several commands share, each one object; and the parts of which commands are made.
 
     option         gives the command          used by
-    output         output: str                extract-patches train visualize reconstruct
+    output         output: str                extract-patches train visualize reconstruct sample
     force          force: bool                wherever there is an output
-    seed           seed: int                  extract-patches train
+    seed           seed: int                  extract-patches train evaluate sample
     threads        (sets the kernels')        all
     dtype          dtype: str                 train
     quiet          words: report.Words        all
@@ -115,9 +115,15 @@ def settings_parameters(
     return [_parameter(field, group, unset.get(field.name)) for field in fields(cls) if field.metadata]
 
 
-def settings_option_objects(cls: type, group: str) -> list[Option]:
-    """The same as Click objects, for a command that picks its options when it runs."""
-    return [Option(p.pop("names"), **p) for p in settings_parameters(cls, group)]
+def settings_option_objects(
+    cls: type, group: str, defaults: Mapping[str, Any] = types.MappingProxyType({})
+) -> list[Option]:
+    """The same as Click objects, for a command that picks its options when it runs; `defaults` come before its own."""
+    options = []
+    for parameter in settings_parameters(cls, group):
+        names = parameter.pop("names")
+        options.append(Option(names, **parameter | {"default": defaults.get(names[1], parameter["default"])}))
+    return options
 
 
 def collect(cls: type[T], values: dict[str, Any]) -> T:

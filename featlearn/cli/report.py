@@ -79,12 +79,13 @@ class Results:
             click.echo(f"{key:<{width}}  {_text(value)}")
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Alike things: a row each under the keys of the first, a single one as lines; in JSON the list `name`."""
+        """Alike things: a row each under the keys of all, a single one as lines; in JSON the list `name`."""
         if self.as_json:
             return self._object({name: list(rows)})
         if len(rows) == 1:
             return self.show(rows[0])
-        cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        cells = [keys, *([_text(row.get(key)) for key in keys] for row in rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         for row in cells:
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

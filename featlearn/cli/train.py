@@ -44,9 +44,10 @@ class TrainCommand(Command):
 
         toml = _read_toml(_peek(args, "--config"))
         name = _peek(args, "--model") or os.environ.get("FEATLEARN_TRAIN_MODEL") or toml.get("model")
-        ctx.meta[MODEL] = settings_option_objects(TrainConfig, "Training")
-        if name in model_ids():
-            ctx.meta[MODEL] += settings_option_objects(model_class(name).Config, f"Model {name}")
+        cls = model_class(name) if name in model_ids() else None
+        ctx.meta[MODEL] = settings_option_objects(TrainConfig, "Training", cls.training_defaults if cls else {})
+        if cls is not None:
+            ctx.meta[MODEL] += settings_option_objects(cls.Config, f"Model {name}")
         known = [param.name or "" for param in self.get_params(ctx) if param.name not in NOT_IN_TOML]
         for key in toml:
             if key not in known:

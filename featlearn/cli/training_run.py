@@ -26,7 +26,7 @@ from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import to_dict
-from featlearn.training.train import TrainConfig, Training
+from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
 
 DEMO_PATCHES = 10_000
 
@@ -108,7 +108,8 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
     cls = model_class(request.model)
     settings = cls.settle(request.settings, data.preprocess.low, data.preprocess.high)
     model: Model = cls(settings, request.dtype)
-    model.init(data.preprocess.n_visible, Random(request.seed))
+    train_rows, _ = split_rows(len(data.rows), request.training, request.seed)
+    model.init(data.preprocess.n_visible, Random(request.seed), mean_row(data.rows, train_rows))
     training = Training(model, data.rows, request.training, request.seed)
     if request.resume and os.path.exists(ckpt):
         saved = load_model(ckpt)

@@ -1,4 +1,4 @@
-"""The registry: every module in this folder but base is a model; its id is the file's name with - for _."""
+"""The registry: every file in this folder but base.py is a model; its id is the file's name with - for _."""
 
 import importlib
 import pkgutil
@@ -8,7 +8,7 @@ from featlearn.errors import ConfigError
 
 def model_ids() -> list[str]:
     """The known ids, sorted, found without importing a model."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "base")
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.ispkg)
 
 
 def model_class(id: str):  # type: ignore[no-untyped-def]

@@ -1,12 +1,19 @@
 """The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
 
     settle(config, low, high) decides what the data's range decides
-    init(n_visible, rng)     makes params (and state)
+    init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
     gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
                              gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", ...
     phases()                 what training walks through: one phase unless the model says more
+    project()                after every update: puts parameters back to where they are allowed to be
+
+What only some models can do:
+
+    extra_metrics(X)         what else to report of rows, such as the mean free energy
+    chain(V, step)           one step of the model's Markov chain, for fantasies
+    machine()                the model as a Boltzmann machine of two layers, for likelihoods
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
@@ -18,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
 
 Array = npt.NDArray[Any]
@@ -26,14 +34,29 @@ Gradients = tuple[dict[str, float], dict[str, Array]]
 
 @dataclass(frozen=True)
 class Step:
-    """One minibatch update: names its random draws, up to 1024 of them."""
+    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them."""
 
     number: int
     seed: int
+    purpose: Purpose = Purpose.STEP
 
     def draw(self, k: int) -> int:
         """The name of the k-th random draw of this step."""
-        return Random.draw(Purpose.STEP, (self.number << 10) | k)
+        return Random.draw(self.purpose, (self.number << 10) | k)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A Boltzmann machine of two layers with binary hidden units: all that a likelihood is computed from.
+
+    E(v, h) = -b'v - c'h - v'W h                           variance None: binary visible units
+    E(v, h) = sum (v - b)^2 / (2 s^2) - c'h - (v / s^2)'W h   variance (visible,) = s^2: Gaussian ones
+    """
+
+    W: Array  # (visible, hidden)
+    b: Array
+    c: Array
+    variance: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,8 @@ class Model:
     Config: ClassVar[Any]
     decayed: ClassVar[tuple[str, ...]] = ("W",)
     """The params that weight decay applies to (never biases)."""
+    training_defaults: ClassVar[dict[str, Any]] = {}
+    """Defaults of the training's settings with this model, where they are not the usual ones."""
 
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
@@ -66,7 +91,7 @@ class Model:
         """`config` with what depends on the data's range decided. Raises ConfigError where they do not fit."""
         return config
 
-    def init(self, n_visible: int, rng: Random) -> None:
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         raise NotImplementedError
 
     def encode(self, X: Array) -> Array:
@@ -80,6 +105,21 @@ class Model:
 
     def phases(self) -> list[Phase]:
         return [Phase("train", self.gradient)]
+
+    def project(self) -> None:
+        """Put params, in place, back to where the model allows them; nothing to do for most models."""
+
+    def extra_metrics(self, X: Array) -> dict[str, float]:
+        """What else there is to report of rows X, as means over them."""
+        return {}
+
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """One step of the model's Markov chain from V (n, visible): (means, states). Raises ConfigError."""
+        raise ConfigError(f"a model {self.id!r} has no Markov chain to draw samples from")
+
+    def machine(self) -> Machine | None:
+        """The model as a Boltzmann machine of two layers, if it is one."""
+        return None
 
     def filters(self) -> Array:
         """(n_hidden, n_visible): what each hidden unit looks for, for pictures and statistics."""

@@ -1,40 +1,54 @@
-"""Restricted Boltzmann machine with binary hidden units and Bernoulli or Gaussian visible units.
+"""Restricted Boltzmann machine with Bernoulli or Gaussian visible units and binary or rectified hidden units.
 
-    E(v, h) = -b'v - c'h - v'W h                       Bernoulli visibles
-    E(v, h) = |v - b|^2 / 2 - c'h - v'W h              Gaussian visibles of unit variance
-    p(h = 1 | v) = s(c + W'v)
-    E[v | h]     = s(b + W h)   or   b + W h           s(x) = 1 / (1 + exp(-x))
+    E(v, h) = -b'v - c'h - v'W h                                     Bernoulli visibles
+    E(v, h) = sum (v - b)^2 / (2 s^2) - c'h - (v / s^2)'W h          Gaussian visibles of variance s^2 = exp(z)
+    p(h = 1 | v) = s(c + W'x),  x = v or v / s^2                     s(a) = 1 / (1 + exp(-a))
+    E[v | h]     = s(b + W h)   or   b + W h
+    F(v) = -b'v - sum_j log(1 + exp(c_j + W_j'x))   or with sum (v - b)^2 / (2 s^2) for -b'v;  log p(v) = -F(v) - log Z
 
 Learned by contrastive divergence, CD-k (G. Hinton, Training products of experts by minimizing contrastive divergence,
 Neural Computation 14, 2002), as in his Practical Guide to Training RBMs (UTML TR 2010-003): the data drive stochastic
 binary hidden states, reconstructions are noise-free (unless sample_visible asks for a true Gibbs chain, as a density
-model needs), and the statistics use probabilities.
+model needs), and the statistics use probabilities. Or by persistent contrastive divergence, PCD-k (T. Tieleman,
+Training RBMs using approximations to the likelihood gradient, ICML 2008), whose chains never return to the data.
 
-    dW = <v h'>_data - <v h'>_reconstruction,   db = <v> - <v>,   dc = <h> - <h>
+    dW = <x h'>_data - <x h'>_model,   db = <x> - <x>,   dc = <h> - <h>
+    dz = <(v - b)^2 / (2 s^2) - v W h / s^2>_data - <same>_model       (K. Cho, A. Ilin, T. Raiko, ICANN 2011)
 
-Sparsity target (the Guide, section 11): q, a decaying average of each hidden unit's mean probability, is pulled to the
-target by the gradient q - target on the unit's total input, that is on its bias and incoming weights alike.
+Centered: the same model in the energy of v - mu and h - lambda, offsets that follow the data's means; in the parameters
+of the usual energy that is another gradient, equally good for data and their negative (J. Melchior, A. Fischer,
+L. Wiskott, How to center deep Boltzmann machines, JMLR 17, 2016):
 
-Refinement: the RBM unrolled into the tied autoencoder x -> s(c + W'x) -> E[v | h], improved by backpropagation of the
-squared error (Gaussian, linear output) or the cross-entropy (Bernoulli): the output's error is E[v | h] - x in both.
+    dW <- dW - mu dc' - db lambda',   then   db <- db - dW lambda,   dc <- dc - dW'mu
+
+Rectified units: max(0, a + noise of variance s(a)) for a = c + W'x, the mean max(0, a) (V. Nair, G. Hinton, ICML 2010).
+Sparsity: parts/sparsity.py. Refinement: the RBM unrolled into the tied autoencoder x -> h -> E[v | h], improved by
+backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli): the output's error is E[v | h] - v.
 """
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Model, Phase, Step
+from featlearn.models.base import Array, Gradients, Machine, Model, Phase, Step
+from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
+from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
 
+RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
+DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
+
 
 class RBM(Model):
-    """params: W (visible, hidden), b (visible,), c (hidden,); state: q (hidden,), the running mean activations."""
+    """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log variances.
+
+    state: q (hidden,), running mean activations; chains (chains, hidden), hidden states of PCD; mu (visible,) and
+    lambda (hidden,), the offsets.
+    """
 
     id = "rbm"
 
@@ -46,8 +60,17 @@ class RBM(Model):
             "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
             choices=("auto", "bernoulli", "gaussian"),
         )
-        cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k)", low=1, high=500)
-        sample_visible: bool = setting(False, "draw the visible units of the chain too, for a better density model")
+        units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
+        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0)
+        learn_sigma: bool = setting(False, "learn the standard deviation of each gaussian visible unit, from --sigma")
+        sigma_rate: float = setting(0.1, "learning rate of the log variances, in units of --lr", above=0)
+        cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=500)
+        persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
+        chains: int = setting(100, "number of persistent chains", low=1)
+        sample_visible: bool = setting(False, "draw the visible units of CD's chain too, for a better density model")
+        sample_data: bool = setting(False, "take grey pixels as probabilities and draw new binary ones at each update")
+        centered: bool = setting(False, "centered gradient, which learns a picture and its negative equally well")
+        offset_rate: float = setting(0.01, "how fast the offsets of --centered follow the data", above=0, high=1)
         init: str = setting(
             "normal",
             "initial weights: small normal numbers, or a scaled identity",
@@ -58,20 +81,43 @@ class RBM(Model):
             "standard deviation or diagonal of the initial weights  [default: 0.01 normal, 0.5 identity]",
             low=0,
         )
+        visible_bias: str = setting(
+            "data",
+            "initial visible bias: log-odds (bernoulli) or mean (gaussian) of each pixel, or zero",
+            choices=("data", "zero"),
+        )
         hidden_bias: float | None = setting(
             None, "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t]"
         )
         target: float | None = setting(
             None, "sparsity target: wanted mean activation of the hidden units, e.g. 0.02", above=0, below=1
         )
-        target_weight: float = setting(1.0, "strength of the pull to the sparsity target", low=0)
-        target_memory: float = setting(0.95, "decay of the running mean that meets the target", low=0, below=1)
+        sparsity: str = setting(
+            "hinton",
+            "how to reach the target: cross-entropy on bias and weights, Lee's on the bias, Goh's ranks",
+            choices=("hinton", "lee", "goh"),
+        )
+        target_weight: float | None = setting(
+            None, "strength of the pull to the sparsity target  [default: 1 hinton, 10 lee, 0.1 goh]", low=0
+        )
+        target_memory: float = setting(0.95, "hinton: decay of the running mean that meets the target", low=0, below=1)
+        goh_order: str = setting(
+            "selective-sparse",
+            "goh: over the examples (selective), over the units (sparse), or one after the other",
+            choices=ORDERS,
+        )
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
         refine_lr: float = setting(0.01, "learning rate of the refinement", above=0)
         refine_decay: bool = setting(True, "weight decay goes on during the refinement")
 
         def __post_init__(self) -> None:
             check(self)
+            if self.visible == "bernoulli" and (self.learn_sigma or self.sigma != 1):
+                raise ConfigError("--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian")
+            if self.visible == "gaussian" and self.sample_data:
+                raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
+            if self.sparsity == "goh" and (self.target_weight or 0) > 1:
+                raise ConfigError(f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1")
 
     config: Config
 
@@ -86,7 +132,7 @@ class RBM(Model):
             )
         return replace(config, visible="bernoulli" if within else "gaussian") if config.visible == "auto" else config
 
-    def init(self, n_visible: int, rng: Random) -> None:
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Fresh parameters; `visible` must have been settled by then. Raises ConfigError."""
         config = self.config
         if config.visible == "auto":
@@ -98,83 +144,168 @@ class RBM(Model):
             W = np.zeros(shape, self.dtype)
             units = np.arange(config.hidden)
             W[units % n_visible, units] = _or(config.init_scale, 0.5)
-        c = _or(config.hidden_bias, math.log(config.target / (1 - config.target)) if config.target else 0.0)
-        self.params = {
-            "W": W,
-            "b": np.zeros(n_visible, self.dtype),
-            "c": np.full(config.hidden, c, self.dtype),
-        }
-        self.state = {"q": np.full(config.hidden, 1 / (1 + math.exp(-c)), self.dtype)}
+        b = np.zeros(n_visible, self.dtype)
+        if config.visible_bias == "data" and mean is not None:
+            b[:] = [_log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
+        c = _or(config.hidden_bias, _log_odds(config.target) if config.target else 0.0)
+        active = 1 / (1 + math.exp(-c))
+        self.params = {"W": W, "b": b, "c": np.full(config.hidden, c, self.dtype)}
+        self.state = {"q": np.full(config.hidden, active, self.dtype)}
+        if config.learn_sigma:
+            self.params["z"] = np.full(n_visible, 2 * math.log(config.sigma), self.dtype)
+        if config.persistent:
+            chains = np.full((config.chains, config.hidden), active, self.dtype)
+            _core.bernoulli(chains, chains, rng.seed, rng.draw(Purpose.INIT, 1))
+            self.state["chains"] = chains
+        if config.centered:
+            centre = np.full(n_visible, 0.5 * self.bernoulli) if mean is None else mean
+            self.state |= {"mu": centre.astype(self.dtype), "lambda": np.full(config.hidden, active, self.dtype)}
+
+    @property
+    def bernoulli(self) -> bool:
+        return self.config.visible == "bernoulli"
+
+    @property
+    def variance(self) -> Array | None:
+        """(visible,) variance of Gaussian units; None where it is 1 or has no meaning."""
+        if "z" in self.params:
+            return _exp(self.params["z"])
+        return None if self.config.sigma == 1 else np.full(self.n_visible, self.config.sigma**2, self.dtype)
+
+    def scaled(self, V: Array) -> Array:
+        """What the hidden units see of visible states: v, or v / s^2."""
+        variance = self.variance
+        return V if variance is None else V / variance
 
     def encode(self, X: Array) -> Array:
-        """p(h = 1 | v) for each row: (n, visible) -> (n, hidden)."""
-        return _core_sigmoid(self._gemm(X, self.params["W"]), self.params["c"])
+        """Mean of h given each row: (n, visible) -> (n, hidden)."""
+        A = product(self.scaled(X), self.params["W"])
+        if self.config.units == "binary":
+            return sigmoid(A, self.params["c"])
+        return np.asarray(np.maximum(A + self.params["c"], 0))
 
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""
-        V = self._gemm(H, self.params["W"], trans_b=True)
-        if self.config.visible == "bernoulli":
-            return _core_sigmoid(V, self.params["b"])
+        V = product(H, self.params["W"], trans_b=True)
+        if self.bernoulli:
+            return sigmoid(V, self.params["b"])
         _core.add_bias(V, V, self.params["b"])
         return V
 
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
-        """p(h = 1 | v) and binary states drawn from it, by the draw of Gibbs step k."""
-        P = self._gemm(X, self.params["W"])
-        S = np.empty_like(P)
-        _core.sigmoid_sample(P, S, P, self.params["c"], step.seed, step.draw(2 * k))
-        return P, S
+        """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""
+        A = product(self.scaled(X), self.params["W"])
+        S = np.empty_like(A)
+        if self.config.units == "binary":
+            _core.sigmoid_sample(A, S, A, self.params["c"], step.seed, step.draw(2 * k))
+            return A, S
+        _core.normal(S, step.seed, step.draw(2 * k))
+        A += self.params["c"]
+        S *= np.sqrt(sigmoid(A.copy(), np.zeros_like(self.params["c"])))
+        return np.maximum(A, 0), np.maximum(A + S, 0)
 
     def sample_visible(self, V: Array, step: Step, k: int) -> Array:
-        """Visible states drawn about their means V, by the draw of Gibbs step k; V itself unless asked for."""
-        if not self.config.sample_visible:
-            return V
+        """Visible states drawn about their means V, by the draw of Gibbs step k."""
         S = np.empty_like(V)
-        if self.config.visible == "bernoulli":
+        if self.bernoulli:
             _core.bernoulli(S, V, step.seed, step.draw(2 * k + 1))
             return S
         _core.normal(S, step.seed, step.draw(2 * k + 1))
-        return S + V
+        variance = self.variance
+        return V + (S if variance is None else S * np.sqrt(variance))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """CD-k on a minibatch X (n, visible); the gradient of minus the (approximate) log-likelihood per case."""
-        n = len(X)
-        H0, S = self.sample_hidden(X, step, 0)
-        reconstruction = self.decode(S)
-        V = self.sample_visible(reconstruction, step, 0)
-        for k in range(1, self.config.cd):
-            V = self.sample_visible(self.decode(self.sample_hidden(V, step, k)[1]), step, k)
-        H = self.encode(V)
+        """CD-k or PCD-k on a minibatch X (n, visible): gradient of minus the (approximate) log-likelihood per case."""
+        config = self.config
+        if config.sample_data:
+            pixels, X = X, np.empty_like(X)
+            _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW))
+        if config.persistent:
+            H0 = self.encode(X)
+            reconstruction = self.decode(H0)
+            V, H = self._persistent_chains(step)
+        else:
+            H0, S = self.sample_hidden(X, step, 0)
+            reconstruction = V = self.decode(S)
+            for k in range(config.cd):
+                if k > 0:
+                    V = self.decode(self.sample_hidden(V, step, k)[1])
+                if config.sample_visible or config.learn_sigma:  # a chain without noise knows nothing of its variance
+                    V = self.sample_visible(V, step, k)
+            H = self.encode(V)
+        metrics = {"error": rmse(X, reconstruction), "mean_activation": mean(column_mean(H0))}
+        pull = self._sparsity_pull(H0)
+        if config.sparsity == "goh" and config.target is not None:
+            T = goh_targets(H0, config.target, config.goh_order)
+            H0 = H0 + self._target_weight * (T - H0)
+        grads = self._statistics(X, H0, V, H)
+        if config.centered:
+            self._centre(grads, X, H0)
+        if pull is not None:
+            grads["c"] += pull
+            if config.sparsity == "hinton":
+                grads["W"] += np.outer(column_mean(self.scaled(X)), pull)
+        return metrics, grads
 
+    def _persistent_chains(self, step: Step) -> tuple[Array, Array]:
+        """k Gibbs steps of the chains: their visible states and the means of h given them."""
+        S = self.state["chains"]
+        for k in range(1, self.config.cd + 1):
+            V = self.sample_visible(self.decode(S), step, k)
+            H, S = self.sample_hidden(V, step, k)
+        self.state["chains"] = S
+        return V, H
+
+    def _statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
+        """<.>_model - <.>_data of each parameter's derivative of -E: data X, H0 and model V, H, of any two lengths."""
+        x, v = self.scaled(X), self.scaled(V)
         W = np.empty_like(self.params["W"])
-        _core.gemm(W, X, H0, trans_a=True, alpha=-1 / n)
-        _core.gemm(W, V, H, trans_a=True, alpha=1 / n, beta=1)
-        b = _mean_difference(V, X)
-        mean = self._mean(H0)
-        c = self._mean(H) - mean
-        if self.config.target is not None:
-            pull = self._sparsity_pull(mean, self.config.target)
-            W += np.outer(self._mean(X), pull)
-            c += pull
-        return self._metrics(X, reconstruction, mean), {"W": W, "b": b, "c": c}
+        _core.gemm(W, x, H0, trans_a=True, alpha=-1 / len(X))
+        _core.gemm(W, v, H, trans_a=True, alpha=1 / len(V), beta=1)
+        grads = {"W": W, "b": column_mean_difference(v, x), "c": column_mean(H) - column_mean(H0)}
+        if self.config.learn_sigma:
+            b = self.params["b"]
+            spread = column_mean_difference(np.square(V - b), np.square(X - b)) / (2 * _exp(self.params["z"]))
+            grads["z"] = self.config.sigma_rate * (spread - row_sum(self.params["W"] * W))
+        return grads
 
-    def _sparsity_pull(self, mean: Array, target: float) -> Array:
-        """target_weight * (q - target), after q has taken in this minibatch's mean activations."""
-        memory = self.config.target_memory
-        q = self.state["q"] = memory * self.state["q"] + (1 - memory) * mean
-        return self.config.target_weight * (q - target)
+    def _centre(self, grads: dict[str, Array], X: Array, H0: Array) -> None:
+        """Makes the gradient the centered one, after the offsets have followed the data."""
+        rate, state = self.config.offset_rate, self.state
+        state["mu"] = (1 - rate) * state["mu"] + rate * column_mean(X)
+        state["lambda"] = (1 - rate) * state["lambda"] + rate * column_mean(H0)
+        mu, offset = self.scaled(state["mu"]), state["lambda"]
+        # W -= outer(mu, c) + outer(b, lambda)
+        _core.gemm(grads["W"], np.stack([mu, grads["b"]]), np.stack([grads["c"], offset]), True, alpha=-1, beta=1)
+        grads["b"] -= product(offset[None], grads["W"], trans_b=True)[0]
+        grads["c"] -= product(mu[None], grads["W"])[0]
+
+    def _sparsity_pull(self, H0: Array) -> Array | None:
+        """(hidden,) the gradient of Hinton's or Lee's penalty, or None; q takes in this minibatch."""
+        config, memory = self.config, self.config.target_memory
+        if config.target is None or config.sparsity == "goh":
+            return None
+        if config.sparsity == "lee":
+            return lee_pull(H0, config.target, self._target_weight)
+        q = self.state["q"] = memory * self.state["q"] + (1 - memory) * column_mean(H0)
+        return hinton_pull(q, config.target, self._target_weight)
+
+    @property
+    def _target_weight(self) -> float:
+        return _or(self.config.target_weight, WEIGHTS[self.config.sparsity])
 
     def refinement(self, X: Array, step: Step) -> Gradients:
-        """Backpropagation through the unrolled autoencoder; of |E[v | h] - x|^2 / 2 per case (or cross-entropy)."""
-        n = len(X)
-        H = self.encode(X)
+        """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or cross-entropy)."""
+        n, H = len(X), self.encode(X)
         Y = self.decode(H)
         D = Y - X
-        delta = self._gemm(D, self.params["W"]) * H * (1 - H)
-        W = np.empty_like(self.params["W"])
-        _core.gemm(W, D, H, trans_a=True, alpha=1 / n)
-        _core.gemm(W, X, delta, trans_a=True, alpha=1 / n, beta=1)
-        return self._metrics(X, Y, self._mean(H)), {"W": W, "b": self._mean(D), "c": self._mean(delta)}
+        delta = product(D, self.params["W"])
+        delta = delta * H * (1 - H) if self.config.units == "binary" else delta * (H > 0)
+        grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        _core.gemm(grads["W"], D, H, trans_a=True, alpha=1 / n)
+        _core.gemm(grads["W"], self.scaled(X), delta, trans_a=True, alpha=1 / n, beta=1)
+        grads |= {"b": column_mean(D), "c": column_mean(delta)}
+        return {"error": rmse(X, Y), "mean_activation": mean(column_mean(H))}, grads
 
     def phases(self) -> list[Phase]:
         phases = [Phase("train", self.gradient)]
@@ -183,36 +314,46 @@ class RBM(Model):
             phases.append(Phase("refine", self.refinement, updates=c.refine, lr=c.refine_lr, decay=c.refine_decay))
         return phases
 
-    def _gemm(self, A: Array, B: Array, trans_b: bool = False) -> Array:
-        out = np.empty((len(A), B.shape[0] if trans_b else B.shape[1]), self.dtype)
-        _core.gemm(out, A, B, trans_b=trans_b)
-        return out
+    def free_energy(self, X: Array) -> Array:
+        """(n,) float64 F of each row, for binary hidden units."""
+        out = np.empty(len(X), np.float64)
+        _core.row_softplus(out, product(self.scaled(X), self.params["W"]), self.params["c"])
+        if self.bernoulli:
+            return -out - product(X, self.params["b"][:, None])[:, 0]
+        spread, squares = np.sqrt(_or_ones(self.variance, self.params["b"])), np.empty_like(out)
+        _core.row_sqdist(squares, (X - self.params["b"]) / spread, np.zeros_like(X))
+        return np.asarray(squares / 2 - out)
 
-    def _mean(self, A: Array) -> Array:
-        """Mean over rows, (n, d) -> (d,)."""
-        out = np.empty(A.shape[1], self.dtype)
-        _core.colsum(out, A, alpha=1 / len(A))
-        return out
+    def extra_metrics(self, X: Array) -> dict[str, float]:
+        return {"free_energy": mean(self.free_energy(X))} if self.config.units == "binary" else {}
 
-    def _metrics(self, X: Array, Y: Array, mean: Array) -> dict[str, float]:
-        squares = np.empty(len(X), np.float64)
-        _core.row_sqdist(squares, X, Y)
-        error = math.sqrt(math.fsum(squares) / X.size) if np.isfinite(squares).all() else math.inf
-        return {"error": error, "mean_activation": math.fsum(mean) / len(mean)}
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """One Gibbs step from V (n, visible): E[v | h] and states drawn about it."""
+        means = self.decode(self.sample_hidden(V, step, 0)[1])
+        return means, self.sample_visible(means, step, 0)
 
-
-def _core_sigmoid(A: Array, bias: Array) -> Array:
-    _core.sigmoid(A, A, bias)
-    return A
-
-
-def _mean_difference(A: Array, B: Array) -> Array:
-    """Column means of A minus those of B."""
-    out: npt.NDArray[Any] = np.empty(A.shape[1], A.dtype)
-    _core.colsum(out, B, alpha=-1 / len(B))
-    _core.colsum(out, A, alpha=1 / len(A), beta=1)
-    return out
+    def machine(self) -> Machine | None:
+        """The two layers with their parameters; rectified units have no closed free energy."""
+        if self.config.units != "binary":
+            return None
+        variance = None if self.bernoulli else _or_ones(self.variance, self.params["b"])
+        return Machine(self.params["W"], self.params["b"], self.params["c"], variance)
 
 
 def _or(value: float | None, default: float) -> float:
     return default if value is None else value
+
+
+def _or_ones(variance: Array | None, like: Array) -> Array:
+    return np.ones_like(like) if variance is None else variance
+
+
+def _exp(z: Array) -> Array:
+    """exp(z) of a vector by the kernels' arithmetic, the same on every instruction set."""
+    p = sigmoid(-np.abs(z)[None], np.zeros_like(z))[0]
+    small = p / (1 - p)
+    return np.asarray(np.where(z < 0, small, 1 / small))
+
+
+def _log_odds(p: float) -> float:
+    return math.log(p / (1 - p))

@@ -1,8 +1,9 @@
 """Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are read.
 
-Order: pixels to 0..1 -> normalize -> whiten -> clip -> map to a range. A row's result depends on that row alone, to the
-byte, whoever its neighbours are: sums along a row go through our own gemm, all else is element by element.
+Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range. A row's result depends on that row
+alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by element.
 
+    threshold    1 where x lies above it, else 0
     center       x - mean(x)                                   each patch its own mean
     contrast     (x - mean(x)) / sqrt(var(x) + 10 / 255^2)     Coates, Lee & Ng, AISTATS 2011
     standardize  (x - mean) / sd                               each pixel over the data set
@@ -52,6 +53,7 @@ class PreprocessSpec:
     epsilon: float = setting(0.1, "whitening: added to the eigenvalues, in units of their mean", low=0)
     clip: float | None = setting(None, "cut values beyond this many standard deviations", above=0)
     to: tuple[float, float] | None = setting(None, "map the clipped values to this range: LOW,HIGH")
+    threshold: float | None = setting(None, "first make pixels binary: 1 above this value, else 0", low=0, below=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -70,13 +72,12 @@ class PatchStats(NamedTuple):
     scale: Float64
 
 
-def unit_pixels(rows: Array) -> Float64:
-    """Pixels as float64: 8 and 16-bit ones divided by 255 and 65535, floats as they are."""
-    if rows.dtype == np.uint8:
-        return np.divide(rows, 255, dtype=np.float64)
-    if rows.dtype == np.uint16:
-        return np.divide(rows, 65535, dtype=np.float64)
-    return rows.astype(np.float64)
+def unit_pixels(rows: Array, threshold: float | None = None) -> Float64:
+    """Pixels as float64: 8 and 16-bit ones divided by 255 and 65535, floats as they are; binary with a threshold."""
+    full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(rows.dtype, 1.0)
+    if threshold is None:
+        return np.divide(rows, full, dtype=np.float64)
+    return (rows > threshold * full).astype(np.float64)
 
 
 def row_means(X: Float64) -> Float64:
@@ -146,7 +147,7 @@ class Preprocess:
         stats = PatchStats(np.empty(len(rows)), np.empty(len(rows)))
         whitening = self._whitening(out.dtype)
         for part in self._parts(len(rows)):
-            X = unit_pixels(rows[part])
+            X = unit_pixels(rows[part], self.spec.threshold)
             stats.mean[part], stats.scale[part] = normalize_patches(X, self.spec.normalize)
             if self.mean is not None:
                 X -= self.mean
@@ -199,8 +200,7 @@ class Preprocess:
         """Plain numbers, strings and arrays for a file; what is unset or unbounded is absent."""
         spec = self.spec
         values: dict[str, Any] = {"normalize": spec.normalize, "whiten": spec.whiten, "epsilon": spec.epsilon}
-        if spec.clip is not None:
-            values["clip"] = spec.clip
+        values |= {name: getattr(spec, name) for name in ("threshold", "clip") if getattr(spec, name) is not None}
         if spec.to is not None:
             values["to_low"], values["to_high"] = spec.to
         values["n_pixels"] = self.n_pixels
@@ -216,10 +216,9 @@ class Preprocess:
         values = dict(values)
         try:
             to = (float(values.pop("to_low")), float(values.pop("to_high"))) if "to_low" in values else None
-            clip = float(values.pop("clip")) if "clip" in values else None
-            spec = PreprocessSpec(
-                str(values.pop("normalize")), str(values.pop("whiten")), float(values.pop("epsilon")), clip, to
-            )
+            threshold, clip = (float(values.pop(key)) if key in values else None for key in ("threshold", "clip"))
+            normalize, whiten, epsilon = (values.pop(key) for key in ("normalize", "whiten", "epsilon"))
+            spec = PreprocessSpec(str(normalize), str(whiten), float(epsilon), clip, to, threshold)
             self = cls(spec, int(values.pop("n_pixels")), constant_pixels=int(values.pop("constant_pixels")))
             for name in ("level", "spread", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
@@ -325,7 +324,7 @@ class Fitter:
             self._filled = 0
         if self._lowest is None or self._highest is None:
             raise DataError("preprocessing: there are no patches to fit it on")
-        low, high = unit_pixels(self._lowest), unit_pixels(self._highest)
+        low, high = (unit_pixels(rows, self.spec.threshold) for rows in (self._lowest, self._highest))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise DataError("preprocessing: the patches hold values that are not finite")
         self._refuse_constant(low, high)
@@ -368,7 +367,7 @@ class Fitter:
         self.n += len(rows)
         if self._products is None and self._squares is None:
             return
-        X = unit_pixels(rows)
+        X = unit_pixels(rows, self.spec.threshold)
         normalize_patches(X, self.spec.normalize)
         if self._shift is None:
             self._shift = np.empty(self.d)

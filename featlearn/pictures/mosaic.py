@@ -43,6 +43,13 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
     return _sheet(np.rint(tiles).astype(np.uint8), columns, scale)
 
 
+def sheet_of_pixels(P: Array, columns: int | None = None, scale: int | None = None) -> Array:
+    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are, 0 black and 1 white."""
+    k, h, w, _ = P.shape
+    columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
+    return _sheet(_bytes(P), columns, scale)
+
+
 def pairs(inputs: Array, reconstructions: Array, columns: int | None = None, scale: int | None = None) -> Array:
     """uint8 sheet of pixels in 0..1 (k, h, w, c): each row of inputs stands above the row of their reconstructions."""
     k, h, w, c = inputs.shape
@@ -53,8 +60,12 @@ def pairs(inputs: Array, reconstructions: Array, columns: int | None = None, sca
         padded = np.full((rows * columns, h, w, c), GAP / 255)
         padded[:k] = pixels
         stacked[:, part] = padded.reshape(rows, columns, h, w, c)
-    tiles = np.rint(np.clip(stacked, 0, 1) * 255).astype(np.uint8)
-    return _sheet(tiles.reshape(-1, h, w, c), columns, scale)
+    return _sheet(_bytes(stacked).reshape(-1, h, w, c), columns, scale)
+
+
+def _bytes(pixels: Array) -> Array:
+    """Pixels in 0..1, or beyond and then cut, as 0..255."""
+    return np.asarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
 
 
 def _sheet(tiles: Array, columns: int, scale: int | None) -> Array:

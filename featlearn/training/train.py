@@ -117,14 +117,12 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
-        held_out = round(config.validation * len(rows))
-        split = self.rng.permutation(len(rows), Purpose.SPLIT) if held_out else np.arange(len(rows))
-        self.validation_rows, self.train_rows = np.sort(split[:held_out]), np.sort(split[held_out:])
+        self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         if len(self.train_rows) < config.batch_size:
             raise ConfigError(
                 f"--batch-size {config.batch_size}: only {len(self.train_rows)} training rows; take a smaller batch"
             )
-        if config.validation and not held_out:
+        if config.validation and not len(self.validation_rows):
             raise ConfigError(f"--validation {config.validation:g} of {len(rows)} rows holds out none; take more")
 
     @property
@@ -191,6 +189,7 @@ class Training:
             config.weight_decay() if phase.decay else Decay(),
             self.model.decayed,
         )
+        self.model.project()
         for key, value in metrics.items():
             at.sums[key] = at.sums.get(key, 0.0) + value
         at.batch += 1
@@ -205,9 +204,9 @@ class Training:
         self._check_weights()
         row: dict[str, float] = {"epoch": at.epochs_done + 1, "phase": at.phase, "step": at.step}
         row |= {key: total / at.batch for key, total in at.sums.items()}
-        row["rmse"] = self.rmse(self.train_rows[:PROBE])
+        row |= self.measure(self.train_rows[:PROBE])
         if len(self.validation_rows):
-            row["validation_rmse"] = self.rmse(self.validation_rows)
+            row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         row["seconds"] = at.seconds
         for key, value in row.items():
@@ -237,15 +236,17 @@ class Training:
                 self.model.params[key][...] = value
         return stop
 
-    def rmse(self, index: Index) -> float:
-        """Root mean square of decode(encode(x)) - x over those rows, in units of the preprocessed data."""
-        total, n = 0.0, 0
+    def measure(self, index: Index) -> dict[str, float]:
+        """Over those rows: "rmse", of decode(encode(x)) - x in units of the preprocessed data, and the model's own."""
+        total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
             squares = np.empty(len(X), np.float64)
             _core.row_sqdist(squares, X, self.model.decode(self.model.encode(X)))
             total, n = total + math.fsum(squares), n + X.size
-        return math.sqrt(total / n)
+            for key, value in self.model.extra_metrics(X).items():
+                sums[key] = sums.get(key, 0.0) + value * len(X)
+        return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
     def _check_divergence(self, error: float) -> None:
         """A non-finite error, or ten times the median of the phase's first: then the weights are already lost."""
@@ -298,6 +299,21 @@ class Training:
         self.progress = Progress(**progress)
         self.history = {key: [float(v) for v in column] for key, column in history.items()}
         self.good = self._snapshot()
+
+
+def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
+    """(training rows, validation rows) of n, both in order."""
+    held_out = round(config.validation * n)
+    split = Random(seed).permutation(n, Purpose.SPLIT) if held_out else np.arange(n)
+    return np.sort(split[held_out:]), np.sort(split[:held_out])
+
+
+def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
+    """(visible,) mean of those rows."""
+    total: Any = 0.0
+    for start in range(0, len(index), PROBE):
+        total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / len(index))
 
 
 def epoch_order(n: int, rng: Random, epoch: int) -> Index:

@@ -138,14 +138,18 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
     for (int i = 0; i < 7; i++)
         for (int j = 0; j < 6; j++) {
             ptrdiff_t n = rows[i], d = columns[j];
-            REAL *x = F(numbers)(n * d, 9), *y = F(numbers)(n * d, 10), *a = F(numbers)(d, 11), *b = a;
+            REAL *x = F(numbers)(n * d, 9), *y = F(numbers)(n * d + d, 10), *a = F(numbers)(d, 11), *b = a;
             COMPARE("colsum", d, use->TABLE->colsum(out, x, n, d, 0, d / 2);
                     use->TABLE->colsum(out, x, n, d, d / 2, d));
             double *mine = guarded((size_t)n * 8), *theirs = guarded((size_t)n * 8);
             isa->TABLE->row_sqdist(mine, x, y, d, 0, n);
             plain->TABLE->row_sqdist(theirs, x, y, d, 0, n);
             check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_sqdist", n * 1000 + d);
-            check(release(mine, (size_t)n * 8) && release(theirs, (size_t)n * 8), isa->name, "row_sqdist outside", n);
+            isa->TABLE->row_softplus(mine, x, y, 0.7, d, 0, n / 2);
+            isa->TABLE->row_softplus(mine, x, y, 0.7, d, n / 2, n);
+            plain->TABLE->row_softplus(theirs, x, y, 0.7, d, 0, n);
+            check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_softplus", n * 1000 + d);
+            check(release(mine, (size_t)n * 8) && release(theirs, (size_t)n * 8), isa->name, "row sums outside", n);
             free(x), free(y), free(a);
         }
 }

@@ -1,0 +1,42 @@
+"""What a model believes in: states of its Markov chain, run for long (the Guide's fantasies)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+from featlearn.models.base import Model, Step
+from featlearn.random import Purpose, Random
+
+Array = npt.NDArray[Any]
+
+
+def noise(n: int, n_visible: int, dtype: npt.DTypeLike, seed: int, binary: bool) -> Array:
+    """(n, n_visible) rows to begin with that know nothing: fair coins, or standard normal numbers."""
+    V = Random(seed).normal((n, n_visible), dtype, Purpose.CHAIN)
+    return (V > 0).astype(dtype) if binary else V
+
+
+def fantasies(
+    model: Model, V: Array, steps: int, every: int, seed: int, on_step: Callable[[], None] = lambda: None
+) -> Array:
+    """(steps // every, n, visible) means of the chains begun at V (n, visible), after each `every` steps.
+
+    Raises ConfigError for a model without a Markov chain.
+    """
+    seen = []
+    for k in range(1, steps + 1):
+        means, V = model.chain(V, Step(k, seed, Purpose.CHAIN))
+        if k % every == 0:
+            seen.append(means)
+        on_step()
+    return np.stack(seen)
+
+
+def binary_rows(X: Array, seed: int) -> Array:
+    """Pixels in 0..1 drawn to 0 or 1."""
+    out: Array = np.empty_like(X)
+    _core.bernoulli(out, X, seed, Random.draw(Purpose.BINARIZE))
+    return out

@@ -1,0 +1,144 @@
+"""Likelihoods and samples from the command line: evaluate --likelihood and --train, sample, binary pixels."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featlearn.analysis.likelihood import exact_log_z
+from featlearn.cli.store import load_model, load_rows
+from featlearn.files.model import read_model
+
+
+def report(run_here, *args):
+    ran = run_here(*args, "--json")
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
+
+
+def evaluate(run_here, *args):
+    return report(run_here, "evaluate", *args)["models"][0]
+
+
+@pytest.fixture(scope="module")
+def binary(work, run_here, tmp_path_factory):
+    """A folder with binary patches (p.h5), grey ones (grey.h5), and RBMs of binary (m.h5) and Gaussian units (g.h5)."""
+    folder = tmp_path_factory.mktemp("binary")
+    cut = ("--size", 6, "--count", 300, "--normalize", "none")
+    report(run_here, "extract-patches", work.photos, *cut, "--threshold", 0.5, "-o", folder / "p.h5")
+    report(run_here, "extract-patches", work.photos, *cut, "-o", folder / "grey.h5")
+    options = ("--model", "rbm", "--hidden", 8, "--persistent", "--centered", "--epochs", 3, "--lr", 0.1)
+    report(run_here, "train", folder / "p.h5", *options, "--validation", 0.2, "-o", folder / "m.h5")
+    report(run_here, "train", work.patches, *options[:-2], "--lr", 0.01, "-o", folder / "g.h5")
+    return folder
+
+
+def test_threshold_makes_binary_pixels(binary):
+    rows, data, _ = load_rows(str(binary / "p.h5"))
+    X = rows.block(0, len(rows))
+    assert set(np.unique(X)) == {0, 1}
+    np.testing.assert_array_equal(X == 1, data.patches > 0.5 * 255)
+    assert len(np.unique(data.patches)) > 20  # the pixels stay as they were
+    assert (rows.low, rows.high) == (0, 1)
+
+
+def test_exact_likelihood(binary, run_here):
+    found = evaluate(run_here, binary / "m.h5", binary / "p.h5", "--likelihood", "exact", "--train", binary / "p.h5")
+    learned = load_model(str(binary / "m.h5"))
+    X = load_rows(str(binary / "p.h5"), like=learned)[0].block(0, 300)
+    log_z = exact_log_z(learned.model.machine())
+    free_energy = learned.model.free_energy(X).mean()
+    assert found["log_z"] == pytest.approx(log_z)
+    assert found["free_energy"] == pytest.approx(free_energy, rel=1e-6)
+    assert found["log_likelihood"] == pytest.approx(-free_energy - log_z, rel=1e-6)
+    assert found["free_energy_gap"] == 0
+    assert found["pseudo_likelihood"] > found["log_likelihood"]
+
+
+def test_annealed_likelihood(binary, run_here):
+    exact = evaluate(run_here, binary / "m.h5", binary / "p.h5", "--likelihood", "exact")
+    options = ("--likelihood", "ais", "--ais-betas", 500, "--ais-chains", 50, "--burn-in", 100)
+    found = evaluate(run_here, binary / "m.h5", binary / "p.h5", *options)
+    assert found["log_z"] == pytest.approx(exact["log_z"], abs=0.5)
+    assert found["reverse_log_z"] == pytest.approx(exact["log_z"], abs=0.5)
+    assert found["log_z_low"] < exact["log_z"] < found["log_z_high"]
+    assert found == evaluate(run_here, binary / "m.h5", binary / "p.h5", *options)
+    other = evaluate(run_here, binary / "m.h5", binary / "p.h5", *options, "--seed", 1)
+    assert found["log_z"] != other["log_z"]
+
+
+def test_a_gaussian_machine_has_no_pseudo_likelihood(binary, work, run_here):
+    found = evaluate(run_here, binary / "g.h5", work.patches, "--likelihood", "exact")
+    assert "pseudo_likelihood" not in found
+    assert found["log_likelihood"] < 0
+    table = run_here("evaluate", binary / "g.h5", binary / "g.h5", work.patches)
+    assert table.code == 0
+
+
+def test_grey_pixels_are_told(binary, run_here):
+    ran = run_here("evaluate", binary / "m.h5", binary / "grey.h5")
+    assert ran.code == 0  # what the model was trained with makes them binary
+    assert "drawn from the grey ones" not in ran.err
+    report(run_here, "train", binary / "grey.h5", "--model", "rbm", "--epochs", 1, "-o", binary / "grey-model.h5")
+    ran = run_here("evaluate", binary / "grey-model.h5", binary / "grey.h5")
+    assert "drawn from the grey ones" in ran.err
+
+
+def test_refusals(work, binary, run_here, tmp_path):
+    ran = run_here("train", work.patches, "--model", "rbm", "--hidden", 30, "--epochs", 1, "-o", tmp_path / "30.h5")
+    assert ran.code == 0
+    ran = run_here("evaluate", tmp_path / "30.h5", work.patches, "--likelihood", "exact")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "at most 22" in ran.err
+    ran = run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5", "-q")
+    assert ran.code == 0
+    for option in (("--likelihood", "ais"), ("--train", work.patches)):
+        ran = run_here("evaluate", tmp_path / "r.h5", work.patches, *option)
+        assert (ran.code, len(ran.error_lines)) == (2, 1)
+        assert option[0] in ran.err
+    ran = run_here("sample", binary / "m.h5", "-o", tmp_path / "s.png", "--steps", 5, "--every", 6)
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert not (tmp_path / "s.png").exists()
+    ran = run_here("sample", binary / "p.h5", "-o", tmp_path / "s.png")
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+
+
+def test_free_energies_stand_in_the_history(binary, run_here, tmp_path):
+    history = read_model(str(binary / "m.h5")).history
+    assert np.isfinite(history["free_energy"]).all()
+    assert np.isfinite(history["validation_free_energy"]).all()
+    assert run_here("visualize", binary / "m.h5", "--what", "curve", "-o", tmp_path / "c.png").code == 0
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.height > image.width  # two panels
+
+
+@pytest.mark.parametrize("model", ["m", "g"])
+def test_samples(model, binary, work, run_here, tmp_path):
+    out = tmp_path / "s.png"
+    found = report(run_here, "sample", binary / f"{model}.h5", "-o", out, "--count", 9, "--steps", 20)
+    assert (found["chains"], found["steps"], found["times"]) == (9, 20, 1)
+    with Image.open(out) as image:
+        first = np.asarray(image)
+        assert image.text["Content"] == read_model(str(binary / f"{model}.h5")).content_hash
+    assert first.std() > 5
+    again = (binary / f"{model}.h5", "-o", out, "--count", 9, "--steps", 20, "--force")
+    report(run_here, "sample", *again)
+    assert np.array_equal(np.asarray(Image.open(out)), first)
+    report(run_here, "sample", *again, "--seed", 1)
+    assert not np.array_equal(np.asarray(Image.open(out)), first)
+
+
+def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
+    """One line of tiles a time, the data first; one column a chain."""
+    out = tmp_path / "s.png"
+    args = ("--data", binary / "p.h5", "--count", 4, "--steps", 6, "--every", 3, "-o", out)
+    assert report(run_here, "sample", binary / "m.h5", *args)["times"] == 2
+    X = load_rows(str(binary / "p.h5"))[0].block(0, 4).reshape(4, 6, 6)
+    with Image.open(out) as image:
+        sheet = np.asarray(image)
+    scale = sheet.shape[1] // (4 * 7 + 1)
+    small = sheet[::scale, ::scale]
+    assert small.shape == (3 * 7 + 1, 4 * 7 + 1)
+    for i in range(4):
+        np.testing.assert_array_equal(small[1:7, 1 + 7 * i : 7 + 7 * i], X[i] * 255)

@@ -1,0 +1,218 @@
+"""Likelihoods against sums over all states, numerical integrals, and probabilities that add up to one."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from featlearn.analysis import likelihood
+from featlearn.analysis.fantasies import fantasies, noise
+from featlearn.analysis.likelihood import (
+    Annealing,
+    LikelihoodConfig,
+    exact_log_z,
+    likelihoods,
+    pseudo_log_likelihood,
+    schedule,
+)
+from featlearn.errors import ConfigError
+from featlearn.models.base import Machine, Model
+from featlearn.models.rbm import RBM
+from featlearn.random import Random
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def block(self, start, stop):
+        return self.X[start:stop].copy()
+
+
+def states(k):
+    return np.array(list(itertools.product([0.0, 1.0], repeat=k)))
+
+
+def machine(d, h, scale=1.0, variance=None, dtype=np.float64, seed=0):
+    rng = np.random.default_rng(seed)
+    W, b, c = rng.normal(size=(d, h)) * scale, rng.normal(size=d), rng.normal(size=h)
+    return Machine(W.astype(dtype), b.astype(dtype), c.astype(dtype), variance)
+
+
+def brute_log_z(m):
+    """Over all states of both layers."""
+    V, H = states(len(m.b)), states(len(m.c))
+    return np.logaddexp.reduce(((V @ m.b)[:, None] + H @ m.c + V @ m.W @ H.T).ravel())
+
+
+@pytest.mark.parametrize(("d", "h"), [(1, 1), (4, 3), (3, 5), (2, 12), (13, 2)])
+def test_exact_log_z_is_the_sum_over_all_states(d, h):
+    m = machine(d, h)
+    assert exact_log_z(m) == pytest.approx(brute_log_z(m), abs=1e-10)
+
+
+def test_exact_log_z_in_two_orders():
+    """Visible and hidden units have the same right to be counted through; so have they in another order."""
+    m = machine(12, 14, scale=0.7)
+    turned = Machine(np.ascontiguousarray(m.W.T), m.c, m.b)
+    shuffled = Machine(np.ascontiguousarray(m.W[::-1, ::-1]), m.b[::-1].copy(), m.c[::-1].copy())
+    assert exact_log_z(turned) == pytest.approx(exact_log_z(m), abs=1e-9)
+    assert exact_log_z(shuffled) == pytest.approx(exact_log_z(m), abs=1e-9)
+    wide = Machine(np.hstack([m.W, np.zeros((12, 10))]), m.b, np.append(m.c, np.zeros(10)))
+    assert exact_log_z(wide) == pytest.approx(exact_log_z(m) + 10 * math.log(2), abs=1e-9)
+
+
+def test_gaussian_log_z_is_the_integral():
+    """Against a sum over a fine grid of two visible units."""
+    m = machine(2, 3, scale=0.8, variance=np.array([0.5, 1.7]))
+    x = np.arange(-12, 12, 0.05)
+    V = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2)
+    minus_f = -((V - m.b) ** 2 / (2 * m.variance)).sum(1)
+    minus_f += np.logaddexp(0, (V / m.variance) @ m.W + m.c).sum(1)
+    assert exact_log_z(m) == pytest.approx(np.logaddexp.reduce(minus_f) + 2 * math.log(0.05), abs=1e-6)
+
+
+def test_gaussian_log_z_over_many_blocks():
+    m = machine(5, 13, scale=0.3, variance=np.linspace(0.5, 2, 5))
+    H = states(13)
+    M = H @ m.W.T
+    terms = H @ m.c + ((2 * m.b * M + M * M) / (2 * m.variance)).sum(1)
+    wanted = np.logaddexp.reduce(terms) + np.log(2 * math.pi * m.variance).sum() / 2
+    assert exact_log_z(m) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_too_many_units_are_refused():
+    with pytest.raises(ConfigError, match=r"23 units in the smaller layer, at most 22 .* --likelihood ais"):
+        exact_log_z(machine(30, 23))
+    with pytest.raises(ConfigError, match="25 units"):
+        exact_log_z(machine(3, 25, variance=np.ones(3)))  # continuous units cannot be counted through
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_annealing_meets_the_exact_value(gaussian, dtype):
+    m = machine(8, 6, 0.7, np.linspace(0.5, 1.5, 8).astype(dtype) if gaussian else None, dtype)
+    exact = exact_log_z(m)
+    config = LikelihoodConfig(ais_chains=200, ais_betas=400, burn_in=200)
+    annealing = Annealing(m, np.full(8, 0.5), config, seed=1)
+    start = np.full((200, 8), 0.5, dtype) if gaussian else np.ones((200, 8), dtype)
+    for found in (annealing.forward(), annealing.backward(start)):
+        assert found.low <= found.value <= found.high
+        assert found.low < exact < found.high
+        assert found.value == pytest.approx(exact, abs=0.15)
+        assert found.high - found.low < 0.6
+
+
+def test_annealing_of_independent_units_is_exact():
+    """Without weights nothing changes on the way but what is known: all weights are equal."""
+    m = Machine(np.zeros((5, 4)), np.linspace(-2, 2, 5), np.zeros(4))
+    mean = 1 / (1 + np.exp(-m.b))
+    annealing = Annealing(m, mean, LikelihoodConfig(ais_chains=5, ais_betas=20), seed=0)
+    for found in (annealing.forward(), annealing.backward(np.zeros((5, 5)))):
+        assert found.value == pytest.approx(brute_log_z(m), abs=1e-9)
+        assert found.high - found.low < 1e-9
+
+
+def test_the_schedule_of_14500():
+    betas = schedule(14_500)
+    assert len(betas) == 14_501
+    assert (betas[0], betas[-1]) == (0, 1)
+    steps = np.diff(betas)
+    np.testing.assert_allclose(steps[[0, 499, 500, 4499, 4500, -1]], [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
+    assert (np.diff(schedule(10)) > 0).all()
+
+
+def test_interval_is_three_standard_errors_of_the_mean_weight():
+    log_w = np.log([1.0, 2.0, 3.0, 4.0]) + 500  # exp of which overflows
+    error = np.std([1, 2, 3, 4], ddof=1) / 2
+    found = likelihood._estimate(10.0, log_w, 1)
+    assert found.value == pytest.approx(510 + math.log(2.5))
+    assert found.high == pytest.approx(510 + math.log(2.5 + 3 * error))
+    assert found.low == pytest.approx(510 + math.log(2.5 - 3 * error))
+    assert likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).low == -math.inf  # three errors are more than the mean
+    back = likelihood._estimate(10.0, log_w, -1)
+    assert back.value == pytest.approx(10 - 500 - math.log(2.5))
+    assert back.low <= back.value <= back.high
+
+
+def test_pseudo_likelihood_by_conditionals():
+    m = machine(4, 3)
+    V = states(4)
+    log_p = V @ m.b + np.logaddexp(0, V @ m.W + m.c).sum(1)
+    total = 0.0
+    for n in range(16):
+        for i in range(4):
+            other = n ^ (8 >> i)  # the state with unit i flipped
+            total += log_p[n] - np.logaddexp(log_p[n], log_p[other])
+    assert pseudo_log_likelihood(m, V) == pytest.approx(total / 16, abs=1e-12)
+
+
+def rbm(**config):
+    model = RBM(RBM.Config(**{"hidden": 4, "visible": "bernoulli", "init_scale": 1.0, **config}), np.float64)
+    model.init(5, Random(0))
+    return model
+
+
+def test_probabilities_add_up_to_one():
+    model = rbm()
+    V = states(5)
+    logs = [likelihoods(model, Rows(v[None]), LikelihoodConfig("exact"), 0)["log_likelihood"] for v in V]
+    assert np.logaddexp.reduce(logs) == pytest.approx(0, abs=1e-10)
+    mean = likelihoods(model, Rows(V), LikelihoodConfig("exact"), 0)["log_likelihood"]
+    assert mean == pytest.approx(np.mean(logs), abs=1e-10)
+
+
+def test_what_is_reported():
+    rows = Rows((np.random.default_rng(0).random((50, 5)) < 0.3) * 1.0)
+    model = rbm()
+    assert list(likelihoods(model, rows, LikelihoodConfig(), 0)) == ["pseudo_likelihood"]
+    exact = likelihoods(model, rows, LikelihoodConfig("exact"), 0)
+    found = likelihoods(model, rows, LikelihoodConfig("ais", ais_chains=50, ais_betas=100, burn_in=50), 0)
+    assert found["log_likelihood"] == pytest.approx(exact["log_likelihood"], abs=0.3)
+    assert found["log_likelihood"] + found["log_z"] == pytest.approx(exact["log_likelihood"] + exact["log_z"])
+    assert {"log_z_low", "log_z_high", "reverse_log_z", "reverse_log_likelihood"} <= set(found)
+    gaussian = rbm(visible="gaussian")
+    assert likelihoods(gaussian, rows, LikelihoodConfig(), 0) == {}
+    with pytest.raises(ConfigError, match="--likelihood: this rbm model has none"):
+        likelihoods(rbm(units="rectified"), rows, LikelihoodConfig("exact"), 0)
+
+
+def test_grey_pixels_are_drawn_and_binary_ones_stay():
+    model, config = rbm(), LikelihoodConfig("exact")
+    grey = np.full((4000, 5), 0.3)
+    by_draws = likelihoods(model, Rows(grey), config, 0)["log_likelihood"]
+    V = states(5)
+    p = np.prod(np.where(V == 1, 0.3, 0.7), axis=1)
+    logs = [likelihoods(model, Rows(v[None]), config, 0)["log_likelihood"] for v in V]
+    assert by_draws == pytest.approx(np.dot(p, logs), abs=0.1)
+    assert not likelihood.is_binary(Rows(grey))
+    assert likelihood.is_binary(Rows(V))
+    assert (grey == 0.3).all()
+
+
+def test_fantasies_come_from_the_model():
+    """4000 chains of 100 steps against the marginals of all states."""
+    model = rbm()
+    m, V = model.machine(), states(5)
+    log_p = V @ m.b + np.logaddexp(0, V @ m.W + m.c).sum(1)
+    p = np.exp(log_p - np.logaddexp.reduce(log_p))
+    start = noise(4000, 5, np.float64, 0, binary=True)
+    found = fantasies(model, start, 100, 50, seed=0)
+    assert found.shape == (2, 4000, 5)
+    np.testing.assert_allclose(found[-1].mean(0), p @ V, atol=0.03)
+    np.testing.assert_array_equal(found, fantasies(model, start, 100, 50, seed=0))
+    assert not np.array_equal(found, fantasies(model, start, 100, 50, seed=1))
+
+
+def test_a_model_without_a_chain_says_so():
+    class Still(Model):
+        id = "still"
+        Config = RBM.Config
+
+    with pytest.raises(ConfigError, match="'still' has no Markov chain"):
+        fantasies(Still(), np.zeros((1, 2)), 1, 1, 0)
+    assert Still().machine() is None
