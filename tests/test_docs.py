@@ -22,7 +22,13 @@ SET_UP = [
     "pip install . && featlearn train --model rbm --decay l1\n",
     'pip install ".[test]" && pytest\n',
 ]
-SMALLER = {"--count 40000": "--count 3000", "--epochs 10": "--epochs 1", "--hidden 500": "--hidden 40"}
+SMALLER = {
+    "--count 40000": "--count 3000",
+    "--epochs 10": "--epochs 1",
+    "--hidden 500": "--hidden 40",
+    "--epochs 200": "--epochs 1",
+    "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
+}
 """What makes a documented command quick enough for a test."""
 
 

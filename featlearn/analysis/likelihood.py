@@ -14,7 +14,7 @@ pseudo   sum_i log p(v_i | all other v), by flipping each binary pixel in turn (
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -61,6 +61,11 @@ class LikelihoodConfig:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def steps(self) -> int:
+        """Steps of the chains, there and back."""
+        return 2 * self.ais_betas + self.burn_in if self.likelihood == "ais" else 0
+
 
 class LogZ(NamedTuple):
     """An estimate with the interval of three standard errors of the mean weight."""
@@ -70,7 +75,9 @@ class LogZ(NamedTuple):
     high: float
 
 
-def likelihoods(model: Model, rows: Rows, config: LikelihoodConfig, seed: int) -> dict[str, Any]:
+def likelihoods(
+    model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
     """Measures of `model` on `rows` in nats a row; empty for a model that is no Machine. Raises ConfigError.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
@@ -78,7 +85,7 @@ def likelihoods(model: Model, rows: Rows, config: LikelihoodConfig, seed: int) -
     log_z_low, log_z_high                       ais: the interval of three standard errors
     reverse_log_z, reverse_log_likelihood, ...  ais: the same on the way back
 
-    Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed.
+    Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for `config.steps`.
     """
     machine = model.machine()
     if machine is None:
@@ -86,27 +93,32 @@ def likelihoods(model: Model, rows: Rows, config: LikelihoodConfig, seed: int) -
             raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
         return {}
     exact = exact_log_z(machine) if config.likelihood == "exact" else None
-    data = [_binary(machine, rows.block(i, min(i + BLOCK, len(rows))), seed, i) for i in range(0, len(rows), BLOCK)]
+    first = _block(machine, rows, 0, seed)
     measures: dict[str, Any] = {}
     if machine.variance is None:
-        measures["pseudo_likelihood"] = pseudo_log_likelihood(machine, data[0])
+        measures["pseudo_likelihood"] = pseudo_log_likelihood(machine, first)
     if config.likelihood is None:
         return measures
-    free_energy = sum(model.extra_metrics(V)["free_energy"] * len(V) for V in data) / len(rows)
+    free_energy, mean = 0.0, np.zeros(len(machine.b))
+    for i in range(0, len(rows), BLOCK):
+        V = _block(machine, rows, i, seed)
+        free_energy += model.extra_metrics(V)["free_energy"] * len(V) / len(rows)
+        mean += V.sum(axis=0, dtype=np.float64) / len(rows)
     if exact is not None:
         return measures | {"log_z": exact, "log_likelihood": -free_energy - exact}
-    mean = sum(V.sum(axis=0, dtype=np.float64) for V in data) / len(rows)
-    annealing = Annealing(machine, mean, config, seed)
-    start = data[0][np.arange(config.ais_chains) % len(data[0])]
+    annealing = Annealing(machine, mean, config, seed, on_step)
+    start = first[np.arange(config.ais_chains) % len(first)]
     for prefix, estimate in (("", annealing.forward()), ("reverse_", annealing.backward(start))):
         measures |= {f"{prefix}log_z{end}": z for end, z in zip(("", "_low", "_high"), estimate, strict=True)}
         measures[f"{prefix}log_likelihood"] = -free_energy - estimate.value
     return measures
 
 
-def _binary(machine: Machine, X: Array, seed: int, index: int) -> Array:
+def _block(machine: Machine, rows: Rows, i: int, seed: int) -> Array:
+    """Up to BLOCK rows from row i on, grey pixels of binary units drawn."""
+    X = rows.block(i, min(i + BLOCK, len(rows)))
     if machine.variance is None:
-        _core.bernoulli(X, X, seed, Random.draw(Purpose.BINARIZE, index))
+        _core.bernoulli(X, X, seed, Random.draw(Purpose.BINARIZE, i))
     return X
 
 
@@ -182,8 +194,15 @@ def schedule(n: int) -> Float64:
 class Annealing:
     """Chains between a base model with the data's `mean` (visible,) and the machine."""
 
-    def __init__(self, machine: Machine, mean: Float64, config: LikelihoodConfig, seed: int) -> None:
-        self.machine, self.config, self.seed = machine, config, seed
+    def __init__(
+        self,
+        machine: Machine,
+        mean: Float64,
+        config: LikelihoodConfig,
+        seed: int,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.machine, self.config, self.seed, self.on_step = machine, config, seed, on_step
         self.dtype = machine.W.dtype
         self.betas = schedule(config.ais_betas)
         p = np.clip(mean, 1e-3, 1 - 1e-3)
@@ -233,6 +252,7 @@ class Annealing:
     def _transition(self, V: Array, A: Array, beta: float, step: Step) -> Array:
         """One Gibbs step at `beta` from V, whose input to the hidden units is A."""
         cast = self.dtype.type
+        self.on_step()
         S, out = np.empty_like(A), np.empty_like(V)
         _core.sigmoid_sample(np.empty_like(A), S, A * cast(beta), self.machine.c * cast(beta), step.seed, step.draw(1))
         _core.gemm(out, S, self.machine.W, trans_b=True, alpha=beta)

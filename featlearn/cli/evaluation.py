@@ -59,6 +59,8 @@ def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, word
     machine = learned.model.machine()
     if machine is not None and machine.variance is None and not is_binary(rows):
         words.say(f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary")
-    if request.likelihood.likelihood == "ais":
-        words.say(f"{path}: annealing {request.likelihood.ais_chains} chains there and back")
-    return likelihoods(learned.model, rows, request.likelihood, request.seed)
+    config = request.likelihood
+    if not config.steps:
+        return likelihoods(learned.model, rows, config, request.seed)
+    with words.progress(config.steps, "annealing steps") as progress:
+        return likelihoods(learned.model, rows, config, request.seed, progress.advance)

@@ -98,7 +98,7 @@ class RBM(Model):
             choices=("hinton", "lee", "goh"),
         )
         target_weight: float | None = setting(
-            None, "strength of the pull to the sparsity target  [default: 1 hinton, 10 lee, 0.1 goh]", low=0
+            None, "strength of the pull to the sparsity target  [default: 1, lee: 10]", low=0
         )
         target_memory: float = setting(0.95, "hinton: decay of the running mean that meets the target", low=0, below=1)
         goh_order: str = setting(

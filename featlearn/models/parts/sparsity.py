@@ -20,7 +20,7 @@ from featlearn.models.parts.arrays import column_mean
 
 Array = npt.NDArray[Any]
 
-WEIGHTS = {"hinton": 1.0, "lee": 10.0, "goh": 0.1}
+WEIGHTS = {"hinton": 1.0, "lee": 10.0, "goh": 1.0}
 ORDERS = ("selective-sparse", "sparse-selective", "selective", "sparse")
 _AXES = {"selective": 0, "sparse": 1}
 

@@ -1,0 +1,261 @@
+"""Mean-covariance RBM: binary hidden units for the mean of real-valued data and for its covariance.
+
+    r^2    = mean(v^2) + 1/2,  u = VF'v / r                          factors see rows of about the same length
+    F(v)   = v'v / 2 - b'v - sum_j log(1 + exp(c_j + W_j'v)) - sum_k log(1 + exp(d_k - FH_k'u^2 / 2))
+    p(mean unit | v) = s(c + W'v),  p(covariance unit | v) = s(d - FH'u^2 / 2)         s(a) = 1 / (1 + exp(-a))
+    E[v | h] = S (b + W h_mean),  S^-1 = I + VF diag(FH h_cov) VF' / r^2
+
+A covariance unit that is on forbids what its factors see, one that is off allows it (M. Ranzato, G. Hinton, Modeling
+pixel means and covariances using factorized third-order Boltzmann machines, CVPR 2010). FH >= 0, its columns sum to 1;
+the columns of VF have one common norm, which follows their mean (.95 / .05).
+
+Learned by persistent contrastive divergence: grads = <dF/dtheta>_data - <dF/dtheta>_chains, times a rate of each
+parameter. The chains have no Gibbs step for v, so they move by hybrid Monte Carlo (R. Neal, 1993): fresh momenta p,
+then leapfrog steps p -= e/2 dF/dv, v += e p, p -= e/2 dF/dv, accepted with probability min(1, exp(-change of F +
+p'p / 2)); with m = FH h_cov,
+
+    dF/dv = v - b - W h_mean + (VF (VF'v m) - v sum(u^2 m) / D) / r^2
+
+The step size e grows or shrinks by 1 % an update, so that a running average of the rejections is what is wanted.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.errors import ConfigError
+from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
+from featlearn.random import Purpose, Random
+from featlearn.settings import check, setting
+
+ERROR_ROWS = 16  # of a minibatch, whose reconstruction error training follows: decoding costs as much as an update
+RATES = {"W": 0.2, "b": 0.02, "c": 0.1, "VF": 2.0, "FH": 0.02, "d": 0.02}  # of learning, in units of --lr
+FLOOR = 0.5  # of r^2: rows without contrast stay short
+TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
+SMOOTH = 0.95  # memory of the running average of VF's norm
+JITTER = 0.2  # of each step's size, so that no path is always half a turn of some direction
+MEMORY, FASTER, SMALLEST, LARGEST = 0.9, 1.01, 1e-4, 0.25  # of rejections; how the step size follows, and its bounds
+
+
+class MeanCovarianceRBM(Model):
+    """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors, hidden_cov), d.
+
+    state: chains (chains, visible); step_size, rejection (running) and norm (of VF's columns), (1,) each.
+    """
+
+    id = "mcrbm"
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "lr": 0.075,
+        "momentum": 0.0,
+        "lr_schedule": "linear",
+        "batch_size": 128,
+        "epochs": 30,
+    }
+
+    @dataclass(frozen=True)
+    class Config:
+        hidden: int = setting(100, "number of hidden units for the mean", low=1)
+        hidden_cov: int = setting(256, "number of hidden units for the covariance", low=1)
+        factors: int = setting(256, "number of factors: filters whose squared responses covariance units see", low=1)
+        chains: int = setting(128, "number of persistent chains", low=1)
+        leapfrog: int = setting(20, "leapfrog steps of hybrid Monte Carlo", low=1, high=1000)
+        rejection: float = setting(0.1, "share of hybrid Monte Carlo's proposals to reject", above=0, below=1)
+        freeze: int = setting(3000, "updates before FH is learned and the L1 penalty begins", low=0)
+        factor_l1: float = setting(0.001, "L1 penalty on VF and FH", low=0)
+
+        def __post_init__(self) -> None:
+            check(self)
+
+    config: Config
+
+    @classmethod
+    def settle(cls, config: Config, low: float, high: float) -> Config:
+        """Refuses plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
+        if low >= 0 and high <= 1:
+            raise ConfigError(
+                f"--model mcrbm: the data lie in {low:g}..{high:g}, wanted centred values of about unit variance; "
+                "extract with --whiten zca or pca"
+            )
+        return config
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        c = self.config
+
+        def normal(scale: float, width: int, draw: int) -> Array:
+            return scale * rng.normal((n_visible, width), self.dtype, Purpose.INIT, draw)
+
+        FH = np.zeros((c.factors, c.hidden_cov), self.dtype)
+        i = np.arange(max(FH.shape))
+        FH[i % c.factors, i % c.hidden_cov] = 1
+        self.params = {
+            "W": normal(0.05, c.hidden, 0),
+            "b": np.zeros(n_visible, self.dtype),
+            "c": np.full(c.hidden, -2, self.dtype),
+            "VF": normal(0.02, c.factors, 1),
+            "FH": FH,
+            "d": np.full(c.hidden_cov, 2, self.dtype),
+        }
+        self.state = {
+            "chains": rng.normal((c.chains, n_visible), self.dtype, Purpose.INIT, 2),
+            "step_size": np.full(1, 0.01, self.dtype),
+            "rejection": np.full(1, c.rejection, self.dtype),
+            "norm": np.full(1, 0.02 * math.sqrt(n_visible), self.dtype),
+        }
+        self.project()
+
+    def _inputs(self, V: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but biases."""
+        squares = np.empty(len(V), np.float64)
+        _core.row_sqdist(squares, V, np.zeros_like(V))
+        s = (1 / (squares / V.shape[1] + FLOOR)).astype(V.dtype)[:, None]
+        Y = product(V, self.params["VF"])
+        Q = np.square(Y)
+        Q *= s
+        A = np.empty((len(V), len(self.params["d"])), V.dtype)
+        _core.gemm(A, Q, self.params["FH"], alpha=-0.5)
+        return s, Y, Q, product(V, self.params["W"]), A
+
+    def encode(self, X: Array) -> Array:
+        """p(h = 1 | v) of each row: (n, visible) -> (n, hidden + hidden_cov), the mean units first."""
+        *_, M, C = self._inputs(X)
+        return np.hstack([sigmoid(M, self.params["c"]), sigmoid(C, self.params["d"])])
+
+    def decode(self, H: Array) -> Array:
+        """E[v | h] of each row with r^2 = 1.5, which is typical of data of unit variance.
+
+        Conjugate gradients on S^-1 v = b + W h_mean; rows leave as they converge, so no row depends on another.
+        """
+        W, VF = self.params["W"], self.params["VF"]
+        mean_units, cov_units = (np.ascontiguousarray(part) for part in np.split(H, [W.shape[1]], axis=1))
+        K = product(cov_units, self.params["FH"], trans_b=True) / TYPICAL
+        R = product(mean_units, W, trans_b=True) + self.params["b"]
+        V, X, P, rr, rows = np.empty_like(R), np.zeros_like(R), R, row_sum(R * R), np.arange(len(R))
+        enough = (16 * np.finfo(R.dtype).eps) ** 2 * rr
+        for _ in range(4 * R.shape[1]):
+            A = product(product(P, VF) * K, VF, trans_b=True) + P
+            curvature = row_sum(P * A)
+            going = (rr > enough) & (curvature > 0)
+            if not going.all():
+                V[rows[~going]] = X[~going]
+                rows, K, X, R, P, A = (a[going] for a in (rows, K, X, R, P, A))
+                rr, enough, curvature = (a[going] for a in (rr, enough, curvature))
+            if not len(rows):
+                break
+            far = (rr / curvature)[:, None]
+            X, R, last = X + far * P, R - far * A, rr
+            rr = row_sum(R * R)
+            P = R + (rr / last)[:, None] * P
+        V[rows] = X
+        return V
+
+    def free_energy(self, X: Array) -> Array:
+        """(n,) float64 F of each row."""
+        *_, M, C = self._inputs(X)
+        mean_part, cov_part, squares = np.empty((3, len(X)), np.float64)
+        _core.row_softplus(mean_part, M, self.params["c"])
+        _core.row_softplus(cov_part, C, self.params["d"])
+        _core.row_sqdist(squares, X, np.zeros_like(X))
+        return np.asarray(squares / 2 - product(X, self.params["b"][:, None])[:, 0] - mean_part - cov_part)
+
+    def extra_metrics(self, X: Array) -> dict[str, float]:
+        return {"free_energy": mean(self.free_energy(X))}
+
+    def slope(self, V: Array) -> Array:
+        """dF/dv of each row, (n, visible)."""
+        s, Y, Q, M, C = self._inputs(V)
+        K = product(sigmoid(C, self.params["d"]), self.params["FH"], trans_b=True)
+        Q *= K
+        K *= Y
+        K *= s
+        G: Array = V * (1 - row_sum(Q)[:, None] * (s / V.shape[1]))
+        G -= self.params["b"]
+        _core.gemm(G, K, self.params["VF"], trans_b=True, beta=1)
+        _core.gemm(G, sigmoid(M, self.params["c"]), self.params["W"], trans_b=True, alpha=-1, beta=1)
+        return G
+
+    def leapfrog(self, V: Array, P: Array, size: float) -> tuple[Array, Array]:
+        """The end of the path that begins at V with momenta P, both (n, visible)."""
+        V, P, e = V.copy(), P.copy(), V.dtype.type(size)
+        G = self.slope(V)
+        for i in range(self.config.leapfrog):
+            G *= e / 2 if i == 0 else e
+            P -= G
+            V += e * P
+            G = self.slope(V)
+        G *= e / 2
+        P -= G
+        return V, P
+
+    def propose(self, V: Array, step: Step) -> tuple[Array, float]:
+        """One step of hybrid Monte Carlo from V (n, visible): the states and the share of rejected proposals."""
+        P, uniform, still = np.empty_like(V), np.empty(len(V) + 1, np.float64), np.zeros_like(V)
+        _core.normal(P, step.seed, step.draw(0))
+        _core.uniform(uniform, step.seed, step.draw(1))
+        uniform, jitter = uniform[:-1], 1 + JITTER * (2 * uniform[-1] - 1)
+        V1, P1 = self.leapfrog(V, P, float(self.state["step_size"][0]) * jitter)
+        before, after = np.empty((2, len(V)), np.float64)
+        _core.row_sqdist(before, P, still)
+        _core.row_sqdist(after, P1, still)
+        gain = self.free_energy(V) + before / 2 - self.free_energy(V1) - after / 2
+        odds = sigmoid(gain[:, None], np.zeros(1))[:, 0]  # of exp(gain), whose NaN is no acceptance
+        accepted = uniform * (1 - odds) < odds
+        return np.where(accepted[:, None], V1, V), 1 - float(accepted.mean())
+
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """One step of hybrid Monte Carlo from V (n, visible); it has no means, so the states stand for them."""
+        V, _ = self.propose(V, step)
+        return V, V
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Persistent contrastive divergence; "rejection" is the running share, "step_size" is e."""
+        config, state = self.config, self.state
+        state["chains"], rejected = self.propose(state["chains"], step)
+        state["rejection"] = MEMORY * state["rejection"] + (1 - MEMORY) * rejected
+        faster = FASTER if state["rejection"][0] < config.rejection else 1 / FASTER
+        state["step_size"] = np.clip(state["step_size"] * faster, SMALLEST, LARGEST)
+        grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        H = self._statistics(grads, X, 1 / len(X))
+        self._statistics(grads, state["chains"], -1 / len(state["chains"]))
+        learns_fh = step.number >= config.freeze
+        for name, rate in RATES.items():
+            if learns_fh and name in ("VF", "FH"):
+                grads[name] += config.factor_l1 * np.sign(self.params[name])
+            grads[name] *= rate if learns_fh or name != "FH" else 0
+        few = slice(0, ERROR_ROWS)
+        metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": mean(column_mean(H))}
+        return metrics | {name: float(state[name][0]) for name in ("rejection", "step_size")}, grads
+
+    def _statistics(self, grads: dict[str, Array], V: Array, weight: float) -> Array:
+        """Adds `weight` times the sum over rows of dF/dtheta to grads; returns the rows' codes."""
+        s, Y, Q, M, C = self._inputs(V)
+        sigmoid(M, self.params["c"])
+        sigmoid(C, self.params["d"])
+        K = product(C, self.params["FH"], trans_b=True)
+        K *= Y
+        _core.gemm(grads["VF"], s * V, K, trans_a=True, alpha=weight, beta=1)
+        _core.gemm(grads["FH"], Q, C, trans_a=True, alpha=weight / 2, beta=1)
+        _core.gemm(grads["W"], V, M, trans_a=True, alpha=-weight, beta=1)
+        for name, A in (("b", V), ("c", M), ("d", C)):
+            _core.colsum(grads[name], A, alpha=-weight, beta=1)
+        return np.hstack([M, C])
+
+    def project(self) -> None:
+        """FH not negative and its columns of sum 1; VF's columns of one norm, the running mean of theirs."""
+        FH, VF, state = self.params["FH"], self.params["VF"], self.state
+        np.maximum(FH, 0, out=FH)
+        total = np.empty_like(self.params["d"])
+        _core.colsum(total, FH)
+        FH /= np.where(total > 0, total, 1)
+        squares = np.empty(VF.shape[1], VF.dtype)
+        _core.colsum(squares, np.square(VF))
+        norms = np.sqrt(squares)
+        state["norm"] = SMOOTH * state["norm"] + (1 - SMOOTH) * VF.dtype.type(mean(norms))
+        VF *= state["norm"] / np.where(norms > 0, norms, 1)
+
+    def filters(self) -> Array:
+        """(factors, visible): what the factors look for."""
+        return np.ascontiguousarray(self.params["VF"].T)
