@@ -93,9 +93,10 @@ def test_long_chains_give_the_likelihood_gradient():
     assert np.abs(cd1 - exact).max() > 2 * np.abs(mean - exact).max()
 
 
+@pytest.mark.parametrize("units", ["binary", "rectified"])
 @pytest.mark.parametrize("visible", ["gaussian", "bernoulli"])
-def test_refinement_gradient_by_central_differences(visible):
-    model, X = make(visible=visible, refine=1), data(9, 7, visible)
+def test_refinement_gradient_by_central_differences(visible, units):
+    model, X = make(visible=visible, units=units, refine=1), data(9, 7, visible)
 
     def loss():
         Y = model.decode(model.encode(X))

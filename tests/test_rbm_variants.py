@@ -278,6 +278,7 @@ def test_contradictions_are_refused():
         ({"visible": "bernoulli", "sigma": 2.0}, "--sigma"),
         ({"visible": "gaussian", "sample_data": True}, "--sample-data"),
         ({"sparsity": "goh", "target": 0.1, "target_weight": 2.0}, "--target-weight"),
+        ({"sparsity": "lee", "target": 0.1, "units": "rectified"}, "--sparsity lee"),
     ):
         with pytest.raises(ConfigError, match=word):
             RBM.Config(**bad)

@@ -116,6 +116,10 @@ class RBM(Model):
                 raise ConfigError("--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian")
             if self.visible == "gaussian" and self.sample_data:
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
+            if self.units == "rectified" and self.target is not None and self.sparsity == "lee":
+                raise ConfigError(
+                    "--sparsity lee: its penalty is of probabilities; rectified units have --sparsity hinton"
+                )
             if self.sparsity == "goh" and (self.target_weight or 0) > 1:
                 raise ConfigError(f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1")
 
@@ -147,7 +151,8 @@ class RBM(Model):
         b = np.zeros(n_visible, self.dtype)
         if config.visible_bias == "data" and mean is not None:
             b[:] = [_log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
-        c = _or(config.hidden_bias, _log_odds(config.target) if config.target else 0.0)
+        sparse = config.target if config.units == "binary" else None
+        c = _or(config.hidden_bias, 0.0 if sparse is None else _log_odds(sparse))
         active = 1 / (1 + math.exp(-c))
         self.params = {"W": W, "b": b, "c": np.full(config.hidden, c, self.dtype)}
         self.state = {"q": np.full(config.hidden, active, self.dtype)}
