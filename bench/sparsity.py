@@ -19,8 +19,7 @@ from featlearn.cli.store import load_model, load_rows
 PREPARE = ("--size", 12, "--count", 40_000, "--whiten", "zca", "--drop-flat", 0.2)
 TRAIN = ("--model", "rbm", "--hidden", 144, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 20)
 RAMP = ("--initial-epochs", 5)  # without a target, .1 diverges at full momentum
-GOH = ("--sparsity", "goh", "--target", 0.05, "--sample-visible")
-MU = 0.05
+GOH = ("--sparsity", "goh", "--sample-visible", "--target")
 
 
 def learn(name: str, folder: str, *options: object, data: str = "center") -> dict[str, float]:
@@ -44,14 +43,18 @@ def main(photos: str, folder: str) -> None:
     for name, options, data in (
         ("hinton", ("--target", 0.02), "center"),
         ("lee", ("--sparsity", "lee", "--target", 0.02), "center"),
-        ("goh-center", GOH, "center"),
-        ("goh", GOH, "contrast"),
+        ("goh-center", (*GOH, 0.05), "center"),
+        ("goh-0.05", (*GOH, 0.05), "contrast"),
     ):
         at_least(f"edge share, {name}", learn(name, folder, *options, data=data)["edge_share"], 0.7)
-    for what, means in zip(("unit", "patch"), activations("goh", folder), strict=True):
-        off = np.abs(means / MU - 1)
-        figure(f"Goh: |mean activation / mu - 1|, median {what}", float(np.median(off)), "<= .2", np.median(off) <= 0.2)
-        print(f"        {np.mean(off <= 0.2):.0%} of the {what} means lie within 20 %")
+    share = learn("goh-0.1", folder, *GOH, 0.1, data="contrast")["edge_share"]
+    print(f"        edge share at mu .1: {share:.2f}")
+    for mu in (0.05, 0.1):
+        for what, means in zip(("unit", "patch"), activations(f"goh-{mu}", folder), strict=True):
+            off = np.abs(means / mu - 1)
+            text = f"Goh, mu {mu}: |mean activation / mu - 1|, median {what}"
+            figure(text, float(np.median(off)), "<= .2", bool(np.median(off) <= 0.2))
+            print(f"        {np.mean(off <= 0.2):.0%} of the {what} means lie within 20 %")
     for name, options in (
         ("bias-1", ("--hidden-bias", -1, *RAMP)),
         ("bias-4", ("--hidden-bias", -4, *RAMP)),

@@ -272,3 +272,25 @@ def test_training_on_the_wrong_range_teaches(work, place, run_here):
     assert ran.code == 2
     assert "--visible gaussian" in ran.err
     assert nothing_in(place)
+
+
+def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
+    """/state may be missing in a model that is used, not in a run that goes on."""
+    options = ("--model", "rbm", "--hidden", 5, "--epochs", 1, "--persistent", "-o", tmp_path / "m.h5")
+    assert run_here("train", work.patches, *options).code == 0
+    file = read_model(str(tmp_path / "m.h5"))
+    del file.state["chains"]
+    write_model(str(tmp_path / "m.h5.ckpt"), file)
+    (tmp_path / "m.h5").unlink()
+    ran = run_here("train", work.patches, *options, "--resume")
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+    assert "/state" in ran.err
+
+
+def test_a_model_without_state_can_be_sampled(work, run_here, tmp_path):
+    options = ("--model", "mcrbm", "--hidden", 5, "--hidden-cov", 6, "--factors", 6, "--epochs", 1)
+    assert run_here("train", work.patches, *options, "-o", tmp_path / "m.h5").code == 0
+    file = read_model(str(tmp_path / "m.h5"))
+    file.state = {}
+    write_model(str(tmp_path / "m.h5"), file, force=True)
+    assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png").code == 0

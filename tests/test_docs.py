@@ -27,6 +27,7 @@ SMALLER = {
     "--epochs 10": "--epochs 1",
     "--hidden 500": "--hidden 40",
     "--epochs 200": "--epochs 1",
+    "--model mcrbm": "--model mcrbm --epochs 1",
     "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""

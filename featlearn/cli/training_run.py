@@ -114,10 +114,17 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
     if request.resume and os.path.exists(ckpt):
         saved = load_model(ckpt)
         _refuse_other_run(request, settings, data, saved.file)
+        for kind in ("params", "state"):
+            if _shapes(getattr(saved.model, kind)) != _shapes(getattr(model, kind)):
+                raise DataError(f"{ckpt!r}: /{kind} is not what this run keeps there; start again with --force")
         model.params, model.state = saved.model.params, saved.model.state
         training.restore(saved.file.optimizer, saved.file.progress["run"], saved.file.history)
         words.say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
     return training
+
+
+def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: (value.shape, value.dtype) for name, value in arrays.items()}
 
 
 def _refuse_other_run(request: Request, settings: Any, data: Data, saved: ModelFile) -> None:

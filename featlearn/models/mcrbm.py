@@ -37,6 +37,7 @@ RATES = {"W": 0.2, "b": 0.02, "c": 0.1, "VF": 2.0, "FH": 0.02, "d": 0.02}  # of 
 FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
+START = 0.01  # size of a leapfrog step before it has adapted
 JITTER = 0.2  # of each step's size, so that no path is always half a turn of some direction
 MEMORY, FASTER, SMALLEST, LARGEST = 0.9, 1.01, 1e-4, 0.25  # of rejections; how the step size follows, and its bounds
 
@@ -101,7 +102,7 @@ class MeanCovarianceRBM(Model):
         }
         self.state = {
             "chains": rng.normal((c.chains, n_visible), self.dtype, Purpose.INIT, 2),
-            "step_size": np.full(1, 0.01, self.dtype),
+            "step_size": np.full(1, START, self.dtype),
             "rejection": np.full(1, c.rejection, self.dtype),
             "norm": np.full(1, 0.02 * math.sqrt(n_visible), self.dtype),
         }
@@ -196,7 +197,10 @@ class MeanCovarianceRBM(Model):
         _core.normal(P, step.seed, step.draw(0))
         _core.uniform(uniform, step.seed, step.draw(1))
         uniform, jitter = uniform[:-1], 1 + JITTER * (2 * uniform[-1] - 1)
-        V1, P1 = self.leapfrog(V, P, float(self.state["step_size"][0]) * jitter)
+        size = (
+            float(self.state["step_size"][0]) if "step_size" in self.state else START
+        )  # a file may come without state
+        V1, P1 = self.leapfrog(V, P, size * jitter)
         before, after = np.empty((2, len(V)), np.float64)
         _core.row_sqdist(before, P, still)
         _core.row_sqdist(after, P1, still)
