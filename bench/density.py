@@ -31,10 +31,10 @@ def main(mnist: str, folder: str) -> None:
         row = featlearn("evaluate", model, test, "--train", data, "--likelihood", "ais", cwd=folder)["models"][0]
         at_least(f"{kind} pixels: log-likelihood", row["log_likelihood"], -90)
         at_least(f"{kind} pixels: log-likelihood, beside the published", row["log_likelihood"], bar)
-        low, high = (row[f"log_z{end}"] - row["log_z"] for end in ("_low", "_high"))
-        print(f"        log Z within {low:+.2f} .. {high:+.2f}; free-energy gap {row['free_energy_gap']:.2f}")
+        interval = " .. ".join(str(row[f"log_z{end}"]) for end in ("_low", "_high"))
+        print(f"        log Z {row['log_z']:.2f} in {interval}; free-energy gap {row['free_energy_gap']:.2f}")
         apart = row["reverse_log_likelihood"] - row["log_likelihood"]
-        figure(f"{kind} pixels: the way back - the way there", apart, "-1 .. 1", abs(apart) <= 1)
+        figure(f"{kind} pixels: the way back - the way there", apart, "-2 .. 2", abs(apart) <= 2)
         featlearn("sample", model, "--data", test, "--count", 10, "--every", 100, "-o", f"{kind}.png", cwd=folder)
     finish()
 

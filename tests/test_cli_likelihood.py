@@ -142,3 +142,13 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
     assert small.shape == (3 * 7 + 1, 4 * 7 + 1)
     for i in range(4):
         np.testing.assert_array_equal(small[1:7, 1 + 7 * i : 7 + 7 * i], X[i] * 255)
+
+
+def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
+    """Ten distributions on the way are too few."""
+    learn = ("--model", "rbm", "--hidden", 40, "--lr", 0.02, "--epochs", 4, "-o", tmp_path / "m.h5")
+    assert run_here("train", work.patches, *learn).code == 0
+    ran = run_here("evaluate", tmp_path / "m.h5", work.patches, "--likelihood", "ais", "--ais-betas", 10, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["models"][0]["log_z_low"] is None
+    assert "carry all the weight" in ran.err

@@ -1,5 +1,6 @@
 """Model files measured on a data set file."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,4 +64,7 @@ def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, word
     if not config.steps:
         return likelihoods(learned.model, rows, config, request.seed)
     with words.progress(config.steps, "annealing steps") as progress:
-        return likelihoods(learned.model, rows, config, request.seed, progress.advance)
+        found = likelihoods(learned.model, rows, config, request.seed, progress.advance)
+    if not math.isfinite(found["log_z_low"]):
+        words.say(f"warning: {path}: a few chains carry all the weight of log_z; take more --ais-betas or --ais-chains")
+    return found
