@@ -152,3 +152,25 @@ def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
     assert ran.code == 0
     assert json.loads(ran.out)["models"][0]["log_z_low"] is None
     assert "carry all the weight" in ran.err
+
+
+def test_models_have_defaults_of_their_own(run_here):
+    """Of the training's settings too; the command line wins."""
+    shown = run_here("train", "--model", "mcrbm", "--show-config").out
+    assert "lr = 0.075\n" in shown
+    assert "lr = 0.01\n" in run_here("train", "--model", "rbm", "--show-config").out
+    assert "lr = 0.5\n" in run_here("train", "--model", "mcrbm", "--lr", 0.5, "--show-config").out
+
+
+def test_models_of_several_kinds_in_one_table(binary, work, run_here, tmp_path):
+    """What one of them lacks is left open."""
+    options = ("--model", "mcrbm", "--hidden", 5, "--hidden-cov", 6, "--factors", 6, "--epochs", 1)
+    assert run_here("train", work.patches, *options, "-o", tmp_path / "cov.h5").code == 0
+    args = ("evaluate", binary / "m.h5", binary / "g.h5")
+    assert run_here(*args, work.patches).code == 1  # 6x6 and 8x8 patches
+    assert run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5").code == 0
+    ran = run_here("evaluate", tmp_path / "r.h5", tmp_path / "cov.h5", work.patches)
+    assert ran.code == 0
+    head, first, second = (line.split() for line in ran.out.splitlines())
+    assert first[head.index("free_energy")] == "-"
+    assert float(second[head.index("free_energy")]) > 0

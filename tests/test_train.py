@@ -8,9 +8,10 @@ from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.base import Model
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
+from featlearn.training import train
 from featlearn.training.optim import SGD, Decay
 from featlearn.training.schedules import learning_rate, momentum
-from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order
+from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, mean_row, split_rows
 
 
 class Rows:
@@ -213,3 +214,38 @@ def test_settings_that_contradict_the_data():
         TrainConfig(decay_weight=0.1)
     with pytest.raises(ConfigError, match="holds out none"):
         Training(rbm(), rows(), TrainConfig(validation=0.001))
+
+
+def test_mean_row_and_split(monkeypatch):
+    data = rows(230)
+    train_rows, held_out = split_rows(230, TrainConfig(validation=0.2, batch_size=10), seed=3)
+    assert sorted([*train_rows, *held_out]) == list(range(230))
+    assert len(held_out) == 46
+    np.testing.assert_allclose(mean_row(data, train_rows), data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
+    monkeypatch.setattr(train, "MEAN_ROWS", 100)
+    every_other = data.X[train_rows[::2]]
+    np.testing.assert_allclose(mean_row(data, train_rows), every_other.mean(axis=0, dtype=float), atol=1e-12)
+    training = Training(rbm(), data, TrainConfig(validation=0.2, batch_size=10), seed=3)
+    assert np.array_equal(training.train_rows, train_rows)
+    assert np.array_equal(training.validation_rows, held_out)
+
+
+class Bounded(Quadratic):
+    """Its weights may not pass .5, and it reports a number of its own."""
+
+    def project(self):
+        np.clip(self.params["W"], -0.5, 0.5, out=self.params["W"])
+
+    def extra_metrics(self, X):
+        return {"mean_of_first": float(X[:, 0].mean())}
+
+
+def test_models_are_projected_after_each_update_and_heard():
+    data, model = rows(2500, 5), Bounded()
+    model.dtype = np.dtype(np.float32)
+    seen = []
+    training = Training(model, data, TrainConfig(epochs=3, lr=0.5, momentum=0.0, validation=0.5))
+    training.run(on_batch=lambda at: seen.append(np.abs(at.model.params["W"]).max()))
+    assert max(seen) == 0.5
+    wanted = data.X[training.validation_rows, 0].mean()
+    assert training.history["validation_mean_of_first"] == pytest.approx([wanted] * 3, abs=1e-6)

@@ -27,6 +27,7 @@ from featlearn.training.optim import SGD, Decay
 
 Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
+MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 DECAY_WEIGHTS = {"none": 0.0, "l1": 0.01, "l2": 0.1}  # the blog's settings
 
@@ -309,7 +310,8 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
 
 
 def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
-    """(visible,) mean of those rows."""
+    """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
+    index = index[:: math.ceil(len(index) / MEAN_ROWS)]
     total: Any = 0.0
     for start in range(0, len(index), PROBE):
         total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
