@@ -9,7 +9,7 @@ from featlearn.models.base import Model
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from featlearn.training import train
-from featlearn.training.optim import SGD, Decay
+from featlearn.training.optim import SGD, Decay, Rates
 from featlearn.training.schedules import learning_rate, momentum
 from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, mean_row, split_rows
 
@@ -89,15 +89,17 @@ def test_update_is_the_textbook_rule():
 def test_decay_leaves_biases_alone():
     params = {"W": np.ones((2, 2)), "b": np.ones(2)}
     grads = {k: np.zeros_like(v) for k, v in params.items()}
-    SGD().update(params, grads, 0.5, 0.0, Decay(l2=0.1), ("W",))
+    SGD().step(params, lambda: ({}, grads), Rates(0.5, decay=Decay(l2=0.1), decayed=("W",)))
     assert (params["b"] == 1).all()
     np.testing.assert_allclose(params["W"], 0.95)
 
 
 def test_default_decay_weights_are_the_blogs():
-    assert TrainConfig(decay="l1").weight_decay() == Decay(l1=0.01)
-    assert TrainConfig(decay="l2").weight_decay() == Decay(l2=0.1)
-    assert TrainConfig(decay="l1", l1_method="subgradient").weight_decay() == Decay(l1=0.01, soft=False)
+    model = rbm()
+    assert TrainConfig(decay="l1").weight_decay(model) == Decay(l1=0.01)
+    assert TrainConfig(decay="l2").weight_decay(model) == Decay(l2=0.1)
+    assert TrainConfig(decay="l1", l1_method="subgradient").weight_decay(model) == Decay(l1=0.01, soft=False)
+    assert TrainConfig(decay="l2", decay_weight=0.5).weight_decay(model) == Decay(l2=0.5)
 
 
 @pytest.mark.parametrize("n", [1, 5, 1000, BLOCK + 17])

@@ -137,9 +137,13 @@ def _refuse_other_run(request: Request, settings: Any, data: Data, saved: ModelF
     for key, value in now.items():
         if then.get(key) != value:
             raise ConfigError(
-                f"--resume: {key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}; "
+                f"--resume: {key.replace('_', ' ')} was {_shown(then.get(key))} and is now {_shown(value)}; "
                 "give the same command, or start again with --force"
             )
+
+
+def _shown(setting: Any) -> str:
+    return "the default" if setting is None else repr(setting)
 
 
 def _train(training: Training, request: Request, data: Data, story: dict[str, Any], ckpt: str, words: Words) -> None:
@@ -220,7 +224,12 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results) -
     last = {key: float(column[-1]) for key, column in file.history.items()}
     report: dict[str, Any] = {"output": request.output, "model": file.model}
     report |= {"updates": int(last["step"]), "epochs": int(last["epoch"])}
-    report |= {k: last[k] for k in ("rmse", "validation_rmse", "mean_activation", "seconds") if k in last}
+    report |= {
+        k: last[k] for k in ("loss", "rmse", "validation_rmse", "mean_activation", "deviation", "seconds") if k in last
+    }
+    stopped = file.progress["run"].get("stopped") if "run" in file.progress else None
+    if stopped:
+        words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
     results.show(report)
     words.say(f"next: featlearn visualize {request.output}")

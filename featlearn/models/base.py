@@ -4,9 +4,13 @@
     init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
+    reconstruct(X) -> X      decode(encode(X)), unless codes for use are others than those for reconstruction
     gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
-                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", ...
+                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", and "loss"
+                             where it is the gradient of a function that can be computed
     phases()                 what training walks through: one phase unless the model says more
+    moving_loss()            why line searches cannot follow the loss, where they cannot
+    losses()                 what central differences can check
     project()                after every update: puts parameters back to where they are allowed to be
 
 What only some models can do:
@@ -39,10 +43,14 @@ class Step:
     number: int
     seed: int
     purpose: Purpose = Purpose.STEP
+    progress: float = 1.0  # share of the phase's updates done before this one
 
     def draw(self, k: int) -> int:
         """The name of the k-th random draw of this step."""
         return Random.draw(self.purpose, (self.number << 10) | k)
+
+
+Loss = Callable[[Array, Step], Gradients]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Phase:
     """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay off."""
 
     name: str
-    gradient: Callable[[Array, Step], Gradients]
+    gradient: Loss
     updates: int | None = None
     lr: float | None = None
     decay: bool = True
@@ -77,6 +85,8 @@ class Model:
     Config: ClassVar[Any]
     decayed: ClassVar[tuple[str, ...]] = ("W",)
     """The params that weight decay applies to (never biases)."""
+    decay_weights: ClassVar[dict[str, float]] = {"l1": 0.01, "l2": 0.1}
+    """Usual strengths of weight decay with this model; here the blog's."""
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Defaults of the training's settings with this model, where they are not the usual ones."""
 
@@ -100,11 +110,28 @@ class Model:
     def decode(self, H: Array) -> Array:
         raise NotImplementedError
 
+    def reconstruct(self, X: Array) -> Array:
+        """What the model makes of rows: (n, visible) -> (n, visible)."""
+        return self.decode(self.encode(X))
+
     def gradient(self, X: Array, step: Step) -> Gradients:
         raise NotImplementedError
 
     def phases(self) -> list[Phase]:
         return [Phase("train", self.gradient)]
+
+    def moving_loss(self) -> str | None:
+        """What makes the loss another at every update, or leap, in words; None where a line search can follow it."""
+        return None
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        """By name, configs that between them use every formula of the losses; for checks of gradients."""
+        return {"default": cls.Config()}
+
+    def losses(self) -> dict[str, Loss]:
+        """By name, the functions of rows whose metrics hold the "loss" that the gradients belong to."""
+        return {"loss": self.gradient}
 
     def project(self) -> None:
         """Put params, in place, back to where the model allows them; nothing to do for most models."""

@@ -1,11 +1,23 @@
-"""Stochastic gradient descent with momentum and weight decay."""
+"""How parameters follow gradients: by steps of a rate (SGD, Adam), or by line searches (L-BFGS, conjugate gradient).
 
-from dataclasses import dataclass, field
+All keep what they know in `arrays`, so that a run that was stopped goes on as if it had not been. That is why the
+directions of L-BFGS and conjugate gradient are made here, by the equations of Nocedal & Wright, Numerical Optimization
+(2nd ed., 2006), and only the search along them is scipy's: scipy.optimize.minimize cannot be stopped and resumed.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Array
+from featlearn.models.base import Array, Gradients
+
+MEMORY = 20  # pairs of steps and gradient differences that L-BFGS keeps
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
 
 
 @dataclass(frozen=True)
@@ -19,25 +31,245 @@ class Decay:
     l2: float = 0.0
     soft: bool = True
 
+    def cost(self, w: Array) -> float:
+        """l1 * |w| + l2 * w^2 / 2, summed over a parameter."""
+        total = self.l1 * float(np.abs(w).sum(dtype=np.float64)) if self.l1 else 0.0
+        return total + (self.l2 / 2 * float(np.square(w).sum(dtype=np.float64)) if self.l2 else 0.0)
 
-@dataclass
-class SGD:
+
+@dataclass(frozen=True)
+class Rates:
+    """How to make an update; `decay` applies to the parameters in `decayed` alone."""
+
+    lr: float
+    momentum: float = 0.0
+    decay: Decay = Decay()
+    decayed: tuple[str, ...] = ()
+
+    def decay_of(self, name: str) -> Decay:
+        return self.decay if name in self.decayed else Decay()
+
+
+class Optimizer:
+    """Base of all: `step` changes params in place and tells the metrics that came with the gradient."""
+
+    searches: ClassVar[bool] = False
+    """Whether it follows a loss by line searches, and so needs one that stands still."""
+
+    def __init__(self, arrays: dict[str, Array] | None = None) -> None:
+        self.arrays = {} if arrays is None else arrays
+        self.converged = False
+
+    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+        """One update; `evaluate` gives metrics and gradients (without decay) at what params then hold."""
+        raise NotImplementedError
+
+    def _like(self, kind: str, name: str, w: Array) -> Array:
+        """The array kept for a parameter, zeros at first."""
+        return self.arrays.setdefault(f"{kind}.{name}", np.zeros_like(w))
+
+
+class SGD(Optimizer):
     """velocity = momentum * velocity - lr * gradient; parameter += velocity."""
 
-    velocity: dict[str, Array] = field(default_factory=dict)
-
-    def update(
-        self,
-        params: dict[str, Array],
-        grads: dict[str, Array],
-        lr: float,
-        momentum: float,
-        decay: Decay,
-        decayed: tuple[str, ...],
-    ) -> None:
-        """One step on all params, in place; `decay` applies to the names in `decayed` alone."""
+    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+        metrics, grads = evaluate()
         for name, w in params.items():
-            if name not in self.velocity:
-                self.velocity[name] = np.zeros_like(w)
-            d = decay if name in decayed else Decay()
-            _core.update(w, self.velocity[name], grads[name], lr, momentum, d.l1, d.l2, d.soft)
+            d = rates.decay_of(name)
+            w, velocity, grad = (_rows_first(a) for a in (w, self._like("velocity", name, w), grads[name]))
+            _core.update(w, velocity, grad, rates.lr, rates.momentum, d.l1, d.l2, d.soft)
+        return metrics
+
+
+class Adam(Optimizer):
+    """D. Kingma, J. Ba, ICLR 2015; decay apart from the gradient (I. Loshchilov, F. Hutter, ICLR 2019)."""
+
+    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+        metrics, grads = evaluate()
+        count = self.arrays.setdefault("count", np.zeros(1, np.int64))
+        count += 1
+        for name, w in params.items():
+            d, kept = rates.decay_of(name), (self._like(kind, name, w) for kind in ("mean", "square"))
+            w, m, v, grad = (_rows_first(a) for a in (w, *kept, grads[name]))
+            _core.adam(w, m, v, grad, rates.lr, BETA1, BETA2, EPSILON, int(count[0]), d.l1, d.l2, d.soft)
+        return metrics
+
+
+class LineSearch(Optimizer):
+    """A direction downhill, and the step along it that meets the strong Wolfe conditions. Raises nothing of its own.
+
+    Parameters keep their precision, vectors here are float64. When no step lowers the loss any more, it has
+    `converged`: as a rule to the precision of the parameters.
+    """
+
+    searches = True
+    curvature: ClassVar[float]
+
+    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+        from scipy.optimize import line_search
+
+        loss, x = _Loss(params, evaluate, rates), _flat(params)
+        kept = self.arrays.get("gradient")
+        start = loss.at(x) if kept is None else _Point(x, float(self.arrays["loss"][0]), kept, {})
+        direction = self.direction(start.gradient)
+        if not self._learned:  # the gradient alone knows no length
+            direction *= min(1.0, 1 / max(math.sqrt(float(direction @ direction)), 1e-30))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a search that finds nothing: that is handled below
+            found, *_ = line_search(
+                loss.value,
+                loss.gradient,
+                x,
+                direction,
+                gfk=start.gradient,
+                old_fval=start.loss,
+                old_old_fval=self._before(),
+                c2=self.curvature,
+            )
+        end = loss.last if found is not None else min(loss.seen, key=lambda point: point.loss, default=start)
+        if found is not None and end.loss < start.loss:
+            self.learn(start, end, direction)
+        else:  # begin again with steepest descent; where that found nothing either, it is over
+            self.converged = not (end.loss < start.loss or self._learned)
+            self.arrays = {}
+        if not end.loss < start.loss:
+            end = loss.at(x)
+        _set(params, end.x)
+        self.arrays |= {"gradient": end.gradient, "loss": np.array([end.loss]), "before": np.array([start.loss])}
+        return end.metrics
+
+    @property
+    def _learned(self) -> bool:
+        """Whether there is anything to make a direction of but the gradient."""
+        return bool(self.arrays.keys() - {"gradient", "loss", "before"})
+
+    def forget(self) -> None:
+        """The loss has become another: that of other rows."""
+        self.arrays, self.converged = {}, False
+
+    def direction(self, gradient: Array) -> Array:
+        raise NotImplementedError
+
+    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+        raise NotImplementedError
+
+    def _before(self) -> float | None:
+        """The loss one step earlier, from which the search guesses its first length; None: 1."""
+        return None
+
+
+class LBFGS(LineSearch):
+    """Limited-memory BFGS: minus the inverse Hessian of the last steps times the gradient (algorithm 7.4)."""
+
+    curvature = 0.9
+
+    def direction(self, gradient: Array) -> Array:
+        q = -gradient
+        pairs = [(self.arrays[f"s.{i}"], self.arrays[f"y.{i}"]) for i in self._numbers]
+        rho = [1 / float(s @ y) for s, y in pairs]
+        alpha = [0.0] * len(pairs)
+        for i in reversed(range(len(pairs))):
+            s, y = pairs[i]
+            alpha[i] = rho[i] * float(s @ q)
+            q -= alpha[i] * y
+        if pairs:
+            y = pairs[-1][1]
+            q /= rho[-1] * float(y @ y)
+        for i, (s, y) in enumerate(pairs):
+            q += (alpha[i] - rho[i] * float(y @ q)) * s
+        return q
+
+    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+        s, y = end.x - start.x, end.gradient - start.gradient
+        if not float(s @ y) > 1e-10 * float(y @ y):  # rounding: it would not keep the Hessian positive
+            return
+        numbers = self._numbers
+        for i in numbers[: len(numbers) + 1 - MEMORY]:
+            del self.arrays[f"s.{i}"], self.arrays[f"y.{i}"]
+        i = numbers[-1] + 1 if numbers else 0
+        self.arrays |= {f"s.{i}": s, f"y.{i}": y}
+
+    @property
+    def _numbers(self) -> list[int]:
+        """Of the pairs, oldest first."""
+        return sorted(int(name[2:]) for name in self.arrays if name.startswith("s."))
+
+
+class CG(LineSearch):
+    """Nonlinear conjugate gradient by Polak and Ribiere, restarted where it would turn back (equation 5.45)."""
+
+    curvature = 0.1
+
+    def direction(self, gradient: Array) -> Array:
+        d = self.arrays.get("direction")
+        if d is None:
+            return -gradient
+        old = self.arrays["old"]
+        beta = max(0.0, float(gradient @ (gradient - old)) / float(old @ old))
+        new = beta * d - gradient
+        return new if float(new @ gradient) < 0 else -gradient
+
+    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+        self.arrays |= {"direction": direction, "old": start.gradient}
+
+    def _before(self) -> float | None:
+        return float(self.arrays["before"][0]) if "direction" in self.arrays else None
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "lbfgs": LBFGS, "cg": CG}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A place where the loss was evaluated; x in float64 as it is in the parameters' precision."""
+
+    x: Array
+    loss: float
+    gradient: Array
+    metrics: dict[str, float]
+
+
+class _Loss:
+    """Loss and gradient of all parameters as one vector; remembers where it was last."""
+
+    def __init__(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> None:
+        self.params, self.evaluate, self.rates = params, evaluate, rates
+        self.asked: Any = None
+        self.seen: list[_Point] = []
+
+    @property
+    def last(self) -> _Point:
+        return self.seen[-1]
+
+    def at(self, x: Array) -> _Point:
+        if self.asked is None or not np.array_equal(x, self.asked):
+            self.asked = x.copy()
+            _set(self.params, x)
+            metrics, grads = self.evaluate()
+            parts = [grads[name] + self.rates.decay_of(name).l2 * w for name, w in self.params.items()]
+            value = metrics["loss"] if math.isfinite(metrics["loss"]) else math.inf
+            gradient = np.concatenate([part.ravel() for part in parts], dtype=np.float64)
+            self.seen.append(_Point(_flat(self.params), value, gradient, metrics))
+        return self.last
+
+    def value(self, x: Array) -> float:
+        return self.at(x).loss
+
+    def gradient(self, x: Array) -> Array:
+        return self.at(x).gradient
+
+
+def _rows_first(a: Array) -> Array:
+    """The same memory as a C-contiguous array: kernels that go by element do not mind a transposed one."""
+    return a.T if a.flags.f_contiguous else a
+
+
+def _flat(params: dict[str, Array]) -> Array:
+    return np.concatenate([w.ravel() for w in params.values()], dtype=np.float64)
+
+
+def _set(params: dict[str, Array], x: Array) -> None:
+    start = 0
+    for w in params.values():
+        w[...] = x[start : start + w.size].reshape(w.shape)
+        start += w.size

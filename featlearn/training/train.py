@@ -19,17 +19,18 @@ from threadpoolctl import threadpool_limits
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Array, Model, Phase, Step
+from featlearn.models.base import Array, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
 from featlearn.training import schedules
-from featlearn.training.optim import SGD, Decay
+from featlearn.training.optim import OPTIMIZERS, Decay, LineSearch, Rates
 
 Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
-DECAY_WEIGHTS = {"none": 0.0, "l1": 0.01, "l2": 0.1}  # the blog's settings
+BATCH = 100
+LR = {"adam": 0.001}  # where it is not 0.01
 
 
 class Rows(Protocol):
@@ -44,20 +45,27 @@ class TrainConfig:
     """How to train, whatever the model."""
 
     epochs: int = setting(20, "passes over the data", low=1)
-    batch_size: int = setting(100, "rows in a minibatch", low=1)
-    lr: float = setting(0.01, "learning rate", above=0)
+    batch_size: int | None = setting(None, "rows in a minibatch  [default: 100; lbfgs, cg: all]", low=1)
+    optimizer: str = setting(
+        "sgd",
+        "stochastic gradient descent with momentum, Adam, or by line searches: L-BFGS, conjugate gradient",
+        choices=tuple(OPTIMIZERS),
+    )
+    searches: int = setting(3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1)
+    lr: float | None = setting(None, "learning rate of sgd and adam  [default: 0.01; adam: 0.001]", above=0)
     lr_schedule: str = setting(
         "constant",
-        "learning rate over the run: constant, linear (to 0) or exponential (to a hundredth)",
-        choices=("constant", "linear", "exponential"),
+        "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
+        "while the loss falls from epoch to epoch and drops when it rises",
+        choices=("constant", "linear", "exponential", "adaptive"),
     )
-    momentum: float = setting(0.9, "momentum", low=0, below=1)
+    momentum: float = setting(0.9, "momentum of sgd", low=0, below=1)
     initial_momentum: float = setting(0.5, "momentum of the first --initial-epochs", low=0, below=1)
     initial_epochs: int = setting(0, "epochs with the initial momentum", low=0)
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
-        "strength of the decay, multiplied by the learning rate  [default: 0.01 for l1, 0.1 for l2]",
+        "strength of the decay, multiplied by the learning rate  [default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
     )
     l1_method: str = setting(
@@ -71,6 +79,9 @@ class TrainConfig:
         "stop when the validation error has not fallen for so many epochs; the best model is kept",
         low=1,
     )
+    tolerance: float | None = setting(
+        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -78,9 +89,18 @@ class TrainConfig:
             raise ConfigError("--patience needs held-out rows: give --validation, e.g. 0.1")
         if self.decay == "none" and self.decay_weight:
             raise ConfigError(f"--decay-weight {self.decay_weight:g} without a decay: add --decay l1 or l2")
+        if self.by_searches and self.lr is not None:
+            raise ConfigError(f"--lr: {self.optimizer} finds the lengths of its steps itself; leave it out")
+        if self.by_searches and self.decay == "l1":
+            raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; use --optimizer sgd")
 
-    def weight_decay(self) -> Decay:
-        weight = DECAY_WEIGHTS[self.decay] if self.decay_weight is None else self.decay_weight
+    @property
+    def by_searches(self) -> bool:
+        """Whether the optimizer follows a loss by line searches."""
+        return issubclass(OPTIMIZERS[self.optimizer], LineSearch)
+
+    def weight_decay(self, model: Model) -> Decay:
+        weight = model.decay_weights.get(self.decay, 0.0) if self.decay_weight is None else self.decay_weight
         return Decay(
             l1=weight if self.decay == "l1" else 0.0,
             l2=weight if self.decay == "l2" else 0.0,
@@ -101,6 +121,9 @@ class Progress:
     diverged: bool = False
     best_error: float | None = None
     best_epoch: int = 0
+    stopped: str = ""  # why, if before its last epoch
+    rate: float = 1.0  # what the adaptive schedule has made of the learning rate
+    last_loss: float | None = None  # of the epoch before, in this phase
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)  # of this epoch's metrics
     first_errors: list[float] = field(default_factory=list)  # what divergence is measured against
@@ -114,22 +137,30 @@ class Training:
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
         self.progress = Progress()
-        self.optimizer = SGD()
+        self.optimizer = OPTIMIZERS[config.optimizer]()
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        if len(self.train_rows) < config.batch_size:
+        self.batch_size = config.batch_size or (len(self.train_rows) if config.by_searches else BATCH)
+        if len(self.train_rows) < self.batch_size:
             raise ConfigError(
-                f"--batch-size {config.batch_size}: only {len(self.train_rows)} training rows; take a smaller batch"
+                f"--batch-size {self.batch_size}: only {len(self.train_rows)} training rows; take a smaller batch"
             )
+        moving = model.moving_loss()
+        if config.by_searches and moving:
+            raise ConfigError(
+                f"--optimizer {config.optimizer}: searches along a loss that must stand still, but {moving}; "
+                "use --optimizer sgd or adam"
+            )
+        self._all: Array | None = None  # all rows, where they are one batch
         if config.validation and not len(self.validation_rows):
             raise ConfigError(f"--validation {config.validation:g} of {len(rows)} rows holds out none; take more")
 
     @property
     def batches(self) -> int:
         """Minibatches an epoch; the last may be smaller."""
-        return math.ceil(len(self.train_rows) / self.config.batch_size)
+        return math.ceil(len(self.train_rows) / self.batch_size)
 
     @property
     def phase(self) -> Phase:
@@ -170,31 +201,63 @@ class Training:
         return True
 
     def _epoch_batches(self) -> Iterator[Index]:
-        order = self.train_rows[epoch_order(len(self.train_rows), self.rng, self.progress.epochs_done)]
-        size = self.config.batch_size
+        order, size = self.train_rows, self.batch_size
+        if self.batches > 1:
+            order = order[epoch_order(len(order), self.rng, self.progress.epochs_done)]
         for i in range(self.progress.batch, self.batches):
             yield order[i * size : (i + 1) * size]
 
     def _update(self, batch: Index) -> None:
         at, phase, config = self.progress, self.phase, self.config
-        metrics, grads = phase.gradient(self.rows.take(batch), Step(at.step, self.seed))
-        # here gradients of several workers would be summed, in fixed panels
-        self._check_divergence(metrics["error"])
-        done = at.epoch * self.batches + at.batch
-        lr = config.lr if phase.lr is None else phase.lr
-        self.optimizer.update(
-            self.model.params,
-            grads,
-            schedules.learning_rate(config.lr_schedule, lr, done / self.updates(phase)),
+        X = self._take(batch)
+        done = (at.epoch * self.batches + at.batch) / self.updates(phase)
+        step = Step(at.step, self.seed, progress=done)
+        rates = Rates(
+            schedules.learning_rate(config.lr_schedule, self.lr * at.rate, done),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done),
-            config.weight_decay() if phase.decay else Decay(),
+            config.weight_decay(self.model) if phase.decay else Decay(),
             self.model.decayed,
         )
-        self.model.project()
+
+        def evaluate() -> Gradients:
+            metrics, grads = phase.gradient(X, step)
+            # here gradients of several workers would be summed, in fixed panels
+            if "loss" in metrics:
+                metrics["loss"] += sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
+            return metrics, grads
+
+        for metrics in self._steps(evaluate, rates):
+            self._check_divergence(metrics["error"])
+            self.model.project()
         for key, value in metrics.items():
             at.sums[key] = at.sums.get(key, 0.0) + value
         at.batch += 1
         at.step += 1
+
+    def _take(self, batch: Index) -> Array:
+        """The rows of a minibatch; all of them are made once."""
+        if self.batches > 1:
+            return self.rows.take(batch)
+        if self._all is None:
+            self._all = self.rows.take(batch)
+        return self._all
+
+    def _steps(self, evaluate: Callable[[], Gradients], rates: Rates) -> Iterator[dict[str, float]]:
+        """The metrics of one step; of several line searches where the rows are some of all."""
+        optimizer = self.optimizer
+        if not isinstance(optimizer, LineSearch) or self.batches == 1:
+            yield optimizer.step(self.model.params, evaluate, rates)
+            return
+        optimizer.forget()
+        for _ in range(self.config.searches):
+            if not optimizer.converged:
+                yield optimizer.step(self.model.params, evaluate, rates)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of this phase, before any schedule."""
+        usual = LR.get(self.config.optimizer, 0.01) if self.config.lr is None else self.config.lr
+        return usual if self.phase.lr is None else self.phase.lr
 
     def _epoch_ends(self) -> bool:
         at = self.progress
@@ -217,33 +280,52 @@ class Training:
         at.epoch += 1
         at.batch = 0
         at.sums = {}
-        over = at.epoch * self.batches >= self.updates(self.phase) or self._stops_early(row)
-        if over:
-            at.phase, at.epoch, at.first_errors = at.phase + 1, 0, []
-            self.optimizer = SGD()
+        over = at.epoch * self.batches >= self.updates(self.phase)
+        if not over:
+            at.stopped = self._reason_to_stop(row)
+        elif self.config.patience is not None:
+            self._follow_best(row)
+        if over or at.stopped:
+            self._take_best()
+            at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
+            self.optimizer = OPTIMIZERS[self.config.optimizer]()
             at.finished = at.phase == len(self.phases)
 
-    def _stops_early(self, row: dict[str, float]) -> bool:
-        """Follow the best validation error of this phase; at its end, early or not, its model is put back."""
+    def _reason_to_stop(self, row: dict[str, float]) -> str:
+        """Why this phase should end here, "" if it should not."""
+        at, config = self.progress, self.config
+        loss, last = row.get("loss", row["error"]), at.last_loss
+        at.last_loss = loss
+        if config.lr_schedule == "adaptive" and last is not None:
+            at.rate *= schedules.adaptation(last, loss)
+        if config.patience is not None and self._follow_best(row) >= config.patience:
+            return f"the validation error has not fallen for {config.patience} epochs"
+        if config.tolerance is not None and last is not None and last - loss < config.tolerance * abs(last):
+            return f"an epoch lowered the loss by less than {config.tolerance:g} of it"
+        if self.batches == 1 and self.optimizer.converged:
+            return f"no step lowers the loss any more in {self.model.dtype}"
+        return ""
+
+    def _follow_best(self, row: dict[str, float]) -> int:
+        """Keep the model of the least validation error of this phase; epochs since then."""
         at = self.progress
-        if self.config.patience is None:
-            return False
         if at.best_error is None or at.epoch == 1 or row["validation_rmse"] < at.best_error:
             at.best_error, at.best_epoch = row["validation_rmse"], at.epoch
             self.best = {key: value.copy() for key, value in self.model.params.items()}
-        stop = at.epoch - at.best_epoch >= self.config.patience
-        if self.best is not None and (stop or at.epoch * self.batches >= self.updates(self.phase)):
+        return at.epoch - at.best_epoch
+
+    def _take_best(self) -> None:
+        if self.best is not None:
             for key, value in self.best.items():
                 self.model.params[key][...] = value
-        return stop
 
     def measure(self, index: Index) -> dict[str, float]:
-        """Over those rows: "rmse", of decode(encode(x)) - x in units of the preprocessed data, and the model's own."""
+        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's own."""
         total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
             squares = np.empty(len(X), np.float64)
-            _core.row_sqdist(squares, X, self.model.decode(self.model.encode(X)))
+            _core.row_sqdist(squares, X, self.model.reconstruct(X))
             total, n = total + math.fsum(squares), n + X.size
             for key, value in self.model.extra_metrics(X).items():
                 sums[key] = sums.get(key, 0.0) + value * len(X)
@@ -265,13 +347,12 @@ class Training:
                 self._diverge(f"largest value of {name} is {largest:.3g}")
 
     def _diverge(self, what: str) -> None:
-        lr = self.config.lr if self.phase.lr is None else self.phase.lr
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
         raise DivergedError(
             f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; "
-            f"lower {option}, e.g. {option} {lr / 10:g}"
+            f"lower {option}, e.g. {option} {self.lr / 10:g}"
         )
 
     def _snapshot(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -279,7 +360,7 @@ class Training:
 
     def checkpoint(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """(arrays, plain values) that, with the model's params and state and the history, let a run go on."""
-        arrays = {f"velocity.{key}": value for key, value in self.optimizer.velocity.items()}
+        arrays = {f"optimizer.{key}": value for key, value in self.optimizer.arrays.items()}
         if self.best is not None:
             arrays |= {f"best.{key}": value for key, value in self.best.items()}
         return arrays, asdict(self.progress)
@@ -291,11 +372,11 @@ class Training:
         """
         if progress.get("diverged"):
             raise ConfigError("--resume: that run diverged; start again with --force and a lower --lr")
-        parts: dict[str, dict[str, Array]] = {"velocity": {}, "best": {}}
+        parts: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}}
         for key, value in arrays.items():
             part, name = key.split(".", 1)
             parts[part][name] = value
-        self.optimizer = SGD(parts["velocity"])
+        self.optimizer = OPTIMIZERS[self.config.optimizer](parts["optimizer"])
         self.best = parts["best"] or None
         self.progress = Progress(**progress)
         self.history = {key: [float(v) for v in column] for key, column in history.items()}

@@ -1,0 +1,241 @@
+"""Optimisers: known minima, scipy's own L-BFGS, textbook updates, and going on in the same bytes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from featlearn.errors import ConfigError
+from featlearn.models.autoencoder import Autoencoder
+from featlearn.models.base import Step
+from featlearn.models.denoising import Denoising
+from featlearn.models.rbm import RBM
+from featlearn.models.sparse_autoencoder import SparseAutoencoder
+from featlearn.random import Random
+from featlearn.training.optim import CG, LBFGS, SGD, Adam, Decay, Rates
+from featlearn.training.schedules import adaptation
+from featlearn.training.train import TrainConfig, Training
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def take(self, index):
+        return self.X[index]
+
+
+def same(a, b):
+    return all(a[k].tobytes() == b[k].tobytes() for k in a) and a.keys() == b.keys()
+
+
+def data(n=400, d=16, seed=1):
+    """Rows in .1..9 with something to learn: few random causes."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4)) @ rng.normal(size=(4, d)) + 0.3 * rng.normal(size=(n, d))
+    return Rows((0.5 + 0.4 * np.clip(X / (3 * X.std()), -1, 1)).astype(np.float64))
+
+
+def sparse(dtype=np.float64, d=16, seed=0, **config):
+    settings = SparseAutoencoder.settle(SparseAutoencoder.Config(hidden=6, rho=0.1, **config), 0.1, 0.9)
+    model = SparseAutoencoder(settings, dtype)
+    model.init(d, Random(seed))
+    return model
+
+
+def minimise(optimizer, f, x, steps, decay=None):
+    """f: x -> (loss, gradient). Returns the losses."""
+    params, losses = {"W": x}, []
+
+    def evaluate():
+        value, gradient = f(params["W"])
+        return {"loss": value + (decay or Decay()).cost(params["W"])}, {"W": gradient}
+
+    for _ in range(steps):
+        rates = Rates(0.01, 0.9, decay or Decay(), ("W",))
+        losses.append(optimizer.step(params, evaluate, rates)["loss"])
+    return losses
+
+
+def rosenbrock(x):
+    return scipy.optimize.rosen(x), scipy.optimize.rosen_der(x)
+
+
+@pytest.mark.parametrize("kind", [LBFGS, CG])
+def test_line_searches_find_the_minimum_of_rosenbrocks_valley(kind):
+    x = np.array([-1.2, 1.0, -0.5, 0.8])
+    losses = minimise(kind(), rosenbrock, x, 150)
+    np.testing.assert_allclose(x, 1.0, atol=1e-5)
+    assert all(b <= a for a, b in itertools.pairwise(losses))
+
+
+@pytest.mark.parametrize("kind", [LBFGS, CG])
+def test_a_quadratic_with_decay_has_its_minimum_where_algebra_says(kind):
+    rng = np.random.default_rng(0)
+    M = rng.normal(size=(12, 12))
+    A, b, x = M @ M.T + np.eye(12), rng.normal(size=12), np.zeros(12)
+    optimizer = kind()
+    minimise(optimizer, lambda x: (x @ A @ x / 2 - b @ x, A @ x - b), x, 200, Decay(l2=0.5))
+    np.testing.assert_allclose(x, np.linalg.solve(A + 0.5 * np.eye(12), b), atol=1e-6)
+    assert optimizer.converged
+
+
+def test_lbfgs_ends_as_low_as_scipys():
+    """The sparse autoencoder of the lecture, by ours and by scipy.optimize.minimize on the same function."""
+    X, model = data().X, sparse()
+    names, shapes = list(model.params), [w.shape for w in model.params.values()]
+    sizes = np.cumsum([w.size for w in model.params.values()])[:-1]
+    decay = Decay(l2=1e-3)
+
+    def f(x):
+        for name, part, shape in zip(names, np.split(x, sizes), shapes, strict=True):
+            model.params[name][...] = part.reshape(shape)
+        metrics, grads = model.gradient(X, Step(0, 0))
+        cost = sum(decay.cost(model.params[name]) for name in ("W", "D"))
+        grads = {name: g + decay.l2 * model.params[name] * (name in ("W", "D")) for name, g in grads.items()}
+        return metrics["loss"] + cost, np.concatenate([grads[name].ravel() for name in names])
+
+    start = np.concatenate([w.ravel() for w in model.params.values()])
+    theirs = scipy.optimize.minimize(f, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "maxcor": 20})
+    training = Training(sparse(), data(), TrainConfig(optimizer="lbfgs", epochs=300, decay="l2", decay_weight=1e-3))
+    training.run()
+    ours = training.history["loss"]
+    assert ours[-1] <= theirs.fun * 1.005
+    assert all(b <= a for a, b in itertools.pairwise(ours))
+    assert training.history["deviation"][-1] < 0.02
+
+
+def test_adam_is_the_published_rule():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 4))
+    params, grads = {"W": w.copy(), "b": w[0].copy()}, [rng.normal(size=(3, 4)) for _ in range(5)]
+    optimizer, m, v = Adam(), 0.0, 0.0
+    for t, g in enumerate(grads, 1):
+        gradients = {"W": g, "b": g[0].copy()}
+        optimizer.step(params, lambda g=gradients: ({}, g), Rates(0.01, decay=Decay(l2=0.3), decayed=("W",)))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        plain = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        w = w - 0.01 * (plain + 0.3 * w)
+    np.testing.assert_allclose(params["W"], w, rtol=1e-12)
+    np.testing.assert_allclose(params["b"] - params["W"][0], 0.0, atol=0.1)
+    assert not np.allclose(params["b"], params["W"][0])
+
+
+def test_params_of_transposed_memory_are_updated_alike():
+    rng = np.random.default_rng(0)
+    for kind in (SGD, Adam):
+        w, g = rng.normal(size=(2, 5, 3))
+        rows_first = {"W": w.copy()}
+        columns_first = {"W": np.asfortranarray(w)}
+        for params in (rows_first, columns_first):
+            optimizer = kind()
+            for _ in range(3):
+                grads = {"W": np.asarray(g, order="F" if params is columns_first else "C")}
+                optimizer.step(params, lambda grads=grads: ({}, grads), Rates(0.1, 0.9))
+        assert np.array_equal(rows_first["W"], columns_first["W"])
+        assert columns_first["W"].flags.f_contiguous
+
+
+CONFIGS = {
+    "adam": {"optimizer": "adam", "batch_size": 50, "epochs": 3},
+    "adaptive": {"batch_size": 50, "epochs": 6, "lr": 0.5, "lr_schedule": "adaptive", "momentum": 0.0},
+    "lbfgs": {"optimizer": "lbfgs", "epochs": 30, "decay": "l2", "decay_weight": 1e-3},
+    "cg": {"optimizer": "cg", "epochs": 10},
+    "lbfgs on batches": {"optimizer": "lbfgs", "batch_size": 100, "searches": 4, "epochs": 3},
+    "tolerance": {"optimizer": "lbfgs", "epochs": 500, "tolerance": 1e-3},
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_stopped_run_goes_on_in_the_same_bytes(name):
+    config = TrainConfig(**CONFIGS[name])
+    whole = Training(sparse(np.float32), Rows(data().X.astype(np.float32)), config)
+    assert whole.run()
+    stopped = Training(sparse(np.float32), Rows(data().X.astype(np.float32)), config)
+    while not stopped.run(on_batch=lambda training: True):
+        arrays, progress = stopped.checkpoint()
+        arrays = {key: value.copy() for key, value in arrays.items()}
+        again = Training(sparse(np.float32), Rows(data().X.astype(np.float32)), config)
+        again.model.params = {key: value.copy() for key, value in stopped.model.params.items()}
+        again.restore(arrays, progress, {key: np.array(column) for key, column in stopped.history.items()})
+        stopped = again
+    assert same(whole.model.params, stopped.model.params)
+    for key, column in whole.history.items():
+        assert key == "seconds" or column == stopped.history[key], key
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_optimizer_learns(name):
+    training = Training(sparse(), data(), TrainConfig(**CONFIGS[name]))
+    training.run()
+    losses = training.history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_tolerance_and_convergence_end_a_run_and_say_so():
+    training = Training(sparse(), data(), TrainConfig(**CONFIGS["tolerance"]))
+    training.run()
+    losses = training.history["loss"]
+    assert len(losses) < 500
+    assert "lowered the loss by less than 0.001" in training.progress.stopped
+    assert losses[-2] - losses[-1] < 1e-3 * losses[-2]
+    assert losses[-3] - losses[-2] >= 1e-3 * losses[-3]
+    training = Training(Flat(), Rows(np.zeros((10, 1))), TrainConfig(optimizer="lbfgs", epochs=50))
+    training.run()
+    assert "no step lowers the loss" in training.progress.stopped
+    assert len(training.history["loss"]) < 50
+
+
+class Flat(Autoencoder):
+    """loss = |W|^2 / 2."""
+
+    def __init__(self):
+        super().__init__(None, np.float64)
+        self.params = {"W": np.full((1, 1), 2.0)}
+
+    def encode(self, X):
+        return X
+
+    def decode(self, H):
+        return H
+
+    def gradient(self, X, step):
+        W = self.params["W"]
+        return {"error": 1.0, "loss": float((W * W).sum() / 2)}, {"W": W.copy()}
+
+
+def test_the_loss_in_the_history_holds_the_decay():
+    runs = [Training(sparse(), data(), TrainConfig(epochs=1, lr=1e-12, decay="l2", decay_weight=w)) for w in (0.0, 2.0)]
+    for training in runs:
+        training.run()
+    norms = sum(float((runs[0].model.params[name] ** 2).sum()) for name in ("W", "D"))
+    assert runs[1].history["loss"][0] - runs[0].history["loss"][0] == pytest.approx(norms)
+
+
+def test_the_adaptive_rate_rises_while_the_loss_falls_and_drops_when_it_rises():
+    assert [adaptation(1.0, after) for after in (0.9, 1.03, 1.05)] == [1.05, 1.0, 0.7]
+    training = Training(sparse(), data(), TrainConfig(lr=0.01, lr_schedule="adaptive", epochs=5, momentum=0.0))
+    seen = []
+    training.run(on_epoch=lambda at: seen.append(at.progress.rate))
+    assert seen[:4] == pytest.approx([1.0, 1.05, 1.05**2, 1.05**3])
+
+
+def test_line_searches_are_refused_where_the_loss_moves():
+    denoising = Denoising(Denoising.settle(Denoising.Config(), 0, 1), np.float64)
+    denoising.init(16, Random(0))
+    rbm = RBM(RBM.Config(hidden=8, visible="gaussian"), np.float64)
+    rbm.init(16, Random(0))
+    for model in (denoising, rbm):
+        with pytest.raises(ConfigError, match=r"--optimizer lbfgs: .* at every update; use --optimizer sgd or adam"):
+            Training(model, data(), TrainConfig(optimizer="lbfgs"))
+    still = Denoising(Denoising.settle(Denoising.Config(noise=0), 0, 1), np.float64)
+    still.init(16, Random(0))
+    Training(still, data(), TrainConfig(optimizer="lbfgs", epochs=2)).run()
+    with pytest.raises(ConfigError, match="--lr: lbfgs finds"):
+        TrainConfig(optimizer="lbfgs", lr=0.1)
+    with pytest.raises(ConfigError, match="no gradient at 0"):
+        TrainConfig(optimizer="cg", decay="l1")
