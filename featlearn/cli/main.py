@@ -14,6 +14,7 @@ COMMANDS = {  # in the order of use
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",
     "sample": "Draw samples from a model.",
+    "check-gradients": "Hold a model's gradients against central differences.",
     "info": "Say what is in a file, or how featlearn was built.",
 }
 

@@ -2,14 +2,13 @@
 
 import difflib
 import json
-import os
 import tomllib
 from typing import Any
 
 import click
 
+from featlearn.cli.model_options import ModelCommand, peek
 from featlearn.cli.options import (
-    Command,
     as_json,
     collect,
     common,
@@ -27,45 +26,33 @@ from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError, DataError
 from featlearn.models import model_class, model_ids
 
-MODEL = "featlearn.model"
 NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
 
 
-class TrainCommand(Command):
-    """Offers the options of the training and of the model that --model (or the TOML file) names."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        if MODEL not in ctx.meta:
-            return super().get_params(ctx)
-        return [*super().get_params(ctx)[:-1], *ctx.meta[MODEL], *super().get_params(ctx)[-1:]]
+class TrainCommand(ModelCommand):
+    """Takes settings from a TOML file too, the model's name among them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.default_map = _read_toml(peek(args, "--config"))
+        return super().parse_args(ctx, args)
+
+    def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
+        return (ctx.default_map or {}).get("model")
+
+    def offered(self, cls: Any) -> list[Any]:
         from featlearn.training.train import TrainConfig
 
-        toml = _read_toml(_peek(args, "--config"))
-        name = _peek(args, "--model") or os.environ.get("FEATLEARN_TRAIN_MODEL") or toml.get("model")
-        cls = model_class(name) if name in model_ids() else None
-        ctx.meta[MODEL] = settings_option_objects(TrainConfig, "Training", cls.training_defaults if cls else {})
-        if cls is not None:
-            ctx.meta[MODEL] += settings_option_objects(cls.Config, f"Model {name}")
+        defaults = {} if cls is None else cls.training_defaults
+        return [*settings_option_objects(TrainConfig, "Training", defaults), *super().offered(cls)]
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Refuses unknown keys of the TOML file before anything is parsed."""
         known = [param.name or "" for param in self.get_params(ctx) if param.name not in NOT_IN_TOML]
-        for key in toml:
+        for key in ctx.default_map or {}:
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
                 raise ConfigError(f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
-        ctx.default_map = toml
-        return super().parse_args(ctx, args)
-
-
-def _peek(args: list[str], name: str) -> str | None:
-    """The value of an option before anything is parsed; the last one counts."""
-    found = None
-    for i, arg in enumerate(args):
-        if arg == name and i + 1 < len(args):
-            found = args[i + 1]
-        elif arg.startswith(name + "="):
-            found = arg[len(name) + 1 :]
-    return found
+        return super().make_parser(ctx)
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.base import Array, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -82,6 +82,9 @@ class MeanCovarianceRBM(Model):
                 "extract with --whiten zca or pca"
             )
         return config
+
+    def moving_loss(self) -> str:
+        return "its Markov chain goes on at every update"
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         c = self.config
@@ -232,6 +235,19 @@ class MeanCovarianceRBM(Model):
         few = slice(0, ERROR_ROWS)
         metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": mean(column_mean(H))}
         return metrics | {name: float(state[name][0]) for name in ("rejection", "step_size")}, grads
+
+    @classmethod
+    def variants(cls) -> dict[str, Config]:
+        return {"small": cls.Config(hidden=4, hidden_cov=5, factors=5, chains=3)}
+
+    def losses(self) -> dict[str, Loss]:
+        """The free energy, whose difference between data and chains is descended."""
+        return {"free energy": self._free_energy_of_rows}
+
+    def _free_energy_of_rows(self, X: Array, step: Step) -> Gradients:
+        grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        self._statistics(grads, X, 1 / len(X))
+        return {"loss": mean(self.free_energy(X))}, grads
 
     def _statistics(self, grads: dict[str, Array], V: Array, weight: float) -> Array:
         """Adds `weight` times the sum over rows of dF/dtheta to grads; returns the rows' codes."""

@@ -28,12 +28,13 @@ backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli)
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Machine, Model, Phase, Step
+from featlearn.models.base import Array, Gradients, Loss, Machine, Model, Phase, Step
 from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
 from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
@@ -135,6 +136,9 @@ class RBM(Model):
                 "use --visible gaussian or extract with --normalize none"
             )
         return replace(config, visible="bernoulli" if within else "gaussian") if config.visible == "auto" else config
+
+    def moving_loss(self) -> str:
+        return "contrastive divergence draws new states at every update"
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Fresh parameters; `visible` must have been settled by then. Raises ConfigError."""
@@ -311,6 +315,39 @@ class RBM(Model):
         _core.gemm(grads["W"], self.scaled(X), delta, trans_a=True, alpha=1 / n, beta=1)
         grads |= {"b": column_mean(D), "c": column_mean(delta)}
         return {"error": rmse(X, Y), "mean_activation": mean(column_mean(H))}, grads
+
+    @classmethod
+    def variants(cls) -> dict[str, Config]:
+        gaussian: dict[str, Any] = {"visible": "gaussian", "hidden": 5}
+        return {
+            "bernoulli": cls.Config(visible="bernoulli", hidden=5),
+            "gaussian": cls.Config(**gaussian, sigma=0.7),
+            "gaussian, learned sigma": cls.Config(**gaussian, learn_sigma=True),
+            "rectified": cls.Config(**gaussian, units="rectified"),
+        }
+
+    def losses(self) -> dict[str, Loss]:
+        """The contrast of free energies that contrastive divergence descends, its chains held; the refinement's."""
+        found: dict[str, Loss] = {"contrast": self._contrast} if self.config.units == "binary" else {}
+        return found | {"refinement": self._unrolled}
+
+    def _contrast(self, X: Array, step: Step) -> Gradients:
+        V = 1 - X
+        grads = self._statistics(X, self.encode(X), V, self.encode(V))
+        if "z" in grads:
+            grads["z"] = grads["z"] / self.config.sigma_rate
+        return {"loss": mean(self.free_energy(X)) - mean(self.free_energy(V))}, grads
+
+    def _unrolled(self, X: Array, step: Step) -> Gradients:
+        rows, A = np.empty(len(X), np.float64), product(self.encode(X), self.params["W"], trans_b=True)
+        if self.bernoulli:
+            _core.cross_entropy(rows, A, self.params["b"], X)
+        else:
+            _core.row_sqdist(rows, A + self.params["b"], X)
+            rows /= 2
+        grads = self.refinement(X, step)[1]
+        grads.pop("z", None)  # refinement holds the variances
+        return {"loss": mean(rows)}, grads
 
     def phases(self) -> list[Phase]:
         phases = [Phase("train", self.gradient)]

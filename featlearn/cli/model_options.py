@@ -1,0 +1,46 @@
+"""Commands whose options follow from the model that --model names."""
+
+import os
+from typing import Any
+
+import click
+
+from featlearn.cli.options import Command, settings_option_objects
+from featlearn.models import model_class, model_ids
+
+MODEL = "featlearn.model"
+
+
+class ModelCommand(Command):
+    """Offers the model's own options once --model is given; they stand before --help."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        *own, help = super().get_params(ctx)
+        return [*own, *ctx.meta.get(MODEL, []), help]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        name = (
+            peek(args, "--model") or os.environ.get(f"{ctx.auto_envvar_prefix}_MODEL") or self.default_model(ctx, args)
+        )
+        cls = model_class(name) if name in model_ids() else None
+        ctx.meta[MODEL] = self.offered(cls)
+        return super().parse_args(ctx, args)
+
+    def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
+        """Who names the model if neither the command line nor the environment does."""
+        return None
+
+    def offered(self, cls: Any) -> list[Any]:
+        """The options to add; `cls` is None where no known model is named."""
+        return [] if cls is None else list(settings_option_objects(cls.Config, f"Model {cls.id}"))
+
+
+def peek(args: list[str], name: str) -> str | None:
+    """The value of an option before anything is parsed; the last one counts."""
+    found = None
+    for i, arg in enumerate(args):
+        if arg == name and i + 1 < len(args):
+            found = args[i + 1]
+        elif arg.startswith(name + "="):
+            found = arg[len(name) + 1 :]
+    return found

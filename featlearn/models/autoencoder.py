@@ -1,0 +1,187 @@
+"""Autoencoder: one hidden layer that learns to give back its input, by backpropagation.
+
+    h = f(W'x + c)      y = g(D h + b)      tied: D = W
+
+    J = 1/n sum over cases of  |y - x|^2 / 2                                squared error
+                          or  -sum (x log y + (1 - x) log(1 - y))           cross-entropy, g the sigmoid
+
+    delta_y = (y - x) g'   or   y - x,        delta_h = D'delta_y f'        f', g' at the total inputs
+    dW = <x delta_h'>,  dD = <delta_y h'>  (tied: dW is their sum),  dc = <delta_h>,  db = <delta_y>
+
+D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, Nature 323, 1986; in the
+notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D). Two hooks make
+its kin of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.errors import ConfigError
+from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.parts.arrays import column_mean, mean, product
+from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
+from featlearn.random import Purpose, Random
+from featlearn.settings import check, setting
+
+RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
+
+
+class Autoencoder(Model):
+    """params: W (visible, hidden), b (visible,), c (hidden,), untied D (visible, hidden).
+
+    For maxout W and c have two columns a hidden unit.
+    """
+
+    id = "autoencoder"
+    decayed = ("W", "D")
+    decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
+    usual_loss: ClassVar[str] = "squared"
+
+    @dataclass(frozen=True)
+    class Config:
+        hidden: int = setting(100, "number of hidden units", low=1)
+        activation: str = setting("sigmoid", REMARKS, choices=ACTIVATIONS)
+        tied: bool = setting(False, "decode with the encoder's weights")
+        output_units: str = setting(
+            "auto",
+            "output units; auto: sigmoid for data within 0..1, else linear",
+            choices=("auto", "sigmoid", "tanh", "linear"),
+        )
+        loss: str = setting(
+            "auto",
+            "squared error, or cross-entropy of sigmoid outputs; auto: the model's usual one",
+            choices=("auto", "squared", "cross-entropy"),
+        )
+        init: str = setting(
+            "uniform",
+            "initial weights: uniform within sqrt(6 / (visible + hidden + 1)), or normal",
+            choices=("uniform", "normal"),
+        )
+        init_scale: float | None = setting(
+            None, "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]", low=0
+        )
+
+        def __post_init__(self) -> None:
+            check(self)
+            if self.tied and self.activation == "maxout":
+                raise ConfigError("--tied: maxout units have two sets of weights; use --no-tied")
+            if self.loss == "cross-entropy" and self.output_units not in ("auto", "sigmoid"):
+                raise ConfigError(
+                    f"--loss cross-entropy: is of probabilities, not --output-units {self.output_units}; use sigmoid"
+                )
+
+    config: Config
+
+    @classmethod
+    def settle(cls, config: Any, low: float, high: float) -> Any:
+        """Output units and loss that fit data within low..high."""
+        wanted = config.output_units
+        if wanted == "auto":
+            wanted = "sigmoid" if (low >= 0 and high <= 1) or config.loss == "cross-entropy" else "linear"
+        least, most = RANGES.get(wanted, (-math.inf, math.inf))
+        if low < least or high > most:
+            option = "--loss cross-entropy" if config.loss == "cross-entropy" else f"--output-units {wanted}"
+            raise ConfigError(
+                f"{option}: the data lie in {low:g}..{high:g}, wanted {least:g}..{most:g}; "
+                "extract with --clip 3 --to 0.1,0.9, or use --output-units linear --loss squared"
+            )
+        loss = cls.usual_loss if wanted == "sigmoid" else "squared"
+        return replace(config, output_units=wanted, loss=loss if config.loss == "auto" else config.loss)
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        outputs = [("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("tanh", "squared"), ("linear", "squared")]
+        found = {}
+        for f in ACTIVATIONS:
+            for g, loss in outputs:
+                for tied in (False, True) if f != "maxout" else (False,):
+                    name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
+                    found[name] = cls.Config(hidden=5, activation=f, tied=tied, output_units=g, loss=loss)
+        return found
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Fresh parameters; output and loss must have been settled by then. Raises ConfigError."""
+        config = self.config
+        if "auto" in (config.output_units, config.loss):
+            raise ConfigError("--output-units, --loss: auto must be settled from the data before init")
+        bound = math.sqrt(6 / (n_visible + config.hidden + 1))
+        scale = config.init_scale
+
+        def weights(columns: int, draw: int) -> Array:
+            if config.init == "normal":
+                return rng.normal((n_visible, columns), self.dtype, Purpose.INIT, draw) * (
+                    0.01 if scale is None else scale
+                )
+            u = rng.uniform(n_visible * columns, Purpose.INIT, draw).reshape(n_visible, columns)
+            return np.asarray((2 * u - 1) * (bound if scale is None else scale), self.dtype)
+
+        width = config.hidden * pieces(config.activation)
+        self.params = {"W": weights(width, 0)}
+        if not config.tied:
+            self.params["D"] = weights(config.hidden, 1)
+        self.params |= {"b": np.zeros(n_visible, self.dtype), "c": np.zeros(width, self.dtype)}
+
+    @property
+    def decoder(self) -> Array:
+        """D (visible, hidden)."""
+        return self.params["W" if self.config.tied else "D"]
+
+    def encode(self, X: Array) -> Array:
+        """f(W'x + c) of each row: (n, visible) -> (n, hidden)."""
+        return activate(product(X, self.params["W"]), self.params["c"], self.config.activation)
+
+    def decode(self, H: Array) -> Array:
+        """g(D h + b) of each row: (n, hidden) -> (n, visible)."""
+        return activate(product(H, self.decoder, trans_b=True), self.params["b"], self.config.output_units)
+
+    def corrupt(self, X: Array, step: Step) -> tuple[Array, Array | None]:
+        """What the hidden layer sees in place of X, and the weight of each error, both (n, visible)."""
+        return X, None
+
+    def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
+        """What a code costs: value, derivative by each unit's activation (hidden,), and metrics."""
+        return 0.0, None, {}
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Backpropagation of J over the rows X (n, visible)."""
+        params, config, n = self.params, self.config, len(X)
+        C, weight = self.corrupt(X, step)
+        A = product(C, params["W"])
+        H = activate(A, params["c"], config.activation)
+        cost, row, metrics = self.penalty(H)
+        loss, squares, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
+        delta_h = product(delta_y, self.decoder)
+        before = A + params["c"] if config.activation == "maxout" else None
+        delta_h = backward(delta_h, H, config.activation, row, before)
+        grads = {name: np.empty_like(value) for name, value in params.items()}
+        _core.gemm(grads["W"], C, delta_h, trans_a=True, alpha=1 / n)
+        if config.tied:
+            _core.gemm(grads["W"], delta_y, H, trans_a=True, alpha=1 / n, beta=1)
+        else:
+            _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=1 / n)
+        grads |= {"b": column_mean(delta_y), "c": column_mean(delta_h)}
+        error = math.sqrt(squares / X.size) if math.isfinite(squares) else math.inf
+        activity = {"mean_activation": mean(column_mean(H))}
+        return {"loss": loss / n + cost, "error": error} | activity | metrics, grads
+
+    def _output_error(self, A: Array, X: Array, weight: Array | None) -> tuple[float, float, Array]:
+        """Of the outputs' inputs A without bias: the loss and the squared errors, summed; and delta_y, in A's place."""
+        b, g = self.params["b"], self.config.output_units
+        rows, entropy = np.empty((2, len(X)), np.float64)
+        if self.config.loss == "squared":
+            activate(A, b, g)
+            _core.output_error(A, rows, A, X, g, weight)
+            return total(rows) / 2, total(rows), A
+        _core.cross_entropy(entropy, A, b, X, weight)
+        activate(A, b, g)
+        _core.output_error(A, rows, A, X, "linear", weight)
+        return total(entropy), total(rows), A
+
+
+def total(rows: Array) -> float:
+    """The exact sum, infinite where it is no number."""
+    return math.fsum(rows) if np.isfinite(rows).all() else math.inf

@@ -1,0 +1,49 @@
+"""Activation functions of a layer, there and back. `maxout` has two linear pieces a unit, all first ones first."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+
+Array = npt.NDArray[Any]
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
+REMARKS = (
+    "hidden units: sigmoid (saturates, so gradients vanish; not centred on zero), tanh (a scaled sigmoid, centred on "
+    "zero), relu (does not saturate, learns fast; units can die at a high rate), leaky-relu (slope 0.01 below zero, so "
+    "none dies), maxout (the larger of two linear units, which needs twice the weights), linear"
+)
+
+
+def pieces(kind: str) -> int:
+    """Linear pieces that a unit is made of."""
+    return 2 if kind == "maxout" else 1
+
+
+def activate(A: Array, bias: Array, kind: str) -> Array:
+    """f(A + bias) of A (n, pieces * h): (n, h); in place of A but for maxout, which leaves A alone."""
+    if kind == "maxout":
+        first, second = np.split(A + bias, 2, axis=1)
+        return np.asarray(np.maximum(first, second))
+    _core.activate(A, A, bias, _kernel(kind))
+    return A
+
+
+def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Array | None = None) -> Array:
+    """The derivative by A of what has the derivative delta [+ row (h,)] by H (n, h), in place where it has that shape.
+
+    A (n, pieces * h), with its bias, is needed for maxout alone.
+    """
+    if kind != "maxout":
+        _core.backward(delta, H, _kernel(kind), row)
+        return delta
+    assert A is not None
+    first, second = np.split(A, 2, axis=1)
+    delta = delta if row is None else delta + row
+    return np.hstack([delta * (first >= second), delta * (first < second)])
+
+
+def _kernel(kind: str) -> str:
+    return "leaky" if kind == "leaky-relu" else kind

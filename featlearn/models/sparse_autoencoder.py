@@ -1,0 +1,60 @@
+"""Sparse autoencoder: an autoencoder whose hidden units are held to a small mean activation rho over the whole batch.
+
+    J = 1/n sum |y - x|^2 / 2 + lambda/2 (|W|^2 + |D|^2) + beta sum_j KL(rho || rho_j)
+    rho_j = 1/n sum over cases of h_j
+    KL(rho || q) = rho log(rho / q) + (1 - rho) log((1 - rho) / (1 - q))
+    delta_h = (D'delta_y + beta (-rho / rho_j + (1 - rho) / (1 - rho_j))) f'
+
+A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011. lambda is the weight decay of the training (--decay l2
+--decay-weight), not applied to biases. rho_j is a mean over the batch, so the method wants all rows at once (L-BFGS,
+as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2 stands for h.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn.models.autoencoder import Autoencoder
+from featlearn.models.base import Array
+from featlearn.models.parts.arrays import column_mean
+from featlearn.models.parts.layers import REMARKS
+from featlearn.settings import setting
+
+
+class SparseAutoencoder(Autoencoder):
+    """params: those of the autoencoder."""
+
+    id = "sparse-autoencoder"
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "epochs": 400, "decay": "l2"}
+
+    @dataclass(frozen=True)
+    class Config(Autoencoder.Config):
+        hidden: int = setting(25, "number of hidden units", low=1)
+        activation: str = setting("sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh"))
+        rho: float = setting(0.01, "sparsity parameter: wanted mean activation of each hidden unit", above=0, below=1)
+        beta: float = setting(3.0, "weight of the sparsity penalty", low=0)
+
+    config: Config
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        found = {}
+        for f in ("sigmoid", "tanh"):
+            for g, loss in (("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("linear", "squared")):
+                for tied in (False, True):
+                    name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
+                    found[name] = cls.Config(hidden=5, activation=f, tied=tied, output_units=g, loss=loss, rho=0.1)
+        return found
+
+    def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
+        """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
+        rho, beta = self.config.rho, self.config.beta
+        scale = 1.0 if self.config.activation == "sigmoid" else 0.5
+        q = column_mean(H) * scale + (1 - scale)
+        tiny = np.finfo(q.dtype).eps
+        q = np.clip(q, tiny, 1 - tiny)  # a unit that never fires has an infinite penalty
+        kl = math.fsum(rho * math.log(rho / p) + (1 - rho) * math.log((1 - rho) / (1 - p)) for p in q.tolist())
+        row = beta * scale * ((1 - rho) / (1 - q) - rho / q)
+        return beta * kl, row.astype(H.dtype), {"kl": kl, "deviation": float(np.abs(q - rho).max())}

@@ -1,0 +1,201 @@
+"""Autoencoders against plain numpy lines and central differences; what they refuse."""
+
+import numpy as np
+import pytest
+
+from featlearn.errors import ConfigError
+from featlearn.models import model_class
+from featlearn.models.autoencoder import Autoencoder
+from featlearn.models.base import Step
+from featlearn.models.denoising import Denoising
+from featlearn.models.sparse_autoencoder import SparseAutoencoder
+from featlearn.random import Random
+from featlearn.training.gradcheck import check_gradients
+
+FUNCTIONS = {
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "tanh": np.tanh,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky-relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "maxout": lambda a: np.maximum(*np.split(a, 2, axis=1)),
+    "linear": lambda a: a,
+}
+
+
+def make(cls, d=12, dtype=np.float64, low=0.0, high=1.0, **config):
+    """A model with random parameters, biases included."""
+    model = cls(cls.settle(cls.Config(**{"hidden": 5, **config}), low, high), dtype)
+    model.init(d, Random(3))
+    for i, value in enumerate(model.params.values()):
+        value += np.random.default_rng(i).normal(scale=0.5, size=value.shape).astype(dtype)
+    return model
+
+
+def data(n=9, d=12):
+    return np.random.default_rng(7).uniform(size=(n, d))
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
+@pytest.mark.parametrize("tied", [False, True])
+def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
+    if tied and f == "maxout":
+        with pytest.raises(ConfigError, match="--tied"):
+            make(Autoencoder, activation=f, tied=True)
+        return
+    for g, loss in [("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("tanh", "squared"), ("linear", "squared")]:
+        model, X = make(Autoencoder, activation=f, tied=tied, output_units=g, loss=loss), data()
+        p = model.params
+        H = FUNCTIONS[f](X @ p["W"] + p["c"])
+        Y = FUNCTIONS[g](H @ p["W" if tied else "D"].T + p["b"])
+        np.testing.assert_allclose(model.encode(X), H, rtol=1e-12)
+        np.testing.assert_allclose(model.decode(H), Y, rtol=1e-12)
+        wanted = ((Y - X) ** 2 / 2).sum() / len(X)
+        if loss == "cross-entropy":
+            wanted = -(X * np.log(Y) + (1 - X) * np.log(1 - Y)).sum() / len(X)
+        metrics, _ = model.gradient(X, Step(0, 0))
+        assert metrics["loss"] == pytest.approx(wanted, rel=1e-12)
+        assert metrics["error"] == pytest.approx(np.sqrt(np.mean((Y - X) ** 2)), rel=1e-12)
+        assert metrics["mean_activation"] == pytest.approx(H.mean())
+
+
+@pytest.mark.parametrize("f", ["sigmoid", "tanh"])
+def test_sparsity_penalty_is_the_divergence_of_the_whole_batch(f):
+    model, X = make(SparseAutoencoder, activation=f, rho=0.2, beta=2.0), data(30)
+    plain = make(SparseAutoencoder, activation=f, rho=0.2, beta=0.0)
+    q = model.encode(X).mean(axis=0)
+    q = q if f == "sigmoid" else (1 + q) / 2
+    kl = (0.2 * np.log(0.2 / q) + 0.8 * np.log(0.8 / (1 - q))).sum()
+    metrics, _ = model.gradient(X, Step(0, 0))
+    assert metrics["loss"] - plain.gradient(X, Step(0, 0))[0]["loss"] == pytest.approx(2 * kl, rel=1e-9)
+    assert metrics["kl"] == pytest.approx(kl)
+    assert metrics["deviation"] == pytest.approx(np.abs(q - 0.2).max())
+
+
+def test_units_that_never_fire_have_a_finite_penalty():
+    model = make(SparseAutoencoder, dtype=np.float32)
+    model.params["c"][:2] = (-1e4, 1e4)
+    metrics, grads = model.gradient(data().astype(np.float32), Step(0, 0))
+    assert np.isfinite(metrics["loss"])
+    assert all(np.isfinite(g).all() for g in grads.values())
+
+
+@pytest.mark.parametrize("id", ["autoencoder", "sparse-autoencoder", "denoising", "rbm", "mcrbm"])
+def test_every_loss_has_the_gradient_of_its_differences(id):
+    checks = check_gradients(model_class(id), problems=2)
+    assert max(check.difference for check in checks) < 1e-9
+    assert {check.variant for check in checks} == set(model_class(id).variants())
+    parameters = {check.parameter for check in checks}
+    assert {"W", "b", "c"} <= parameters
+
+
+class WrongSign(SparseAutoencoder):
+    """A copy with a sign error in one term of one gradient: that of the penalty."""
+
+    def penalty(self, H):
+        value, row, metrics = super().penalty(H)
+        return value, -row, metrics
+
+
+class WrongBias(Autoencoder):
+    def gradient(self, X, step):
+        metrics, grads = super().gradient(X, step)
+        return metrics, grads | {"b": -grads["b"]}
+
+
+def test_a_planted_sign_error_is_caught():
+    wrong = check_gradients(WrongSign, problems=1)
+    assert all(check.difference > 1e-3 for check in wrong if check.parameter in ("W", "c"))
+    wrong = check_gradients(WrongBias, problems=1)
+    assert {check.parameter for check in wrong if check.difference > 1e-7} == {"b"}
+    assert min(check.difference for check in wrong if check.parameter == "b") > 0.5
+
+
+class Kinked(Autoencoder):
+    """Its loss has a kink wherever it is looked at."""
+
+    def losses(self):
+        return {"loss": lambda X, step: ({"loss": np.floor(12345.678 * self.params["W"]).sum()}, self.params)}
+
+
+def test_a_loss_without_derivative_is_said_to_have_none():
+    with pytest.raises(ConfigError, match="has no derivative"):
+        check_gradients(Kinked, problems=1)
+
+
+def corrupted(n=400, **config):
+    model, X = make(Denoising, **config), 0.1 + 0.8 * data(n)
+    C, weight = model.corrupt(X, Step(5, 1))
+    assert np.array_equal(X, 0.1 + 0.8 * data(n)), "the input was changed"
+    return X, C, weight
+
+
+def test_masking_sets_the_asked_share_to_zero_and_leaves_the_rest():
+    X, C, weight = corrupted(noise=0.25)
+    assert weight is None
+    assert np.mean(C == 0) == pytest.approx(0.25, abs=0.02)
+    assert np.array_equal(C[C != 0], X[C != 0])
+
+
+def test_salt_and_pepper_is_half_salt_half_pepper():
+    X, C, _ = corrupted(noise=0.4, corruption="salt-and-pepper")
+    for value in (0, 1):
+        assert np.mean(value == C) == pytest.approx(0.2, abs=0.02)
+    clean = (C != 0) & (C != 1)
+    assert np.array_equal(C[clean], X[clean])
+
+
+def test_gaussian_noise_has_the_asked_deviation():
+    X, C, _ = corrupted(n=4000, noise=0.5, corruption="gaussian")
+    assert np.std(C - X) == pytest.approx(0.5, rel=0.02)
+    assert abs(np.mean(C - X)) < 0.02
+
+
+def test_emphasis_weighs_the_errors_of_corrupted_values():
+    for loss in ("squared", "cross-entropy"):
+        options = {"loss": loss, "noise": 0.3}
+        _, C, weight = corrupted(n=9, **options, emphasis=1.0, clean_weight=0.25)
+        assert np.array_equal(weight, np.where(C == 0, 1.0, 0.25))
+        parts = []
+        for emphasis, clean in ((1.0, 0.25), (1.0, 0.0), (0.0, 1.0)):
+            model = make(Denoising, **options, emphasis=emphasis, clean_weight=clean)
+            parts.append(model.gradient(0.1 + 0.8 * data(9), Step(5, 1))[0]["loss"])
+        assert parts[0] == pytest.approx(parts[1] + 0.25 * parts[2])
+
+
+def test_corruption_is_new_at_every_update_and_absent_from_codes():
+    model, X = make(Denoising), data()
+    assert not np.array_equal(model.corrupt(X, Step(1, 0))[0], model.corrupt(X, Step(2, 0))[0])
+    plain = make(Autoencoder, tied=True)
+    plain.params = model.params
+    assert np.array_equal(model.encode(X), plain.encode(X))
+
+
+def test_output_units_and_loss_follow_the_data():
+    settle = Autoencoder.settle
+    assert settle(Autoencoder.Config(), 0.1, 0.9).output_units == "sigmoid"
+    assert settle(Autoencoder.Config(), -3, 3).output_units == "linear"
+    assert Denoising.settle(Denoising.Config(), 0, 1).loss == "cross-entropy"
+    assert Denoising.settle(Denoising.Config(), -3, 3).loss == "squared"
+    assert settle(Autoencoder.Config(), 0, 1).loss == "squared"
+
+
+@pytest.mark.parametrize(
+    ("cls", "config", "low", "words"),
+    [
+        (Autoencoder, {"loss": "cross-entropy"}, -3.0, "--loss cross-entropy: the data lie in -3..1, wanted 0..1"),
+        (Autoencoder, {"output_units": "sigmoid"}, -3.0, "--output-units sigmoid: the data lie in -3..1"),
+        (Autoencoder, {"output_units": "tanh"}, -3.0, "--output-units tanh: the data lie in -3..1, wanted -1..1"),
+        (Autoencoder, {"output_units": "linear", "loss": "cross-entropy"}, 0.0, "is of probabilities"),
+        (SparseAutoencoder, {"rho": 1.0}, 0.0, "--rho: got 1, must be below 1"),
+        (SparseAutoencoder, {"rho": 0.0}, 0.0, "--rho: got 0, must be above 0"),
+        (SparseAutoencoder, {"activation": "relu"}, 0.0, "--activation: got 'relu'"),
+        (Denoising, {"noise": 1.5}, 0.0, "--noise: got 1.5"),
+        (Denoising, {"corruption": "gaussian", "emphasis": 2.0}, 0.0, "--emphasis"),
+        (Denoising, {"emphasis": 0.0, "clean_weight": 0.0}, 0.0, "nothing to learn"),
+        (Denoising, {"corruption": "salt-and-pepper"}, -3.0, "--corruption salt-and-pepper"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(cls, config, low, words):
+    with pytest.raises(ConfigError, match=words.replace("(", r"\(")) as caught:
+        make(cls, low=low, **config)
+    assert "\n" not in str(caught.value)
