@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.analysis.filters import filter_statistics
-from featlearn.analysis.metrics import squared_error
+from featlearn.analysis.metrics import coherence, squared_error
 from featlearn.models.base import Model
 
 Array = npt.NDArray[Any]
@@ -31,24 +31,27 @@ class Drawable(Protocol):
 def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: Drawable) -> dict[str, Any]:
     """Measure `model` on `rows`; its filters are patches of `shape` (height, width, channels).
 
-    rmse                 root mean square of decode(encode(x)) - x, in units of the preprocessed data
+    rmse                 root mean square of reconstruct(x) - x, in units of the preprocessed data
     explained_variance   1 - squared error / variance about the mean row
     mean_activation      mean of the code
     lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
     population_sparsity  the same of each row over its units, mean over rows
-    dead_units           share of units that never exceed .01;  saturated_units: that never fall below .99
+    l0                   units of a row's code that are not 0, mean over rows
+    dead_units           share of units that never leave +-.01;  saturated_units: that never fall below .99
+    coherence            largest |cosine| between two filters
     free_energy          and what else only this kind of model reports, mean over rows
     warnings             a list of sentences
     and the keys of filter_statistics.
     """
     n, h = len(rows), model.encode(rows.block(0, 1)).shape[1]
-    squares = population = 0.0
+    squares = population = nonzero = 0.0
     x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
     h1, h2, highest, lowest = np.zeros(h), np.zeros(h), np.full(h, -np.inf), np.full(h, np.inf)
     for start in range(0, n, BLOCK):
         X = rows.block(start, min(start + BLOCK, n))
         H = model.encode(X)
-        squares += squared_error(X, model.decode(H))
+        squares += squared_error(X, model.reconstruct(X))
+        nonzero += float(np.count_nonzero(H))
         x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
         s1, s2 = H.sum(axis=1, dtype=np.float64), np.square(H, dtype=np.float64).sum(axis=1)
         population += float(_sparsity(s1, s2, h).sum())
@@ -61,10 +64,11 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
         "mean_activation": float(h1.mean()) / n,
         "lifetime_sparsity": float(_sparsity(h1, h2, n).mean()),
         "population_sparsity": population / n,
-        "dead_units": float(np.mean(highest < DEAD)),
+        "l0": nonzero / n,
+        "dead_units": float(np.mean(np.maximum(highest, -lowest) < DEAD)),
         "saturated_units": float(np.mean(lowest > SATURATED)),
     }
-    measures |= mean_metrics(model, rows)
+    measures |= mean_metrics(model, rows) | {"coherence": coherence(model.filters())}
     measures |= filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
     return measures | {"warnings": _warnings(measures)}
 

@@ -3,6 +3,7 @@
     kurtosis         fourth moment over squared variance of a filter's weights: 3 for Gaussian noise, more for spots
     hoyer            (sqrt D - |w|_1 / |w|_2) / (sqrt D - 1): 0 all alike, 1 a single one (P. Hoyer, JMLR 5, 2004)
     participation    (sum w^2)^2 / (D sum w^4): the share of the patch that a filter fills; 1/3 for Gaussian noise
+    support          share of the patch where |w| exceeds half its largest: local strokes against whole digits
     lag1             autocorrelation of neighbouring weights, both directions, mean removed: smoothness
     total_variation  mean |difference of neighbours| / mean |weight|, over the sheet
     orientation      |sum P e^(2 i theta)| / sum P over the power spectrum P: 1 one orientation, 0 none
@@ -10,8 +11,8 @@
     edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the second
     near_zero        share of all |w| below 1 % of the sheet's largest
 
-Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer and lag1 means; flat
-filters are left out there, and are no edges.
+Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer, support and lag1
+means; flat filters are left out there, and are no edges.
 """
 
 from typing import Any
@@ -35,6 +36,7 @@ def filter_statistics(F: Array) -> dict[str, float]:
         ("kurtosis", np.median),
         ("hoyer", np.mean),
         ("participation", np.median),
+        ("support", np.mean),
         ("lag1", np.mean),
         ("orientation", np.median),
         ("gabor_r2", np.median),
@@ -49,7 +51,7 @@ def filter_statistics(F: Array) -> dict[str, float]:
 
 
 def per_filter(F: Array) -> dict[str, Array]:
-    """kurtosis, hoyer, participation, lag1, orientation, gabor_r2 and live (not flat), each (k,), of F (k, h, w, c)."""
+    """The measures of each filter, and live (not flat), each (k,), of F (k, h, w, c)."""
     k, h, w, c = F.shape
     W = F.reshape(k, h * w * c).astype(np.float64)
     scale = np.abs(W).max(axis=1, initial=0.0)
@@ -64,6 +66,7 @@ def per_filter(F: Array) -> dict[str, Array]:
             "kurtosis": (centred**4).mean(axis=1) / variance**2,
             "hoyer": (np.sqrt(D) - norm1 / norm2) / (np.sqrt(D) - 1),
             "participation": norm2**4 / (D * (W**4).sum(axis=1)),
+            "support": (np.abs(W) > 0.5 * np.abs(W).max(axis=1, keepdims=True, initial=0.0)).mean(axis=1),
         }
     images = strongest_channel(W.reshape(k, h, w, c))
     out |= {"lag1": lag1(images), "orientation": orientation(images), "gabor_r2": gabor_r2(images)}

@@ -15,18 +15,29 @@ from featlearn.cli.options import (
     threads,
 )
 from featlearn.cli.report import Results, Words
+from featlearn.training.classifier import ClassifierConfig
 
 
 @command_named("evaluate")
 @common(paths("models", many=True, metavar="MODEL..."), paths("dataset"))
-@option("--train", metavar="DATASET", help="The data set that was learned from: adds the free-energy gap to it.")
-@common(settings_options(LikelihoodConfig, "Likelihood"), seed, threads, quiet, as_json)
+@option("--train", metavar="DATASET", help="The data set that was learned from: adds what follows from it.")
+@common(
+    settings_options(LikelihoodConfig, "Likelihood"),
+    settings_options(ClassifierConfig, "Linear classifier"),
+    seed,
+    threads,
+    quiet,
+    as_json,
+)
 def command(models: tuple[str, ...], dataset: str, words: Words, results: Results, **settings: Any) -> None:
-    """Measure models on a data set: errors, activations, likelihoods, filter statistics; one row a model.
+    """Measure models on a data set: errors, activations, likelihoods, classifiers, filters; one row a model.
 
     The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
     likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
     standard errors, and the estimate on the way back, whose error has the other sign.
+
+    --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax regression
+    makes on this data set after it has learned that one: from codes (classifier_error) and from the inputs (raw_error).
 
     \b
     Examples:

@@ -1,14 +1,17 @@
-"""The registry: every file in this folder but base.py is a model; its id is the file's name with - for _."""
+"""The registry: every file here but base.py and softmax.py is a model; its id is the file's name with - for _."""
 
 import importlib
 import pkgutil
 
 from featlearn.errors import ConfigError
 
+NO_MODELS = ("base", "softmax")  # the contract, and the classifier that stands on codes
+
 
 def model_ids() -> list[str]:
     """The known ids, sorted, found without importing a model."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "base" and not m.ispkg)
+    files = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    return sorted(name.replace("_", "-") for name in files if name not in NO_MODELS)
 
 
 def model_class(id: str):  # type: ignore[no-untyped-def]

@@ -1,0 +1,154 @@
+"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out meanwhile."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from featlearn.models.base import Array, Gradients, Model
+from featlearn.settings import check, setting
+from featlearn.training.optim import LBFGS, Decay, Rates
+
+BLOCK = 4096  # rows at a time
+HELD_OUT = 6  # every sixth row helps to choose the decay
+STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)
+
+Labels = npt.NDArray[np.int32]
+Block = tuple[Array, Labels, Array | None]
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """How to train the classifier."""
+
+    classifier_decay: float | None = setting(
+        None, "L2 weight decay of the classifier  [default: chosen on a sixth of the training rows]", low=0
+    )
+    classifier_iterations: int = setting(100, "L-BFGS iterations of the classifier, for each decay tried", low=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Rows(Protocol):
+    """Preprocessed data, read by blocks."""
+
+    def __len__(self) -> int: ...
+    def block(self, start: int, stop: int) -> Array: ...
+
+
+class Classifier(Protocol):
+    """What can be trained here (models.softmax)."""
+
+    params: dict[str, Array]
+
+    def gradient(self, blocks: Any, total: float) -> Gradients: ...
+    def predict(self, H: Array) -> npt.NDArray[np.int64]: ...
+
+
+class Codes:
+    """Codes of rows, or the rows themselves where `model` is None; kept when they take at most `memory` bytes.
+
+    They are divided by their root mean square, or by `scale`, so that decays mean the same for all codes.
+    """
+
+    def __init__(self, model: Model | None, rows: Rows, scale: float | None = None, memory: int = 2**31) -> None:
+        self.model, self.rows, self.scale = model, rows, 1.0
+        self._made: Array | None = None
+        self.width = self.block(0, 1).shape[1]
+        if len(rows) * self.width * 4 <= memory:
+            self._made = np.concatenate([self.block(*edges) for edges in self.edges()])
+        if scale is None:
+            squares = sum(float(np.square(self.block(*edges), dtype=np.float64).sum()) for edges in self.edges())
+            scale = float(np.sqrt(squares / (len(rows) * self.width))) or 1.0
+        self.scale = scale
+        if self._made is not None:
+            self._made /= self._made.dtype.type(scale)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def edges(self) -> Iterator[tuple[int, int]]:
+        """(start, stop) of blocks."""
+        return ((start, min(start + BLOCK, len(self))) for start in range(0, len(self), BLOCK))
+
+    def block(self, start: int, stop: int) -> Array:
+        if self._made is not None:
+            return self._made[start:stop]
+        X = self.rows.block(start, stop)
+        H = X if self.model is None else self.model.encode(X)
+        return np.asarray(H / H.dtype.type(self.scale))
+
+
+def train_classifier(
+    classifier: Classifier,
+    codes: Codes,
+    labels: Labels,
+    config: ClassifierConfig,
+    advance: Callable[[int], None] = lambda iterations: None,
+) -> float:
+    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used.
+
+    Without one in `config`, that of the fewest errors on every HELD_OUT-th row, learned from the others; the stronger
+    of two equal ones.
+    """
+    strength = config.classifier_decay
+    if strength is None:
+        held_out = np.arange(len(codes)) % HELD_OUT == HELD_OUT - 1
+        counted, best = (~held_out).astype(codes.block(0, 1).dtype), np.inf
+        for tried in STRENGTHS:  # from strong to weak, each beginning where the last ended
+            _fit(classifier, codes, labels, tried, config.classifier_iterations, counted, advance)
+            error = classification_error(classifier, codes, labels, held_out)
+            if error < best:
+                strength, best = tried, error
+        assert strength is not None
+    for value in classifier.params.values():
+        value[...] = 0
+    _fit(classifier, codes, labels, strength, config.classifier_iterations, None, advance)
+    return strength
+
+
+def classifier_steps(config: ClassifierConfig) -> int:
+    """Iterations that train_classifier reports at most."""
+    return config.classifier_iterations * (1 if config.classifier_decay is not None else len(STRENGTHS) + 1)
+
+
+def classification_error(
+    classifier: Classifier, codes: Codes, labels: Labels, among: npt.NDArray[np.bool_] | None = None
+) -> float:
+    """Share of rows (or of those `among` them) put into the wrong class."""
+    wrong = np.concatenate([classifier.predict(codes.block(a, b)) != labels[a:b] for a, b in codes.edges()])
+    return float((wrong if among is None else wrong[among]).mean())
+
+
+def _fit(
+    classifier: Classifier,
+    codes: Codes,
+    labels: Labels,
+    strength: float,
+    iterations: int,
+    counted: Array | None,
+    advance: Callable[[int], None],
+) -> None:
+    total = float(len(codes) if counted is None else counted.sum())
+
+    def blocks() -> Iterator[Block]:
+        for a, b in codes.edges():
+            yield codes.block(a, b), labels[a:b], None if counted is None else counted[a:b]
+
+    def evaluate() -> Gradients:
+        metrics, grads = classifier.gradient(blocks(), total)
+        metrics["loss"] += decay.cost(classifier.params["W"])
+        return metrics, grads
+
+    decay, optimizer = Decay(l2=strength), LBFGS()
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        for i in range(iterations):
+            optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
+            if optimizer.converged:
+                advance(iterations - i)
+                return
+            advance(1)

@@ -1,0 +1,120 @@
+"""Softmax regression against central differences, scipy and algebra; choosing its decay."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from scipy.special import log_softmax
+
+from featlearn.models.softmax import Softmax
+from featlearn.training.classifier import ClassifierConfig, Codes, classification_error, train_classifier
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def block(self, start, stop):
+        return self.X[start:stop].copy()
+
+
+def problem(n=300, d=5, classes=3, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n)
+    return rng.normal(size=(n, d)) + rng.normal(size=(classes, d))[y], y.astype(np.int32)
+
+
+def test_loss_and_gradient_are_those_of_the_equations():
+    X, y = problem(40)
+    model = Softmax(5, 3, np.float64)
+    for i, value in enumerate(model.params.values()):
+        value += np.random.default_rng(i).normal(size=value.shape)
+
+    def loss():
+        return model.gradient([(X[:17], y[:17], None), (X[17:], y[17:], None)], 40)[0]["loss"]
+
+    log_p = log_softmax(X @ model.params["W"] + model.params["b"], axis=1)
+    assert loss() == pytest.approx(-log_p[np.arange(40), y].mean(), rel=1e-12)
+    np.testing.assert_allclose(model.probabilities(X), np.exp(log_p), rtol=1e-12)
+    assert np.array_equal(model.predict(X), log_p.argmax(axis=1))
+    _, grads = model.gradient([(X, y, None)], 40)
+    for name, w in model.params.items():
+        differences = np.empty_like(w)
+        for i in np.ndindex(*w.shape):
+            kept = w[i]
+            w[i] = kept + 1e-5
+            up = loss()
+            w[i] = kept - 1e-5
+            differences[i] = (up - loss()) / 2e-5
+            w[i] = kept
+        np.testing.assert_allclose(grads[name], differences, atol=1e-9)
+
+
+def test_rows_that_do_not_count_change_nothing():
+    X, y = problem(40)
+    model = Softmax(5, 3, np.float64)
+    model.params["W"] += np.random.default_rng(0).normal(size=(5, 3))
+    counted = np.ones(40)
+    counted[30:] = 0
+    some, few = model.gradient([(X, y, counted)], 30), model.gradient([(X[:30], y[:30], None)], 30)
+    assert some[0]["loss"] == pytest.approx(few[0]["loss"], rel=1e-12)
+    for name in some[1]:
+        np.testing.assert_allclose(some[1][name], few[1][name], rtol=1e-12)
+
+
+def test_training_ends_where_scipy_does():
+    X, y = problem()
+    codes = Codes(None, Rows(X), scale=1.0)
+    model = Softmax(5, 3, np.float64)
+    used = train_classifier(model, codes, y, ClassifierConfig(classifier_decay=0.01, classifier_iterations=300))
+    assert used == 0.01
+
+    def f(x):
+        W, b = x[:15].reshape(5, 3), x[15:]
+        return -log_softmax(X @ W + b, axis=1)[np.arange(len(y)), y].mean() + 0.005 * (W**2).sum()
+
+    theirs = scipy.optimize.minimize(f, np.zeros(18), method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14})
+    ours = np.concatenate([model.params["W"].ravel(), model.params["b"]])
+    assert f(ours) <= theirs.fun + 1e-8
+
+
+def test_the_decay_is_chosen_by_held_out_rows():
+    """Many columns of noise want a strong decay, many rows a weak one."""
+    rng, found = np.random.default_rng(0), []
+    for n, noise in ((60, 300), (6000, 0)):
+        X, y = problem(n, 4, seed=1)
+        codes = Codes(None, Rows(np.hstack([X, rng.normal(size=(n, noise))])))
+        model = Softmax(codes.width, 3, np.float64)
+        found.append(train_classifier(model, codes, y, ClassifierConfig()))
+    assert found[0] > found[1]
+
+
+class Doubled:
+    """A model whose codes are twice the rows."""
+
+    def encode(self, X):
+        return 2 * X
+
+
+def test_codes_have_unit_root_mean_square_whether_kept_or_made_anew():
+    X, y = problem(5000, 7)
+    kept, anew = Codes(Doubled(), Rows(X)), Codes(Doubled(), Rows(X), memory=0)
+    assert kept.scale == anew.scale == pytest.approx(np.sqrt(np.mean(4 * X * X)))
+    for a, b in kept.edges():
+        assert np.array_equal(kept.block(a, b), anew.block(a, b))
+        np.testing.assert_allclose(kept.block(a, b), 2 * X[a:b] / kept.scale)
+    model = Softmax(7, 3, np.float64)
+    model.params["W"][0, 1] = 1
+    wrong = classification_error(model, kept, y)
+    assert wrong == np.mean(np.where(X[:, 0] > 0, 1, 0) != y)
+    among = np.arange(5000) < 10
+    assert classification_error(model, kept, y, among) == pytest.approx(
+        np.mean(np.where(X[:10, 0] > 0, 1, 0) != y[:10])
+    )
+
+
+def test_all_zero_codes_do_not_divide_by_zero():
+    codes = Codes(None, Rows(np.zeros((10, 3))))
+    assert np.array_equal(codes.block(0, 10), np.zeros((10, 3)))
