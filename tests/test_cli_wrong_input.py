@@ -274,6 +274,14 @@ def test_training_on_the_wrong_range_teaches(work, place, run_here):
     assert nothing_in(place)
 
 
+def test_holding_out_all_rows_teaches(work, place, run_here):
+    held_out = ("--validation", 0.9999, "--batch-size", 1)
+    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "--validation" in ran.err
+    assert nothing_in(place)
+
+
 def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     """/state may be missing in a model that is used, not in a run that goes on."""
     options = ("--model", "rbm", "--hidden", 5, "--epochs", 1, "--persistent", "-o", tmp_path / "m.h5")

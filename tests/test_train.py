@@ -214,6 +214,8 @@ def test_settings_that_contradict_the_data():
         TrainConfig(decay_weight=0.1)
     with pytest.raises(ConfigError, match="holds out none"):
         Training(rbm(), rows(), TrainConfig(validation=0.001))
+    with pytest.raises(ConfigError, match=r"only 0 training rows .*smaller --validation"):
+        split_rows(230, TrainConfig(validation=0.999, batch_size=1), seed=0)
 
 
 def test_mean_row_and_split(monkeypatch):

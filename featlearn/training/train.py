@@ -119,12 +119,6 @@ class Training:
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        if len(self.train_rows) < config.batch_size:
-            raise ConfigError(
-                f"--batch-size {config.batch_size}: only {len(self.train_rows)} training rows; take a smaller batch"
-            )
-        if config.validation and not len(self.validation_rows):
-            raise ConfigError(f"--validation {config.validation:g} of {len(rows)} rows holds out none; take more")
 
     @property
     def batches(self) -> int:
@@ -303,8 +297,16 @@ class Training:
 
 
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
-    """(training rows, validation rows) of n, both in order."""
+    """(training rows, validation rows) of n, both in order. Raises ConfigError where either is too few."""
     held_out = round(config.validation * n)
+    if n - held_out < config.batch_size:
+        share = f" beside --validation {config.validation:g}" if held_out else ""
+        raise ConfigError(
+            f"--batch-size {config.batch_size}: only {n - held_out} training rows{share}; take "
+            + ("a smaller batch" if n > held_out else "a smaller --validation")
+        )
+    if config.validation and not held_out:
+        raise ConfigError(f"--validation {config.validation:g} of {n} rows holds out none; take more")
     split = Random(seed).permutation(n, Purpose.SPLIT) if held_out else np.arange(n)
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
