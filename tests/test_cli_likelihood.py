@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from featlearn.analysis.likelihood import exact_log_z
+from featlearn.cli.sampling import Request, _start
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
 
@@ -142,6 +143,20 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
     assert small.shape == (3 * 7 + 1, 4 * 7 + 1)
     for i in range(4):
         np.testing.assert_array_equal(small[1:7, 1 + 7 * i : 7 + 7 * i], X[i] * 255)
+
+
+@pytest.mark.parametrize("units", ["binary", "rectified"])
+@pytest.mark.parametrize("visible", ["gaussian", "bernoulli"])
+def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, tmp_path):
+    """Not with what the data are: grey pixels as they are for Gaussian units, drawn for binary ones; so the noise."""
+    path, options = str(tmp_path / "m.h5"), ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units)
+    assert run_here("train", binary / "grey.h5", *options, "-o", path).code == 0
+    learned = load_model(path)
+    X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
+    for data in (None, str(binary / "grey.h5")):
+        V = _start(Request(path, "s.png", False, 5, 1, None, data, seed=0), learned)
+        assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
+        assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
 
 
 def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
