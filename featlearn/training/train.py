@@ -29,6 +29,7 @@ Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
+LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 DECAY_WEIGHTS = {"none": 0.0, "l1": 0.01, "l2": 0.1}  # the blog's settings
 
 
@@ -118,6 +119,7 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
+        self.limits = {name: max(LARGEST, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
 
     @property
@@ -254,9 +256,8 @@ class Training:
 
     def _check_weights(self) -> None:
         for name, w in self.model.params.items():
-            largest = float(np.abs(w).max(initial=0.0))
-            if not largest <= 1e3:
-                self._diverge(f"largest value of {name} is {largest:.3g}")
+            if not _largest(w) <= self.limits[name]:
+                self._diverge(f"largest value of {name} is {_largest(w):.3g}")
 
     def _diverge(self, what: str) -> None:
         lr = self.config.lr if self.phase.lr is None else self.phase.lr
@@ -294,6 +295,10 @@ class Training:
         self.progress = Progress(**progress)
         self.history = {key: [float(v) for v in column] for key, column in history.items()}
         self.good = self._snapshot()
+
+
+def _largest(w: Array) -> float:
+    return float(np.abs(w).max(initial=0.0))
 
 
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
