@@ -91,7 +91,10 @@ def test_refusals(work, binary, run_here, tmp_path):
     assert ran.code == 0
     ran = run_here("evaluate", tmp_path / "30.h5", work.patches, "--likelihood", "exact")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
-    assert "at most 22" in ran.err
+    assert "30 hidden units, at most 22" in ran.err
+    assert run_here("train", binary / "p.h5", "--model", "rbm", "--hidden", 30, "-o", tmp_path / "b.h5", "-q").code == 0
+    ran = run_here("evaluate", tmp_path / "b.h5", binary / "p.h5", "--likelihood", "exact")
+    assert "30 units in the smaller layer, at most 22" in ran.err
     ran = run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5", "-q")
     assert ran.code == 0
     for option in (("--likelihood", "ais"), ("--train", work.patches)):
