@@ -295,10 +295,14 @@ def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     assert "/state" in ran.err
 
 
-def test_a_model_without_state_can_be_sampled(work, run_here, tmp_path):
+def test_a_model_without_a_usable_state_can_be_sampled(work, run_here, tmp_path):
     options = ("--model", "mcrbm", "--hidden", 5, "--hidden-cov", 6, "--factors", 6, "--epochs", 1)
     assert run_here("train", work.patches, *options, "-o", tmp_path / "m.h5").code == 0
     file = read_model(str(tmp_path / "m.h5"))
-    file.state = {}
-    write_model(str(tmp_path / "m.h5"), file, force=True)
-    assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png").code == 0
+    pictures = set()
+    for state in ({}, {"step_size": np.zeros((2, 2))}, {"step_size": np.zeros(0)}, {"step_size": np.array([np.nan])}):
+        file.state = state
+        write_model(str(tmp_path / "m.h5"), file, force=True)
+        assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png", "--force").code == 0
+        pictures.add((tmp_path / "s.png").read_bytes())
+    assert len(pictures) == 1
