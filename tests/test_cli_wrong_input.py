@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlearn.cli import training_run
+from featlearn.errors import DataError
 from featlearn.files.model import read_model, write_model
 
 
@@ -293,6 +295,49 @@ def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     ran = run_here("train", work.patches, *options, "--resume")
     assert (ran.code, len(ran.error_lines)) == (1, 1)
     assert "/state" in ran.err
+
+
+HAND_EDITED = {
+    "chains that are not finite": ("state", "chains", lambda w: w * np.nan),
+    "velocity of another shape": ("optimizer", "velocity.W", lambda w: w[:3].copy()),
+    "velocity that is not finite": ("optimizer", "velocity.W", lambda w: w * np.inf),
+    "velocity of another precision": ("optimizer", "velocity.W", lambda w: w.astype(np.float64)),
+    "no velocity of one": ("optimizer", "velocity.b", lambda w: None),
+    "best of one alone": ("optimizer", "best.W", lambda w: np.zeros(3)),
+    "a key without a dot": ("optimizer", "junk", lambda w: np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize(("group", "key", "edit"), HAND_EDITED.values(), ids=HAND_EDITED.keys())
+def test_a_checkpoint_edited_by_hand_is_refused(group, key, edit, stopped, run_here):
+    path, command = stopped
+    file = read_model(path)
+    values = getattr(file, group)
+    values[key] = edit(values.get(key))
+    setattr(file, group, {name: value for name, value in values.items() if value is not None})
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), f"/{group}", "--force")
+
+
+@pytest.fixture
+def stopped(work, run_here, tmp_path, monkeypatch):
+    """The checkpoint of a run that was stopped at its third update, and the command that goes on with it."""
+    command = ("train", work.patches, "--model", "rbm", "--hidden", 5, "--epochs", 2, "--persistent")
+    command += ("--checkpoint-every", 0, "-o", tmp_path / "m.h5")
+
+    def write(path, file, force):
+        write_model(path, file, force)
+        if file.progress["run"]["step"] == 3:
+            raise DataError("stopped")
+
+    monkeypatch.setattr(training_run, "write_model", write)
+    refused(run_here(*command), "stopped")
+    monkeypatch.undo()
+    return str(tmp_path / "m.h5.ckpt"), command
+
+
+def test_a_run_that_was_stopped_goes_on(stopped, run_here):
+    assert run_here(*stopped[1], "--resume").code == 0
 
 
 def test_a_model_without_a_usable_state_can_be_sampled(work, run_here, tmp_path):
