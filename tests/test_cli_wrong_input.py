@@ -284,6 +284,51 @@ def test_holding_out_all_rows_teaches(work, place, run_here):
     assert nothing_in(place)
 
 
+IDLE = {
+    "--sparsity lee": "--target",
+    "--sparsity goh": "--target",
+    "--sample-visible --persistent": "--persistent",
+    "--target-weight 0.1": "--target",
+    "--target-memory 0.9 --target 0.1 --sparsity lee": "--sparsity hinton",
+    "--goh-order sparse --target 0.1": "--sparsity goh",
+    "--chains 100": "--persistent",
+    "--offset-rate 0.1": "--centered",
+    "--sigma-rate 0.1": "--learn-sigma",
+    "--refine-lr 0.1": "--refine",
+    "--no-refine-decay": "--refine",
+    "--initial-momentum 0.1": "--initial-epochs",
+    "--l1-method subgradient --decay l2": "--decay l1",
+    "--ais-chains 10": "--likelihood ais",
+    "--ais-betas 14500 --likelihood exact": "--likelihood ais",
+    "--burn-in 10": "--likelihood ais",
+}
+
+
+@pytest.mark.parametrize(("options", "remedy"), IDLE.items(), ids=IDLE.keys())
+def test_options_that_would_do_nothing_are_refused(options, remedy, work, place, run_here):
+    """Also where they say what is so anyway."""
+    train = ("train", work.patches, "--model", "rbm", "-o", place / "out")
+    command = ("evaluate", work.model, work.patches) if "likelihood" in remedy else train
+    ran = run_here(*command, *options.split())
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert f"{options.split()[0].replace('--no-', '--')}: does nothing with" in ran.err
+    assert remedy in ran.err
+    assert nothing_in(place)
+
+
+def test_settings_that_do_nothing_may_stand_in_a_file(work, tmp_path, run_here, monkeypatch):
+    """--show-config prints all settings; and the command line may turn off what a file turned on."""
+    file, command = tmp_path / "run.toml", ("train", work.patches, "-o", tmp_path / "m.h5", "--force")
+    on = ("--persistent", "--chains", 7, "--epochs", 1)
+    shown = run_here(*command, "--model", "rbm", *on, "--show-config")
+    file.write_text(shown.out)
+    assert "chains = 7\n" in shown.out
+    monkeypatch.setenv("FEATLEARN_TRAIN_OFFSET_RATE", "0.5")
+    for off in ((), ("--no-persistent",), ("--no-sample-visible",)):
+        ran = run_here(*command, "--config", file, *off)
+        assert ran.code == 0, ran.err
+
+
 def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     """/state may be missing in a model that is used, not in a run that goes on."""
     options = ("--model", "rbm", "--hidden", 5, "--epochs", 1, "--persistent", "-o", tmp_path / "m.h5")

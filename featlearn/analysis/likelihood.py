@@ -55,9 +55,11 @@ class LikelihoodConfig:
         "annealed importance sampling",
         choices=("exact", "ais"),
     )
-    ais_chains: int = setting(100, "AIS: number of chains", low=2)
-    ais_betas: int = setting(14_500, "AIS: number of distributions between base model and model", low=10)
-    burn_in: int = setting(1000, "AIS: Gibbs steps that prepare data for the way back", low=0)
+    ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=ais")
+    ais_betas: int = setting(
+        14_500, "AIS: number of distributions between base model and model", low=10, needs="likelihood=ais"
+    )
+    burn_in: int = setting(1000, "AIS: Gibbs steps that prepare data for the way back", low=0, needs="likelihood=ais")
 
     def __post_init__(self) -> None:
         check(self)

@@ -53,7 +53,9 @@ class TrainConfig:
         choices=("constant", "linear", "exponential"),
     )
     momentum: float = setting(0.9, "momentum", low=0, below=1)
-    initial_momentum: float = setting(0.5, "momentum of the first --initial-epochs", low=0, below=1)
+    initial_momentum: float = setting(
+        0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs"
+    )
     initial_epochs: int = setting(0, "epochs with the initial momentum", low=0)
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
@@ -65,6 +67,7 @@ class TrainConfig:
         "soft",
         "L1 by soft threshold (weights become exactly zero) or by subgradient",
         choices=("soft", "subgradient"),
+        needs="decay=l1",
     )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
