@@ -172,6 +172,16 @@ def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
     assert "carry all the weight" in ran.err
 
 
+@pytest.mark.parametrize("end", ["log_z_low", "reverse_log_z_high"])
+def test_an_open_interval_is_told_on_both_ways(end, binary, run_here, monkeypatch):
+    found = {"log_z_low": 1.0, "reverse_log_z_high": 2.0}
+    args = ("evaluate", binary / "m.h5", binary / "p.h5", "--likelihood", "ais")
+    monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", lambda *args: found)
+    assert "carry all the weight" not in run_here(*args).err
+    found[end] *= {"log_z_low": -np.inf, "reverse_log_z_high": np.inf}[end]
+    assert "carry all the weight" in run_here(*args).err
+
+
 def test_models_have_defaults_of_their_own(run_here):
     """Of the training's settings too; the command line wins."""
     shown = run_here("train", "--model", "mcrbm", "--show-config").out
