@@ -285,6 +285,7 @@ def test_contradictions_are_refused():
         ({"visible": "gaussian", "sample_data": True}, "--sample-data"),
         ({"sparsity": "goh", "target": 0.1, "target_weight": 2.0}, "--target-weight"),
         ({"sparsity": "lee", "target": 0.1, "units": "rectified"}, "--sparsity lee"),
+        ({"sparsity": "goh", "target": 0.1, "units": "rectified"}, "--sparsity goh"),
     ):
         with pytest.raises(ConfigError, match=word):
             RBM.Config(**bad)

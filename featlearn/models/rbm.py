@@ -130,9 +130,9 @@ class RBM(Model):
                 raise ConfigError("--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian")
             if self.visible == "gaussian" and self.sample_data:
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
-            if self.units == "rectified" and self.target is not None and self.sparsity == "lee":
+            if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
                 raise ConfigError(
-                    "--sparsity lee: its penalty is of probabilities; rectified units have --sparsity hinton"
+                    f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
                 )
             if self.sparsity == "goh" and (self.target_weight or 0) > 1:
                 raise ConfigError(f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1")
