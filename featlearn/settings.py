@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from featlearn.errors import ConfigError
@@ -38,10 +38,16 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     choices: tuple[str, ...] | None = None,
+    needs: str = "",
+    without: str | None = None,
 ) -> Any:
-    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones; a value None is unset."""
+    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones; a value None is unset.
+
+    It does nothing unless the fields it `needs` are set, or have a value named ("target sparsity=lee|goh"), and
+    nothing while the field is set that it must be `without`.
+    """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without})
 
 
 def option_name(field_name: str) -> str:
@@ -65,6 +71,22 @@ def check(config: Settings) -> None:
         for key, outside, words in BOUNDS:
             if m[key] is not None and outside(value, m[key]):
                 raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+
+
+def refuse_idle(config: Settings, given: Collection[str]) -> None:
+    """Refuse `given` fields that do nothing, the others being what they are. Raises ConfigError."""
+    for field in dataclasses.fields(config):
+        if field.name not in given or not field.metadata:
+            continue
+        name, without = option_name(field.name), field.metadata["without"]
+        if without and getattr(config, without):
+            raise ConfigError(f"{name}: does nothing with {option_name(without)}; leave one of them out")
+        for need in field.metadata["needs"].split():
+            other, _, wanted = need.partition("=")
+            value = getattr(config, other)
+            if value not in wanted.split("|") if wanted else not value:
+                remedy = f"{option_name(other)} {wanted.replace('|', ' or ')}".rstrip()
+                raise ConfigError(f"{name}: does nothing without {remedy}; add that or leave it out")
 
 
 def to_dict(config: Settings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from featlearn.analysis.likelihood import exact_log_z
+from featlearn.cli.sampling import Request, _start
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
 
@@ -90,7 +91,10 @@ def test_refusals(work, binary, run_here, tmp_path):
     assert ran.code == 0
     ran = run_here("evaluate", tmp_path / "30.h5", work.patches, "--likelihood", "exact")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
-    assert "at most 22" in ran.err
+    assert "30 hidden units, at most 22" in ran.err
+    assert run_here("train", binary / "p.h5", "--model", "rbm", "--hidden", 30, "-o", tmp_path / "b.h5", "-q").code == 0
+    ran = run_here("evaluate", tmp_path / "b.h5", binary / "p.h5", "--likelihood", "exact")
+    assert "30 units in the smaller layer, at most 22" in ran.err
     ran = run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5", "-q")
     assert ran.code == 0
     for option in (("--likelihood", "ais"), ("--train", work.patches)):
@@ -144,6 +148,20 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
         np.testing.assert_array_equal(small[1:7, 1 + 7 * i : 7 + 7 * i], X[i] * 255)
 
 
+@pytest.mark.parametrize("units", ["binary", "rectified"])
+@pytest.mark.parametrize("visible", ["gaussian", "bernoulli"])
+def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, tmp_path):
+    """Not with what the data are: grey pixels as they are for Gaussian units, drawn for binary ones; so the noise."""
+    path, options = str(tmp_path / "m.h5"), ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units)
+    assert run_here("train", binary / "grey.h5", *options, "-o", path).code == 0
+    learned = load_model(path)
+    X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
+    for data in (None, str(binary / "grey.h5")):
+        V = _start(Request(path, "s.png", False, 5, 1, None, data, seed=0), learned)
+        assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
+        assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
+
+
 def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
     """Ten distributions on the way are too few."""
     learn = ("--model", "rbm", "--hidden", 40, "--lr", 0.02, "--epochs", 4, "-o", tmp_path / "m.h5")
@@ -152,6 +170,16 @@ def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
     assert ran.code == 0
     assert json.loads(ran.out)["models"][0]["log_z_low"] is None
     assert "carry all the weight" in ran.err
+
+
+@pytest.mark.parametrize("end", ["log_z_low", "reverse_log_z_high"])
+def test_an_open_interval_is_told_on_both_ways(end, binary, run_here, monkeypatch):
+    found = {"log_z_low": 1.0, "reverse_log_z_high": 2.0}
+    args = ("evaluate", binary / "m.h5", binary / "p.h5", "--likelihood", "ais")
+    monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", lambda *args: found)
+    assert "carry all the weight" not in run_here(*args).err
+    found[end] *= {"log_z_low": -np.inf, "reverse_log_z_high": np.inf}[end]
+    assert "carry all the weight" in run_here(*args).err
 
 
 def test_models_have_defaults_of_their_own(run_here):

@@ -131,6 +131,18 @@ def test_reconstruct_a_photograph(stride, work, run_here, tmp_path):
     assert report["psnr"] > psnr(before, np.full_like(before, before.mean()))
 
 
+def test_a_photograph_is_compared_as_its_model_sees_it(work, run_here, tmp_path):
+    """Black and white, where the model was trained on thresholded pixels."""
+    cut = ("--size", 6, "--count", 300, "--threshold", 0.4, "--normalize", "none", "-o", tmp_path / "p.h5")
+    ok(run_here("extract-patches", work.photos, *cut))
+    ok(run_here("train", tmp_path / "p.h5", "--model", "rbm", "--epochs", 2, "-o", tmp_path / "m.h5"))
+    photo = work.photos / "photo0.png"
+    args = ("reconstruct", tmp_path / "m.h5", photo, "-o", tmp_path / "r.png", "--json")
+    report = json.loads(ok(run_here(*args)).out)
+    seen = read_image(str(photo), "gray")[:, :, 0] > 0.4 * 255
+    assert report["psnr"] == pytest.approx(psnr(seen, pixels(tmp_path / "r.png") / 255), abs=0.1)
+
+
 def test_same_command_same_picture(work, run_here, tmp_path):
     for call in (("visualize", work.model), ("visualize", work.model, "--what", "curve")):
         made = []

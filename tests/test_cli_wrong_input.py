@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlearn.cli import training_run
+from featlearn.errors import DataError
 from featlearn.files.model import read_model, write_model
 
 
@@ -274,6 +276,59 @@ def test_training_on_the_wrong_range_teaches(work, place, run_here):
     assert nothing_in(place)
 
 
+def test_holding_out_all_rows_teaches(work, place, run_here):
+    held_out = ("--validation", 0.9999, "--batch-size", 1)
+    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "--validation" in ran.err
+    assert nothing_in(place)
+
+
+IDLE = {
+    "--sparsity lee": "--target",
+    "--sparsity goh": "--target",
+    "--sample-visible --persistent": "--persistent",
+    "--target-weight 0.1": "--target",
+    "--target-memory 0.9 --target 0.1 --sparsity lee": "--sparsity hinton",
+    "--goh-order sparse --target 0.1": "--sparsity goh",
+    "--chains 100": "--persistent",
+    "--offset-rate 0.1": "--centered",
+    "--sigma-rate 0.1": "--learn-sigma",
+    "--refine-lr 0.1": "--refine",
+    "--no-refine-decay": "--refine",
+    "--initial-momentum 0.1": "--initial-epochs",
+    "--l1-method subgradient --decay l2": "--decay l1",
+    "--ais-chains 10": "--likelihood ais",
+    "--ais-betas 14500 --likelihood exact": "--likelihood ais",
+    "--burn-in 10": "--likelihood ais",
+}
+
+
+@pytest.mark.parametrize(("options", "remedy"), IDLE.items(), ids=IDLE.keys())
+def test_options_that_would_do_nothing_are_refused(options, remedy, work, place, run_here):
+    """Also where they say what is so anyway."""
+    train = ("train", work.patches, "--model", "rbm", "-o", place / "out")
+    command = ("evaluate", work.model, work.patches) if "likelihood" in remedy else train
+    ran = run_here(*command, *options.split())
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert f"{options.split()[0].replace('--no-', '--')}: does nothing with" in ran.err
+    assert remedy in ran.err
+    assert nothing_in(place)
+
+
+def test_settings_that_do_nothing_may_stand_in_a_file(work, tmp_path, run_here, monkeypatch):
+    """--show-config prints all settings; and the command line may turn off what a file turned on."""
+    file, command = tmp_path / "run.toml", ("train", work.patches, "-o", tmp_path / "m.h5", "--force")
+    on = ("--persistent", "--chains", 7, "--epochs", 1)
+    shown = run_here(*command, "--model", "rbm", *on, "--show-config")
+    file.write_text(shown.out)
+    assert "chains = 7\n" in shown.out
+    monkeypatch.setenv("FEATLEARN_TRAIN_OFFSET_RATE", "0.5")
+    for off in ((), ("--no-persistent",), ("--no-sample-visible",)):
+        ran = run_here(*command, "--config", file, *off)
+        assert ran.code == 0, ran.err
+
+
 def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     """/state may be missing in a model that is used, not in a run that goes on."""
     options = ("--model", "rbm", "--hidden", 5, "--epochs", 1, "--persistent", "-o", tmp_path / "m.h5")
@@ -287,10 +342,57 @@ def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
     assert "/state" in ran.err
 
 
-def test_a_model_without_state_can_be_sampled(work, run_here, tmp_path):
+HAND_EDITED = {
+    "chains that are not finite": ("state", "chains", lambda w: w * np.nan),
+    "velocity of another shape": ("optimizer", "velocity.W", lambda w: w[:3].copy()),
+    "velocity that is not finite": ("optimizer", "velocity.W", lambda w: w * np.inf),
+    "velocity of another precision": ("optimizer", "velocity.W", lambda w: w.astype(np.float64)),
+    "no velocity of one": ("optimizer", "velocity.b", lambda w: None),
+    "best of one alone": ("optimizer", "best.W", lambda w: np.zeros(3)),
+    "a key without a dot": ("optimizer", "junk", lambda w: np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize(("group", "key", "edit"), HAND_EDITED.values(), ids=HAND_EDITED.keys())
+def test_a_checkpoint_edited_by_hand_is_refused(group, key, edit, stopped, run_here):
+    path, command = stopped
+    file = read_model(path)
+    values = getattr(file, group)
+    values[key] = edit(values.get(key))
+    setattr(file, group, {name: value for name, value in values.items() if value is not None})
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), f"/{group}", "--force")
+
+
+@pytest.fixture
+def stopped(work, run_here, tmp_path, monkeypatch):
+    """The checkpoint of a run that was stopped at its third update, and the command that goes on with it."""
+    command = ("train", work.patches, "--model", "rbm", "--hidden", 5, "--epochs", 2, "--persistent")
+    command += ("--checkpoint-every", 0, "-o", tmp_path / "m.h5")
+
+    def write(path, file, force):
+        write_model(path, file, force)
+        if file.progress["run"]["step"] == 3:
+            raise DataError("stopped")
+
+    monkeypatch.setattr(training_run, "write_model", write)
+    refused(run_here(*command), "stopped")
+    monkeypatch.undo()
+    return str(tmp_path / "m.h5.ckpt"), command
+
+
+def test_a_run_that_was_stopped_goes_on(stopped, run_here):
+    assert run_here(*stopped[1], "--resume").code == 0
+
+
+def test_a_model_without_a_usable_state_can_be_sampled(work, run_here, tmp_path):
     options = ("--model", "mcrbm", "--hidden", 5, "--hidden-cov", 6, "--factors", 6, "--epochs", 1)
     assert run_here("train", work.patches, *options, "-o", tmp_path / "m.h5").code == 0
     file = read_model(str(tmp_path / "m.h5"))
-    file.state = {}
-    write_model(str(tmp_path / "m.h5"), file, force=True)
-    assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png").code == 0
+    pictures = set()
+    for state in ({}, {"step_size": np.zeros((2, 2))}, {"step_size": np.zeros(0)}, {"step_size": np.array([np.nan])}):
+        file.state = state
+        write_model(str(tmp_path / "m.h5"), file, force=True)
+        assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png", "--force").code == 0
+        pictures.add((tmp_path / "s.png").read_bytes())
+    assert len(pictures) == 1

@@ -88,7 +88,7 @@ def test_gaussian_log_z_over_many_blocks():
 def test_too_many_units_are_refused():
     with pytest.raises(ConfigError, match=r"23 units in the smaller layer, at most 22 .* --likelihood ais"):
         exact_log_z(machine(30, 23))
-    with pytest.raises(ConfigError, match="25 units"):
+    with pytest.raises(ConfigError, match="25 hidden units, at most 22"):
         exact_log_z(machine(3, 25, variance=np.ones(3)))  # continuous units cannot be counted through
 
 

@@ -328,6 +328,15 @@ def test_flat_patches_of_unlike_grey_are_nothing_once_centred(spec):
         fit(spec, rows)
 
 
+@pytest.mark.parametrize("normalize", ["center", "contrast"])
+def test_patches_that_a_threshold_makes_flat_are_nothing_once_centred(normalize):
+    rows = patches(200) // 4 + np.repeat([0, 150], 100).astype(np.uint8)[:, None]
+    fit(PreprocessSpec(normalize), rows)
+    fit(PreprocessSpec(threshold=0.5), rows)
+    with pytest.raises(DataError, match=r"each of the 200 patches is flat.*change --threshold"):
+        fit(PreprocessSpec(normalize, threshold=0.5), rows)
+
+
 def test_patches_that_differ_in_their_mean_alone_cannot_be_whitened_once_centred():
     rows = (np.arange(24) + np.arange(200)[:, None]).astype(np.uint8)
     with pytest.raises(DataError, match="do not differ after --normalize center"):

@@ -191,6 +191,12 @@ def test_goh_targets(order):
         np.testing.assert_allclose(T, value / value.mean(axis=last, keepdims=True) * 0.1, rtol=1e-12)
 
 
+def test_goh_targets_are_never_too_small():
+    """Half a rank to the power of 1e5 is nothing, of which no mean can be made."""
+    T = goh_targets(np.random.default_rng(0).random((2, 25)), 1e-5, "selective")
+    np.testing.assert_allclose(T.mean(axis=0), 1e-5, rtol=1e-12)
+
+
 def test_goh_blends_targets_into_the_data_statistics():
     X, step = binary(30, 7), Step(0, 0)
     plain, goh = make(), make(sparsity="goh", target=0.2, target_weight=0.3, goh_order="selective")
@@ -279,6 +285,7 @@ def test_contradictions_are_refused():
         ({"visible": "gaussian", "sample_data": True}, "--sample-data"),
         ({"sparsity": "goh", "target": 0.1, "target_weight": 2.0}, "--target-weight"),
         ({"sparsity": "lee", "target": 0.1, "units": "rectified"}, "--sparsity lee"),
+        ({"sparsity": "goh", "target": 0.1, "units": "rectified"}, "--sparsity goh"),
     ):
         with pytest.raises(ConfigError, match=word):
             RBM.Config(**bad)

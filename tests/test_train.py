@@ -207,6 +207,21 @@ def test_divergence_stops_with_a_finite_model(lr):
         training.restore(arrays, progress, {})
 
 
+def test_weights_are_judged_by_what_they_began_with():
+    """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew has."""
+    data = Rows(rows().X + np.float32(5000))
+    model = rbm()
+    model.init(12, Random(0), mean_row(data, np.arange(230)))
+    training = Training(model, data, TrainConfig(epochs=2, batch_size=50, lr=1e-6))
+    assert training.run()
+    assert model.params["b"] == pytest.approx(5000, rel=0.01)
+    for name, value in (("b", 6e4), ("W", 2e3)):
+        training = Training(model, data, TrainConfig(epochs=1, batch_size=50))
+        model.params[name].flat[3] = value
+        with pytest.raises(DivergedError, match=f"largest value of {name} is"):
+            training._check_weights()
+
+
 def test_settings_that_contradict_the_data():
     with pytest.raises(ConfigError, match="230 training rows"):
         Training(rbm(), rows(), TrainConfig(batch_size=231))
@@ -216,6 +231,8 @@ def test_settings_that_contradict_the_data():
         TrainConfig(decay_weight=0.1)
     with pytest.raises(ConfigError, match="holds out none"):
         Training(rbm(), rows(), TrainConfig(validation=0.001))
+    with pytest.raises(ConfigError, match=r"only 0 training rows .*smaller --validation"):
+        split_rows(230, TrainConfig(validation=0.999, batch_size=1), seed=0)
 
 
 def test_mean_row_and_split(monkeypatch):

@@ -51,12 +51,15 @@ class LikelihoodConfig:
 
     likelihood: str | None = setting(
         None,
-        "add the log-likelihood: exact for up to 22 units in the smaller layer, else by annealed importance sampling",
+        "add the log-likelihood: exact for up to 22 units in the smaller layer (gaussian: the hidden one), else by "
+        "annealed importance sampling",
         choices=("exact", "ais"),
     )
-    ais_chains: int = setting(100, "AIS: number of chains", low=2)
-    ais_betas: int = setting(14_500, "AIS: number of distributions between base model and model", low=10)
-    burn_in: int = setting(1000, "AIS: Gibbs steps that prepare data for the way back", low=0)
+    ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=ais")
+    ais_betas: int = setting(
+        14_500, "AIS: number of distributions between base model and model", low=10, needs="likelihood=ais"
+    )
+    burn_in: int = setting(1000, "AIS: Gibbs steps that prepare data for the way back", low=0, needs="likelihood=ais")
 
     def __post_init__(self) -> None:
         check(self)
@@ -129,16 +132,19 @@ def is_binary(rows: Rows) -> bool:
 
 
 def exact_log_z(machine: Machine) -> float:
-    """log Z as a sum over the states of the smaller layer. Raises ConfigError for more than ENUMERABLE units there."""
+    """log Z as a sum over the states of the smaller layer (Gaussian: the hidden one).
+
+    Raises ConfigError for more than ENUMERABLE units there.
+    """
     W, b, c = (np.asarray(a, np.float64) for a in (machine.W, machine.b, machine.c))
     if machine.variance is not None or W.shape[1] <= W.shape[0]:
         U, field, bias = np.ascontiguousarray(W.T), c, b  # one row a unit that is counted through
     else:
         U, field, bias = W, b, c
     if len(U) > ENUMERABLE:
+        units = "units in the smaller layer" if machine.variance is None else "hidden units"
         raise ConfigError(
-            f"--likelihood exact: {len(U)} units in the smaller layer, at most {ENUMERABLE} can be counted through; "
-            "use --likelihood ais"
+            f"--likelihood exact: {len(U)} {units}, at most {ENUMERABLE} can be counted through; use --likelihood ais"
         )
     if machine.variance is None:
         return _log_sum(_bernoulli_terms(U, field, bias))

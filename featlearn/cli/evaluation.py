@@ -91,6 +91,6 @@ def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, word
         return likelihoods(learned.model, rows, config, request.seed)
     with words.progress(config.steps, "annealing steps") as progress:
         found = likelihoods(learned.model, rows, config, request.seed, progress.advance)
-    if not math.isfinite(found["log_z_low"]):
+    if not (math.isfinite(found["log_z_low"]) and math.isfinite(found["reverse_log_z_high"])):
         words.say(f"warning: {path}: a few chains carry all the weight of log_z; take more --ais-betas or --ais-chains")
     return found

@@ -19,10 +19,11 @@ from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from featlearn.cli.report import Results, Words
 from featlearn.cli.run import Session
-from featlearn.settings import from_dict, option_name
+from featlearn.settings import from_dict, option_name, refuse_idle
 
 T = TypeVar("T")
 METAVARS = {"IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
@@ -127,9 +128,21 @@ def settings_option_objects(
 
 
 def collect(cls: type[T], values: dict[str, Any]) -> T:
-    """Take the fields of `cls` out of a command's keyword arguments. Raises ConfigError."""
-    given = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
-    return from_dict(cls, given)  # type: ignore[type-var]
+    """Take the fields of `cls` out of a command's keyword arguments.
+
+    Raises ConfigError, also for what stands on the command line and would do nothing.
+    """
+    found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
+    config = from_dict(cls, found)  # type: ignore[type-var]
+    refuse_idle(config, [field.name for field in fields(cls) if _given(field, found)])  # type: ignore[arg-type]
+    return config
+
+
+def _given(field: Field[Any], values: dict[str, Any]) -> bool:
+    """Whether a setting stands on the command line; a switch that is left as it is does not count."""
+    source = click.get_current_context().get_parameter_source(field.name)
+    idle_switch = field.type is bool and values.get(field.name) == field.default
+    return source is ParameterSource.COMMANDLINE and not idle_switch
 
 
 def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, Any]:

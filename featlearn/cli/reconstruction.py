@@ -16,6 +16,7 @@ from featlearn.errors import DataError
 from featlearn.files.images import read_image
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
+from featlearn.patches.preprocess import unit_pixels
 from featlearn.pictures.mosaic import pairs, png_bytes
 
 Array = npt.NDArray[Any]
@@ -72,5 +73,8 @@ def _photo(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]:
             f"{show(request.input)}: has {image.shape[0]}x{image.shape[1]} pixels, patches of the model have "
             f"{shape_words(learned.shape[:2])}; take a larger image"
         )
+    if learned.preprocess.spec.threshold is not None:  # what the model sees and makes is black and white
+        white = np.iinfo(image.dtype).max
+        image = (unit_pixels(image, learned.preprocess.spec.threshold) * white).astype(image.dtype)
     again, psnr = reconstruct_photo(learned.model, learned.preprocess, image, learned.shape, request.stride)
     return np.rint(np.clip(again, 0, 1) * 255).astype(np.uint8), {"psnr": psnr, "shape": list(image.shape)}

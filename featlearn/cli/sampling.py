@@ -55,7 +55,7 @@ def sample(request: Request, words: Words, results: Results) -> None:
 
 def _start(request: Request, learned: Learned) -> Array:
     """The rows that the chains begin at."""
-    binary = _bounded(learned)
+    binary = learned.model.bernoulli
     if request.data is None:
         return noise(request.count, learned.preprocess.n_visible, learned.model.dtype, request.seed, binary)
     rows, _, _ = load_rows(request.data, like=learned)

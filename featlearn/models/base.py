@@ -17,6 +17,7 @@ What only some models can do:
 
     extra_metrics(X)         what else to report of rows, such as the mean free energy
     chain(V, step)           one step of the model's Markov chain, for fantasies
+    bernoulli                whether that chain's visible states are 0 and 1
     machine()                the model as a Boltzmann machine of two layers, for likelihoods
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
@@ -143,6 +144,11 @@ class Model:
     def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
         """One step of the model's Markov chain from V (n, visible): (means, states). Raises ConfigError."""
         raise ConfigError(f"a model {self.id!r} has no Markov chain to draw samples from")
+
+    @property
+    def bernoulli(self) -> bool:
+        """Whether the visible units are binary."""
+        return False
 
     def machine(self) -> Machine | None:
         """The model as a Boltzmann machine of two layers, if it is one."""

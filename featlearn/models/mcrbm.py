@@ -200,10 +200,9 @@ class MeanCovarianceRBM(Model):
         _core.normal(P, step.seed, step.draw(0))
         _core.uniform(uniform, step.seed, step.draw(1))
         uniform, jitter = uniform[:-1], 1 + JITTER * (2 * uniform[-1] - 1)
-        size = (
-            float(self.state["step_size"][0]) if "step_size" in self.state else START
-        )  # a file may come without state
-        V1, P1 = self.leapfrog(V, P, size * jitter)
+        size = self.state.get("step_size", np.zeros(0))
+        usable = size.shape == (1,) and np.isfinite(size[0])  # a file may come without state, or with any
+        V1, P1 = self.leapfrog(V, P, (float(size[0]) if usable else START) * jitter)
         before, after = np.empty((2, len(V)), np.float64)
         _core.row_sqdist(before, P, still)
         _core.row_sqdist(after, P1, still)

@@ -64,14 +64,20 @@ class RBM(Model):
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0)
         learn_sigma: bool = setting(False, "learn the standard deviation of each gaussian visible unit, from --sigma")
-        sigma_rate: float = setting(0.1, "learning rate of the log variances, in units of --lr", above=0)
+        sigma_rate: float = setting(
+            0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
+        )
         cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=500)
         persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
-        chains: int = setting(100, "number of persistent chains", low=1)
-        sample_visible: bool = setting(False, "draw the visible units of CD's chain too, for a better density model")
+        chains: int = setting(100, "number of persistent chains", low=1, needs="persistent")
+        sample_visible: bool = setting(
+            False, "draw the visible units of CD's chain too, for a better density model", without="persistent"
+        )
         sample_data: bool = setting(False, "take grey pixels as probabilities and draw new binary ones at each update")
         centered: bool = setting(False, "centered gradient, which learns a picture and its negative equally well")
-        offset_rate: float = setting(0.01, "how fast the offsets of --centered follow the data", above=0, high=1)
+        offset_rate: float = setting(
+            0.01, "how fast the offsets of --centered follow the data", above=0, high=1, needs="centered"
+        )
         init: str = setting(
             "normal",
             "initial weights: small normal numbers, or a scaled identity",
@@ -97,19 +103,27 @@ class RBM(Model):
             "hinton",
             "how to reach the target: cross-entropy on bias and weights, Lee's on the bias, Goh's ranks",
             choices=("hinton", "lee", "goh"),
+            needs="target",
         )
         target_weight: float | None = setting(
-            None, "strength of the pull to the sparsity target  [default: 1, lee: 10]", low=0
+            None, "strength of the pull to the sparsity target  [default: 1, lee: 10]", low=0, needs="target"
         )
-        target_memory: float = setting(0.95, "hinton: decay of the running mean that meets the target", low=0, below=1)
+        target_memory: float = setting(
+            0.95,
+            "hinton: decay of the running mean that meets the target",
+            low=0,
+            below=1,
+            needs="target sparsity=hinton",
+        )
         goh_order: str = setting(
             "selective-sparse",
             "goh: over the examples (selective), over the units (sparse), or one after the other",
             choices=ORDERS,
+            needs="target sparsity=goh",
         )
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
-        refine_lr: float = setting(0.01, "learning rate of the refinement", above=0)
-        refine_decay: bool = setting(True, "weight decay goes on during the refinement")
+        refine_lr: float = setting(0.01, "learning rate of the refinement", above=0, needs="refine")
+        refine_decay: bool = setting(True, "weight decay goes on during the refinement", needs="refine")
 
         def __post_init__(self) -> None:
             check(self)
@@ -117,9 +131,9 @@ class RBM(Model):
                 raise ConfigError("--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian")
             if self.visible == "gaussian" and self.sample_data:
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
-            if self.units == "rectified" and self.target is not None and self.sparsity == "lee":
+            if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
                 raise ConfigError(
-                    "--sparsity lee: its penalty is of probabilities; rectified units have --sparsity hinton"
+                    f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
                 )
             if self.sparsity == "goh" and (self.target_weight or 0) > 1:
                 raise ConfigError(f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1")

@@ -363,7 +363,8 @@ class Fitter:
         lowest, highest = rows.min(axis=0), rows.max(axis=0)
         self._lowest = lowest if self._lowest is None else np.minimum(self._lowest, lowest)
         self._highest = highest if self._highest is None else np.maximum(self._highest, highest)
-        self._varied = self._varied or bool((rows != rows[:, :1]).any())
+        seen = rows if self.spec.threshold is None else unit_pixels(rows, self.spec.threshold)
+        self._varied = self._varied or bool((seen != seen[:, :1]).any())
         self.n += len(rows)
         if self._products is None and self._squares is None:
             return
@@ -384,7 +385,7 @@ class Fitter:
         if spec.normalize in PER_PATCH and not self._varied:
             raise DataError(
                 f"--normalize {spec.normalize}: each of the {self.n} patches is flat, so nothing is left of them; "
-                "check the images or take --normalize none"
+                f"{'check the images' if spec.threshold is None else 'change --threshold'} or take --normalize none"
             )
         if (low.min() == high.max()) or (
             (spec.normalize == "standardize" or spec.whiten != "none") and (low == high).all()

@@ -31,6 +31,7 @@ MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
 LR = {"adam": 0.001}  # where it is not 0.01
+LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
 class Rows(Protocol):
@@ -51,7 +52,9 @@ class TrainConfig:
         "stochastic gradient descent with momentum, Adam, or by line searches: L-BFGS, conjugate gradient",
         choices=tuple(OPTIMIZERS),
     )
-    searches: int = setting(3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1)
+    searches: int = setting(
+        3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1, needs="optimizer=lbfgs|cg"
+    )
     lr: float | None = setting(None, "learning rate of sgd and adam  [default: 0.01; adam: 0.001]", above=0)
     lr_schedule: str = setting(
         "constant",
@@ -59,8 +62,10 @@ class TrainConfig:
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
     )
-    momentum: float = setting(0.9, "momentum of sgd", low=0, below=1)
-    initial_momentum: float = setting(0.5, "momentum of the first --initial-epochs", low=0, below=1)
+    momentum: float = setting(0.9, "momentum of sgd", low=0, below=1, needs="optimizer=sgd")
+    initial_momentum: float = setting(
+        0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs optimizer=sgd"
+    )
     initial_epochs: int = setting(0, "epochs with the initial momentum", low=0)
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
@@ -72,6 +77,7 @@ class TrainConfig:
         "soft",
         "L1 by soft threshold (weights become exactly zero) or by subgradient",
         choices=("soft", "subgradient"),
+        needs="decay=l1",
     )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
@@ -98,6 +104,11 @@ class TrainConfig:
     def by_searches(self) -> bool:
         """Whether the optimizer follows a loss by line searches."""
         return issubclass(OPTIMIZERS[self.optimizer], LineSearch)
+
+    @property
+    def batch_rows(self) -> int | None:
+        """Rows of a minibatch, None: all."""
+        return self.batch_size or (None if self.by_searches else BATCH)
 
     def weight_decay(self, model: Model) -> Decay:
         weight = model.decay_weights.get(self.decay, 0.0) if self.decay_weight is None else self.decay_weight
@@ -141,12 +152,9 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
+        self.limits = {name: max(LARGEST, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.batch_size = config.batch_size or (len(self.train_rows) if config.by_searches else BATCH)
-        if len(self.train_rows) < self.batch_size:
-            raise ConfigError(
-                f"--batch-size {self.batch_size}: only {len(self.train_rows)} training rows; take a smaller batch"
-            )
+        self.batch_size = config.batch_rows or len(self.train_rows)
         moving = model.moving_loss()
         if config.by_searches and moving:
             raise ConfigError(
@@ -154,8 +162,6 @@ class Training:
                 "use --optimizer sgd or adam"
             )
         self._all: Array | None = None  # all rows, where they are one batch
-        if config.validation and not len(self.validation_rows):
-            raise ConfigError(f"--validation {config.validation:g} of {len(rows)} rows holds out none; take more")
 
     @property
     def batches(self) -> int:
@@ -342,9 +348,8 @@ class Training:
 
     def _check_weights(self) -> None:
         for name, w in self.model.params.items():
-            largest = float(np.abs(w).max(initial=0.0))
-            if not largest <= 1e3:
-                self._diverge(f"largest value of {name} is {largest:.3g}")
+            if not _largest(w) <= self.limits[name]:
+                self._diverge(f"largest value of {name} is {_largest(w):.3g}")
 
     def _diverge(self, what: str) -> None:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
@@ -383,9 +388,21 @@ class Training:
         self.good = self._snapshot()
 
 
+def _largest(w: Array) -> float:
+    return float(np.abs(w).max(initial=0.0))
+
+
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
-    """(training rows, validation rows) of n, both in order."""
+    """(training rows, validation rows) of n, both in order. Raises ConfigError where either is too few."""
     held_out = round(config.validation * n)
+    if n - held_out < (config.batch_rows or 1):
+        share = f" beside --validation {config.validation:g}" if held_out else ""
+        raise ConfigError(
+            f"--batch-size {config.batch_rows or 1}: only {n - held_out} training rows{share}; take "
+            + ("a smaller batch" if n > held_out else "a smaller --validation")
+        )
+    if config.validation and not held_out:
+        raise ConfigError(f"--validation {config.validation:g} of {n} rows holds out none; take more")
     split = Random(seed).permutation(n, Purpose.SPLIT) if held_out else np.arange(n)
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
