@@ -31,7 +31,7 @@ class Drawable(Protocol):
 def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: Drawable) -> dict[str, Any]:
     """Measure `model` on `rows`; its filters are patches of `shape` (height, width, channels).
 
-    rmse                 root mean square of decode(encode(x)) - x, in units of the preprocessed data
+    rmse                 root mean square of reconstruct(x) - x, in units of the preprocessed data
     explained_variance   1 - squared error / variance about the mean row
     mean_activation      mean of the code
     lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
@@ -48,7 +48,7 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
     for start in range(0, n, BLOCK):
         X = rows.block(start, min(start + BLOCK, n))
         H = model.encode(X)
-        squares += squared_error(X, model.decode(H))
+        squares += squared_error(X, model.reconstruct(X))
         x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
         s1, s2 = H.sum(axis=1, dtype=np.float64), np.square(H, dtype=np.float64).sum(axis=1)
         population += float(_sparsity(s1, s2, h).sum())

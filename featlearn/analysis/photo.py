@@ -35,7 +35,7 @@ def reconstruct_photo(
         rows = ys[start : start + band]
         patches = windows[rows[:, None], xs[None, :]].reshape(len(rows) * len(xs), -1)
         X, stats = preprocess.apply_with_stats(patches, model.dtype)
-        Y = preprocess.invert(model.decode(model.encode(X)), stats).reshape(len(rows), len(xs), *shape)
+        Y = preprocess.invert(model.reconstruct(X), stats).reshape(len(rows), len(xs), *shape)
         for i in range(shape[0]):
             for j in range(shape[1]):
                 at = (rows[:, None] + i, xs[None, :] + j)

@@ -46,8 +46,8 @@ class Learned:
         return self.file.shape
 
     def reconstruct(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """decode(encode(X)) of preprocessed rows."""
-        return self.model.decode(self.model.encode(X))
+        """Preprocessed rows, as the model gives them back."""
+        return self.model.reconstruct(X)
 
 
 def load_model(path: str) -> Learned:

@@ -117,7 +117,9 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
         for kind in ("params", "state"):
             if _shapes(getattr(saved.model, kind)) != _shapes(getattr(model, kind)):
                 raise DataError(f"{ckpt!r}: /{kind} is not what this run keeps there; start again with --force")
-        model.params, model.state = saved.model.params, saved.model.state
+        for name, value in saved.model.params.items():
+            model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
+        model.state = saved.model.state
         training.restore(saved.file.optimizer, saved.file.progress["run"], saved.file.history)
         words.say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
     return training

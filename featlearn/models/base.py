@@ -4,6 +4,7 @@
     init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
+    reconstruct(X) -> X      each row as the model was trained to give it back: decode(encode(X)) unless it says more
     gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
                              gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", ...
     phases()                 what training walks through: one phase unless the model says more
@@ -34,11 +35,15 @@ Gradients = tuple[dict[str, float], dict[str, Array]]
 
 @dataclass(frozen=True)
 class Step:
-    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them."""
+    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them.
+
+    progress is the share of the phase's updates that are done, for what changes in the course of training.
+    """
 
     number: int
     seed: int
     purpose: Purpose = Purpose.STEP
+    progress: float = 1.0
 
     def draw(self, k: int) -> int:
         """The name of the k-th random draw of this step."""
@@ -99,6 +104,10 @@ class Model:
 
     def decode(self, H: Array) -> Array:
         raise NotImplementedError
+
+    def reconstruct(self, X: Array) -> Array:
+        """(n, visible) -> (n, visible): what errors of reconstruction are measured on."""
+        return self.decode(self.encode(X))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         raise NotImplementedError

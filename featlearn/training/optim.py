@@ -40,4 +40,7 @@ class SGD:
             if name not in self.velocity:
                 self.velocity[name] = np.zeros_like(w)
             d = decay if name in decayed else Decay()
-            _core.update(w, self.velocity[name], grads[name], lr, momentum, d.l1, d.l2, d.soft)
+            arrays = (w, self.velocity[name], grads[name])
+            if not w.flags.c_contiguous:  # the transpose is; all three have one memory order
+                arrays = (w.T, self.velocity[name].T, grads[name].T)
+            _core.update(*arrays, lr, momentum, d.l1, d.l2, d.soft)

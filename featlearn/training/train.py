@@ -177,15 +177,16 @@ class Training:
 
     def _update(self, batch: Index) -> None:
         at, phase, config = self.progress, self.phase, self.config
-        metrics, grads = phase.gradient(self.rows.take(batch), Step(at.step, self.seed))
+        done = at.epoch * self.batches + at.batch
+        step = Step(at.step, self.seed, progress=done / self.updates(phase))
+        metrics, grads = phase.gradient(self.rows.take(batch), step)
         # here gradients of several workers would be summed, in fixed panels
         self._check_divergence(metrics["error"])
-        done = at.epoch * self.batches + at.batch
         lr = config.lr if phase.lr is None else phase.lr
         self.optimizer.update(
             self.model.params,
             grads,
-            schedules.learning_rate(config.lr_schedule, lr, done / self.updates(phase)),
+            schedules.learning_rate(config.lr_schedule, lr, step.progress),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done),
             config.weight_decay() if phase.decay else Decay(),
             self.model.decayed,
@@ -238,12 +239,12 @@ class Training:
         return stop
 
     def measure(self, index: Index) -> dict[str, float]:
-        """Over those rows: "rmse", of decode(encode(x)) - x in units of the preprocessed data, and the model's own."""
+        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's own."""
         total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
             squares = np.empty(len(X), np.float64)
-            _core.row_sqdist(squares, X, self.model.decode(self.model.encode(X)))
+            _core.row_sqdist(squares, X, self.model.reconstruct(X))
             total, n = total + math.fsum(squares), n + X.size
             for key, value in self.model.extra_metrics(X).items():
                 sums[key] = sums.get(key, 0.0) + value * len(X)
@@ -295,11 +296,18 @@ class Training:
         for key, value in arrays.items():
             part, name = key.split(".", 1)
             parts[part][name] = value
-        self.optimizer = SGD(parts["velocity"])
+        self.optimizer = SGD({name: _like(self.model.params[name], v) for name, v in parts["velocity"].items()})
         self.best = parts["best"] or None
         self.progress = Progress(**progress)
         self.history = {key: [float(v) for v in column] for key, column in history.items()}
         self.good = self._snapshot()
+
+
+def _like(param: Array, value: Array) -> Array:
+    """`value` in the memory order of `param`."""
+    out = np.empty_like(param)
+    out[...] = value
+    return out
 
 
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
