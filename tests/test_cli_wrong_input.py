@@ -344,10 +344,10 @@ def test_a_checkpoint_without_its_chains_is_refused(work, run_here, tmp_path):
 
 HAND_EDITED = {
     "chains that are not finite": ("state", "chains", lambda w: w * np.nan),
-    "velocity of another shape": ("optimizer", "velocity.W", lambda w: w[:3].copy()),
-    "velocity that is not finite": ("optimizer", "velocity.W", lambda w: w * np.inf),
-    "velocity of another precision": ("optimizer", "velocity.W", lambda w: w.astype(np.float64)),
-    "no velocity of one": ("optimizer", "velocity.b", lambda w: None),
+    "velocity of another shape": ("optimizer", "optimizer.velocity.W", lambda w: w[:3].copy()),
+    "velocity that is not finite": ("optimizer", "optimizer.velocity.W", lambda w: w * np.inf),
+    "velocity of another precision": ("optimizer", "optimizer.velocity.W", lambda w: w.astype(np.float64)),
+    "no velocity of one": ("optimizer", "optimizer.velocity.b", lambda w: None),
     "best of one alone": ("optimizer", "best.W", lambda w: np.zeros(3)),
     "a key without a dot": ("optimizer", "junk", lambda w: np.zeros(3)),
 }

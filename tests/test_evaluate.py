@@ -36,11 +36,8 @@ class Half:
 
     dtype = np.dtype(np.float32)
 
-    def encode(self, X):
-        return X
-
-    def decode(self, H):
-        return H / 2
+    def reconstruct(self, X):
+        return X / 2
 
 
 def model(hidden=6):

@@ -114,8 +114,10 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
     if request.resume and os.path.exists(ckpt):
         saved = load_model(ckpt)
         _refuse_other_run(request, settings, data, saved.file)
-        _refuse_other_arrays(ckpt, saved.file, model)
-        model.params, model.state = saved.model.params, saved.model.state
+        _refuse_other_arrays(ckpt, saved.file, training)
+        for name, value in saved.model.params.items():
+            model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
+        model.state = saved.model.state
         training.restore(saved.file.optimizer, saved.file.progress["run"], saved.file.history)
         words.say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
     return training
@@ -125,13 +127,13 @@ def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: (value.shape, value.dtype) for name, value in arrays.items()}
 
 
-def _refuse_other_arrays(ckpt: str, saved: ModelFile, model: Model) -> None:
-    """The file must hold what `model`'s run keeps there: of a model's params the optimizer has all or none."""
-    velocity, best = ({f"{part}.{name}": w for name, w in model.params.items()} for part in ("velocity", "best"))
-    kept = {"params": [model.params], "state": [model.state], "optimizer": [{}, velocity, best, velocity | best]}
-    for kind, wanted in kept.items():
+def _refuse_other_arrays(ckpt: str, saved: ModelFile, training: Training) -> None:
+    """The file must hold what this run keeps there."""
+    model = training.model
+    fits = {kind: _shapes(getattr(saved, kind)) == _shapes(getattr(model, kind)) for kind in ("params", "state")}
+    for kind, fit in (fits | {"optimizer": training.keeps(saved.optimizer)}).items():
         found = getattr(saved, kind)
-        if _shapes(found) not in map(_shapes, wanted):
+        if not fit:
             raise DataError(f"{ckpt!r}: /{kind} is not what this run keeps there; start again with --force")
         if not (saved.progress["run"].get("diverged") or all(np.isfinite(w).all() for w in found.values())):
             raise DataError(f"{ckpt!r}: /{kind} holds values that are not finite; start again with --force")

@@ -39,7 +39,10 @@ Gradients = tuple[dict[str, float], dict[str, Array]]
 
 @dataclass(frozen=True)
 class Step:
-    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them."""
+    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them.
+
+    progress is the share of the phase's updates that are done, for what changes in the course of training.
+    """
 
     number: int
     seed: int

@@ -56,41 +56,74 @@ class Optimizer:
     searches: ClassVar[bool] = False
     """Whether it follows a loss by line searches, and so needs one that stands still."""
 
-    def __init__(self, arrays: dict[str, Array] | None = None) -> None:
-        self.arrays = {} if arrays is None else arrays
+    def __init__(self) -> None:
+        self.arrays: dict[str, Array] = {}
         self.converged = False
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
         """One update; `evaluate` gives metrics and gradients (without decay) at what params then hold."""
         raise NotImplementedError
 
-    def _like(self, kind: str, name: str, w: Array) -> Array:
-        """The array kept for a parameter, zeros at first."""
-        return self.arrays.setdefault(f"{kind}.{name}", np.zeros_like(w))
+    def keeps(self, arrays: dict[str, Array], params: dict[str, Array]) -> bool:
+        """Whether these are arrays of the names, shapes and dtypes that it keeps for params, or none yet."""
+        raise NotImplementedError
+
+    def take(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
+        """Go on with arrays from a file."""
+        self.arrays = {name: value.copy() for name, value in arrays.items()}
 
 
-class SGD(Optimizer):
+class Stepper(Optimizer):
+    """Steps of a rate: for each parameter some arrays like it, zeros at first."""
+
+    kinds: ClassVar[tuple[str, ...]]
+
+    def _kept(self, name: str, w: Array) -> list[Array]:
+        """The arrays of a parameter, in the order of `kinds`."""
+        return [self.arrays.setdefault(f"{kind}.{name}", np.zeros_like(w)) for kind in self.kinds]
+
+    def keeps(self, arrays: dict[str, Array], params: dict[str, Array]) -> bool:
+        wanted = {f"{kind}.{name}": (w.shape, w.dtype) for kind in self.kinds for name, w in params.items()}
+        found = {name: (w.shape, w.dtype) for name, w in arrays.items() if name != "count"}
+        count = arrays.get("count", np.zeros(1, np.int64))
+        return found in ({}, wanted) and count.shape == (1,) and count.dtype == np.int64 and count[0] >= 0
+
+    def take(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
+        """Also into the memory order of the parameters."""
+        super().take(arrays, params)
+        for name, w in params.items():
+            for kind in self.kinds:
+                if f"{kind}.{name}" in arrays:
+                    self.arrays[f"{kind}.{name}"] = np.empty_like(w)
+                    self.arrays[f"{kind}.{name}"][...] = arrays[f"{kind}.{name}"]
+
+
+class SGD(Stepper):
     """velocity = momentum * velocity - lr * gradient; parameter += velocity."""
+
+    kinds = ("velocity",)
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
         metrics, grads = evaluate()
         for name, w in params.items():
             d = rates.decay_of(name)
-            w, velocity, grad = (_rows_first(a) for a in (w, self._like("velocity", name, w), grads[name]))
+            w, velocity, grad = (_rows_first(a) for a in (w, *self._kept(name, w), grads[name]))
             _core.update(w, velocity, grad, rates.lr, rates.momentum, d.l1, d.l2, d.soft)
         return metrics
 
 
-class Adam(Optimizer):
+class Adam(Stepper):
     """D. Kingma, J. Ba, ICLR 2015; decay apart from the gradient (I. Loshchilov, F. Hutter, ICLR 2019)."""
+
+    kinds = ("mean", "square")
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
         metrics, grads = evaluate()
         count = self.arrays.setdefault("count", np.zeros(1, np.int64))
         count += 1
         for name, w in params.items():
-            d, kept = rates.decay_of(name), (self._like(kind, name, w) for kind in ("mean", "square"))
-            w, m, v, grad = (_rows_first(a) for a in (w, *kept, grads[name]))
+            d = rates.decay_of(name)
+            w, m, v, grad = (_rows_first(a) for a in (w, *self._kept(name, w), grads[name]))
             _core.adam(w, m, v, grad, rates.lr, BETA1, BETA2, EPSILON, int(count[0]), d.l1, d.l2, d.soft)
         return metrics
 
@@ -137,6 +170,22 @@ class LineSearch(Optimizer):
         _set(params, end.x)
         self.arrays |= {"gradient": end.gradient, "loss": np.array([end.loss]), "before": np.array([start.loss])}
         return end.metrics
+
+    def keeps(self, arrays: dict[str, Array], params: dict[str, Array]) -> bool:
+        size = sum(w.size for w in params.values())
+        names = {name.partition(".")[0] for name in arrays}
+        numbers = [{name[2:] for name in arrays if name.startswith(kind)} for kind in ("s.", "y.")]
+        return (
+            names <= {"gradient", "loss", "before", "s", "y", "direction", "old"}
+            and numbers[0] == numbers[1]
+            and all(number.isdecimal() for number in numbers[0])
+            and ({"gradient", "loss", "before"} <= arrays.keys() or not arrays)
+            and ("direction" in arrays) == ("old" in arrays)
+            and all(
+                w.dtype == np.float64 and w.shape == ((1,) if name in ("loss", "before") else (size,))
+                for name, w in arrays.items()
+            )
+        )
 
     @property
     def _learned(self) -> bool:

@@ -370,6 +370,16 @@ class Training:
             arrays |= {f"best.{key}": value for key, value in self.best.items()}
         return arrays, asdict(self.progress)
 
+    def keeps(self, arrays: dict[str, Array]) -> bool:
+        """Whether a checkpoint's arrays are of the names, shapes and dtypes that this run puts there."""
+        kept, params = split_arrays(arrays), self.model.params
+        best = {name: (w.shape, w.dtype) for name, w in kept["best"].items()}
+        return (
+            len(kept["optimizer"]) + len(best) == len(arrays)
+            and best in ({}, {name: (w.shape, w.dtype) for name, w in params.items()})
+            and self.optimizer.keeps(kept["optimizer"], params)
+        )
+
     def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from a checkpoint; the model's params and state must have been loaded by the caller.
 
@@ -377,15 +387,23 @@ class Training:
         """
         if progress.get("diverged"):
             raise ConfigError("--resume: that run diverged; start again with --force and a lower --lr")
-        parts: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}}
-        for key, value in arrays.items():
-            part, name = key.split(".", 1)
-            parts[part][name] = value
-        self.optimizer = OPTIMIZERS[self.config.optimizer](parts["optimizer"])
-        self.best = parts["best"] or None
+        kept = split_arrays(arrays)
+        self.optimizer = OPTIMIZERS[self.config.optimizer]()
+        self.optimizer.take(kept["optimizer"], self.model.params)
+        self.best = kept["best"] or None
         self.progress = Progress(**progress)
         self.history = {key: [float(v) for v in column] for key, column in history.items()}
         self.good = self._snapshot()
+
+
+def split_arrays(arrays: dict[str, Array]) -> dict[str, dict[str, Array]]:
+    """The arrays of a checkpoint by what they belong to; those of unknown names are left out."""
+    out: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}}
+    for key, value in arrays.items():
+        part, _, name = key.partition(".")
+        if part in out:
+            out[part][name] = value
+    return out
 
 
 def _largest(w: Array) -> float:

@@ -1,0 +1,293 @@
+"""k-sparse autoencoder: of each row's hidden activations only the k largest are kept.
+
+    a = W'(x - mu) + c,   z = the k largest entries of a, the others 0 (rectified: then max(0, z)),   y = D z + b
+    loss = |x - y|^2,   r = 2 (y - x)
+    dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r,   delta = D'r where an entry was kept, 0 elsewhere
+
+A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and linear units.
+Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first part of
+the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha k largest, but a
+reconstruction takes k. What came later:
+
+    batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the smallest positive
+                   activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse autoencoders, 2024)
+    aux_k          + weight |e - D z'|^2: the aux_k largest activations of dead units explain what is left over,
+                   e = x - y, taken as given (L. Gao et al., Scaling and evaluating sparse autoencoders, 2024)
+    unit_norm      features of D have norm 1; what is parallel to them is left out of their gradient (the same)
+    matryoshka     the mean of the losses with the first m_1, m_2, ... units alone (B. Bussmann, N. Nabeshima,
+                   A. Karvonen, N. Nanda, Learning multi-level features with Matryoshka sparse autoencoders, 2025)
+    pre_bias       learned: mu is b itself
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.errors import ConfigError
+from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.parts.arrays import product, rmse, row_sum
+from featlearn.models.parts.sparse_code import Code, activations, backward, largest, largest_of_batch
+from featlearn.random import Purpose, Random
+from featlearn.settings import check, setting
+
+ALPHA, RAMP, START, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 12, 1 / 32, 0.01  # the defaults of what is None; START times k
+MEMORY = 0.999  # of the threshold's running mean
+
+
+class KSparse(Model):
+    """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu (visible,).
+
+    Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do.
+    state: silent (hidden,), rows since each unit was last kept; with batch_top_k threshold (1,), below 0 at first.
+    """
+
+    id = "k-sparse"
+    decayed = ("W", "D")
+    training_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01, "momentum": 0.9, "batch_size": 100}
+
+    @dataclass(frozen=True)
+    class Config:
+        hidden: int = setting(100, "number of hidden units", low=1)
+        k: int = setting(25, "hidden units that a row may use", low=1)
+        alpha: float | None = setting(
+            None, "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]", low=1
+        )
+        k_start: int | None = setting(
+            None, "k at the start of the training, against dead units  [default: 12 k, at most --hidden]", low=1
+        )
+        k_ramp: float | None = setting(
+            None, "share of the training in which k falls from --k-start to --k  [default: 0.5]", above=0, high=1
+        )
+        units: str = setting("linear", "kind of hidden units", choices=("linear", "rectified"))
+        tied: bool = setting(True, "decode with the weights of the encoder; else with its own")
+        pre_bias: str = setting(
+            "mean",
+            "taken off the data before encoding: nothing, their mean, or the learned output bias",
+            choices=("none", "mean", "learned"),
+        )
+        unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
+        init_scale: float | None = setting(None, "standard deviation of the initial weights  [default: 0.01]", above=0)
+        batch_top_k: bool = setting(False, "keep the largest activations of a minibatch, k a row only on average")
+        aux_k: int | None = setting(
+            None, "dead units that learn from what a reconstruction leaves over  [default: none]", low=1
+        )
+        aux_weight: float | None = setting(None, "weight of the loss of --aux-k  [default: 1/32]", above=0)
+        dead_after: int = setting(100_000, "rows without use after which a unit counts as dead", low=1)
+        matryoshka: str | None = setting(
+            None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64  [default: no]"
+        )
+
+        def __post_init__(self) -> None:
+            check(self)
+            if self.k > self.hidden:
+                raise ConfigError(f"--k {self.k}: more than --hidden {self.hidden}; lower --k or raise --hidden")
+            if self.k_start is not None and not self.k <= self.k_start <= self.hidden:
+                raise ConfigError(
+                    f"--k-start {self.k_start}: must lie between --k {self.k} and --hidden {self.hidden}; "
+                    f"--k-start {self.k} keeps k as it is"
+                )
+            if self.k_ramp is not None and self.start == self.k:
+                raise ConfigError(f"--k-ramp: k does not fall; give a --k-start above {self.k}")
+            if self.batch_top_k and self.alpha is not None:
+                raise ConfigError(
+                    "--alpha: codes of --batch-top-k keep what exceeds a threshold; leave out one of them"
+                )
+            if self.unit_norm and self.init_scale is not None:
+                raise ConfigError("--init-scale: features begin with norm 1; leave it out, or take --no-unit-norm")
+            if self.aux_weight is not None and self.aux_k is None:
+                raise ConfigError("--aux-weight without an auxiliary loss: add --aux-k, e.g. --aux-k 32")
+            self.sections  # noqa: B018 - raises
+
+        @property
+        def start(self) -> int:
+            """k at the start."""
+            return min(START * self.k, self.hidden) if self.k_start is None else self.k_start
+
+        @property
+        def sections(self) -> list[slice]:
+            """The units between one Matryoshka prefix and the next; all of them without. Raises ConfigError."""
+            if self.matryoshka is None:
+                return [slice(0, self.hidden)]
+            words = self.matryoshka.split(",")
+            try:
+                widths = [0, *(int(word) for word in words)]
+            except ValueError:
+                raise ConfigError(f"--matryoshka {self.matryoshka!r}: must be numbers of units, e.g. 16,64") from None
+            widths += [self.hidden] if widths[-1] < self.hidden else []
+            if len(widths) < 3 or widths[-1] != self.hidden or sorted(set(widths)) != widths:
+                raise ConfigError(
+                    f"--matryoshka {self.matryoshka!r}: must ascend, within 1..{self.hidden - 1}; e.g. "
+                    f"{max(1, self.hidden // 4)}"
+                )
+            return [slice(*pair) for pair in pairwise(widths)]
+
+    config: Config
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Small normal weights (or of norm 1); b, and mu where there is one, begin at the data's mean."""
+        config = self.config
+        scale = INIT_SCALE if config.init_scale is None else config.init_scale
+        W = (scale * rng.normal((config.hidden, n_visible), self.dtype, Purpose.INIT)).T
+        b = np.zeros(n_visible, self.dtype) if mean is None else mean.astype(self.dtype)
+        self.params = {"W": W, "b": b, "c": np.zeros(config.hidden, self.dtype)}
+        if not config.tied:
+            self.params["D"] = W.copy(order="K")
+        if config.pre_bias == "mean":
+            self.params["mu"] = b.copy()
+        self.state = {"silent": np.zeros(config.hidden, np.int64)}
+        if config.batch_top_k:
+            self.state["threshold"] = np.full(1, -1, self.dtype)
+        if config.unit_norm:
+            for name in {"W", "D"} & self.params.keys():
+                _to_unit_norm(self.params[name])
+
+    def _units(self) -> dict[str, Array]:
+        """W, c, and D where it is not W, a row for each unit."""
+        return {name: np.ascontiguousarray(self.params[name].T) for name in ("W", "c", "D") if name in self.params}
+
+    def _centred(self, X: Array) -> Array:
+        """What the encoder sees of rows X."""
+        kind = self.config.pre_bias
+        return X if kind == "none" else X - self.params["b" if kind == "learned" else "mu"]
+
+    def _select(self, X: Array, k: int, units: dict[str, Array]) -> Code:
+        """The k largest activations of each row of X, which is centred."""
+        return self._rectify(largest(X, units["W"], units["c"], k))
+
+    def _rectify(self, code: Code) -> Code:
+        if self.config.units == "rectified":
+            np.maximum(code.value, 0, out=code.value)
+        return code
+
+    def encode(self, X: Array) -> Array:
+        """(n, visible) -> (n, hidden): the alpha k largest activations of each row, or those above the threshold."""
+        config, units = self.config, self._units()
+        if config.batch_top_k:
+            A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
+            return np.where(np.maximum(threshold, 0) < A, A, 0)
+        kept = round((ALPHA if config.alpha is None else config.alpha) * config.k)
+        return self._select(self._centred(X), min(kept, config.hidden), units).dense(config.hidden)
+
+    def decode(self, H: Array) -> Array:
+        """D h + b of each row, (n, hidden) -> (n, visible)."""
+        units = self._units()
+        Y = product(H, units.get("D", units["W"]))
+        _core.add_bias(Y, Y, self.params["b"])
+        return Y
+
+    def reconstruct(self, X: Array) -> Array:
+        """Each row from its k largest activations: what was trained, not the richer code that encode gives."""
+        if self.config.batch_top_k:
+            return super().reconstruct(X)
+        units = self._units()
+        return self._select(self._centred(X), self.config.k, units).decode(units.get("D", units["W"]), self.params["b"])
+
+    def k_at(self, progress: float) -> int:
+        """k when that share of the training is done."""
+        ramp = RAMP if self.config.k_ramp is None else self.config.k_ramp
+        return self.config.k + round((self.config.start - self.config.k) * max(0.0, 1 - progress / ramp))
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Through the kept entries alone; "dead_share" are the units without use for dead_after rows."""
+        config, units, k = self.config, self._units(), self.k_at(step.progress)
+        seen = self._centred(X)
+        if config.batch_top_k:
+            code = self._rectify(largest_of_batch(seen, units["W"], units["c"], k))
+            self._follow_threshold(code, falling=k != config.k)
+        else:
+            code = self._select(seen, k, units)
+        self._count(code)
+        grads = {name: np.empty_like(value) for name, value in units.items()}
+        alpha = 2 / (len(X) * len(config.sections))
+        outputs, parts = self._prefixes(code, units)
+        residuals = [Y - X for Y in outputs]
+        left_over = residuals[-1]
+        for i in range(len(parts) - 1, 0, -1):  # a unit sees the residuals of all prefixes that it is in
+            residuals[i - 1] += residuals[i]
+        for section, part, R in zip(config.sections, parts, residuals, strict=True):
+            backward(_at(grads, section), _at(units, section), part, seen, R, alpha, config.units == "rectified")
+        errors = [rmse(X, Y) for Y in outputs]
+        loss = X.shape[1] * sum(error * error for error in errors) / len(errors)
+        dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
+        if config.aux_k is not None and len(dead):
+            loss += self._revive(grads, units, dead, seen, left_over)
+        grads["b"] = np.empty_like(self.params["b"])
+        _core.colsum(grads["b"], residuals[0], alpha=alpha)
+        if config.pre_bias == "learned":
+            grads["b"] -= product(grads["c"][None], units["W"])[0]
+        if config.unit_norm:
+            name = "W" if config.tied else "D"
+            grads[name] -= row_sum(grads[name] * units[name])[:, None] * units[name]
+        total = np.empty(1, X.dtype)
+        _core.colsum(total, code.value[:, None], alpha=1 / (len(X) * config.hidden))
+        metrics = {"error": errors[-1], "mean_activation": float(total[0]), "loss": loss}
+        return metrics | {"dead_share": len(dead) / config.hidden}, self._like_params(grads)
+
+    def _prefixes(self, code: Code, units: dict[str, Array]) -> tuple[list[Array], list[Code]]:
+        """The reconstruction from each Matryoshka prefix, and the part of the code that it adds to the one before."""
+        sections, D = self.config.sections, units.get("D", units["W"])
+        if len(sections) == 1:
+            return [code.decode(D, self.params["b"])], [code]
+        parts = [code.between(section.start, section.stop) for section in sections]
+        outputs = [parts[0].decode(D[sections[0]], self.params["b"])]
+        for section, part in zip(sections[1:], parts[1:], strict=True):
+            outputs.append(outputs[-1] + part.decode(D[section]))
+        return outputs, parts
+
+    def _revive(
+        self, grads: dict[str, Array], units: dict[str, Array], dead: Array, seen: Array, left_over: Array
+    ) -> float:
+        """Adds the auxiliary loss's gradient to those of the dead units; its value per row."""
+        config, own = self.config, _at(units, dead)
+        assert config.aux_k is not None
+        weight = AUX_WEIGHT if config.aux_weight is None else config.aux_weight
+        code = self._select(seen, min(config.aux_k, len(dead)), own)
+        Y = code.decode(own.get("D", own["W"]))
+        more = {name: np.empty_like(value) for name, value in own.items()}
+        rectified = config.units == "rectified"
+        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), rectified)
+        for name, value in more.items():
+            grads[name][dead] += value
+        error: float = rmse(Y, -left_over)
+        return float(weight * error * error * seen.shape[1])
+
+    def _count(self, code: Code) -> None:
+        """Counts the rows since each unit was last kept (a rectified one: above zero)."""
+        silent = self.state["silent"] + (len(code.start) - 1)
+        silent[code.index[code.value > 0] if self.config.units == "rectified" else code.index] = 0
+        self.state["silent"] = silent
+
+    def _follow_threshold(self, code: Code, falling: bool) -> None:
+        """The smallest positive activation kept, averaged once k has come to rest."""
+        smallest = code.value[code.value > 0].min(initial=np.inf)
+        if smallest < np.inf:
+            last = self.state["threshold"]
+            memory = 0 if falling or last[0] < 0 else MEMORY
+            self.state["threshold"] = (memory * last + (1 - memory) * smallest).astype(self.dtype)
+
+    def _like_params(self, grads: dict[str, Array]) -> dict[str, Array]:
+        """Gradients of units as those of params, in their memory order; none for mu."""
+        out = {}
+        for name, param in self.params.items():
+            grad = grads[name].T if name in grads else np.zeros_like(param)
+            out[name] = grad if param.flags.f_contiguous else np.ascontiguousarray(grad)
+        return out
+
+    def project(self) -> None:
+        """Features of norm 1, if that is asked for."""
+        if self.config.unit_norm:
+            _to_unit_norm(self.params["W" if self.config.tied else "D"])
+
+
+def _at(units: dict[str, Array], which: Any) -> dict[str, Array]:
+    """Some of the units."""
+    return {name: value[which] for name, value in units.items()}
+
+
+def _to_unit_norm(W: Array) -> None:
+    """Makes the columns of W (visible, hidden) norm 1, in place; a zero column stays."""
+    squares = row_sum(np.square(np.ascontiguousarray(W.T)))
+    W /= np.sqrt(np.where(squares > 0, squares, 1))

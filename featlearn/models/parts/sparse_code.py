@@ -1,0 +1,105 @@
+"""Sparse codes: of each row of hidden activations only some entries are kept, and all that follows runs over those.
+
+A = X F' + c,  z = the kept entries of A,  Y = z D (+ b)         F and D have a row for each unit
+delta_e = R_i D_e                                                the residual R = Y - X as kept entry e of row i sees it
+dD_j = sum_e z_e R_i,   dF_j = sum_e delta_e X_i,   dc_j = sum_e delta_e          over the entries e of unit j
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+from featlearn.models.parts.arrays import product
+
+Array = npt.NDArray[Any]
+
+BLOCK = 1 << 20  # activations that are looked through while they are still in a cache
+ROWS = 32  # at least so many rows a block, for the sake of the matrix product
+
+
+@dataclass(frozen=True)
+class Code:
+    """Rows of which few entries are kept: row i has the entries start[i]..start[i + 1], their columns ascend."""
+
+    start: Array  # (n + 1,) int64
+    index: Array  # (m,) int32, the column of each entry
+    value: Array  # (m,)
+
+    def decode(self, D: Array, bias: Array | None = None) -> Array:
+        """(n, visible): the code times D (units, visible), plus a bias."""
+        Y: Array = np.empty((len(self.start) - 1, D.shape[1]), self.value.dtype)
+        _core.sparse_decode(Y, self.start, self.index, self.value, D, bias)
+        return Y
+
+    def dense(self, units: int) -> Array:
+        """(n, units) with zeros for what is not kept."""
+        n = len(self.start) - 1
+        H = np.zeros((n, units), self.value.dtype)
+        H[np.repeat(np.arange(n), np.diff(self.start)), self.index] = self.value
+        return H
+
+    def between(self, low: int, high: int) -> "Code":
+        """The columns low..high - 1, as a code of their own."""
+        kept = (self.index >= low) & (self.index < high)
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
+        return Code(before[self.start], self.index[kept] - np.int32(low), self.value[kept])
+
+
+def activations(X: Array, F: Array, c: Array) -> Array:
+    """X F' + c, (n, units)."""
+    A = product(X, F, trans_b=True)
+    _core.add_bias(A, A, c)
+    return A
+
+
+def largest(X: Array, F: Array, c: Array, k: int) -> Code:
+    """The k largest activations of each row, signed; ties go to the lowest column."""
+    index, value = np.empty((len(X), k), np.int32), np.empty((len(X), k), X.dtype)
+    rows = max(ROWS, BLOCK // len(F))
+    A = np.empty((min(rows, len(X)), len(F)), X.dtype)
+    for first in range(0, len(X), rows):
+        block = slice(first, first + rows)
+        a = A[: len(X[block])]
+        _core.gemm(a, X[block], F, trans_b=True)
+        _core.top_k(index[block], value[block], a, c)
+    return Code(k * np.arange(len(X) + 1), index.ravel(), value.ravel())
+
+
+def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
+    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest column."""
+    n, h = len(X), len(F)
+    index, value = np.empty((1, n * k), np.int32), np.empty((1, n * k), X.dtype)
+    _core.top_k(index, value, activations(X, F, c).reshape(1, n * h))
+    start = np.searchsorted(index[0], h * np.arange(n + 1))
+    return Code(start, index[0] % np.int32(h), value[0])
+
+
+def backward(
+    grads: Mapping[str, Array],
+    units: Mapping[str, Array],
+    code: Code,
+    X: Array,
+    R: Array,
+    alpha: float,
+    rectified: bool,
+) -> None:
+    """Writes alpha times dW and dc (and dD, where units have a D of their own) of the module's docstring to `grads`.
+
+    Both mappings hold W (units, visible), c (units,) and maybe D (units, visible); without D, dW is the sum of both.
+    Of a rectified code, entries that are zero pass nothing back.
+    """
+    at = (code.start, code.index)
+    delta = np.empty_like(code.value)
+    _core.sparse_dot(delta, *at, R, units.get("D", units["W"]))
+    if rectified:
+        delta *= code.value > 0
+    if "D" in units:
+        _core.sparse_gradient(grads["D"], *at, code.value, R, alpha=alpha)
+        _core.sparse_gradient(grads["W"], *at, delta, X, alpha=alpha)
+    else:
+        _core.sparse_gradient(grads["W"], *at, code.value, R, delta, X, alpha)
+    _core.scatter_sum(grads["c"], *at, delta, alpha)
