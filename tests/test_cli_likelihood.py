@@ -108,6 +108,24 @@ def test_refusals(work, binary, run_here, tmp_path):
     assert (ran.code, len(ran.error_lines)) == (1, 1)
 
 
+def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time(work, binary, run_here, monkeypatch):
+    def started(*args):
+        raise AssertionError("an estimate began")
+
+    monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", started)
+    rectified = binary / "rectified.h5"
+    assert run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", rectified, "-q").code == 0
+    for models, options, word in (
+        (("g.h5", "rectified.h5"), ("--likelihood", "ais"), "binary hidden units"),
+        (("g.h5", "rectified.h5"), ("--train", work.patches), "rectified.h5"),
+        (("g.h5", "g.h5"), ("--train", binary / "p.h5"), "6x6x1"),
+        (("g.h5", "m.h5"), (), "6x6x1"),
+    ):
+        ran = run_here("evaluate", *(binary / name for name in models), work.patches, *options)
+        assert len(ran.error_lines) == 1
+        assert word in ran.err
+
+
 def test_free_energies_stand_in_the_history(binary, run_here, tmp_path):
     history = read_model(str(binary / "m.h5")).history
     assert np.isfinite(history["free_energy"]).all()

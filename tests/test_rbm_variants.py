@@ -278,6 +278,13 @@ def test_initial_visible_bias():
     assert not model.params["b"].any()
 
 
+@pytest.mark.parametrize(("units", "c"), [("binary", np.log(0.1 / 0.9)), ("rectified", 0.0)])
+def test_initial_hidden_bias_with_a_target(units, c):
+    model = RBM(RBM.Config(hidden=3, visible="gaussian", target=0.1, units=units))
+    model.init(4, Random(0))
+    np.testing.assert_allclose(model.params["c"], c, rtol=1e-6)
+
+
 def test_contradictions_are_refused():
     for bad, word in (
         ({"visible": "bernoulli", "learn_sigma": True}, "--learn-sigma"),

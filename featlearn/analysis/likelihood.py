@@ -90,10 +90,9 @@ def likelihoods(
 
     Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for `config.steps`.
     """
+    refuse_unfit(model, config)
     machine = model.machine()
     if machine is None:
-        if config.likelihood:
-            raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
         return {}
     exact = exact_log_z(machine) if config.likelihood == "exact" else None
     first = _block(machine, rows, 0, seed)
@@ -117,6 +116,26 @@ def likelihoods(
     return measures
 
 
+def refuse_unfit(model: Model, config: LikelihoodConfig) -> None:
+    """Raise ConfigError if `config` asks for a likelihood that `model` cannot have."""
+    machine = model.machine()
+    if machine is None and config.likelihood:
+        raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
+    if machine is not None and config.likelihood == "exact":
+        _refuse_too_many(machine)
+
+
+def _refuse_too_many(machine: Machine) -> None:
+    """Raise ConfigError for more units than can be counted through."""
+    n, units = min(machine.W.shape), "units in the smaller layer"
+    if machine.variance is not None:
+        n, units = len(machine.c), "hidden units"
+    if n > ENUMERABLE:
+        raise ConfigError(
+            f"--likelihood exact: {n} {units}, at most {ENUMERABLE} can be counted through; use --likelihood ais"
+        )
+
+
 def _block(machine: Machine, rows: Rows, i: int, seed: int) -> Array:
     """Up to BLOCK rows from row i on, grey pixels of binary units drawn."""
     X = rows.block(i, min(i + BLOCK, len(rows)))
@@ -136,16 +155,12 @@ def exact_log_z(machine: Machine) -> float:
 
     Raises ConfigError for more than ENUMERABLE units there.
     """
+    _refuse_too_many(machine)
     W, b, c = (np.asarray(a, np.float64) for a in (machine.W, machine.b, machine.c))
     if machine.variance is not None or W.shape[1] <= W.shape[0]:
         U, field, bias = np.ascontiguousarray(W.T), c, b  # one row a unit that is counted through
     else:
         U, field, bias = W, b, c
-    if len(U) > ENUMERABLE:
-        units = "units in the smaller layer" if machine.variance is None else "hidden units"
-        raise ConfigError(
-            f"--likelihood exact: {len(U)} {units}, at most {ENUMERABLE} can be counted through; use --likelihood ais"
-        )
     if machine.variance is None:
         return _log_sum(_bernoulli_terms(U, field, bias))
     return _log_sum(_gaussian_terms(U, field, bias, machine.variance.astype(np.float64))) + _gaussian_base(machine)

@@ -24,10 +24,10 @@ from featlearn.training.classifier import (
 
 @dataclass(frozen=True)
 class Labelled:
-    """Preprocessed rows and the data set that they and their labels come from."""
+    """Preprocessed rows and the class of each."""
 
     rows: Rows
-    dataset: Dataset
+    labels: npt.NDArray[Any]
 
 
 @dataclass
@@ -37,17 +37,23 @@ class RawErrors:
     known: dict[tuple[bytes, ...], float] = field(default_factory=dict)
 
 
+def refuse_other_classes(test: Dataset, train: Dataset) -> None:
+    """What a classifier cannot learn from `train` for `test`. Raises DataError."""
+    if train.label_names is not None and test.label_names is not None and train.label_names != test.label_names:
+        raise DataError(
+            f"{train.path}: its labels have other names than those of {test.path}; extract both from folders alike"
+        )
+    labels = np.asarray(train.labels)
+    if (labels == labels[0]).all():
+        raise DataError(f"{train.path}: all its rows have one label, so there is nothing to tell apart")
+
+
 def classify(
     learned: Learned, train: Labelled, test: Labelled, config: ClassifierConfig, words: Words, raw: RawErrors
 ) -> dict[str, Any]:
-    """Errors on `test` of classifiers trained on `train`, and the weight decay of that of codes. Raises DataError."""
-    classes, y = np.unique(np.asarray(train.dataset.labels), return_inverse=True)
-    names, other = train.dataset.label_names, test.dataset.label_names
-    if names is not None and other is not None and names != other:
-        raise DataError("--train: its labels have other names than those of the data set; extract both the same way")
-    if len(classes) < 2:
-        raise DataError("--train: all its rows have one label, there is nothing to tell apart")
-    wanted = _positions(np.asarray(test.dataset.labels), classes)
+    """Errors on `test` of classifiers trained on `train`, and the weight decay of that of codes."""
+    classes, y = np.unique(train.labels, return_inverse=True)
+    wanted = _positions(test.labels, classes)
     key = tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
     found: dict[str, Any] = {}
     with words.progress(classifier_steps(config) * (1 if key in raw.known else 2), "iterations") as progress:

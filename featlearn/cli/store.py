@@ -76,14 +76,20 @@ def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) ->
     Raises DataError.
     """
     dataset = read_dataset(path)
-    if like is not None and like.shape != dataset.shape:
+    if like is not None:
+        refuse_other_shape(path, dataset, like)
+    preprocess = like.preprocess if like is not None else Preprocess.from_dict(dataset.preprocess)
+    wanted = np.dtype(dtype) if like is None else like.model.dtype
+    return Rows(dataset.patches, preprocess, wanted), dataset, preprocess
+
+
+def refuse_other_shape(path: str, dataset: Dataset, like: Learned) -> None:
+    """Raise DataError for patches of another shape than that model was trained on."""
+    if like.shape != dataset.shape:
         raise DataError(
             f"{show(path)}: patches are {shape_words(dataset.shape)}, but {show(like.path)} was trained on "
             f"{shape_words(like.shape)}; extract them again with --like {show(like.path)}"
         )
-    preprocess = like.preprocess if like is not None else Preprocess.from_dict(dataset.preprocess)
-    wanted = np.dtype(dtype) if like is None else like.model.dtype
-    return Rows(dataset.patches, preprocess, wanted), dataset, preprocess
 
 
 def shape_words(shape: Sequence[int]) -> str:

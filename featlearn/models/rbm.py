@@ -94,7 +94,8 @@ class RBM(Model):
             choices=("data", "zero"),
         )
         hidden_bias: float | None = setting(
-            None, "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t]"
+            None,
+            "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t; rectified units: 0]",
         )
         target: float | None = setting(
             None, "sparsity target: wanted mean activation of the hidden units, e.g. 0.02", above=0, below=1
