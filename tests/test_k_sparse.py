@@ -327,7 +327,7 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
         ({"aux_weight": 0.1}, "--aux-weight .* add --aux-k"),
         ({"matryoshka": "2,x"}, "--matryoshka '2,x': must be numbers"),
         ({"matryoshka": ""}, "--matryoshka '': must be numbers"),
-        ({"matryoshka": "5,2"}, "must ascend, within 1..9"),
+        ({"matryoshka": "5,2"}, "must ascend within 1..9"),
         ({"matryoshka": "2,2"}, "must ascend"),
         ({"matryoshka": "0,2"}, "must ascend"),
         ({"matryoshka": "-1,2"}, "must ascend"),

@@ -29,7 +29,16 @@ from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import Array, Gradients, Model, Step
 from featlearn.models.parts.arrays import product, rmse, row_sum
-from featlearn.models.parts.sparse_code import Code, activations, backward, largest, largest_of_batch
+from featlearn.models.parts.sparse_code import (
+    Code,
+    activations,
+    backward,
+    chosen,
+    decoder,
+    largest,
+    largest_of_batch,
+    prefix_outputs,
+)
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
 
@@ -99,7 +108,8 @@ class KSparse(Model):
                 raise ConfigError("--init-scale: features begin with norm 1; leave it out, or take --no-unit-norm")
             if self.aux_weight is not None and self.aux_k is None:
                 raise ConfigError("--aux-weight without an auxiliary loss: add --aux-k, e.g. --aux-k 32")
-            self.sections  # noqa: B018 - raises
+            if self.matryoshka is not None:
+                _widths(self.matryoshka, self.hidden)
 
         @property
         def start(self) -> int:
@@ -108,21 +118,9 @@ class KSparse(Model):
 
         @property
         def sections(self) -> list[slice]:
-            """The units between one Matryoshka prefix and the next; all of them without. Raises ConfigError."""
-            if self.matryoshka is None:
-                return [slice(0, self.hidden)]
-            words = self.matryoshka.split(",")
-            try:
-                widths = [0, *(int(word) for word in words)]
-            except ValueError:
-                raise ConfigError(f"--matryoshka {self.matryoshka!r}: must be numbers of units, e.g. 16,64") from None
-            widths += [self.hidden] if widths[-1] < self.hidden else []
-            if len(widths) < 3 or widths[-1] != self.hidden or sorted(set(widths)) != widths:
-                raise ConfigError(
-                    f"--matryoshka {self.matryoshka!r}: must ascend, within 1..{self.hidden - 1}; e.g. "
-                    f"{max(1, self.hidden // 4)}"
-                )
-            return [slice(*pair) for pair in pairwise(widths)]
+            """The units between one Matryoshka prefix and the next; all of them without."""
+            widths = [self.hidden] if self.matryoshka is None else _widths(self.matryoshka, self.hidden)
+            return [slice(*pair) for pair in pairwise([0, *widths])]
 
     config: Config
 
@@ -141,23 +139,22 @@ class KSparse(Model):
         if config.batch_top_k:
             self.state["threshold"] = np.full(1, -1, self.dtype)
         if config.unit_norm:
-            for name in {"W", "D"} & self.params.keys():
-                _to_unit_norm(self.params[name])
+            _to_unit_norm(W)
+            self.project()
 
     def _units(self) -> dict[str, Array]:
         """W, c, and D where it is not W, a row for each unit."""
-        return {name: np.ascontiguousarray(self.params[name].T) for name in ("W", "c", "D") if name in self.params}
+        names = ("W", "c") if self.config.tied else ("W", "c", "D")
+        return {name: np.ascontiguousarray(self.params[name].T) for name in names}
 
     def _centred(self, X: Array) -> Array:
         """What the encoder sees of rows X."""
         kind = self.config.pre_bias
         return X if kind == "none" else X - self.params["b" if kind == "learned" else "mu"]
 
-    def _select(self, X: Array, k: int, units: dict[str, Array]) -> Code:
-        """The k largest activations of each row of X, which is centred."""
-        return self._rectify(largest(X, units["W"], units["c"], k))
-
-    def _rectify(self, code: Code) -> Code:
+    def _select(self, seen: Array, k: int, units: dict[str, Array], batch: bool = False) -> Code:
+        """The k largest activations of each row, or k a row of the whole batch."""
+        code = (largest_of_batch if batch else largest)(seen, units["W"], units["c"], k)
         if self.config.units == "rectified":
             np.maximum(code.value, 0, out=code.value)
         return code
@@ -173,8 +170,7 @@ class KSparse(Model):
 
     def decode(self, H: Array) -> Array:
         """D h + b of each row, (n, hidden) -> (n, visible)."""
-        units = self._units()
-        Y = product(H, units.get("D", units["W"]))
+        Y = product(H, decoder(self._units()))
         _core.add_bias(Y, Y, self.params["b"])
         return Y
 
@@ -183,7 +179,7 @@ class KSparse(Model):
         if self.config.batch_top_k:
             return super().reconstruct(X)
         units = self._units()
-        return self._select(self._centred(X), self.config.k, units).decode(units.get("D", units["W"]), self.params["b"])
+        return self._select(self._centred(X), self.config.k, units).decode(decoder(units), self.params["b"])
 
     def k_at(self, progress: float) -> int:
         """k when that share of the training is done."""
@@ -193,24 +189,23 @@ class KSparse(Model):
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Through the kept entries alone; "dead_share" are the units without use for dead_after rows."""
         config, units, k = self.config, self._units(), self.k_at(step.progress)
-        seen = self._centred(X)
+        seen, sections = self._centred(X), config.sections
+        code = self._select(seen, k, units, config.batch_top_k)
         if config.batch_top_k:
-            code = self._rectify(largest_of_batch(seen, units["W"], units["c"], k))
             self._follow_threshold(code, falling=k != config.k)
-        else:
-            code = self._select(seen, k, units)
         self._count(code)
-        grads = {name: np.empty_like(value) for name, value in units.items()}
-        alpha = 2 / (len(X) * len(config.sections))
-        outputs, parts = self._prefixes(code, units)
+        parts = [code.between(at.start, at.stop) for at in sections] if len(sections) > 1 else [code]
+        outputs = prefix_outputs(parts, [decoder(units)[at] for at in sections], self.params["b"])
+        errors = [rmse(X, Y) for Y in outputs]
+        loss = X.shape[1] * sum(error * error for error in errors) / len(errors)
         residuals = [Y - X for Y in outputs]
         left_over = residuals[-1]
         for i in range(len(parts) - 1, 0, -1):  # a unit sees the residuals of all prefixes that it is in
             residuals[i - 1] += residuals[i]
-        for section, part, R in zip(config.sections, parts, residuals, strict=True):
-            backward(_at(grads, section), _at(units, section), part, seen, R, alpha, config.units == "rectified")
-        errors = [rmse(X, Y) for Y in outputs]
-        loss = X.shape[1] * sum(error * error for error in errors) / len(errors)
+        grads = {name: np.empty_like(value) for name, value in units.items()}
+        alpha, rectified = 2 / (len(X) * len(sections)), config.units == "rectified"
+        for at, part, R in zip(sections, parts, residuals, strict=True):
+            backward(chosen(grads, at), chosen(units, at), part, seen, R, alpha, rectified)
         dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
         if config.aux_k is not None and len(dead):
             loss += self._revive(grads, units, dead, seen, left_over)
@@ -219,36 +214,23 @@ class KSparse(Model):
         if config.pre_bias == "learned":
             grads["b"] -= product(grads["c"][None], units["W"])[0]
         if config.unit_norm:
-            name = "W" if config.tied else "D"
-            grads[name] -= row_sum(grads[name] * units[name])[:, None] * units[name]
+            G, D = decoder(grads), decoder(units)
+            G -= row_sum(G * D)[:, None] * D
         total = np.empty(1, X.dtype)
         _core.colsum(total, code.value[:, None], alpha=1 / (len(X) * config.hidden))
         metrics = {"error": errors[-1], "mean_activation": float(total[0]), "loss": loss}
         return metrics | {"dead_share": len(dead) / config.hidden}, self._like_params(grads)
 
-    def _prefixes(self, code: Code, units: dict[str, Array]) -> tuple[list[Array], list[Code]]:
-        """The reconstruction from each Matryoshka prefix, and the part of the code that it adds to the one before."""
-        sections, D = self.config.sections, units.get("D", units["W"])
-        if len(sections) == 1:
-            return [code.decode(D, self.params["b"])], [code]
-        parts = [code.between(section.start, section.stop) for section in sections]
-        outputs = [parts[0].decode(D[sections[0]], self.params["b"])]
-        for section, part in zip(sections[1:], parts[1:], strict=True):
-            outputs.append(outputs[-1] + part.decode(D[section]))
-        return outputs, parts
-
     def _revive(
         self, grads: dict[str, Array], units: dict[str, Array], dead: Array, seen: Array, left_over: Array
     ) -> float:
         """Adds the auxiliary loss's gradient to those of the dead units; its value per row."""
-        config, own = self.config, _at(units, dead)
-        assert config.aux_k is not None
+        config, own = self.config, chosen(units, dead)
         weight = AUX_WEIGHT if config.aux_weight is None else config.aux_weight
-        code = self._select(seen, min(config.aux_k, len(dead)), own)
-        Y = code.decode(own.get("D", own["W"]))
+        code = self._select(seen, min(config.aux_k or 0, len(dead)), own)
+        Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
-        rectified = config.units == "rectified"
-        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), rectified)
+        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), config.units == "rectified")
         for name, value in more.items():
             grads[name][dead] += value
         error: float = rmse(Y, -left_over)
@@ -282,9 +264,16 @@ class KSparse(Model):
             _to_unit_norm(self.params["W" if self.config.tied else "D"])
 
 
-def _at(units: dict[str, Array], which: Any) -> dict[str, Array]:
-    """Some of the units."""
-    return {name: value[which] for name, value in units.items()}
+def _widths(text: str, hidden: int) -> list[int]:
+    """ "16,64" -> [16, 64, hidden]. Raises ConfigError."""
+    try:
+        widths = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--matryoshka {text!r}: must be numbers of units, e.g. 16,64") from None
+    widths += [hidden] if widths[-1] != hidden else []
+    if len(widths) < 2 or widths[0] < 1 or sorted(set(widths)) != widths:
+        raise ConfigError(f"--matryoshka {text!r}: must ascend within 1..{hidden - 1}, e.g. {max(1, hidden // 4)}")
+    return widths
 
 
 def _to_unit_norm(W: Array) -> None:

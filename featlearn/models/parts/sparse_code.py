@@ -16,6 +16,8 @@ from featlearn import _core
 from featlearn.models.parts.arrays import product
 
 Array = npt.NDArray[Any]
+Units = Mapping[str, Array]
+"""W (units, visible), c (units,), and D (units, visible) where the decoder has features of its own."""
 
 BLOCK = 1 << 20  # activations that are looked through while they are still in a cache
 ROWS = 32  # at least so many rows a block, for the sake of the matrix product
@@ -78,23 +80,40 @@ def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
     return Code(start, index[0] % np.int32(h), value[0])
 
 
+def prefix_outputs(parts: list[Code], D: list[Array], bias: Array) -> list[Array]:
+    """Reconstructions from the first part of a code, from the first two, ... and from all; each has its own D."""
+    outputs = [parts[0].decode(D[0], bias)]
+    for part, rows in zip(parts[1:], D[1:], strict=True):
+        outputs.append(outputs[-1] + part.decode(rows))
+    return outputs
+
+
+def decoder(units: Units) -> Array:
+    """D, which is W where units have none of their own."""
+    return units["D"] if "D" in units else units["W"]
+
+
+def chosen(units: Units, which: slice | Array) -> dict[str, Array]:
+    """Some of the units: a view for a slice, a copy for indices."""
+    return {name: value[which] for name, value in units.items()}
+
+
 def backward(
-    grads: Mapping[str, Array],
-    units: Mapping[str, Array],
+    grads: Units,
+    units: Units,
     code: Code,
     X: Array,
     R: Array,
     alpha: float,
     rectified: bool,
 ) -> None:
-    """Writes alpha times dW and dc (and dD, where units have a D of their own) of the module's docstring to `grads`.
+    """Writes alpha times dF, dc and dD to `grads` under W, c and D; without D, W gets the sum of both.
 
-    Both mappings hold W (units, visible), c (units,) and maybe D (units, visible); without D, dW is the sum of both.
     Of a rectified code, entries that are zero pass nothing back.
     """
     at = (code.start, code.index)
     delta = np.empty_like(code.value)
-    _core.sparse_dot(delta, *at, R, units.get("D", units["W"]))
+    _core.sparse_dot(delta, *at, R, decoder(units))
     if rectified:
         delta *= code.value > 0
     if "D" in units:
