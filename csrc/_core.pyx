@@ -7,7 +7,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from fl cimport FL_BLOCK, fl_gemm_f32, fl_gemm_f64, fl_get, fl_has_threads, fl_isa, fl_spread, fl_task
+from fl cimport FL_BLOCK, fl_adam, fl_gemm_f32, fl_gemm_f64, fl_get, fl_has_threads, fl_isa, fl_spread, fl_task
 
 
 cdef Py_ssize_t UNIT = 8192       # elements of a task
@@ -66,6 +66,9 @@ cdef struct Call:
     Py_ssize_t columns
     uint64_t seed, draw
     double lr, momentum, l1, l2, threshold, scale
+    int kind
+    void *weight
+    fl_adam adam
 
 
 cdef Call call_on(Array out):
@@ -445,6 +448,9 @@ def row_softplus(out, a, bias, double scale=1.0):
     c.single, c.a, c.bias, c.scale, c.columns = x.single, x.data, v.data, scale, x.buffer.shape[1]
     c.unit = max(UNIT // 4 // max(c.columns, 1), 1)
     spread(run_row_softplus, &c, c.columns)
+
+
+include "layer.pxi"
 
 
 def set_threads(int n):

@@ -6,7 +6,7 @@ from cpython.buffer cimport (
 
 
 cdef class Array:
-    """A C-contiguous buffer of one of the wanted kinds: f (float32), d (float64), I (uint32)."""
+    """A C-contiguous buffer of one of the wanted kinds: f (float32), d (float64), I (uint32), i (int32)."""
 
     cdef Py_buffer buffer
     cdef bint held
@@ -62,7 +62,7 @@ cdef class Array:
         raise ValueError(f"{self.name} shares memory with {other.name.partition(': ')[2]}, wanted a separate array")
 
 
-NAMES = {"f": "float32", "d": "float64", "I": "uint32"}
+NAMES = {"f": "float32", "d": "float64", "I": "uint32", "i": "int32"}
 
 
 cdef uint64_t word(object x, str name) except? 0:

@@ -18,6 +18,15 @@
 #define FL_BLOCK 256  /* sums are made of in-order sums over blocks of this many terms */
 #define FL_CHUNK 2048 /* elements worked on at a time: random words fill a buffer of this many in L1 */
 
+/* Kinds of activation functions; leaky: FL_LEAK x below zero. */
+enum { FL_LINEAR, FL_SIGMOID, FL_TANH, FL_RELU, FL_LEAKY };
+#define FL_LEAK 0.01
+
+/* How Adam makes an update; c1, c2: 1 / (1 - beta^step). */
+typedef struct {
+    double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold;
+} fl_adam;
+
 #define FL_TABLE(REAL)                                                                                              \
     struct {                                                                                                        \
         /* out (m, n) = alpha op(a) (m, k) op(b) (k, n) + beta out; op transposes where trans_* says so.            \
@@ -58,6 +67,29 @@
          * then |v|, |w| < 1e-30 become zero. l1 and threshold: one of the two is meant to be 0. */                 \
         void (*update)(REAL *w, REAL *v, const REAL *grad, double lr, double momentum, double l1, double l2,        \
                        double threshold, ptrdiff_t start, ptrdiff_t stop);                                          \
+        /* out = f(a + bias[column]), f by kind (FL_LINEAR ...); h columns; out may be a. */                        \
+        void (*activate)(REAL *out, const REAL *a, const REAL *bias, int kind, ptrdiff_t h, ptrdiff_t start,        \
+                         ptrdiff_t stop);                                                                           \
+        /* delta = (delta + row[column]) f', f' where the function is y; h columns. */                              \
+        void (*backward)(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,       \
+                         ptrdiff_t stop);                                                                           \
+        /* delta = weight (y - x) f', f' where the function is y; loss (n) = sum over columns of weight (y - x)^2,  \
+         * summed as row_sqdist; rows start..stop of (n, d); weight: NULL is 1; delta may be y. */                  \
+        void (*output_error)(REAL *delta, double *loss, const REAL *y, const REAL *x, const REAL *weight, int kind, \
+                             ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop);                                         \
+        /* loss (n) = sum over columns of weight (log(1 + exp(z)) - x z), z = a + bias[column], summed as           \
+         * row_softplus; rows start..stop of (n, d); weight: NULL is 1. */                                          \
+        void (*cross_entropy)(double *loss, const REAL *a, const REAL *bias, const REAL *x, const REAL *weight,     \
+                              ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop);                                        \
+        /* p (n, c) = exp(z - max z) / sum, z = a + bias[column], the sum in double in order; loss (n) = log sum    \
+         * exp z - z[label], or none where NULL; rows start..stop; p may be a. */                                   \
+        void (*softmax)(REAL *p, double *loss, const REAL *a, const REAL *bias, const int32_t *label, ptrdiff_t c,  \
+                        ptrdiff_t start, ptrdiff_t stop);                                                           \
+        /* m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;                                              \
+         * w -= lr (c1 m / (sqrt(c2 v) + eps) + l2 w [+ l1 sign(w)]); [w = sign(w) max(|w| - threshold, 0)];        \
+         * then |m|, |w| < 1e-30 and v < 1e-37 become zero. */                                                      \
+        void (*adam)(REAL *w, REAL *m, REAL *v, const REAL *grad, const fl_adam *how, ptrdiff_t start,              \
+                     ptrdiff_t stop);                                                                               \
     }
 
 typedef FL_TABLE(float) fl_f32;

@@ -5,6 +5,8 @@ from libc.stdint cimport uint64_t
 
 cdef extern from "fl.h" nogil:
     enum: FL_BLOCK
+    ctypedef struct fl_adam:
+        double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold
     ctypedef struct fl_f32:
         void (*gemm)(void *out, Py_ssize_t ldo, void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, Py_ssize_t m,
                      Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b, double alpha, double beta,
@@ -26,6 +28,18 @@ cdef extern from "fl.h" nogil:
         void (*normal)(void *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*update)(void *w, void *v, void *grad, double lr, double momentum, double l1, double l2, double threshold,
                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*activate)(void *out, void *a, void *bias, int kind, Py_ssize_t h, Py_ssize_t start,
+                         Py_ssize_t stop) noexcept nogil
+        void (*backward)(void *delta, void *y, void *row, int kind, Py_ssize_t h, Py_ssize_t start,
+                         Py_ssize_t stop) noexcept nogil
+        void (*output_error)(void *delta, void *loss, void *y, void *x, void *weight, int kind, Py_ssize_t d,
+                             Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*cross_entropy)(void *loss, void *a, void *bias, void *x, void *weight, Py_ssize_t d, Py_ssize_t start,
+                              Py_ssize_t stop) noexcept nogil
+        void (*softmax)(void *p, void *loss, void *a, void *bias, void *label, Py_ssize_t c, Py_ssize_t start,
+                        Py_ssize_t stop) noexcept nogil
+        void (*adam)(void *w, void *m, void *v, void *grad, const fl_adam *how, Py_ssize_t start,
+                     Py_ssize_t stop) noexcept nogil
     ctypedef struct fl_isa:
         const char *name
         const fl_f32 *f32

@@ -123,5 +123,3 @@ static void FN(normal)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start,
 {
     FOR_CHUNKS(FN(normal_chunk)(out, seed, draw, lo, hi));
 }
-
-#undef FOR_COLUMNS

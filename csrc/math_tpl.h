@@ -76,6 +76,20 @@ static inline REAL FN(exp)(REAL x)
     return y * FN(from_bits)((FN(to_bits)(t) << FRACTION) + ONE);
 }
 
+/* exp(x) - 1 for x <= 0, with all its digits near 0: 2^n (exp(r) - 1) + (2^n - 1). */
+static inline REAL FN(expm1)(REAL x)
+{
+    x = x < (REAL)EXP_MIN ? (REAL)EXP_MIN : x;
+    REAL t = FMA(x, (REAL)1.4426950408889634, (REAL)ROUND), n = t - (REAL)ROUND;
+    REAL r = FMA(n, -(REAL)LN2_LOW, FMA(n, -(REAL)LN2_HIGH, x));
+    REAL y = FN(inverse_factorial)[EXP_TERMS];
+    UNROLL
+    for (int i = EXP_TERMS - 1; i > 0; i--)
+        y = FMA(y, r, FN(inverse_factorial)[i]);
+    REAL power = FN(from_bits)((FN(to_bits)(t) << FRACTION) + ONE);
+    return FMA(power, y * r, power - 1);
+}
+
 /* log(x) for normal x > 0: x = 2^n m, m in sqrt(1/2)..sqrt(2), log m = 2 artanh((m - 1) / (m + 1)). */
 static inline REAL FN(log)(REAL x)
 {

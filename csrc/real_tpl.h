@@ -7,13 +7,18 @@
 
 #include "sums_tpl.h"
 
+#include "layer_tpl.h"
+
 #include "simd_tpl.h"
 
 #include "gemm_tpl.h"
 
 static const TABLE FN(table) = {FN(gemm), WORK, SHARE, FN(colsum), FN(axpby), FN(row_sqdist), FN(row_softplus),
-                                FN(add_bias), FN(sigmoid), FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal), FN(update)};
+                                FN(add_bias), FN(sigmoid), FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal),
+                                FN(update), FN(activate), FN(backward), FN(output_error), FN(cross_entropy), FN(softmax),
+                                FN(adam)};
 
+#undef FOR_COLUMNS
 #undef V
 #undef V_OP
 #undef V_ZIP_LOW

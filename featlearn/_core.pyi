@@ -84,6 +84,75 @@ def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
 def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: float = 1.0) -> None:
     """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h); added in a fixed order."""
 
+def activate(out: Floats, a: Floats, bias: Floats, kind: str) -> None:
+    """out (n, h) = f(a + bias); out may be a.
+
+    kind: linear, sigmoid, tanh, relu, or leaky (slope .01 below zero).
+    """
+
+def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> None:
+    """delta (n, h), in place, = (delta [+ row (h,)]) * f', the derivative of `kind` where the function is h (n, h).
+
+    At a kink the derivative is the one below it.
+    """
+
+def output_error(
+    delta: Floats,
+    loss: npt.NDArray[np.float64],
+    y: Floats,
+    x: Floats,
+    kind: str,
+    weight: Floats | None = None,
+) -> None:
+    """delta (n, d) = weight * (y - x) * f', f' where the function is y; delta may be y.
+
+    loss (n,) float64 = sum over columns of weight * (y - x)^2, added as in row_sqdist. No weight: 1.
+    """
+
+def cross_entropy(
+    loss: npt.NDArray[np.float64],
+    a: Floats,
+    bias: Floats,
+    x: Floats,
+    weight: Floats | None = None,
+) -> None:
+    """loss (n,) float64 = sum over columns of weight * (log(1 + exp(z)) - x z), z = a + bias; a, x (n, d).
+
+    That is -x log s(z) - (1 - x) log(1 - s(z)), without the logarithm of a zero. Added in a fixed order.
+    """
+
+def softmax(
+    p: Floats,
+    loss: npt.NDArray[np.float64] | None,
+    a: Floats,
+    bias: Floats,
+    labels: npt.NDArray[np.int32] | None,
+) -> None:
+    """p (n, c) = exp(z) / sum of exp(z) over the row, z = a + bias; p may be a.
+
+    loss (n,) float64 = log of the sum of exp(z) - z[label], labels (n,) int32 in 0..c-1; both or none.
+    """
+
+def adam(
+    w: Floats,
+    m: Floats,
+    v: Floats,
+    grad: Floats,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    l1: float,
+    l2: float,
+    soft: bool,
+) -> None:
+    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; any shape, in place; step >= 1 counts updates.
+
+    w -= lr * (c1 m / (sqrt(c2 v) + eps) + l2 w [+ l1 sign(w)]), c1 = 1 / (1 - beta1^step), c2 likewise. With soft, L1
+    is the proximal step instead: w = sign(w) * max(|w| - lr * l1, 0). |m|, |w| below 1e-30, v below 1e-37 become zero.
+    """
+
 def set_threads(n: int) -> None:
     """How many threads the kernels use from now on (>= 1); stays at one where has_threads() is False.
 

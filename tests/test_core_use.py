@@ -40,7 +40,19 @@ for threads in (1, 2):
         _core.row_sqdist(distances, x, w)
         _core.update(w, x, arrays[3], 0.1, 0.9, 0.3, 0.2, True)
         _core.update(w, x, arrays[3], 0.1, 0.9, 0.3, 0.2, False)
-        for array in (*arrays, *products, sums, distances, w, x):
+        layer = [x.copy() for _ in range(5)]
+        for out, kind in zip(list(layer), ("linear", "sigmoid", "tanh", "relu", "leaky")):
+            _core.activate(out, x, bias, kind)
+            delta, error = w.copy(), np.empty(61)
+            _core.backward(delta, out, kind, bias)
+            _core.output_error(delta, error, delta, out, kind, w)
+            layer += [delta, error]
+        entropy, loss, labels = np.empty(61), np.empty(61), np.arange(61, dtype=np.int32)
+        _core.cross_entropy(entropy, x, bias, arrays[0], arrays[4])
+        _core.softmax(layer[0], loss, x, bias, labels)
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        _core.adam(layer[1], m, v, x, 0.1, 0.9, 0.99, 1e-8, 3, 0.3, 0.2, True)
+        for array in (*arrays, *products, sums, distances, w, x, *layer, entropy, loss, m, v):
             digest.update(array.tobytes())
     bits = np.empty(1001, np.uint32)
     _core.random_bits(bits, 1, 2)

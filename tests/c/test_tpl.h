@@ -114,6 +114,11 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                 COMPARE("add_bias", n, use->TABLE->add_bias(out, a, bias, h, 0, n));
                 COMPARE("sigmoid", n, use->TABLE->sigmoid(out, a, bias, h, 0, n));
                 COMPARE("sigmoid in place", n, use->TABLE->sigmoid(out, out, bias, h, 0, n));
+                for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++) {
+                    COMPARE("activate", n, use->TABLE->activate(out, a, bias, kind, h, 0, n));
+                    COMPARE("activate in place", n, use->TABLE->activate(out, out, bias, kind, h, 0, n));
+                    COMPARE("backward", n, use->TABLE->backward(out, c, bias, kind, h, 0, n));
+                }
                 COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, 0, n));
                 COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, 0, n));
             }
@@ -126,6 +131,9 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                     use->TABLE->normal(out, 1, 2, 0, which ? n : FL_CHUNK));
         COMPARE("update", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0, 0.01, 0.3, 0, n));
         COMPARE("update, subgradient", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0.2, 0, 0, 0, n));
+        fl_adam adam = {0.1, 0.9, 0.99, 1e-8, 10, 100, 0, 0.01, 0.3};
+        COMPARE("adam", n, REAL *v = guarded(n_bytes); memset(v, 0, n_bytes);
+                use->TABLE->adam(out, second, v, c, &adam, 0, n); check(release(v, n_bytes), isa->name, "adam outside", n));
         COMPARE("axpby", n, use->TABLE->axpby(out, b, n, 0.3, 0));
         COMPARE("axpby", n, use->TABLE->axpby(out, b, n, 0.3, -2));
         free(a), free(b), free(c), free(bias);
@@ -138,7 +146,7 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
     for (int i = 0; i < 7; i++)
         for (int j = 0; j < 6; j++) {
             ptrdiff_t n = rows[i], d = columns[j];
-            REAL *x = F(numbers)(n * d, 9), *y = F(numbers)(n * d + d, 10), *a = F(numbers)(d, 11), *b = a;
+            REAL *x = F(numbers)(n * d, 9), *y = F(numbers)(n * d + d, 10), *a = F(numbers)(n * d + d, 11), *b = a;
             COMPARE("colsum", d, use->TABLE->colsum(out, x, n, d, 0, d / 2);
                     use->TABLE->colsum(out, x, n, d, d / 2, d));
             double *mine = guarded((size_t)n * 8), *theirs = guarded((size_t)n * 8);
@@ -149,6 +157,24 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
             isa->TABLE->row_softplus(mine, x, y, 0.7, d, n / 2, n);
             plain->TABLE->row_softplus(theirs, x, y, 0.7, d, 0, n);
             check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_softplus", n * 1000 + d);
+            for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++)
+                for (int weighted = 0; weighted < 2; weighted++) {
+                    COMPARE("output_error", n * d, double *loss = which ? theirs : mine; memcpy(out, y, n_bytes);
+                            use->TABLE->output_error(out, loss, out, x, weighted ? y + d : NULL, kind, d, 0, n / 2);
+                            use->TABLE->output_error(out, loss, out, x, weighted ? y + d : NULL, kind, d, n / 2, n));
+                    check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "loss of output_error", n * 1000 + d);
+                }
+            isa->TABLE->cross_entropy(mine, x, y, x, NULL, d, 0, n / 2);
+            isa->TABLE->cross_entropy(mine, x, y, x, y, d, n / 2, n);
+            plain->TABLE->cross_entropy(theirs, x, y, x, NULL, d, 0, n / 2);
+            plain->TABLE->cross_entropy(theirs, x, y, x, y, d, n / 2, n);
+            check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "cross_entropy", n * 1000 + d);
+            int32_t *label = guarded((size_t)n * 4);
+            for (ptrdiff_t k = 0; k < n; k++)
+                label[k] = (int32_t)(k % d);
+            COMPARE("softmax", n * d, use->TABLE->softmax(out, which ? theirs : mine, x, y, label, d, 0, n));
+            check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "loss of softmax", n * 1000 + d);
+            check(release(label, (size_t)n * 4), isa->name, "labels", n);
             check(release(mine, (size_t)n * 8) && release(theirs, (size_t)n * 8), isa->name, "row sums outside", n);
             free(x), free(y), free(a);
         }
