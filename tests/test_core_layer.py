@@ -182,7 +182,10 @@ def test_adams_small_numbers_become_zero():
 
 
 REFUSED = {
-    "another kind": (lambda a: _core.activate(a, a, a[0].copy(), "softplus"), "kind is 'softplus', wanted one of linear"),
+    "another kind": (
+        lambda a: _core.activate(a, a, a[0].copy(), "softplus"),
+        "kind is 'softplus', wanted one of linear",
+    ),
     "bias": (lambda a: _core.activate(a, a, a[0, :2].copy(), "tanh"), r"bias has shape \(2,\), wanted \(3,\)"),
     "row": (lambda a: _core.backward(a, a.copy(), "tanh", a[0, :2].copy()), r"row has shape \(2,\)"),
     "shared": (lambda a: _core.backward(a, a, "tanh"), "shares memory"),

@@ -3,7 +3,7 @@
     option         gives the command          used by
     output         output: str                extract-patches train visualize reconstruct sample
     force          force: bool                wherever there is an output
-    seed           seed: int                  extract-patches train evaluate sample
+    seed           seed: int                  extract-patches train evaluate sample check-gradients
     threads        (sets the kernels')        all
     dtype          dtype: str                 train
     quiet          words: report.Words        all

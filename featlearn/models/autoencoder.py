@@ -175,7 +175,8 @@ class Autoencoder(Model):
         if self.config.loss == "squared":
             activate(A, b, g)
             _core.output_error(A, rows, A, X, g, weight)
-            return total(rows) / 2, total(rows), A
+            squares = total(rows)
+            return squares / 2, squares, A
         _core.cross_entropy(entropy, A, b, X, weight)
         activate(A, b, g)
         _core.output_error(A, rows, A, X, "linear", weight)

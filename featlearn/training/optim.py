@@ -138,9 +138,13 @@ class LineSearch(Optimizer):
     searches = True
     curvature: ClassVar[float]
 
-    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
-        from scipy.optimize import line_search
+    def __init__(self) -> None:
+        from scipy.optimize import line_search  # not before it is needed: it takes half a second
 
+        super().__init__()
+        self.search = line_search
+
+    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
         loss, x = _Loss(params, evaluate, rates), _flat(params)
         kept = self.arrays.get("gradient")
         start = loss.at(x) if kept is None else _Point(x, float(self.arrays["loss"][0]), kept, {})
@@ -149,7 +153,7 @@ class LineSearch(Optimizer):
             direction *= min(1.0, 1 / max(math.sqrt(float(direction @ direction)), 1e-30))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a search that finds nothing: that is handled below
-            found, *_ = line_search(
+            found, *_ = self.search(
                 loss.value,
                 loss.gradient,
                 x,
