@@ -235,7 +235,5 @@ def test_line_searches_are_refused_where_the_loss_moves():
     still = Denoising(Denoising.settle(Denoising.Config(noise=0), 0, 1), np.float64)
     still.init(16, Random(0))
     Training(still, data(), TrainConfig(optimizer="lbfgs", epochs=2)).run()
-    with pytest.raises(ConfigError, match="--lr: lbfgs finds"):
-        TrainConfig(optimizer="lbfgs", lr=0.1)
     with pytest.raises(ConfigError, match="no gradient at 0"):
         TrainConfig(optimizer="cg", decay="l1")

@@ -27,7 +27,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.base import Array, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import product, rmse, row_sum
 from featlearn.models.parts.sparse_code import (
     Code,
@@ -123,6 +123,35 @@ class KSparse(Model):
             return [slice(*pair) for pair in pairwise([0, *widths])]
 
     config: Config
+
+    def moving_loss(self) -> str:
+        return "its support leaps, and k falls, from one update to the next"
+
+    @classmethod
+    def variants(cls) -> dict[str, Config]:
+        """Without what is no gradient of the loss alone: unit_norm, and aux_k whose residual is held."""
+        made: dict[str, dict[str, Any]] = {
+            "tied": {},
+            "untied": {"tied": False},
+            "rectified": {"units": "rectified"},
+            "rectified, untied": {"units": "rectified", "tied": False},
+            "no pre-bias": {"pre_bias": "none"},
+            "learned pre-bias": {"pre_bias": "learned"},
+            "learned pre-bias, untied": {"pre_bias": "learned", "tied": False},
+            "batch top-k": {"batch_top_k": True},
+            "matryoshka": {"matryoshka": "2,4"},
+            "matryoshka, untied": {"matryoshka": "2,4", "tied": False},
+        }
+        return {name: cls.Config(hidden=6, k=2, **options) for name, options in made.items()}
+
+    def losses(self) -> dict[str, Loss]:
+        """The loss, by the parameters that follow it."""
+        return {"loss": self._loss}
+
+    def _loss(self, X: Array, step: Step) -> Gradients:
+        metrics, grads = self.gradient(X, step)
+        grads.pop("mu", None)  # held
+        return metrics, grads
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Small normal weights (or of norm 1); b, and mu where there is one, begin at the data's mean."""

@@ -55,12 +55,15 @@ class TrainConfig:
     searches: int = setting(
         3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1, needs="optimizer=lbfgs|cg"
     )
-    lr: float | None = setting(None, "learning rate of sgd and adam  [default: 0.01; adam: 0.001]", above=0)
+    lr: float | None = setting(
+        None, "learning rate of sgd and adam  [default: 0.01; adam: 0.001]", above=0, needs="optimizer=sgd|adam"
+    )
     lr_schedule: str = setting(
         "constant",
         "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
+        needs="optimizer=sgd|adam",
     )
     momentum: float = setting(0.9, "momentum of sgd", low=0, below=1, needs="optimizer=sgd")
     initial_momentum: float = setting(
@@ -95,8 +98,6 @@ class TrainConfig:
             raise ConfigError("--patience needs held-out rows: give --validation, e.g. 0.1")
         if self.decay == "none" and self.decay_weight:
             raise ConfigError(f"--decay-weight {self.decay_weight:g} without a decay: add --decay l1 or l2")
-        if self.by_searches and self.lr is not None:
-            raise ConfigError(f"--lr: {self.optimizer} finds the lengths of its steps itself; leave it out")
         if self.by_searches and self.decay == "l1":
             raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; use --optimizer sgd")
 

@@ -1,0 +1,228 @@
+"""Autoencoders from the command line: training by every optimizer, checked gradients, classifiers on codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from featlearn import _core
+from featlearn.cli.store import load_model, load_rows
+from featlearn.files.model import read_model
+from featlearn.models.autoencoder import Autoencoder
+from featlearn.training import gradcheck
+
+FEATLEARN = [sys.executable, "-m", "featlearn"]
+MODELS = ("autoencoder", "sparse-autoencoder", "k-sparse", "denoising")
+
+
+def report(run_here, *args):
+    ran = run_here(*args, "--json")
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
+
+
+@pytest.fixture(scope="module")
+def folder(work, run_here, tmp_path_factory):
+    """Patches for sigmoid outputs (p.h5), whitened ones (w.h5), and labelled bars that lean either way."""
+    folder = tmp_path_factory.mktemp("autoencoder")
+    cut = ("--size", 8, "--count", 800)
+    to = ("--normalize", "center", "--clip", 3, "--to", "0.1,0.9")
+    report(run_here, "extract-patches", work.photos, *cut, *to, "-o", folder / "p.h5")
+    report(run_here, "extract-patches", work.photos, *cut, "--whiten", "zca", "-o", folder / "w.h5")
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 600).astype(np.uint8)
+    X = np.where(y[:, None, None] == 1, np.eye(6), np.eye(6)[::-1]) * 200 + rng.integers(0, 120, (600, 6, 6))
+    for name, half in (("learn", slice(0, 400)), ("test", slice(400, 600))):
+        write_idx(folder / f"{name}-images", np.minimum(X[half], 255).astype(np.uint8))
+        write_idx(folder / f"{name}-labels", y[half])
+        source = (folder / f"{name}-images", "--labels", folder / f"{name}-labels")
+        report(run_here, "extract-patches", *source, "-o", folder / f"{name}.h5")
+    return folder
+
+
+def write_idx(path, array):
+    path.write_bytes(
+        bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+    )
+
+
+def test_the_lectures_sparse_autoencoder(folder, run_here):
+    """By L-BFGS unless told otherwise: the mean activations meet rho, and the history holds the cost."""
+    found = report(
+        run_here, "train", folder / "p.h5", "--model", "sparse-autoencoder", "--rho", 0.05, "-o", folder / "s.h5"
+    )
+    assert found["epochs"] <= 400
+    assert found["deviation"] < 0.02
+    file = read_model(str(folder / "s.h5"))
+    assert (file.training["optimizer"], file.training["decay"]) == ("lbfgs", "l2")
+    learned = load_model(str(folder / "s.h5"))
+    X = load_rows(str(folder / "p.h5"), like=learned)[0].block(0, 800)
+    assert (X.min(), X.max()) == pytest.approx((0.1, 0.9), abs=1e-6)
+    q = learned.model.encode(X).mean(axis=0)
+    assert np.abs(q - 0.05).max() == pytest.approx(found["deviation"], abs=2e-3)
+    params = learned.model.params
+    norms = sum(float(np.square(params[name], dtype=np.float64).sum()) for name in ("W", "D"))
+    kl = (0.05 * np.log(0.05 / q) + 0.95 * np.log(0.95 / (1 - q))).sum()
+    error = np.square(learned.model.reconstruct(X) - X, dtype=np.float64).sum() / (2 * len(X))
+    assert found["loss"] == pytest.approx(error + 1e-4 / 2 * norms + 3 * kl, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [("sgd",), ("adam",), ("cg",), ("lbfgs", "--batch-size", "200")], ids=lambda o: o[0]
+)
+@pytest.mark.parametrize("model", ["autoencoder", "sparse-autoencoder"])
+def test_every_optimizer(model, options, folder, run_here, tmp_path):
+    found = report(
+        run_here,
+        "train",
+        folder / "p.h5",
+        "--model",
+        model,
+        "--optimizer",
+        *options,
+        "--epochs",
+        8,
+        "-o",
+        tmp_path / "m.h5",
+    )
+    losses = read_model(str(tmp_path / "m.h5")).history["loss"]
+    assert len(losses) == found["epochs"] == 8
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_same_bytes_for_threads_and_instruction_sets(model, folder):
+    """Directions of L-BFGS come from scipy and numpy, which lie outside of the promise across instruction sets."""
+    sets = {"avx512": ["avx512", "avx2", "plain"], "avx2": ["avx2", "plain"], "plain": ["plain"]}[_core.isa()]
+    found = set()
+    for i, (isa, threads) in enumerate([(isa, threads) for isa in sets for threads in (1, 2)]):
+        name, optimizer = f"{model}-{i}.h5", "adam" if model == "denoising" else "sgd"
+        command = ["train", "learn.h5", "--model", model, "--hidden", "30", "--epochs", "2", "--optimizer", optimizer]
+        done = subprocess.run(
+            [*FEATLEARN, *command, "--threads", str(threads), "-o", name, "--json"],
+            cwd=folder, env=os.environ | {"FEATLEARN_ISA": isa}, capture_output=True, text=True, timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found.add(json.loads(done.stdout)["content_hash"])
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_stopped_run_resumes_to_the_same_bytes(optimizer, folder):
+    command = ["train", "p.h5", "--model", "sparse-autoencoder", "--hidden", "60", "--optimizer", optimizer]
+    command += ["--epochs", "2000" if optimizer == "lbfgs" else "300", "--checkpoint-every", "0.05"]
+    name = f"stopped-{optimizer}.h5"
+    process = subprocess.Popen([*FEATLEARN, *command, "-o", name], cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (folder / (name + ".ckpt")).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == -15, words
+    for out in (name, f"whole-{optimizer}.h5"):
+        done = subprocess.run(
+            [*FEATLEARN, *command, "-o", out, "--resume"], cwd=folder, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+    stopped, whole = (read_model(str(folder / out)) for out in (name, f"whole-{optimizer}.h5"))
+    assert stopped.content_hash == whole.content_hash
+    assert all(np.array_equal(stopped.params[key], whole.params[key]) for key in whole.params)
+
+
+def test_tolerance_stops_and_says_why(folder, run_here, tmp_path):
+    ran = run_here(
+        "train", folder / "p.h5", "--model", "sparse-autoencoder", "--tolerance", 0.01, "-o", tmp_path / "m.h5"
+    )
+    assert ran.code == 0
+    assert "epochs: an epoch lowered the loss by less than 0.01 of it" in ran.err
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_classifier_on_codes(model, folder, run_here):
+    """Bars that lean either way: easy for codes, and for pixels."""
+    path = folder / f"classified-{model}.h5"
+    epochs = ("--epochs", 30) if model != "denoising" else ("--epochs", 5)
+    report(run_here, "train", folder / "learn.h5", "--model", model, "--hidden", 30, *epochs, "-o", path)
+    row = report(run_here, "evaluate", path, folder / "test.h5", "--train", folder / "learn.h5")["models"][0]
+    assert row["classifier_error"] <= 0.05
+    assert row["raw_error"] <= 0.05
+    assert row["classifier_decay"] in (1e-2, 1e-3, 1e-4, 1e-5)
+    assert 0 < row["coherence"] <= 1
+    assert row["l0"] == (pytest.approx(30) if model != "k-sparse" else 30)
+
+
+def test_a_classifier_needs_labels_and_two_classes(folder, run_here):
+    report(run_here, "train", folder / "p.h5", "--model", "autoencoder", "--epochs", 1, "-o", folder / "plain.h5")
+    ran = run_here("evaluate", folder / "plain.h5", folder / "p.h5", "--train", folder / "p.h5")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "a classifier needs labels" in ran.err
+    write_idx(folder / "ones", np.ones(400, np.uint8))
+    source = (folder / "learn-images", "--labels", folder / "ones")
+    report(run_here, "extract-patches", *source, "-o", folder / "one-class.h5")
+    report(run_here, "train", folder / "learn.h5", "--model", "autoencoder", "--epochs", 1, "-o", folder / "bars.h5")
+    ran = run_here("evaluate", folder / "bars.h5", folder / "test.h5", "--train", folder / "one-class.h5")
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+    assert "all its rows have one label" in ran.err
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_check_gradients(model, run_here):
+    found = report(run_here, "check-gradients", "--model", model)["checks"]
+    assert max(row["difference"] for row in found) < 1e-9
+    assert {row["verdict"] for row in found} == {"ok"}
+
+
+def test_check_gradients_of_one_variant_and_a_wrong_one(run_here, monkeypatch):
+    found = report(
+        run_here, "check-gradients", "--model", "autoencoder", "--activation", "relu", "--tied", "--hidden", 4
+    )
+    assert [row["parameter"] for row in found["checks"]] == ["W", "b", "c"]
+    right = Autoencoder.gradient
+
+    def wrong(self, X, step):
+        metrics, grads = right(self, X, step)
+        return metrics, grads | {"c": -grads["c"]}
+
+    monkeypatch.setattr(Autoencoder, "gradient", wrong)
+    monkeypatch.setattr(gradcheck, "TRIES", 20)
+    ran = run_here("check-gradients", "--model", "autoencoder", "--hidden", 4)
+    assert ran.code == 1
+    assert "1 of 4 gradients differ by more than 1e-07" in ran.err
+    assert [line.split()[-1] for line in ran.out.splitlines()[1:]] == ["ok", "ok", "ok", "WRONG"]
+
+
+WRONG = {
+    "k above hidden": (("w.h5", "--model", "k-sparse", "--hidden", 10, "--k", 11), "--k 11"),
+    "rho of 1": (("p.h5", "--model", "sparse-autoencoder", "--rho", 1), "--rho"),
+    "rho of 0": (("p.h5", "--model", "sparse-autoencoder", "--rho", 0), "--rho"),
+    "cross-entropy of whitened data": (("w.h5", "--model", "autoencoder", "--loss", "cross-entropy"), "wanted 0..1"),
+    "line searches with noise": (
+        ("p.h5", "--model", "denoising", "--optimizer", "lbfgs"),
+        "use --optimizer sgd or adam",
+    ),
+    "line searches with a support": (
+        ("w.h5", "--model", "k-sparse", "--optimizer", "cg"),
+        "use --optimizer sgd or adam",
+    ),
+    "line searches of an RBM": (("p.h5", "--model", "rbm", "--optimizer", "lbfgs"), "use --optimizer sgd or adam"),
+    "salt and pepper on whitened data": (
+        ("w.h5", "--model", "denoising", "--corruption", "salt-and-pepper"),
+        "--corruption salt-and-pepper",
+    ),
+    "rate of lbfgs": (("p.h5", "--model", "sparse-autoencoder", "--lr", 0.1), "--lr: does nothing without"),
+    "searches of sgd": (("p.h5", "--model", "autoencoder", "--searches", 5), "--searches"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG.values(), ids=WRONG.keys())
+def test_wrong_use_is_answered_in_one_line(options, words, folder, run_here, tmp_path):
+    ran = run_here("train", folder / options[0], *options[1:], "-o", tmp_path / "m.h5")
+    assert ran.code in (1, 2)
+    assert words in ran.err
+    assert len([line for line in ran.err.splitlines() if line.strip() and not line.startswith(("Usage", "Try"))]) == 1
+    assert os.listdir(tmp_path) == []
