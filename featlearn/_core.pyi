@@ -30,8 +30,8 @@ def gemm(
 def colsum(out: Floats, a: Floats, alpha: float = 1.0, beta: float = 0.0) -> None:
     """out (d,) = alpha * sum over rows of a (n, d) + beta * out; rows in order by blocks of 256, as in gemm."""
 
-# Sparse codes (n, h) are CSR: row i has the entries start[i]..start[i + 1] of index (column) and value, columns ascending;
-# with k entries a row, start is k * arange(n + 1). An index out of range or a start that falls raises ValueError.
+# Sparse codes (n, h) are CSR: row i has the entries start[i]..start[i + 1] of index (column) and value, columns in
+# order; with k entries a row, start is k * arange(n + 1). A column out of range or a start that falls: ValueError.
 
 def top_k(index: Indices, value: Floats, a: Floats, bias: Floats | None = None) -> None:
     """The k largest of each row of a (n, h) [+ bias (h,)]: index int32 (n, k), ascending, and value (n, k).
