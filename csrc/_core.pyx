@@ -237,6 +237,9 @@ def colsum(out, a, double alpha=1.0, double beta=0.0):
         kernels.f64.axpby(o.data, c.out, d, alpha, beta)
 
 
+include "sparse.pxi"
+
+
 cdef Call with_bias(Array o, Array x, Array c) except *:
     """Checks out (n, h), a (n, h) and bias (h,)."""
     o.check((None, None))

@@ -6,7 +6,7 @@ from cpython.buffer cimport (
 
 
 cdef class Array:
-    """A C-contiguous buffer of one of the wanted kinds: f (float32), d (float64), I (uint32)."""
+    """A C-contiguous buffer of one of the wanted kinds: f (float32), d (float64), I (uint32), i (int32), q (int64)."""
 
     cdef Py_buffer buffer
     cdef bint held
@@ -29,6 +29,8 @@ cdef class Array:
         self.kind = (<bytes>self.buffer.format).decode()
         if self.kind == "L" and self.buffer.itemsize == 4:
             self.kind = "I"
+        if self.kind == "l":  # C's long, whatever its size
+            self.kind = "i" if self.buffer.itemsize == 4 else "q"
         if len(self.kind) != 1 or self.kind not in kinds:
             found = NAMES.get(self.kind) or f"of type {self.kind!r}"
             raise ValueError(f"{name} is {found}, wanted {' or '.join([NAMES[key] for key in NAMES if key in kinds])}")
@@ -62,7 +64,7 @@ cdef class Array:
         raise ValueError(f"{self.name} shares memory with {other.name.partition(': ')[2]}, wanted a separate array")
 
 
-NAMES = {"f": "float32", "d": "float64", "I": "uint32"}
+NAMES = {"f": "float32", "d": "float64", "I": "uint32", "i": "int32", "q": "int64"}
 
 
 cdef uint64_t word(object x, str name) except? 0:

@@ -41,6 +41,35 @@
          * interleaved sums in double, then a tree. */                                                              \
         void (*row_softplus)(double *out, const REAL *a, const REAL *bias, double scale, ptrdiff_t h,               \
                              ptrdiff_t start, ptrdiff_t stop);                                                      \
+        /* Sparse rows (CSR): row i has the entries begin[i]..begin[i + 1] of index and value.                      \
+         * The k largest of a row of h, ties to the lowest column, NaN above everything, -0 = +0: index (k) in      \
+         * order, value (k) = a (+ bias, or NULL). Takes columns start..stop of the row, which are to come in order;\
+         * `held` is what the call before returned (0 at first); the call with stop == h writes the result.         \
+         * work: top_k_bytes(h, k), aligned for int64_t. 1 <= k <= h < 2^31. */                                     \
+        ptrdiff_t (*top_k)(int32_t *index, REAL *value, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t k,  \
+                           ptrdiff_t start, ptrdiff_t stop, ptrdiff_t held, void *work);                            \
+        ptrdiff_t (*top_k_bytes)(ptrdiff_t h, ptrdiff_t k);                                                         \
+        /* out (n, d) = the sum over a row's entries, in order, of value * F[index] by fma from zero, then + bias   \
+         * (or NULL); rows start..stop. */                                                                          \
+        void (*sparse_decode)(REAL *out, const int64_t *begin, const int32_t *index, const REAL *value,             \
+                              const REAL *F, const REAL *bias, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop);       \
+        /* out[e] = F[index[e]] . R[i] for the entries e of rows i in start..stop of R (n, d): 16 interleaved sums  \
+         * by fma in REAL, then a tree. */                                                                          \
+        void (*sparse_dot)(REAL *out, const int64_t *begin, const int32_t *index, const REAL *R, const REAL *F,     \
+                           ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop);                                           \
+        /* Sorts the entries of rows start..stop by feature, rows in order: entry e of row i goes to                \
+         * to = next[index[e]]++, row[to] = i, x[to] = value[e] and y[to] = delta[e] (unless delta is NULL). */     \
+        void (*sort_entries)(int64_t *next, int64_t *row, REAL *x, REAL *y, const int64_t *begin,                   \
+                             const int32_t *index, const REAL *value, const REAL *delta, ptrdiff_t start,           \
+                             ptrdiff_t stop);                                                                       \
+        /* G (h, d) = alpha S (beta == 0), or alpha S + beta G; features start..stop. S[f] = the sum over f's sorted\
+         * entries, end[f - 1] (0 for the first) to end[f], of x R[row] (+ y X[row] unless y is NULL), by fma from  \
+         * zero in order. */                                                                                        \
+        void (*sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row, const REAL *x, const REAL *y,      \
+                                const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta,               \
+                                ptrdiff_t start, ptrdiff_t stop);                                                   \
+        /* acc[index[e]] += value[e] for e in start..stop, in order. */                                             \
+        void (*scatter_add)(REAL *acc, const int32_t *index, const REAL *value, ptrdiff_t start, ptrdiff_t stop);   \
         /* out = a + bias[column]; h columns; out may be a. */                                                      \
         void (*add_bias)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop); \
         /* out = 1 / (1 + exp(-(a + bias[column]))); out may be a. */                                               \
@@ -75,6 +104,9 @@ typedef struct {
 /* The i-th instruction set that this program knows (best first) if this CPU has it, NULL past the last;
  * *name says which in any case. */
 const fl_isa *fl_get(int i, const char **name);
+
+/* Whether any of index[start..stop] lies outside 0..h - 1. */
+int fl_outside(const int32_t *index, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop);
 
 /* The definition of gemm in three loops; the twin that all others are compared with. */
 void fl_gemm_f32(float *out, const float *a, const float *b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a,

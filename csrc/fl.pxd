@@ -1,6 +1,6 @@
 """fl.h and pool.h for Cython. One declaration serves fl_f32 and fl_f64: pointers to numbers are void * here."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 
 cdef extern from "fl.h" nogil:
@@ -16,6 +16,18 @@ cdef extern from "fl.h" nogil:
         void (*row_sqdist)(void *out, void *x, void *y, Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*row_softplus)(void *out, void *a, void *bias, double scale, Py_ssize_t h, Py_ssize_t start,
                              Py_ssize_t stop) noexcept nogil
+        Py_ssize_t (*top_k)(int32_t *index, void *value, void *a, void *bias, Py_ssize_t h, Py_ssize_t k,
+                            Py_ssize_t start, Py_ssize_t stop, Py_ssize_t held, void *work) noexcept nogil
+        Py_ssize_t (*top_k_bytes)(Py_ssize_t h, Py_ssize_t k) noexcept nogil
+        void (*sparse_decode)(void *out, int64_t *begin, int32_t *index, void *value, void *F, void *bias, Py_ssize_t d,
+                              Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*sparse_dot)(void *out, int64_t *begin, int32_t *index, void *R, void *F, Py_ssize_t d, Py_ssize_t start,
+                           Py_ssize_t stop) noexcept nogil
+        void (*sort_entries)(int64_t *next, int64_t *row, void *x, void *y, int64_t *begin, int32_t *index, void *value,
+                             void *delta, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*sparse_gradient)(void *G, int64_t *end, int64_t *row, void *x, void *y, void *R, void *X, Py_ssize_t d,
+                                double alpha, double beta, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*scatter_add)(void *acc, int32_t *index, void *value, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*add_bias)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*sigmoid)(void *out, void *a, void *bias, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*sigmoid_sample)(void *p, void *s, void *a, void *bias, Py_ssize_t h, uint64_t seed, uint64_t draw,
@@ -33,6 +45,7 @@ cdef extern from "fl.h" nogil:
         void (*random_bits)(void *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         double flops
     const fl_isa *fl_get(int i, const char **name)
+    int fl_outside(const int32_t *index, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop)
     void fl_gemm_f32(void *out, void *a, void *b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b,
                      double alpha, double beta)
     void fl_gemm_f64(void *out, void *a, void *b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b,

@@ -72,6 +72,14 @@ TARGET_END
 #define REFERENCE fl_gemm_f64
 #include "reference_tpl.h"
 
+int fl_outside(const int32_t *index, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop)
+{
+    uint32_t last = (uint32_t)(h - 1), seen = 0;
+    for (ptrdiff_t e = start; e < stop; e++) /* no branch, so that it becomes vectors: the sign bit of either is set */
+        seen |= (uint32_t)index[e] | (last - (uint32_t)index[e]);
+    return (int)(seen >> 31);
+}
+
 const fl_isa *fl_get(int i, const char **name)
 {
 #if defined(__x86_64__) && !defined(FL_ONLY_PLAIN)

@@ -11,7 +11,11 @@
 
 #include "gemm_tpl.h"
 
+#include "topk_tpl.h"
+
 static const TABLE FN(table) = {FN(gemm), WORK, SHARE, FN(colsum), FN(axpby), FN(row_sqdist), FN(row_softplus),
+                                FN(top_k), FN(top_k_bytes), FN(sparse_decode), FN(sparse_dot), FN(sort_entries),
+                                FN(sparse_gradient), FN(scatter_add),
                                 FN(add_bias), FN(sigmoid), FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal), FN(update)};
 
 #undef V

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.int32]
+Starts = npt.NDArray[np.int64]
 
 def gemm(
     out: Floats,
@@ -27,6 +29,53 @@ def gemm(
 
 def colsum(out: Floats, a: Floats, alpha: float = 1.0, beta: float = 0.0) -> None:
     """out (d,) = alpha * sum over rows of a (n, d) + beta * out; rows in order by blocks of 256, as in gemm."""
+
+# Sparse codes (n, h) are CSR: row i has the entries start[i]..start[i + 1] of index (column) and value, columns ascending;
+# with k entries a row, start is k * arange(n + 1). An index out of range or a start that falls raises ValueError.
+
+def top_k(index: Indices, value: Floats, a: Floats, bias: Floats | None = None) -> None:
+    """The k largest of each row of a (n, h) [+ bias (h,)]: index int32 (n, k), ascending, and value (n, k).
+
+    Signed: the largest, not the largest in size. Ties go to the lowest column; -0 and +0 are equal; NaN ranks above
+    everything, so that it is not hidden. 1 <= k <= h < 2^31.
+    """
+
+def sparse_decode(
+    out: Floats, start: Starts, index: Indices, value: Floats, F: Floats, bias: Floats | None = None
+) -> None:
+    """out (n, d) = sum over a row's entries, in order, of value * F[index] [+ bias (d,)]; F (h, d).
+
+    By fused multiply-add from zero; the bias is added last.
+    """
+
+def sparse_dot(out: Floats, start: Starts, index: Indices, R: Floats, F: Floats) -> None:
+    """out (m,): for each entry, the product of F[index] (h, d) and its row of R (n, d).
+
+    16 interleaved sums by fused multiply-add (column j goes to sum j % 16), then sums l and l + 8, l + 4, l + 2, l + 1
+    are added.
+    """
+
+def sparse_gradient(
+    G: Floats,
+    start: Starts,
+    index: Indices,
+    value: Floats,
+    R: Floats,
+    delta: Floats | None = None,
+    X: Floats | None = None,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+) -> None:
+    """G (h, d) = alpha * S + beta * G, where S[f] = sum over the entries of feature f of value * R[row].
+
+    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). By fused multiply-add from zero,
+    rows in order; beta 0: G is not read.
+    """
+
+def scatter_sum(
+    out: Floats, start: Starts, index: Indices, value: Floats, alpha: float = 1.0, beta: float = 0.0
+) -> None:
+    """out (h,) = alpha * the sum of the values of each feature, rows in order, + beta * out (not read if beta is 0)."""
 
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""

@@ -161,10 +161,8 @@ SHARED = f(4, 4)
         (lambda: _core.gemm(f(2, 3), f(2, 4), f(4, 3), True), r"gemm: a has shape \(2, 4\), wanted \(any, 2\)"),
         (lambda: _core.gemm(f(3), f(2, 4), f(4, 3)), r"gemm: out has shape \(3,\), wanted \(any, any\)"),
         (lambda: _core.gemm(f(2, 3), f(2, 4, dtype=float), f(4, 3)), "gemm: a is float64, wanted float32"),
-        (
-            lambda: _core.gemm(f(2, 3, dtype=int), f(2, 4), f(4, 3)),
-            "gemm: out is of type 'l', wanted float32 or float64",
-        ),
+        (lambda: _core.gemm(f(2, 3, dtype="i8"), f(2, 4), f(4, 3)), "gemm: out is int64, wanted float32 or float64"),
+        (lambda: _core.gemm(f(2, 3, dtype="i2"), f(2, 4), f(4, 3)), "gemm: out is of type 'h', wanted float32"),
         (lambda: _core.gemm(f(2, 3), f(4, 2).T, f(4, 3)), "gemm: a: .*wanted a C-contiguous array"),
         (lambda: _core.gemm(frozen(2, 3), f(2, 4), f(4, 3)), "gemm: out: .*wanted a C-contiguous writable array"),
         (lambda: _core.gemm(f(2, 3), [[1.0]], f(4, 3)), "gemm: a is list, wanted an array"),
