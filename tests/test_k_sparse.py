@@ -214,7 +214,8 @@ def test_the_batch_keeps_its_largest_entries_and_ties_go_to_the_first_rows():
 def test_k_falls_in_a_line_and_stays():
     model = KSparse(KSparse.Config(hidden=1000, k=25))
     assert [model.k_at(p) for p in (0, 0.25, 0.5, 0.75, 1)] == [300, 163, 25, 25, 25]
-    assert KSparse(KSparse.Config(hidden=100, k=25)).k_at(0) == 100
+    starts = [KSparse(KSparse.Config(hidden=h, k=k)).k_at(0) for h, k in [(1000, 70), (1000, 10), (100, 25), (100, 40)]]
+    assert starts == [300, 120, 30, 40]
     model = KSparse(KSparse.Config(hidden=100, k=5, k_start=9, k_ramp=1.0))
     assert [model.k_at(p) for p in (0, 0.25, 0.5, 0.75, 1)] == [9, 8, 7, 6, 5]
     model = make(k_start=HIDDEN)

@@ -42,7 +42,8 @@ from featlearn.models.parts.sparse_code import (
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
 
-ALPHA, RAMP, START, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 12, 1 / 32, 0.01  # the defaults of what is None; START times k
+ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # the defaults of what is None
+START, WIDEST = 12, 0.3  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
 MEMORY = 0.999  # of the threshold's running mean
 
 
@@ -65,7 +66,7 @@ class KSparse(Model):
             None, "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]", low=1
         )
         k_start: int | None = setting(
-            None, "k at the start of the training, against dead units  [default: 12 k, at most --hidden]", low=1
+            None, "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]", low=1
         )
         k_ramp: float | None = setting(
             None, "share of the training in which k falls from --k-start to --k  [default: 0.5]", above=0, high=1
@@ -114,7 +115,7 @@ class KSparse(Model):
         @property
         def start(self) -> int:
             """k at the start."""
-            return min(START * self.k, self.hidden) if self.k_start is None else self.k_start
+            return max(self.k, min(START * self.k, int(WIDEST * self.hidden))) if self.k_start is None else self.k_start
 
         @property
         def sections(self) -> list[slice]:

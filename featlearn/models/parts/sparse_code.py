@@ -19,8 +19,8 @@ Array = npt.NDArray[Any]
 Units = Mapping[str, Array]
 """W (units, visible), c (units,), and D (units, visible) where the decoder has features of its own."""
 
-BLOCK = 1 << 20  # activations that are looked through while they are still in a cache
-ROWS = 32  # at least so many rows a block, for the sake of the matrix product
+BLOCK = 1 << 21  # activations that are looked through while they are still in a cache
+ROWS = 128  # at least so many rows a block: fewer cost the matrix product more than they save
 
 
 @dataclass(frozen=True)
