@@ -15,6 +15,7 @@ from featlearn.training.optim import LBFGS, Decay, Rates
 BLOCK = 4096  # rows at a time
 HELD_OUT = 6  # every sixth row helps to choose the decay
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)
+WINDOW, ENOUGH = 10, 1e-3  # so many iterations that lower the loss by less than this share of it end the training
 
 Labels = npt.NDArray[np.int32]
 Block = tuple[Array, Labels, Array | None]
@@ -27,7 +28,7 @@ class ClassifierConfig:
     classifier_decay: float | None = setting(
         None, "L2 weight decay of the classifier  [default: chosen on a sixth of the training rows]", low=0
     )
-    classifier_iterations: int = setting(100, "L-BFGS iterations of the classifier, for each decay tried", low=1)
+    classifier_iterations: int = setting(100, "L-BFGS iterations of the classifier at most, for each decay", low=1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -92,8 +93,8 @@ def train_classifier(
 ) -> float:
     """Train on all rows; `labels` (n,) count from 0. -> the weight decay used.
 
-    Without one in `config`, that of the fewest errors on every HELD_OUT-th row, learned from the others; the stronger
-    of two equal ones.
+    Without one in `config`, that of the fewest errors on every HELD_OUT-th row, learned from the others: weaker ones
+    are tried until the errors rise.
     """
     strength = config.classifier_decay
     if strength is None:
@@ -102,6 +103,9 @@ def train_classifier(
         for tried in STRENGTHS:  # from strong to weak, each beginning where the last ended
             _fit(classifier, codes, labels, tried, config.classifier_iterations, counted, advance)
             error = classification_error(classifier, codes, labels, held_out)
+            if error > best:
+                advance(config.classifier_iterations * (len(STRENGTHS) - 1 - STRENGTHS.index(tried)))
+                break
             if error < best:
                 strength, best = tried, error
         assert strength is not None
@@ -146,9 +150,11 @@ def _fit(
 
     decay, optimizer = Decay(l2=strength), LBFGS()
     with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
-        for i in range(iterations):
-            optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
-            if optimizer.converged:
-                advance(iterations - i)
-                return
+        losses: list[float] = []
+        while len(losses) < iterations and not optimizer.converged:
+            metrics = optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
+            losses.append(metrics["loss"])
             advance(1)
+            if len(losses) > WINDOW and losses[-1 - WINDOW] - losses[-1] < ENOUGH * losses[-1]:
+                break
+        advance(iterations - len(losses))
