@@ -11,6 +11,7 @@ import argparse
 import os
 import tempfile
 
+import h5py
 from cli import at_least, at_most, featlearn, figure, finish
 
 HIDDEN = ("--model", "k-sparse", "--hidden", 1000)
@@ -19,9 +20,8 @@ HIDDEN = ("--model", "k-sparse", "--hidden", 1000)
 def measure(folder: str, name: str, k: int, *options: object) -> dict:
     run = featlearn("train", "digits.h5", *HIDDEN, "--k", k, *options, "-o", f"{name}.h5", "--force", cwd=folder)
     featlearn("visualize", f"{name}.h5", "-o", f"{name}.png", "--force", cwd=folder)
-    train = dict(featlearn("evaluate", f"{name}.h5", "digits.h5", cwd=folder)["models"][0])
     row = dict(featlearn("evaluate", f"{name}.h5", "test.h5", "--train", "digits.h5", cwd=folder)["models"][0])
-    row |= {"error": 100 * row["classifier_error"], "seconds": run["seconds"], "dead": train["dead_units"]}
+    row |= {"error": 100 * row["classifier_error"], "seconds": run["seconds"], "dead": dead_share(folder, name)}
     print(
         f"{name}: error {row['error']:.2f} %, dead {row['dead']:.1%}, explained {row['explained_variance']:.3f}, "
         f"support {row['support']:.3f}, participation {row['participation']:.3f}, coherence {row['coherence']:.2f}, "
@@ -29,6 +29,12 @@ def measure(folder: str, name: str, k: int, *options: object) -> dict:
         flush=True,
     )
     return row
+
+
+def dead_share(folder: str, name: str) -> float:
+    """Units that no training row has kept for 100,000 rows, at the end."""
+    with h5py.File(os.path.join(folder, f"{name}.h5")) as file:
+        return float(file["history"]["dead_share"][-1])
 
 
 def main(mnist: str, folder: str, long: int) -> None:

@@ -99,7 +99,7 @@ class Twin:
             Z = (centred(self.model, p, self.X) @ p["W"] + p["c"]) * self.dead_K
             weight = self.model.config.aux_weight or 1 / 32
             loss += weight * ((self.e - Z @ p.get("D", p["W"]).T) ** 2).sum()
-        return loss / len(self.X)
+        return loss / (len(self.X) * self.X.var(axis=0).sum())
 
 
 def central(function, at, h=0.05):
@@ -298,7 +298,7 @@ def test_codes_above_the_threshold_number_k_on_average():
     X = data(2000, 12, "float32")
     model = KSparse(KSparse.Config(hidden=24, k=4, batch_top_k=True))
     model.init(12, Random(0), X.mean(axis=0))
-    Training(model, Plain(X), TrainConfig(epochs=40, lr=0.005)).run()
+    Training(model, Plain(X), TrainConfig(epochs=40, lr=0.06)).run()
     assert np.count_nonzero(model.encode(X)) / len(X) == pytest.approx(4, rel=0.1)
 
 
@@ -310,7 +310,7 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
         model = KSparse(KSparse.Config(hidden=24, k=3, k_start=3, aux_k=aux_k, dead_after=500, **config))
         model.init(12, Random(0), X.mean(axis=0))
         model.params["W"][:, :8] *= 0.1  # too small to be among the largest
-        Training(model, Plain(X), TrainConfig(epochs=30, batch_size=20, lr=0.005)).run()
+        Training(model, Plain(X), TrainConfig(epochs=30, batch_size=20, lr=0.06)).run()
         dead[aux_k] = np.mean(model.state["silent"] >= 500)
     assert dead[None] >= 8 / 24
     assert dead[8] <= 2 / 24
@@ -371,7 +371,7 @@ RESUMED = {
 @pytest.mark.parametrize("name", RESUMED)
 def test_a_stopped_run_goes_on_in_the_same_bytes(name, tmp_path, run_here, work, monkeypatch):
     """Through files, whose parameters come in another memory order; and on any number of threads."""
-    options = ["--hidden", 16, "--k", 3, "--epochs", 3, "--decay", "l1", "--lr", "0.002"]
+    options = ["--hidden", 16, "--k", 3, "--epochs", 3, "--decay", "l1", "--lr", "0.1"]
     for key, value in RESUMED[name].items():
         options += [f"--{'' if value else 'no-'}{key.replace('_', '-')}"] + [value] * (not isinstance(value, bool))
     train = ["train", work.patches, "--model", "k-sparse", *options]
@@ -411,7 +411,7 @@ def edge_share(source):
     rows = Rows(patches, preprocess, np.dtype(np.float32))
     model = KSparse(KSparse.Config(hidden=64, k=4, k_start=24, init_scale=0.05))
     model.init(64, Random(0), rows.take(np.arange(len(rows))).mean(axis=0))
-    Training(model, rows, TrainConfig(epochs=20, lr=0.004, lr_schedule="linear")).run()
+    Training(model, rows, TrainConfig(epochs=20, lr=0.25, lr_schedule="linear")).run()
     return filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, 8, 8, 1))["edge_share"]
 
 

@@ -94,9 +94,11 @@ def _load_data(request: Request, words: Words) -> Data:
         rows, dataset, preprocess = load_rows(request.dataset, request.dtype)
         return Data(request.dataset, dataset.digest, rows, dataset.shape, preprocess)
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
-    plan = survey([Generated("dead-leaves", 16, seed=request.seed)], Extraction((16, 16), count=DEMO_PATCHES))
+    demo = dict(model_class(request.model).demo)
+    size = demo.pop("size")
+    plan = survey([Generated("dead-leaves", 16, seed=request.seed)], Extraction((size, size), count=DEMO_PATCHES))
     patches = np.concatenate([block.patches for block in plan.blocks()])
-    fitter = Fitter(PreprocessSpec(normalize="standardize"), patches.shape[1], patches.dtype)
+    fitter = Fitter(PreprocessSpec(**demo), patches.shape[1], patches.dtype)
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {request.seed}"

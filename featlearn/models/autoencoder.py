@@ -40,6 +40,7 @@ class Autoencoder(Model):
     decayed = ("W", "D")
     decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
     usual_loss: ClassVar[str] = "squared"
+    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)}
 
     @dataclass(frozen=True)
     class Config:

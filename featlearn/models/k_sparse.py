@@ -1,13 +1,14 @@
 """k-sparse autoencoder: of each row's hidden activations only the k largest are kept.
 
     a = W'(x - mu) + c,   z = the k largest entries of a, the others 0 (rectified: then max(0, z)),   y = D z + b
-    loss = |x - y|^2,   r = 2 (y - x)
+    loss = |x - y|^2 / v,   r = 2 (y - x) / v
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r,   delta = D'r where an entry was kept, 0 elsewhere
 
 A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and linear units.
-Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first part of
-the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha k largest, but a
-reconstruction takes k. What came later:
+v is the data's variance summed over the pixels, as in later work, so that one learning rate suits all data: the paper's
+rates are v times smaller (of MNIST v = 53: their .01 is .53 here). Largest means signed, and ties go to the lowest
+unit. So that no units die, k falls linearly during the first part of the training, and the mean is taken off the data
+(mu). Features are read with more entries, the alpha k largest, but a reconstruction takes k. What came later:
 
     batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the smallest positive
                    activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse autoencoders, 2024)
@@ -28,7 +29,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import Array, Gradients, Loss, Model, Step
-from featlearn.models.parts.arrays import product, rmse, row_sum
+from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum
 from featlearn.models.parts.sparse_code import (
     Code,
     activations,
@@ -51,17 +52,19 @@ class KSparse(Model):
     """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu (visible,).
 
     Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do.
-    state: silent (hidden,), rows since each unit was last kept; with batch_top_k threshold (1,), below 0 at first.
+    state: variance (1,), v, 0 until the first rows have been seen; silent (hidden,), rows since each unit was last
+    kept; with batch_top_k threshold (1,), below 0 at first.
     """
 
     id = "k-sparse"
     decayed = ("W", "D")
-    training_defaults: ClassVar[dict[str, Any]] = {"lr": 0.01, "momentum": 0.9, "batch_size": 100}
+    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
+    training_defaults: ClassVar[dict[str, Any]] = {"lr": 0.5, "momentum": 0.9, "batch_size": 100}
 
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1)
-        k: int = setting(25, "hidden units that a row may use", low=1)
+        k: int = setting(5, "hidden units that a row may use", low=1)
         alpha: float | None = setting(
             None, "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]", low=1
         )
@@ -165,7 +168,7 @@ class KSparse(Model):
             self.params["D"] = W.copy(order="K")
         if config.pre_bias == "mean":
             self.params["mu"] = b.copy()
-        self.state = {"silent": np.zeros(config.hidden, np.int64)}
+        self.state = {"variance": np.zeros(1), "silent": np.zeros(config.hidden, np.int64)}
         if config.batch_top_k:
             self.state["threshold"] = np.full(1, -1, self.dtype)
         if config.unit_norm:
@@ -227,13 +230,14 @@ class KSparse(Model):
         parts = [code.between(at.start, at.stop) for at in sections] if len(sections) > 1 else [code]
         outputs = prefix_outputs(parts, [decoder(units)[at] for at in sections], self.params["b"])
         errors = [rmse(X, Y) for Y in outputs]
-        loss = X.shape[1] * sum(error * error for error in errors) / len(errors)
+        variance = self._variance(X)
+        loss = X.shape[1] * sum(error * error for error in errors) / (len(errors) * variance)
         residuals = [Y - X for Y in outputs]
         left_over = residuals[-1]
         for i in range(len(parts) - 1, 0, -1):  # a unit sees the residuals of all prefixes that it is in
             residuals[i - 1] += residuals[i]
         grads = {name: np.empty_like(value) for name, value in units.items()}
-        alpha, rectified = 2 / (len(X) * len(sections)), config.units == "rectified"
+        alpha, rectified = 2 / (len(X) * len(sections) * variance), config.units == "rectified"
         for at, part, R in zip(sections, parts, residuals, strict=True):
             backward(chosen(grads, at), chosen(units, at), part, seen, R, alpha, rectified)
         dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
@@ -257,6 +261,7 @@ class KSparse(Model):
         """Adds the auxiliary loss's gradient to those of the dead units; its value per row."""
         config, own = self.config, chosen(units, dead)
         weight = AUX_WEIGHT if config.aux_weight is None else config.aux_weight
+        weight /= self.state["variance"][0]
         code = self._select(seen, min(config.aux_k or 0, len(dead)), own)
         Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
@@ -265,6 +270,14 @@ class KSparse(Model):
             grads[name][dead] += value
         error: float = rmse(Y, -left_over)
         return float(weight * error * error * seen.shape[1])
+
+    def _variance(self, X: Array) -> float:
+        """v, measured once on the first minibatch; 1 where its rows are all alike."""
+        if not self.state["variance"][0]:
+            squares = np.empty(len(X), np.float64)
+            _core.row_sqdist(squares, X, np.broadcast_to(column_mean(X), X.shape).copy())
+            self.state["variance"] = np.full(1, mean(squares) or 1.0)
+        return float(self.state["variance"][0])
 
     def _count(self, code: Code) -> None:
         """Counts the rows since each unit was last kept (a rectified one: above zero)."""

@@ -49,6 +49,7 @@ class MeanCovarianceRBM(Model):
     """
 
     id = "mcrbm"
+    demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
     training_defaults: ClassVar[dict[str, Any]] = {
         "lr": 0.075,
         "momentum": 0.0,
