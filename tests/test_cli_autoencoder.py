@@ -153,7 +153,7 @@ def test_a_classifier_on_codes(model, folder, run_here):
     assert row["raw_error"] <= 0.05
     assert row["classifier_decay"] in (1e-2, 1e-3, 1e-4, 1e-5)
     assert 0 < row["coherence"] <= 1
-    assert row["l0"] == (pytest.approx(30) if model != "k-sparse" else 30)
+    assert row["l0"] == (15 if model == "k-sparse" else 30)
 
 
 def test_a_classifier_needs_labels_and_two_classes(folder, run_here):
