@@ -3,7 +3,7 @@
 #define KEY_MAX ((INT)(((UINT)1 << (REAL_BITS - 1)) - 1))
 #define KEY_MIN (-KEY_MAX - 1) /* below the key of every number */
 #define PAD 64                 /* keys beyond the last that may be written */
-#define STRIP 1024             /* columns at a time: their sums stay in L1 */
+#define STRIP 256              /* columns at a time: their sums, and rows that features share, stay in cache */
 #define TERMS 8                /* rows added at a time */
 #define DOT_VECTORS (16 / LANES)
 #define DOTS (DOT_VECTORS > 8 ? 1 : 8 / DOT_VECTORS) /* products at a time: enough sums to keep fma busy */
@@ -403,9 +403,9 @@ static void FN(sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row,
 {
     const int each = y ? 2 : 1; /* terms of an entry */
     REAL sum[STRIP], al = (REAL)alpha, be = (REAL)beta;
-    for (ptrdiff_t f = start; f < stop; f++) {
-        int64_t e0 = f > 0 ? end[f - 1] : 0, e1 = end[f];
-        for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP) {
+    for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP)
+        for (ptrdiff_t f = start; f < stop; f++) {
+            int64_t e0 = f > 0 ? end[f - 1] : 0, e1 = end[f];
             ptrdiff_t width = d - j0 < STRIP ? d - j0 : STRIP;
             REAL *out = G + f * d + j0;
             int64_t e = e0;
@@ -430,7 +430,6 @@ static void FN(sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row,
                 for (ptrdiff_t j = 0; j < width; j++)
                     out[j] = al * sum[j] + be * out[j];
         }
-    }
 }
 
 static void FN(scatter_add)(REAL *acc, const int32_t *index, const REAL *value, ptrdiff_t start, ptrdiff_t stop)
