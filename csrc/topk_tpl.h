@@ -3,7 +3,7 @@
 #define KEY_MAX ((INT)(((UINT)1 << (REAL_BITS - 1)) - 1))
 #define KEY_MIN (-KEY_MAX - 1) /* below the key of every number */
 #define PAD 64                 /* keys beyond the last that may be written */
-#define STRIP 1024             /* columns at a time: their sums stay in L1 */
+#define STRIP 256              /* columns at a time: their sums, and rows that features share, stay in cache */
 #define TERMS 8                /* rows added at a time */
 #define DOT_VECTORS (16 / LANES)
 #define DOTS (DOT_VECTORS > 8 ? 1 : 8 / DOT_VECTORS) /* products at a time: enough sums to keep fma busy */
@@ -25,10 +25,27 @@ static inline REAL FN(of_key)(INT key)
 #if V_BYTES == 64 && REAL_BITS == 32
 #define ABOVE(p, t) _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(p), t)
 #define ALL_KEYS(t) _mm512_set1_epi32(t)
+#define BITS(x) _mm512_castps_si512(x)
+#define SIGNS(u) _mm512_srai_epi32(u, 31)
+#define KEY_OF_NAN(key, x, max) _mm512_mask_mov_epi32(key, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), max)
+#define PACK(p, mask, x) _mm512_storeu_si512(p, _mm512_maskz_compress_epi32(mask, x))
+#define PACK_COLUMNS PACK
+#define COLUMNS __m512i
+#define COLUMNS_LOAD(p) _mm512_loadu_si512(p)
+#define COLUMNS_FROM(j) \
+    _mm512_add_epi32(_mm512_set1_epi32(j), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
 #define NOT_BELOW(x, bound) _mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ)
 #elif V_BYTES == 64
 #define ABOVE(p, t) _mm512_cmpgt_epi64_mask(_mm512_loadu_si512(p), t)
 #define ALL_KEYS(t) _mm512_set1_epi64(t)
+#define BITS(x) _mm512_castpd_si512(x)
+#define SIGNS(u) _mm512_srai_epi64(u, 63)
+#define KEY_OF_NAN(key, x, max) _mm512_mask_mov_epi64(key, _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), max)
+#define PACK(p, mask, x) _mm512_storeu_si512(p, _mm512_maskz_compress_epi64(mask, x))
+#define PACK_COLUMNS(p, mask, x) _mm256_storeu_si256((__m256i *)(p), _mm256_maskz_compress_epi32(mask, x))
+#define COLUMNS __m256i
+#define COLUMNS_LOAD(p) _mm256_loadu_si256((const __m256i *)(p))
+#define COLUMNS_FROM(j) _mm256_add_epi32(_mm256_set1_epi32(j), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define NOT_BELOW(x, bound) _mm512_cmp_pd_mask(x, bound, _CMP_NLT_UQ)
 #elif V_BYTES == 32 && REAL_BITS == 32
 #define NOT_BELOW(x, bound) _mm256_movemask_ps(_mm256_cmp_ps(x, bound, _CMP_NLT_UQ))
@@ -53,6 +70,15 @@ static inline V FN(biased)(const REAL *a, const REAL *bias, ptrdiff_t j)
 {
     return bias ? V_ADD(V_LOAD(a + j), V_LOAD(bias + j)) : V_LOAD(a + j);
 }
+
+#ifdef PACK
+static inline __m512i FN(keys_of)(V x)
+{
+    const __m512i max = ALL_KEYS(KEY_MAX);
+    __m512i u = BITS(V_ADD(x, V_ALL(0)));
+    return KEY_OF_NAN(_mm512_xor_si512(u, _mm512_and_si512(SIGNS(u), max)), x, max);
+}
+#endif
 
 /* How many of n keys lie above t; may count on to the next multiple of LANES. */
 static inline ptrdiff_t FN(count_above)(const INT *keys, ptrdiff_t n, INT t)
@@ -108,8 +134,18 @@ static INT FN(keep)(INT *keys, int32_t *columns, ptrdiff_t n, ptrdiff_t k)
 {
     FN(cut) cut = FN(cut_of)(keys, n, k, 0);
     INT t = cut.t;
-    ptrdiff_t kept = 0;
-    for (ptrdiff_t i = 0; kept < k; i++) {
+    ptrdiff_t kept = 0, i = 0;
+#ifdef PACK
+    const __m512i all = ALL_KEYS(t);
+    for (; cut.ties == 0 && kept < k; i += LANES) {
+        unsigned above = ABOVE(keys + i, all);
+        COLUMNS column = COLUMNS_LOAD(columns + i);
+        PACK(keys + kept, above, _mm512_loadu_si512(keys + i));
+        PACK_COLUMNS(columns + kept, above, column);
+        kept += __builtin_popcount(above);
+    }
+#endif
+    for (; kept < k; i++) {
         INT key = keys[i];
         int tie = (key == t) & (cut.ties > 0);
         keys[kept] = key;
@@ -200,6 +236,18 @@ static ptrdiff_t FN(top_k)(int32_t *index, REAL *value, const REAL *a, const REA
                 break;
         }
         uint64_t bits = FN(not_below)(a + j, bias ? bias + j : NULL, FN(of_key)(t + 1), stop - j < 64 ? stop - j : 64);
+#ifdef PACK
+        if (bits && stop - j >= 64) { /* without branches: which bits are set cannot be foretold */
+            UNROLL
+            for (int v = 0; v < 64; v += LANES) {
+                unsigned mask = (unsigned)(bits >> v) & ((1u << LANES) - 1);
+                PACK(keys + held, mask, FN(keys_of)(FN(biased)(a, bias, j + v)));
+                PACK_COLUMNS(columns + held, mask, COLUMNS_FROM((int32_t)j + v));
+                held += __builtin_popcount(mask);
+            }
+            continue;
+        }
+#endif
         for (; bits; bits &= bits - 1) {
             ptrdiff_t i = j + __builtin_ctzll(bits);
             keys[held] = FN(key)(bias ? a[i] + bias[i] : a[i]);
@@ -355,9 +403,9 @@ static void FN(sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row,
 {
     const int each = y ? 2 : 1; /* terms of an entry */
     REAL sum[STRIP], al = (REAL)alpha, be = (REAL)beta;
-    for (ptrdiff_t f = start; f < stop; f++) {
-        int64_t e0 = f > 0 ? end[f - 1] : 0, e1 = end[f];
-        for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP) {
+    for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP)
+        for (ptrdiff_t f = start; f < stop; f++) {
+            int64_t e0 = f > 0 ? end[f - 1] : 0, e1 = end[f];
             ptrdiff_t width = d - j0 < STRIP ? d - j0 : STRIP;
             REAL *out = G + f * d + j0;
             int64_t e = e0;
@@ -382,7 +430,6 @@ static void FN(sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row,
                 for (ptrdiff_t j = 0; j < width; j++)
                     out[j] = al * sum[j] + be * out[j];
         }
-    }
 }
 
 static void FN(scatter_add)(REAL *acc, const int32_t *index, const REAL *value, ptrdiff_t start, ptrdiff_t stop)
@@ -400,5 +447,13 @@ static void FN(scatter_add)(REAL *acc, const int32_t *index, const REAL *value, 
 #undef DOTS
 #undef ABOVE
 #undef ALL_KEYS
+#undef BITS
+#undef SIGNS
+#undef KEY_OF_NAN
+#undef PACK
+#undef PACK_COLUMNS
+#undef COLUMNS
+#undef COLUMNS_LOAD
+#undef COLUMNS_FROM
 #undef NOT_BELOW
 #undef V_MAX

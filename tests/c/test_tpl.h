@@ -180,10 +180,132 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
         }
 }
 
+/* Whether x belongs before y: NaN above everything. */
+static int F(larger)(REAL x, REAL y)
+{
+    return isnan(x) ? !isnan(y) : x > y;
+}
+
+/* top_k of one row, whole and in parts, against counting for each column how many belong before it. */
+static void F(select)(const fl_isa *isa, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t k)
+{
+    for (ptrdiff_t part = 70; part < 2 * h + 140; part = part < h ? part * 3 : 2 * h + 140) {
+        size_t work_bytes = (size_t)isa->TABLE->top_k_bytes(h, k);
+        int32_t *index = guarded((size_t)k * sizeof *index);
+        REAL *value = guarded((size_t)k * sizeof *value), *work = guarded(work_bytes);
+        ptrdiff_t held = 0, next = 0;
+        for (ptrdiff_t start = 0; start < h; start += part)
+            held = isa->TABLE->top_k(index, value, a, bias, h, k, start, start + part < h ? start + part : h, held,
+                                     work);
+        int right = 1;
+        for (ptrdiff_t j = 0; j < h; j++) {
+            REAL x = bias ? a[j] + bias[j] : a[j];
+            ptrdiff_t before = 0;
+            for (ptrdiff_t i = 0; i < h; i++) {
+                REAL y = bias ? a[i] + bias[i] : a[i];
+                before += F(larger)(y, x) || (i < j && !F(larger)(x, y));
+            }
+            if (before < k) {
+                right &= index[next] == j && F(same)(value + next, &x, 1);
+                next++;
+            }
+        }
+        check(right && next == k, isa->name, "top_k", h * 1000 + k);
+        check(release(index, (size_t)k * sizeof *index) && release(value, (size_t)k * sizeof *value) &&
+                  release(work, work_bytes),
+              isa->name, "top_k outside", h * 1000 + k);
+    }
+}
+
+static void F(test_top_k)(const fl_isa *isa)
+{
+    static const ptrdiff_t sizes[] = {1, 2, 16, 63, 64, 65, 130, 700}, ks[] = {1, 2, 9, 60, 130, 699, 700};
+    for (int s = 0; s < 8; s++)
+        for (int kind = 0; kind < 5; kind++) {
+            ptrdiff_t h = sizes[s];
+            REAL *a = F(numbers)(h, 20 + kind), *bias = F(numbers)(h, 30);
+            for (ptrdiff_t j = 0; j < h; j++) {
+                if (kind == 1) /* all equal */
+                    a[j] = j % 2 ? (REAL)-0.0 : 0;
+                if (kind == 2) /* the candidates overflow again and again */
+                    a[j] = (REAL)j;
+                if (kind == 3) /* few values */
+                    a[j] = (REAL)(int)a[j];
+                if (kind == 4) {
+                    const REAL odd[] = {(REAL)NAN, (REAL)INFINITY, -(REAL)INFINITY, -(REAL)NAN, (REAL)1e-40, 1};
+                    a[j] = odd[j * 7 % 17 % 6];
+                }
+            }
+            for (int i = 0; i < 7; i++)
+                if (ks[i] <= h) {
+                    F(select)(isa, a, NULL, h, ks[i]);
+                    F(select)(isa, a, bias, h, ks[i]);
+                }
+            free(a), free(bias);
+        }
+}
+
+#define FEATURES 20
+#define ENTRIES 51
+
+static void F(gradient)(const fl_isa *isa, REAL *out, const int64_t *begin, const int32_t *index, const REAL *value,
+                        const REAL *delta, const REAL *R, const REAL *X, ptrdiff_t d, double beta)
+{
+    size_t n_bytes = ENTRIES * sizeof(REAL);
+    int64_t next[FEATURES + 1] = {0}, row[ENTRIES];
+    REAL *x = guarded(n_bytes), *y = guarded(n_bytes);
+    for (int e = 0; e < ENTRIES; e++)
+        next[index[e] + 1]++;
+    for (int f = 0; f < FEATURES; f++)
+        next[f + 1] += next[f];
+    isa->TABLE->sort_entries(next, row, x, y, begin, index, value, delta, 0, 3);
+    isa->TABLE->sort_entries(next, row, x, y, begin, index, value, delta, 3, 7);
+    isa->TABLE->sparse_gradient(out, next, row, x, delta ? y : NULL, R, X, d, 0.3, beta, 0, 9);
+    isa->TABLE->sparse_gradient(out, next, row, x, delta ? y : NULL, R, X, d, 0.3, beta, 9, FEATURES);
+    check(release(x, n_bytes) && release(y, n_bytes), isa->name, "sort_entries outside", ENTRIES);
+}
+
+/* The products of sparse rows, in two parts as threads work. */
+static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
+{
+    static const ptrdiff_t columns[] = {0, 1, 7, 16, 33, 1025}, lengths[] = {0, 1, 8, 19, 3, 0, 20};
+    const ptrdiff_t n = 7, h = FEATURES;
+    int64_t begin[8] = {0};
+    int32_t index[ENTRIES];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        begin[i + 1] = begin[i] + lengths[i];
+        for (ptrdiff_t e = 0; e < lengths[i]; e++)
+            index[begin[i] + e] = (int32_t)(e * h / lengths[i]);
+    }
+    const ptrdiff_t m = begin[n];
+    check(m == ENTRIES && fl_outside(index, h, 0, m) == 0 && fl_outside(index, h - 1, 0, m), "all", "outside", m);
+    index[5] = -1;
+    check(fl_outside(index, h, 0, m) && !fl_outside(index, h, 6, m), "all", "outside", m);
+    index[5] = (int32_t)(4 * h / 8);
+    for (int c = 0; c < 6; c++) {
+        ptrdiff_t d = columns[c], most = (n + h) * d + m;
+        REAL *a = F(numbers)(most, 40), *b = F(numbers)(most, 41), *W = F(numbers)(h * d, 42), *x = F(numbers)(m, 43);
+        COMPARE("sparse_decode", n * d, use->TABLE->sparse_decode(out, begin, index, x, W, NULL, d, 0, 3);
+                use->TABLE->sparse_decode(out, begin, index, x, W, b, d, 3, n));
+        COMPARE("sparse_dot", m, use->TABLE->sparse_dot(out, begin, index, a, W, d, 0, 3);
+                use->TABLE->sparse_dot(out, begin, index, a, W, d, 3, n));
+        for (int both = 0; both < 2; both++)
+            for (int beta = 0; beta < 2; beta++)
+                COMPARE("sparse_gradient", h * d,
+                        F(gradient)(use, out, begin, index, x, both ? a : NULL, a, b, d, beta * 0.7));
+        COMPARE("scatter_add", h, if (h <= most) use->TABLE->scatter_add(out, index, x, 0, m));
+        free(a), free(b), free(W), free(x);
+    }
+}
+
 static void F(test_all)(const fl_isa *isa, const fl_isa *plain)
 {
     F(test_elements)(isa, plain);
     F(test_sums)(isa, plain);
+    F(test_top_k)(isa);
+    F(test_sparse)(isa, plain);
 }
 
 #undef COMPARE
+#undef FEATURES
+#undef ENTRIES
