@@ -365,10 +365,33 @@ def test_labels_by_folders(tmp_path):
     refused(tmp_path / "train" / "loose.png", "need folders of images", labels="folders")
 
 
-def test_hdf5_files_are_no_images(tmp_path):
+@pytest.mark.parametrize("chunks", [None, (100, 37)])
+def test_rows_of_any_hdf5_file_are_examples(tmp_path, chunks):
+    X = np.random.default_rng(0).normal(size=(300, 37)).astype(np.float32)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("activations", data=X, chunks=chunks, compression=chunks and "gzip")
+        file["note"] = "not numbers"
+        file.create_group("more")["deeper"] = X
+    (source,) = open_sources([str(tmp_path / "x.h5")])
+    assert (len(source), source.whole_by_default) == (300, True)
+    np.testing.assert_array_equal(source.read(7), X[7, None, :, None])
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["images"], file["rows"] = np.zeros((4, 6, 5), np.uint8), X
+    images, rows = open_sources([str(tmp_path / "y.h5")])
+    assert (images.read(0).shape, images.whole_by_default) == ((6, 5, 1), False)
+    assert rows.name.endswith("y.h5:rows")
+    X[3, 3] = np.nan
+    with h5py.File(tmp_path / "z.h5", "w") as file:
+        file["x"] = X
+    refused(tmp_path / "z.h5", "image 3 holds NaN or infinity")
+
+
+def test_other_files_are_no_images(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["x"] = 1
-    refused(tmp_path / "x.h5", "is an HDF5 file, wanted images")
+    refused(tmp_path / "x.h5", "is an HDF5 file without a data set of numbers of 2, 3 or 4 dimensions")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "x.h5").read_bytes()[:100])
+    refused(tmp_path / "cut.h5", "damaged or cut off")
     os.mkfifo(tmp_path / "fifo")
     refused(tmp_path / "fifo", "is a device, pipe or socket")
 

@@ -58,7 +58,7 @@ which_patches = common(
         "--size",
         type=Size(),
         metavar="N|HxW|whole",
-        show_default="16; whole for IDX and CIFAR-10",
+        show_default="16; whole for IDX, CIFAR-10 and rows",
         help="Height and width of a patch in pixels.",
         group="Patches",
     ),
@@ -94,7 +94,8 @@ def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 
     INPUT is an image or a folder of images (searched recursively), an IDX file (.gz or not), a CIFAR-10 batch, .npy,
-    .npz or .mat; or the name of images to generate: dead-leaves, dead-leaves-photo, pink-noise.
+    .npz, .mat or HDF5; or the name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an (n, d) data
+    set in HDF5 each row is an example, whatever it means.
 
     Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read.
 

@@ -1,4 +1,4 @@
-"""Images in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz and .mat, each as an ArraySource."""
+"""Images in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz, .mat and HDF5, each as an ArraySource."""
 
 import contextlib
 import gzip
@@ -193,6 +193,29 @@ def open_mat(path: str, color: str) -> list[ArraySource]:
     return [
         ArraySource(f"{path}:{name}" if many else path, _mat_stack(path, name, array), color)
         for name, array in sorted(stacks.items())
+    ]
+
+
+def open_hdf5(path: str, color: str) -> list[ArraySource]:
+    """The data sets of numbers in the root of any HDF5 file: (n, h, w), (n, h, w, 3), or n examples (n, d).
+
+    What featlearn learns from need not be images: rows of (n, d) are taken whole, as patches of 1 x d.
+    """
+    found: dict[str, Array] = {}
+    with Reader(path) as reader:
+        for name in reader.names(""):
+            with contextlib.suppress(DataError):  # groups, texts
+                array = reader.map(name)
+                if 2 <= array.ndim <= 4 and array.size:
+                    found[name] = array[:, None, :] if array.ndim == 2 else array
+    if not found:
+        raise DataError(
+            f"{show(path)}: is an HDF5 file without a data set of numbers of 2, 3 or 4 dimensions in its root"
+        )
+    many = len(found) > 1
+    return [
+        ArraySource(f"{path}:{name}" if many else path, array, color, whole_by_default=array.shape[1] == 1)
+        for name, array in sorted(found.items())
     ]
 
 

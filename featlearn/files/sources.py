@@ -143,8 +143,10 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
         return arrays.open_mat(path, color)
     if lower.endswith((".npy", ".npz")):
         raise DataError(f"{show(path)}: is damaged or no {lower[-4:]} file")
-    if head.startswith(b"featlearn-") or block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
-        raise DataError(f"{show(path)}: is an HDF5 file, wanted images")
+    if head.startswith(b"featlearn-"):
+        raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
+    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
+        return arrays.open_hdf5(path, color)
     return None
 
 
