@@ -117,13 +117,23 @@ def settings_parameters(
 
 
 def settings_option_objects(
-    cls: type, group: str, defaults: Mapping[str, Any] = types.MappingProxyType({})
+    cls: type,
+    group: str,
+    defaults: Mapping[str, Any] = types.MappingProxyType({}),
+    words: Mapping[str, str] = types.MappingProxyType({}),
 ) -> list[Option]:
-    """The same as Click objects, for a command that picks its options when it runs; `defaults` come before its own."""
+    """The same as Click objects, for a command that picks its options when it runs.
+
+    `defaults` come before its own, and so do the `words` that say what is taken when nothing is given.
+    """
     options = []
     for parameter in settings_parameters(cls, group):
         names = parameter.pop("names")
-        options.append(Option(names, **parameter | {"default": defaults.get(names[1], parameter["default"])}))
+        if names[1] in defaults:
+            parameter |= {"default": defaults[names[1]], "show_default": True}
+        elif names[1] in words:
+            parameter |= {"show_default": words[names[1]]}
+        options.append(Option(names, **parameter))
     return options
 
 

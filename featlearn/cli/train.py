@@ -42,8 +42,11 @@ class TrainCommand(ModelCommand):
     def offered(self, cls: Any) -> list[Any]:
         from featlearn.training.train import TrainConfig
 
-        defaults = {} if cls is None else cls.training_defaults
-        return [*settings_option_objects(TrainConfig, "Training", defaults), *super().offered(cls)]
+        if cls is None:
+            return settings_option_objects(TrainConfig, "Training")
+        words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in cls.rates.items())}
+        words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
+        return settings_option_objects(TrainConfig, "Training", cls.training_defaults, words) + super().offered(cls)
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Refuses unknown keys of the TOML file before anything is parsed."""

@@ -29,7 +29,8 @@ class Denoising(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "denoising"
-    training_defaults: ClassVar[dict[str, Any]] = {"lr": 0.1, "batch_size": 20, "momentum": 0.0}
+    training_defaults: ClassVar[dict[str, Any]] = {"batch_size": 20, "momentum": 0.0}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)

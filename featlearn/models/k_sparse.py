@@ -59,7 +59,7 @@ class KSparse(Model):
     id = "k-sparse"
     decayed = ("W", "D")
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
-    training_defaults: ClassVar[dict[str, Any]] = {"lr": 0.5, "momentum": 0.9, "batch_size": 100}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.5, "adam": 0.001}
 
     @dataclass(frozen=True)
     class Config:

@@ -50,8 +50,8 @@ class MeanCovarianceRBM(Model):
 
     id = "mcrbm"
     demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.075, "adam": 0.001}
     training_defaults: ClassVar[dict[str, Any]] = {
-        "lr": 0.075,
         "momentum": 0.0,
         "lr_schedule": "linear",
         "batch_size": 128,

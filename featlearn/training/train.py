@@ -30,7 +30,6 @@ BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are 
 MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
-LR = {"adam": 0.001}  # where it is not 0.01
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
@@ -56,7 +55,10 @@ class TrainConfig:
         3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1, needs="optimizer=lbfgs|cg"
     )
     lr: float | None = setting(
-        None, "learning rate of sgd and adam  [default: 0.01; adam: 0.001]", above=0, needs="optimizer=sgd|adam"
+        None,
+        "learning rate of sgd and adam  [default: 0.01; adam: 0.001; or the model's]",
+        above=0,
+        needs="optimizer=sgd|adam",
     )
     lr_schedule: str = setting(
         "constant",
@@ -263,8 +265,8 @@ class Training:
     @property
     def lr(self) -> float:
         """The learning rate of this phase, before any schedule."""
-        usual = LR.get(self.config.optimizer, 0.01) if self.config.lr is None else self.config.lr
-        return usual if self.phase.lr is None else self.phase.lr
+        given = self.config.lr if self.phase.lr is None else self.phase.lr
+        return self.model.rates.get(self.config.optimizer, math.nan) if given is None else given
 
     def _epoch_ends(self) -> bool:
         at = self.progress
@@ -356,9 +358,11 @@ class Training:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
+        remedy = (
+            "use --optimizer adam" if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
+        )
         raise DivergedError(
-            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; "
-            f"lower {option}, e.g. {option} {self.lr / 10:g}"
+            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; " + remedy
         )
 
     def _snapshot(self) -> tuple[dict[str, Array], dict[str, Array]]:
