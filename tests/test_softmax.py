@@ -66,14 +66,15 @@ def test_rows_that_do_not_count_change_nothing():
 
 def test_training_ends_where_scipy_does():
     X, y = problem()
-    codes = Codes(None, Rows(X), scale=1.0)
+    codes = Codes(None, Rows(X))
+    Z = (X - X.mean(axis=0)) / codes.scale
     model = Softmax(5, 3, np.float64)
     used = train_classifier(model, codes, y, ClassifierConfig(classifier_decay=0.01, classifier_iterations=300))
     assert used == 0.01
 
     def f(x):
         W, b = x[:15].reshape(5, 3), x[15:]
-        return -log_softmax(X @ W + b, axis=1)[np.arange(len(y)), y].mean() + 0.005 * (W**2).sum()
+        return -log_softmax(Z @ W + b, axis=1)[np.arange(len(y)), y].mean() + 0.005 * (W**2).sum()
 
     theirs = scipy.optimize.minimize(f, np.zeros(18), method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14})
     ours = np.concatenate([model.params["W"].ravel(), model.params["b"]])
@@ -98,21 +99,21 @@ class Doubled:
         return 2 * X
 
 
-def test_codes_have_unit_root_mean_square_whether_kept_or_made_anew():
+def test_codes_are_centred_and_scaled_whether_kept_or_made_anew():
     X, y = problem(5000, 7)
     kept, anew = Codes(Doubled(), Rows(X)), Codes(Doubled(), Rows(X), memory=0)
-    assert kept.scale == anew.scale == pytest.approx(np.sqrt(np.mean(4 * X * X)))
+    Z = 2 * X - 2 * X.mean(axis=0)
+    assert kept.scale == anew.scale == pytest.approx(np.sqrt(np.mean(Z * Z)))
     for a, b in kept.edges():
         assert np.array_equal(kept.block(a, b), anew.block(a, b))
-        np.testing.assert_allclose(kept.block(a, b), 2 * X[a:b] / kept.scale)
+        np.testing.assert_allclose(kept.block(a, b), Z[a:b] / kept.scale, atol=1e-12)
+    few = Codes(Doubled(), Rows(X[:10] + 1), kept)
+    np.testing.assert_allclose(few.block(0, 10), (Z[:10] + 2) / kept.scale, atol=1e-12)
     model = Softmax(7, 3, np.float64)
     model.params["W"][0, 1] = 1
-    wrong = classification_error(model, kept, y)
-    assert wrong == np.mean(np.where(X[:, 0] > 0, 1, 0) != y)
-    among = np.arange(5000) < 10
-    assert classification_error(model, kept, y, among) == pytest.approx(
-        np.mean(np.where(X[:10, 0] > 0, 1, 0) != y[:10])
-    )
+    wrong = np.where(Z[:, 0] > 0, 1, 0) != y
+    assert classification_error(model, kept, y) == np.mean(wrong)
+    assert classification_error(model, kept, y, np.arange(5000) < 10) == pytest.approx(np.mean(wrong[:10]))
 
 
 def test_all_zero_codes_do_not_divide_by_zero():

@@ -62,7 +62,7 @@ def classify(
             codes = Codes(model, train.rows)
             softmax = Softmax(codes.width, len(classes), learned.model.dtype)
             decay = train_classifier(softmax, codes, y.astype(np.int32), config, progress.advance)
-            return classification_error(softmax, Codes(model, test.rows, codes.scale), wanted), decay
+            return classification_error(softmax, Codes(model, test.rows, codes), wanted), decay
 
         found["classifier_error"], found["classifier_decay"] = error(learned.model)
         if key not in raw.known:

@@ -53,20 +53,28 @@ class Classifier(Protocol):
 class Codes:
     """Codes of rows, or the rows themselves where `model` is None; kept when they take at most `memory` bytes.
 
-    They are divided by their root mean square, or by `scale`, so that decays mean the same for all codes.
+    Each unit's mean is taken off, and all are divided by what then is their root mean square: decays mean the same for
+    all codes, and L-BFGS gets on. `like`: by the mean and scale of those.
     """
 
-    def __init__(self, model: Model | None, rows: Rows, scale: float | None = None, memory: int = 2**31) -> None:
-        self.model, self.rows, self.scale = model, rows, 1.0
+    def __init__(self, model: Model | None, rows: Rows, like: "Codes | None" = None, memory: int = 2**31) -> None:
+        self.model, self.rows = model, rows
         self._made: Array | None = None
-        self.width = self.block(0, 1).shape[1]
-        if len(rows) * self.width * 4 <= memory:
+        self.mean, self.scale = np.zeros(1), 1.0
+        first = self.block(0, 1)
+        self.width, self.mean = first.shape[1], np.zeros(first.shape[1], first.dtype)
+        if len(rows) * self.width * first.itemsize <= memory:
             self._made = np.concatenate([self.block(*edges) for edges in self.edges()])
-        if scale is None:
-            squares = sum(float(np.square(self.block(*edges), dtype=np.float64).sum()) for edges in self.edges())
+        if like is None:
+            total = sum(self.block(*edges).sum(axis=0, dtype=np.float64) for edges in self.edges())
+            mean = (total / len(rows)).astype(first.dtype)
+            squares = sum(float(np.square(self.block(*edges) - mean, dtype=np.float64).sum()) for edges in self.edges())
             scale = float(np.sqrt(squares / (len(rows) * self.width))) or 1.0
-        self.scale = scale
+        else:
+            mean, scale = like.mean, like.scale
+        self.mean, self.scale = mean, scale
         if self._made is not None:
+            self._made -= mean
             self._made /= self._made.dtype.type(scale)
 
     def __len__(self) -> int:
@@ -81,7 +89,7 @@ class Codes:
             return self._made[start:stop]
         X = self.rows.block(start, stop)
         H = X if self.model is None else self.model.encode(X)
-        return np.asarray(H / H.dtype.type(self.scale))
+        return np.asarray((H - self.mean.astype(H.dtype)) / H.dtype.type(self.scale))
 
 
 def train_classifier(
