@@ -202,10 +202,11 @@ def test_an_open_interval_is_told_on_both_ways(end, binary, run_here, monkeypatc
 
 def test_models_have_defaults_of_their_own(run_here):
     """Of the training's settings too; the command line wins."""
-    shown = run_here("train", "--model", "mcrbm", "--show-config").out
-    assert "lr = 0.075\n" in shown
-    assert "lr = 0.01\n" in run_here("train", "--model", "rbm", "--show-config").out
-    assert "lr = 0.5\n" in run_here("train", "--model", "mcrbm", "--lr", 0.5, "--show-config").out
+    for model, epochs, rate in (("mcrbm", 30, 0.075), ("rbm", 20, 0.01), ("k-sparse", 20, 0.5)):
+        assert f"epochs = {epochs}\n" in run_here("train", "--model", model, "--show-config").out
+        words = " ".join(run_here("train", "--model", model, "--help").out.split())
+        assert f"Learning rate of sgd and adam. [default: sgd {rate:g}; adam 0.001; x>0]" in words
+    assert "epochs = 3\n" in run_here("train", "--model", "mcrbm", "--epochs", 3, "--show-config").out
 
 
 def test_models_of_several_kinds_in_one_table(binary, work, run_here, tmp_path):
