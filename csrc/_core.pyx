@@ -396,9 +396,9 @@ def update(w, velocity, grad, double lr, double momentum, double l1, double l2, 
     g.check(o.shape())
     o.apart(v, False)
     o.apart(g, False)
-    v.apart(g, False)
     if not 0 <= momentum < 1:
         raise ValueError(f"update: momentum is {momentum}, wanted 0 <= momentum < 1")
+    v.apart(g, momentum == 0)
     c.second, c.a, c.lr, c.momentum, c.l2 = v.data, g.data, lr, momentum, l2
     c.l1 = 0 if soft else l1
     c.threshold = lr * l1 / (1 - momentum) if soft else 0
@@ -454,6 +454,9 @@ def row_softplus(out, a, bias, double scale=1.0):
 
 
 include "layer.pxi"
+
+
+include "relax.pxi"
 
 
 def set_threads(int n):

@@ -27,6 +27,19 @@ typedef struct {
     double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold;
 } fl_adam;
 
+/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift = q:
+ * code |z - f|^2 + sparsity sum log(1 + l^2)   its cost
+ * + l'm'm l - 2 q'l                            gram: m is that matrix m'm itself, symmetric */
+typedef struct {
+    double gain, code, sparsity, step;
+    ptrdiff_t steps;
+    int gram;
+} fl_relax;
+
+#define FL_RELAX_ROWS 5   /* samples that relax takes together */
+#define FL_RELAX_BLOCK 16 /* rows of m that it takes together */
+#define FL_RELAX_WORK(d, h) (FL_RELAX_ROWS * (3 * (((h) + 15) / 16 * 16) + FL_RELAX_BLOCK) + 16 * (d))
+
 #define FL_TABLE(REAL)                                                                                              \
     struct {                                                                                                        \
         /* out (m, n) = alpha op(a) (m, k) op(b) (k, n) + beta out; op transposes where trans_* says so.            \
@@ -119,6 +132,12 @@ typedef struct {
          * then |m|, |w| < 1e-30 and v < 1e-37 become zero. */                                                      \
         void (*adam)(REAL *w, REAL *m, REAL *v, const REAL *grad, const fl_adam *how, ptrdiff_t start,              \
                      ptrdiff_t stop);                                                                               \
+        /* `steps` times z -= step * slope, rows start..stop of z, f (n, h), from z on; a step that would raise the \
+         * energy of a sample is not taken, and halves all of that sample's that follow. Also at the z reached:     \
+         * l (n, h), cost (n) and slope (n, h), the derivative of the energy by z. shift (h), m (d, h).             \
+         * work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */                                                     \
+        void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, const REAL *f, const REAL *shift, const REAL *m, \
+                      const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop, REAL *work);  \
     }
 
 typedef FL_TABLE(float) fl_f32;

@@ -7,6 +7,12 @@ cdef extern from "fl.h" nogil:
     enum: FL_BLOCK
     ctypedef struct fl_adam:
         double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold
+    ctypedef struct fl_relax:
+        double gain, code, sparsity, step
+        Py_ssize_t steps
+        int gram
+    enum: FL_RELAX_ROWS
+    Py_ssize_t FL_RELAX_WORK(Py_ssize_t d, Py_ssize_t h)
     ctypedef struct fl_f32:
         void (*gemm)(void *out, Py_ssize_t ldo, void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, Py_ssize_t m,
                      Py_ssize_t n, Py_ssize_t k, int trans_a, int trans_b, double alpha, double beta,
@@ -52,6 +58,8 @@ cdef extern from "fl.h" nogil:
                         Py_ssize_t stop) noexcept nogil
         void (*adam)(void *w, void *m, void *v, void *grad, const fl_adam *how, Py_ssize_t start,
                      Py_ssize_t stop) noexcept nogil
+        void (*relax)(void *z, void *l, void *slope, double *cost, void *f, void *shift, void *m, const fl_relax *how,
+                      Py_ssize_t d, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop, void *work) noexcept nogil
     ctypedef struct fl_isa:
         const char *name
         const fl_f32 *f32

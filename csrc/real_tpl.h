@@ -15,12 +15,14 @@
 
 #include "topk_tpl.h"
 
+#include "relax_tpl.h"
+
 static const TABLE FN(table) = {FN(gemm), WORK, SHARE, FN(colsum), FN(axpby), FN(row_sqdist), FN(row_softplus),
                                 FN(top_k), FN(top_k_bytes), FN(sparse_decode), FN(sparse_dot), FN(sort_entries),
                                 FN(sparse_gradient), FN(scatter_add),
                                 FN(add_bias), FN(sigmoid), FN(sigmoid_sample), FN(bernoulli), FN(uniform), FN(normal),
                                 FN(update), FN(activate), FN(backward), FN(output_error), FN(cross_entropy), FN(softmax),
-                                FN(adam)};
+                                FN(adam), FN(relax)};
 
 #undef FOR_COLUMNS
 #undef V

@@ -124,7 +124,8 @@ def update(
 
     With soft, L1 is the proximal step instead: w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0), as large as what
     the subgradient adds up to with momentum. Results below 1e-30 in size become zero. Rounding:
-    g = fma(l1, sign(w), fma(l2, w, grad)), velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1.
+    g = fma(l1, sign(w), fma(l2, w, grad)), velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1; without
+    momentum, where an old velocity counts for nothing, velocity may be grad.
     """
 
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
@@ -200,6 +201,30 @@ def adam(
 
     w -= lr * (c1 m / (sqrt(c2 v) + eps) + l2 w [+ l1 sign(w)]), c1 = 1 / (1 - beta1^step), c2 likewise. With soft, L1
     is the proximal step instead: w = sign(w) * max(|w| - lr * l1, 0). |m|, |w| below 1e-30, v below 1e-37 become zero.
+    """
+
+def relax(
+    z: Floats,
+    l: Floats,
+    slope: Floats,
+    cost: npt.NDArray[np.float64],
+    f: Floats,
+    shift: Floats,
+    m: Floats,
+    gram: bool,
+    gain: float,
+    code: float,
+    sparsity: float,
+    step: float,
+    steps: int,
+) -> None:
+    """Gradient descent of codes z (n, h), in place, on the energy of each row, with l = 1 / (1 + exp(-gain z)):
+
+    code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
+
+    m (d, h), or with `gram` the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a row's energy
+    is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by z, are of the z reached;
+    with no steps, of the z given.
     """
 
 def set_threads(n: int) -> None:

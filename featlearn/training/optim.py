@@ -80,7 +80,10 @@ class Stepper(Optimizer):
 
     def _kept(self, name: str, w: Array) -> list[Array]:
         """The arrays of a parameter, in the order of `kinds`."""
-        return [self.arrays.setdefault(f"{kind}.{name}", np.zeros_like(w)) for kind in self.kinds]
+        names = [f"{kind}.{name}" for kind in self.kinds]
+        for missing in (key for key in names if key not in self.arrays):
+            self.arrays[missing] = np.zeros_like(w)
+        return [self.arrays[key] for key in names]
 
     def keeps(self, arrays: dict[str, Array], params: dict[str, Array]) -> bool:
         wanted = {f"{kind}.{name}": (w.shape, w.dtype) for kind in self.kinds for name, w in params.items()}
@@ -99,7 +102,7 @@ class Stepper(Optimizer):
 
 
 class SGD(Stepper):
-    """velocity = momentum * velocity - lr * gradient; parameter += velocity."""
+    """velocity = momentum * velocity - lr * gradient; parameter += velocity; none is kept without momentum."""
 
     kinds = ("velocity",)
 
@@ -107,7 +110,8 @@ class SGD(Stepper):
         metrics, grads = evaluate()
         for name, w in params.items():
             d = rates.decay_of(name)
-            w, velocity, grad = (_rows_first(a) for a in (w, *self._kept(name, w), grads[name]))
+            kept = self._kept(name, w) if rates.momentum else [grads[name]]
+            w, velocity, grad = (_rows_first(a) for a in (w, *kept, grads[name]))
             _core.update(w, velocity, grad, rates.lr, rates.momentum, d.l1, d.l2, d.soft)
         return metrics
 

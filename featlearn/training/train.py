@@ -231,13 +231,16 @@ class Training:
         def evaluate() -> Gradients:
             metrics, grads = phase.gradient(X, step)
             # here gradients of several workers would be summed, in fixed panels
-            if "loss" in metrics:
-                metrics["loss"] += sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
+            if "loss" in metrics and config.by_searches:
+                metrics["loss"] += self._decay_cost(rates)
             return metrics, grads
 
         for metrics in self._steps(evaluate, rates):
             self._check_divergence(metrics["error"])
             self.model.project()
+        if self._epoch_ends(done=1) and "loss" in metrics and not config.by_searches:
+            # once an epoch: of small minibatches it would be a good part of the time
+            metrics["loss"] += (at.batch + 1) * self._decay_cost(rates)
         for key, value in metrics.items():
             at.sums[key] = at.sums.get(key, 0.0) + value
         at.batch += 1
@@ -268,9 +271,13 @@ class Training:
         given = self.config.lr if self.phase.lr is None else self.phase.lr
         return self.model.rates.get(self.config.optimizer, math.nan) if given is None else given
 
-    def _epoch_ends(self) -> bool:
-        at = self.progress
-        return at.batch == self.batches or at.epoch * self.batches + at.batch == self.updates(self.phase)
+    def _decay_cost(self, rates: Rates) -> float:
+        return sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
+
+    def _epoch_ends(self, done: int = 0) -> bool:
+        """Whether the epoch is over, or will be once so many more minibatches are `done`."""
+        at, batch = self.progress, self.progress.batch + done
+        return batch == self.batches or at.epoch * self.batches + batch == self.updates(self.phase)
 
     def _end_epoch(self) -> None:
         at = self.progress

@@ -298,12 +298,46 @@ static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
     }
 }
 
+/* relax of `samples` rows, in two parts as threads work: codes, then what else it tells of them. */
+static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *shift, const REAL *m, int gram,
+                     ptrdiff_t d, ptrdiff_t h, ptrdiff_t samples)
+{
+    fl_relax how = {3, 0.5, 0.3, 0.1, 3, gram};
+    size_t work_bytes = (size_t)FL_RELAX_WORK(d, h) * sizeof(REAL);
+    REAL *work = guarded(work_bytes);
+    ptrdiff_t size = samples * h, middle = samples / 3;
+    double cost[7];
+    memcpy(out, f, (size_t)size * sizeof *out);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, f, shift, m, &how, d, h, 0, middle, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, f, shift, m, &how, d, h, middle, samples, work);
+    for (ptrdiff_t i = 0; i < samples; i++)
+        out[3 * size + i] = (REAL)cost[i];
+    check(release(work, work_bytes), isa->name, "relax wrote outside its work", h);
+}
+
+static void F(test_relax)(const fl_isa *isa, const fl_isa *plain)
+{
+    static const ptrdiff_t hidden[] = {1, 15, 16, 17, 33, 150}, visible[] = {0, 1, 17, 40};
+    for (int j = 0; j < 6; j++)
+        for (int i = 0; i < 5; i++)
+            for (ptrdiff_t samples = 1; samples <= 7; samples++) {
+                ptrdiff_t h = hidden[j], gram = i == 4, d = gram ? h : visible[i], most = 3 * samples * h + samples;
+                REAL *a = F(numbers)(most, 50), *b = F(numbers)(most, 51), *m = F(numbers)(d * h, 52);
+                for (ptrdiff_t e = 0; e < d * h; e++)
+                    m[e] /= 16;
+                a[0] = samples == 7 ? (REAL)NAN : a[0];
+                COMPARE("relax", most, F(relax)(use, out, a, b, m, (int)gram, d, h, samples));
+                free(a), free(b), free(m);
+            }
+}
+
 static void F(test_all)(const fl_isa *isa, const fl_isa *plain)
 {
     F(test_elements)(isa, plain);
     F(test_sums)(isa, plain);
     F(test_top_k)(isa);
     F(test_sparse)(isa, plain);
+    F(test_relax)(isa, plain);
 }
 
 #undef COMPARE

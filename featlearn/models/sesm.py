@@ -1,0 +1,163 @@
+"""Sparse-Encoding Symmetric Machine: an encoder and a decoder with the same weights, and a sparse code between them.
+
+    f_enc(y) = W'y + c      f_dec(z) = W l(z) + b      l(z) = 1 / (1 + exp(-g z))
+
+    L = a_e |z - f_enc(y)|^2 + |y - f_dec(z)|^2 + a_s sum_i log(1 + l(z_i)^2) + a_r |W|_1
+
+For every minibatch, first the codes: gradient descent on L by z, from f_enc(y) on; then, y and the codes z* held, one
+gradient step on the parameters. With r = f_dec(z) - y,
+
+    dz = 2 a_e (z - f_enc) + l' (2 W'r + a_s 2 l / (1 + l^2))       l' = g l (1 - l)
+    dW = 2 <r l(z*)'> - 2 a_e <y (z* - f_enc)'> + a_r sign(W)       dc = -2 a_e <z* - f_enc>     db = 2 <r>
+
+M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007; their Y, Z, b_enc, b_dec
+are y, z, c, b. a_r is the strength of training's L1 decay. The code for use is l(f_enc(y)): no descent is needed then.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+from featlearn.models.base import Array, Gradients, Loss, Model, Step
+from featlearn.models.parts.arrays import mean, product
+from featlearn.random import Purpose, Random
+from featlearn.settings import check, setting
+
+
+class Relaxed(NamedTuple):
+    """Where the codes of rows are: all (n, hidden) but cost (n,), which is L less the reconstruction's part."""
+
+    Z: Array
+    L: Array  # l(Z)
+    slope: Array  # dL/dz
+    cost: npt.NDArray[np.float64]
+    F: Array  # f_enc
+
+
+class SESM(Model):
+    """params: W (visible, hidden), b (visible,), c (hidden,)."""
+
+    id = "sesm"
+    decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
+    demo: ClassVar[dict[str, Any]] = {"size": 8, "whiten": "zca", "normalize": "center"}
+    training_defaults: ClassVar[dict[str, Any]] = {
+        "batch_size": 10,
+        "momentum": 0.0,
+        "lr_schedule": "exponential",
+        "decay": "l1",
+    }
+
+    @dataclass(frozen=True)
+    class Config:
+        hidden: int = setting(100, "number of hidden units", low=1)
+        sparsity: float = setting(0.2, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
+        code_error: float = setting(1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0)
+        gain: float = setting(7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0)
+        relax_steps: int = setting(10, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0)
+        relax_step: float = setting(
+            0.1, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
+        )
+        hidden_bias: float = setting(-0.3, "initial c; 0 starts with every unit half on, and most are lost")
+        init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0)
+
+        def __post_init__(self) -> None:
+            check(self)
+
+    config: Config
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        return {
+            "default": cls.Config(hidden=5, gain=2.0),
+            "other weights": cls.Config(hidden=4, gain=1.0, sparsity=3.0, code_error=0.3),
+        }
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most units."""
+        config = self.config
+        b = np.zeros(n_visible) if mean is None else mean
+        self.params = {
+            "W": rng.normal((n_visible, config.hidden), self.dtype, Purpose.INIT, 0) * config.init_scale,
+            "b": np.asarray(b, self.dtype).copy(),
+            "c": np.full(config.hidden, config.hidden_bias, self.dtype),
+        }
+
+    def encode(self, X: Array) -> Array:
+        """l(f_enc(x)) of each row: (n, visible) -> (n, hidden)."""
+        g, W = self.config.gain, self.params["W"]
+        H: Array = np.empty((len(X), W.shape[1]), X.dtype)
+        _core.gemm(H, X, W, alpha=g)
+        _core.sigmoid(H, H, g * self.params["c"])
+        return H
+
+    def decode(self, H: Array) -> Array:
+        """W h + b of each row: (n, hidden) -> (n, visible)."""
+        Y = product(H, self.params["W"], trans_b=True)
+        _core.add_bias(Y, Y, self.params["b"])
+        return Y
+
+    def relax(self, X: Array, Z: Array | None = None, steps: int | None = None) -> Relaxed:
+        """Codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc; X is not changed.
+
+        W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
+        """
+        config, W = self.config, self.params["W"]
+        F = product(np.vstack([X, self.params["b"]]), W)
+        F += self.params["c"]
+        F, shift = F[:-1], F[-1]
+        steps = config.relax_steps if steps is None else steps
+        Z = F.copy() if Z is None else Z.copy()
+        L, slope, cost = np.empty_like(Z), np.empty_like(Z), np.empty(len(Z))
+        d, h = W.shape
+        gram = d * h < 2 * len(X) * (steps + 1) * (
+            2 * d - h
+        )  # one large product instead of many small, at twice the speed
+        M = W
+        if gram:
+            M = np.empty((h, h), W.dtype)
+            _core.gemm(M, W, W, trans_a=True)
+        settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
+        _core.relax(Z, L, slope, cost, F, shift, M, gram, *settings)
+        return Relaxed(Z, L, slope, cost, F)
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Relax the codes of X (n, visible), then the gradient of L by the parameters, codes held."""
+        return self._parameter_step(X, self.relax(X))
+
+    def _parameter_step(self, X: Array, at: Relaxed) -> Gradients:
+        n, a_e = len(X), self.config.code_error
+        R, squares = self.decode(at.L), np.empty(n)
+        _core.output_error(R, squares, R, X, "linear")
+        E = at.Z - at.F
+        grads = {name: np.empty_like(value) for name, value in self.params.items()}
+        _core.gemm(grads["W"], np.vstack([R, X]), np.vstack([at.L, -a_e * E]), trans_a=True, alpha=2 / n)
+        _core.colsum(grads["b"], R, alpha=2 / n)
+        _core.colsum(grads["c"], E, alpha=-2 * a_e / n)
+        total = np.empty(1, X.dtype)
+        _core.colsum(total, at.L.reshape(-1, 1), alpha=1 / at.L.size)
+        metrics = {
+            "error": float(np.sqrt(mean(squares) / X.shape[1])),
+            "mean_activation": float(total[0]),
+            "loss": mean(at.cost + squares),
+        }
+        return metrics, grads
+
+    def losses(self) -> dict[str, Loss]:
+        """L by the parameters with codes held; and with the codes 2 f_enc, so that dL/dz is checked too."""
+        return {"codes held": self._held, "codes follow": self._follow}
+
+    def _held(self, X: Array, step: Step) -> Gradients:
+        Z = Random(step.seed).normal((len(X), self.config.hidden), self.dtype, Purpose.STEP, step.draw(0))
+        return self._parameter_step(X, self.relax(X, Z, 0))
+
+    def _follow(self, X: Array, step: Step) -> Gradients:
+        Z = 2 * self.relax(X, None, 0).F
+        at = self.relax(X, Z, 0)
+        metrics, grads = self._parameter_step(X, at)
+        _core.gemm(grads["W"], X, at.slope, trans_a=True, alpha=2 / len(X), beta=1)
+        _core.colsum(grads["c"], at.slope, alpha=2 / len(X), beta=1)
+        return metrics, grads
