@@ -1,4 +1,4 @@
-"""Principal components: those of numpy's eigh of the covariance, whatever the portions; stopped, resumed and refused."""
+"""Principal components: those of numpy's eigh of the covariance, whatever the portions; stopped and resumed."""
 
 import json
 import signal
@@ -284,6 +284,7 @@ def test_every_command_takes_it_or_says_why_not(learned, work, run_here, tmp_pat
         ("visualize", learned, "-o", tmp_path / "f.png"),
         ("visualize", learned, "--what", "curve", "-o", tmp_path / "c.png"),
         ("reconstruct", learned, work.patches, "-o", tmp_path / "r.png"),
+        ("encode", learned, work.patches, "-o", tmp_path / "h.h5"),
         ("train", "--model", "pca", "--hidden", 3, "-o", tmp_path / "demo.h5"),
     ):
         assert run_here(*call).code == 0, call

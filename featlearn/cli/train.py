@@ -83,8 +83,8 @@ def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
     """Raise ConfigError for a setting that a model has no use for."""
     if name in _idle(cls):
         raise ConfigError(
-            f"{place}{option_name(name)}: does nothing with --model {cls.id}, which is learned exactly, in one pass over "
-            "the data, and descends nothing; leave it out"
+            f"{place}{option_name(name)}: does nothing with --model {cls.id}, which is learned exactly, in one pass "
+            "over the data, and descends nothing; leave it out"
         )
 
 

@@ -6,15 +6,15 @@
     <|x - y|^2> = sum of the l_j left out            no other linear code of so many units has less
 
 K. Pearson, On lines and planes of closest fit to systems of points in space, Philosophical Magazine 2, 1901;
-H. Hotelling, Analysis of a complex of statistical variables into principal components, Journal of Educational Psychology
-24, 1933; I. Jolliffe, Principal Component Analysis, 2nd ed., 2002.
+H. Hotelling, Analysis of a complex of statistical variables into principal components, Journal of Educational
+Psychology 24, 1933; I. Jolliffe, Principal Component Analysis, 2nd ed., 2002.
 
-The data pass by once, a minibatch at a time, into sums in float64 about a shift near the mean, where they lose no digits:
+The data pass by once, a minibatch at a time, into float64 sums about a shift near the mean, where they lose no digits:
 
     s = sum (x - m),   P = sum (x - m)(x - m)',   b = m + s/n,   C = P/n - (s/n)(s/n)'
 
 An eigenvector's sign means nothing: the entry of largest magnitude is made positive. Where variances are equal, as in
-whitened data or beyond the rank of few rows, any rotation within them is as good, and the one that LAPACK finds is taken.
+whitened data or beyond the rank of few rows, any rotation within them is as good, and that which LAPACK finds is taken.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ WIDEST = 8192  # visible values up to which a covariance is made: it takes visib
 
 
 class PCA(Model):
-    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,), the mean.
+    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,) the mean.
 
     state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m (visible,), sum s
     (visible,) and products P (visible, visible), float64, so that a run can be stopped and go on.
@@ -83,7 +83,7 @@ class PCA(Model):
 
     def encode(self, X: Array) -> Array:
         """W'(x - b) of each row: (n, visible) -> (n, hidden)."""
-        H = np.empty((len(X), self.config.hidden), X.dtype)  # the kernel refuses another W than the config's
+        H = np.empty((len(X), self.config.hidden or 0), X.dtype)  # gemm refuses a W of another width
         _core.gemm(H, X - self.params["b"], self.params["W"])
         return H
 
