@@ -97,6 +97,7 @@ WRITERS = {  # every way of writing an output; names of files stand for those of
     "patches": ("visualize", "PATCHES"),
     "reconstruct": ("reconstruct", "MODEL", "PATCHES"),
     "photo": ("reconstruct", "MODEL", "PHOTO", "--stride", "8"),
+    "encode": ("encode", "MODEL", "PATCHES"),
 }
 writers = pytest.mark.parametrize("call", WRITERS.values(), ids=WRITERS.keys())
 
@@ -153,7 +154,7 @@ def test_a_folder_as_output(call, work, place, run_here):
     assert nothing_in(place)
 
 
-@pytest.mark.parametrize("name", ["extract-patches", "train"])
+@pytest.mark.parametrize("name", ["extract-patches", "train", "encode"])
 def test_hdf5_cannot_go_to_stdout(name, work, place, run_here, monkeypatch):
     monkeypatch.chdir(place)
     refused(run_here(*filled(WRITERS[name], work), "-o", "-"), "standard output")
@@ -188,6 +189,8 @@ READERS = {
     "evaluate model": ("evaluate", "FILE", "PATCHES"),
     "evaluate data": ("evaluate", "MODEL", "FILE"),
     "info": ("info", "FILE"),
+    "encode model": ("encode", "FILE", "PATCHES", "-o", "OUT"),
+    "encode data": ("encode", "MODEL", "FILE", "-o", "OUT"),
     "like": ("extract-patches", "PHOTOS", "--like", "FILE", "-o", "OUT"),
 }
 readers = pytest.mark.parametrize("call", READERS.values(), ids=READERS.keys())
@@ -228,19 +231,19 @@ def test_files_that_are_none_of_ours(call, kind, work, place, tmp_path, run_here
     assert nothing_in(place)
 
 
-@pytest.mark.parametrize("name", ["train", "reconstruct data", "evaluate data"])
+@pytest.mark.parametrize("name", ["train", "reconstruct data", "evaluate data", "encode data"])
 def test_a_model_given_as_data_set(name, work, place, run_here):
     refused(read(READERS[name], work, place, work.model, run_here), "is a featlearn model", "extract-patches")
     assert nothing_in(place)
 
 
-@pytest.mark.parametrize("name", ["reconstruct model", "evaluate model"])
+@pytest.mark.parametrize("name", ["reconstruct model", "evaluate model", "encode model"])
 def test_a_data_set_given_as_model(name, work, place, run_here):
     refused(read(READERS[name], work, place, work.patches, run_here), "is a featlearn data set", "train")
     assert nothing_in(place)
 
 
-@pytest.mark.parametrize("name", ["reconstruct data", "evaluate data"])
+@pytest.mark.parametrize("name", ["reconstruct data", "evaluate data", "encode data"])
 def test_a_data_set_of_another_patch_size(name, work, place, tmp_path, run_here):
     other = tmp_path / "other.h5"
     assert run_here("extract-patches", work.photos, "--size", 5, "--count", 30, "-o", other).code == 0

@@ -13,6 +13,7 @@ COMMANDS = {  # in the order of use
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",
+    "encode": "Write the codes of a data set as a data set.",
     "sample": "Draw samples from a model.",
     "check-gradients": "Hold a model's gradients against central differences.",
     "info": "Say what is in a file, or how featlearn was built.",

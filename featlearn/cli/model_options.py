@@ -19,12 +19,15 @@ class ModelCommand(Command):
         return [*own, *ctx.meta.get(MODEL, []), help]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[MODEL] = self.offered(self.named(ctx, args))
+        return super().parse_args(ctx, args)
+
+    def named(self, ctx: click.Context, args: list[str]) -> Any:
+        """The class of the model that is asked for; None where no known one is."""
         name = (
             peek(args, "--model") or os.environ.get(f"{ctx.auto_envvar_prefix}_MODEL") or self.default_model(ctx, args)
         )
-        cls = model_class(name) if name in model_ids() else None
-        ctx.meta[MODEL] = self.offered(cls)
-        return super().parse_args(ctx, args)
+        return model_class(name) if name in model_ids() else None
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         """Who names the model if neither the command line nor the environment does."""

@@ -45,6 +45,12 @@ class Learned:
         """(height, width, channels) of a patch."""
         return self.file.shape
 
+    @property
+    def units(self) -> int:
+        """How many values a code has."""
+        empty = np.zeros((1, self.preprocess.n_visible), self.model.dtype)
+        return int(self.model.encode(empty).shape[1])
+
     def reconstruct(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What the model makes of preprocessed rows."""
         return self.model.reconstruct(X)

@@ -1,5 +1,6 @@
 """featlearn train: options from the training's and the model's settings, checked, and handed to a run."""
 
+import dataclasses
 import difflib
 import json
 import tomllib
@@ -25,6 +26,7 @@ from featlearn.cli.options import (
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError, DataError
 from featlearn.models import model_class, model_ids
+from featlearn.settings import option_name
 
 NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
 
@@ -34,19 +36,29 @@ class TrainCommand(ModelCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.default_map = _read_toml(peek(args, "--config"))
-        return super().parse_args(ctx, args)
+        cls = self.named(ctx, args)
+        for key in ctx.default_map:
+            _refuse_idle(cls, key, "--config: ")
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            _refuse_idle(cls, error.option_name.lstrip("-").replace("-", "_"))
+            raise
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
-        from featlearn.training.train import TrainConfig
+        from featlearn.training.train import BATCH, TrainConfig
 
         if cls is None:
             return settings_option_objects(TrainConfig, "Training")
         words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in cls.rates.items())}
         words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
-        return settings_option_objects(TrainConfig, "Training", cls.training_defaults, words) + super().offered(cls)
+        if cls.one_pass:
+            words["batch_size"] = str(BATCH)
+        own = settings_option_objects(TrainConfig, "Training", cls.training_defaults, words)
+        return [one for one in own if one.name not in _idle(cls)] + super().offered(cls)
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Refuses unknown keys of the TOML file before anything is parsed."""
@@ -56,6 +68,24 @@ class TrainCommand(ModelCommand):
                 near = difflib.get_close_matches(key, known, 1)
                 raise ConfigError(f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
         return super().make_parser(ctx)
+
+
+def _idle(cls: Any) -> set[str]:
+    """The settings of the training that do nothing with a model; `cls` None: with one that is not named."""
+    if cls is None or not cls.one_pass:
+        return set()
+    from featlearn.training.train import ONE_PASS, TrainConfig
+
+    return {field.name for field in dataclasses.fields(TrainConfig)} - set(ONE_PASS)
+
+
+def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
+    """Raise ConfigError for a setting that a model has no use for."""
+    if name in _idle(cls):
+        raise ConfigError(
+            f"{place}{option_name(name)}: does nothing with --model {cls.id}, which is learned exactly, in one pass "
+            "over the data, and descends nothing; leave it out"
+        )
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:
@@ -110,8 +140,9 @@ def command(
 
     if show_config:
         return click.echo(_toml(click.get_current_context()), nl=False)
-    training = collect(TrainConfig, options)
-    settings = collect(model_class(model).Config, options)
+    cls = model_class(model)
+    options = cls.training_defaults | options  # what is not offered has its default too
+    training, settings = collect(TrainConfig, options), collect(cls.Config, options)
     name = output or (f"{model}.h5" if training.decay == "none" else f"{model}-{training.decay}.h5")
     run(Request(dataset, model, settings, training, name, **options), words, results)
 

@@ -115,7 +115,7 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
     training = Training(model, data.rows, request.training, request.seed)
     if request.resume and os.path.exists(ckpt):
         saved = load_model(ckpt)
-        _refuse_other_run(request, settings, data, saved.file)
+        _refuse_other_run(request, model.config, data, saved.file)  # as init has settled it
         _refuse_other_arrays(ckpt, saved.file, training)
         for name, value in saved.model.params.items():
             model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
@@ -169,7 +169,8 @@ def _train(training: Training, request: Request, data: Data, story: dict[str, An
         def on_batch(at: Training) -> bool:
             nonlocal saved
             progress.advance(1, _note(at))
-            if stop.save or time.monotonic() - saved >= request.checkpoint_every:
+            due = stop.save or time.monotonic() - saved >= request.checkpoint_every
+            if due and not at.progress.finished:  # a finished run is about to be written as what it is
                 write_model(ckpt, _file(at, request, data, story), force=True)
                 stop.save, saved = False, time.monotonic()
             return stop.signum is not None

@@ -16,6 +16,13 @@ from featlearn.cli.report import Results, Words
     show_default="filters of a model, patches of a data set",
     help="What to draw.",
 )
+@option(
+    "--through",
+    multiple=True,
+    metavar="MODEL",
+    help="The model whose codes FILE has learned from: draw FILE's filters as sums of its filters. Again for each "
+    "model further down.",
+)
 @option("--sort", type=click.Choice(["trained", "norm", "use"]), default="trained", help="Order of the filters.")
 @option("--data", metavar="DATASET", help="The data set whose mean activations --sort use goes by.")
 @option(
@@ -32,12 +39,14 @@ from featlearn.cli.report import Results, Words
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw filters, patches or the learning curve as a picture (PNG).
 
-    Filters are drawn in pixel space; mid-grey is weight zero.
+    Filters are drawn in pixel space; mid-grey is weight zero. Those of a model that has learned from codes come there
+    with --through: as the sums of the lower model's filters, weighted by its own (Lee, Ekanadham & Ng, NIPS 2007).
 
     \b
     Examples:
       featlearn visualize rbm-l1.h5
       featlearn visualize rbm-l1.h5 --what curve -o curve.png
+      featlearn visualize third.h5 --through second.h5 --through first.h5
     """
     from featlearn.cli.drawing import Request, draw
 

@@ -8,7 +8,10 @@
     gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
                              gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", and "loss"
                              where it is the gradient of a function that can be computed
-    phases()                 what training walks through: one phase unless the model says more
+    phases()                 what training walks through: one phase unless the model says more; a phase's finish() is
+                             called once, after its last update and before that epoch's measures
+    one_pass                 whether it is learned by sums over the data instead of descent: gradient(X, step) adds a
+                             minibatch to the model's state and answers zeros, and finish() makes params of the sums
     moving_loss()            why line searches cannot follow the loss, where they cannot
     losses()                 what central differences can check
     project()                after every update: puts parameters back to where they are allowed to be
@@ -73,13 +76,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Phase:
-    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay off."""
+    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay off.
+
+    `finish` may change params and state, also the names and shapes in state: no checkpoint is written after it.
+    """
 
     name: str
     gradient: Loss
     updates: int | None = None
     lr: float | None = None
     decay: bool = True
+    finish: Callable[[], None] | None = None
 
 
 class Model:
@@ -97,6 +104,8 @@ class Model:
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Defaults of the training's settings with this model, where they are not the usual ones."""
+    one_pass: ClassVar[bool] = False
+    """Whether one pass over the data learns it without descent; then the settings of descent are not offered."""
 
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config

@@ -41,6 +41,8 @@ def check_gradients(cls: type[Model], config: Any | None = None, problems: int =
                 for parameter, difference in _smooth_problem(cls, settled, name, seed + problem).items():
                     worst[parameter] = max(worst.get(parameter, 0.0), difference)
             found += [Check(variant, name, parameter, difference) for parameter, difference in worst.items()]
+    if not found:
+        raise ConfigError(f"--model {cls.id}: has no loss that is descended, so there are no gradients to check")
     return found
 
 

@@ -30,6 +30,7 @@ BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are 
 MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
+ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
@@ -158,6 +159,8 @@ class Training:
         self.limits = {name: max(LARGEST, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         self.batch_size = config.batch_rows or len(self.train_rows)
+        if model.one_pass and config.epochs != 1:
+            raise ConfigError(f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out")
         moving = model.moving_loss()
         if config.by_searches and moving:
             raise ConfigError(
@@ -281,6 +284,9 @@ class Training:
 
     def _end_epoch(self) -> None:
         at = self.progress
+        over = (at.epoch + 1) * self.batches >= self.updates(self.phase)
+        if over:
+            self._finish_phase()
         self._check_weights()
         row: dict[str, float] = {"epoch": at.epochs_done + 1, "phase": at.phase, "step": at.step}
         row |= {key: total / at.batch for key, total in at.sums.items()}
@@ -296,16 +302,21 @@ class Training:
         at.epoch += 1
         at.batch = 0
         at.sums = {}
-        over = at.epoch * self.batches >= self.updates(self.phase)
         if not over:
             at.stopped = self._reason_to_stop(row)
         elif self.config.patience is not None:
             self._follow_best(row)
         if over or at.stopped:
             self._take_best()
+            if not over:
+                self._finish_phase()
             at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
             self.optimizer = OPTIMIZERS[self.config.optimizer]()
             at.finished = at.phase == len(self.phases)
+
+    def _finish_phase(self) -> None:
+        if self.phase.finish is not None:
+            self.phase.finish()
 
     def _reason_to_stop(self, row: dict[str, float]) -> str:
         """Why this phase should end here, "" if it should not."""
@@ -350,6 +361,8 @@ class Training:
     def _check_divergence(self, error: float) -> None:
         """A non-finite error, or ten times the median of the phase's first: then the weights are already lost."""
         at = self.progress
+        if self.model.one_pass:
+            return  # where nothing is descended, rows unlike the first ones are no sign of anything
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
         start = statistics.median(at.first_errors)
@@ -357,6 +370,8 @@ class Training:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
     def _check_weights(self) -> None:
+        if self.model.one_pass:
+            return
         for name, w in self.model.params.items():
             if not _largest(w) <= self.limits[name]:
                 self._diverge(f"largest value of {name} is {_largest(w):.3g}")

@@ -1,0 +1,130 @@
+"""Principal component analysis: the directions of largest variance, exact, from the covariance.
+
+    C = <(x - b)(x - b)'>,   b = <x>                 means over all rows: they divide by n
+    C w_j = l_j w_j,   l_1 >= l_2 >= ...,   W'W = 1  the columns of W are the components, l_j their variances
+    h = W'(x - b),   y = W h + b                     the codes are uncorrelated, with the variances l_j
+    <|x - y|^2> = sum of the l_j left out            no other linear code of so many units has less
+
+K. Pearson, On lines and planes of closest fit to systems of points in space, Philosophical Magazine 2, 1901;
+H. Hotelling, Analysis of a complex of statistical variables into principal components, Journal of Educational
+Psychology 24, 1933; I. Jolliffe, Principal Component Analysis, 2nd ed., 2002.
+
+The data pass by once, a minibatch at a time, into float64 sums about a shift near the mean, where they lose no digits:
+
+    s = sum (x - m),   P = sum (x - m)(x - m)',   b = m + s/n,   C = P/n - (s/n)(s/n)'
+
+An eigenvector's sign means nothing: the entry of largest magnitude is made positive. Where variances are equal, as in
+whitened data or beyond the rank of few rows, any rotation within them is as good, and that which LAPACK finds is taken.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.errors import ConfigError, DataError
+from featlearn.models.base import Array, Gradients, Loss, Model, Phase, Step
+from featlearn.models.parts.arrays import product, rmse
+from featlearn.random import Random
+from featlearn.settings import check, setting
+
+MOST = 100  # components where nothing else is asked for
+WIDEST = 8192  # visible values up to which a covariance is made: it takes visible^2 of memory
+
+
+class PCA(Model):
+    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,) the mean.
+
+    state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m (visible,), sum s
+    (visible,) and products P (visible, visible), float64, so that a run can be stopped and go on.
+    """
+
+    id = "pca"
+    one_pass = True
+    training_defaults: ClassVar[dict[str, Any]] = {"epochs": 1}
+
+    @dataclass(frozen=True)
+    class Config:
+        hidden: int | None = setting(
+            None, "number of components  [default: as many as visible values, but at most 100]", low=1
+        )
+
+        def __post_init__(self) -> None:
+            check(self)
+
+    config: Config
+
+    def moving_loss(self) -> str:
+        return "nothing is descended here: one pass over the data is enough"
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Empty sums about `mean`, and `hidden` settled. Raises ConfigError, DataError."""
+        hidden = min(n_visible, MOST) if self.config.hidden is None else self.config.hidden
+        if hidden > n_visible:
+            raise ConfigError(
+                f"--hidden {hidden}: rows of {n_visible} visible values have no more than {n_visible} components; "
+                f"take --hidden {n_visible} or less"
+            )
+        if n_visible > WIDEST:
+            raise DataError(
+                f"--model pca: rows of {n_visible} visible values need {n_visible**2 * 8 / 2**30:.1f} GB a matrix, at "
+                f"most {WIDEST} can be analysed; extract smaller patches"
+            )
+        self.config = replace(self.config, hidden=hidden)
+        shift = np.zeros(n_visible) if mean is None else np.array(mean, np.float64)
+        self.params = {"W": np.zeros((n_visible, hidden), self.dtype), "b": shift.astype(self.dtype)}
+        self.state = {
+            "count": np.zeros(1, np.int64),
+            "shift": shift,
+            "sum": np.zeros(n_visible),
+            "products": np.zeros((n_visible, n_visible)),
+        }
+
+    def encode(self, X: Array) -> Array:
+        """W'(x - b) of each row: (n, visible) -> (n, hidden)."""
+        H = np.empty((len(X), self.config.hidden or 0), X.dtype)  # gemm refuses a W of another width
+        _core.gemm(H, X - self.params["b"], self.params["W"])
+        return H
+
+    def decode(self, H: Array) -> Array:
+        """W h + b of each row: (n, hidden) -> (n, visible)."""
+        V = product(H, self.params["W"], trans_b=True)
+        _core.add_bias(V, V, self.params["b"])
+        return V
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Adds rows X (n, visible) to the sums. The gradients are zeros, the error is that without components."""
+        state, D = self.state, X - self.state["shift"]
+        state["count"] += len(X)
+        _core.colsum(state["sum"], D, beta=1.0)
+        _core.gemm(state["products"], D, D, trans_a=True, beta=1.0)
+        about_mean = rmse(X, np.tile(self.params["b"], (len(X), 1)))
+        return {"error": about_mean}, {name: np.zeros_like(value) for name, value in self.params.items()}
+
+    def phases(self) -> list[Phase]:
+        return [Phase("train", self.gradient, decay=False, finish=self.finish)]
+
+    def finish(self) -> None:
+        """The sums become params and variances. Raises DataError."""
+        n, offset = int(self.state["count"][0]), self.state["sum"] / self.state["count"]
+        if not np.isfinite(offset).all():
+            raise DataError("--model pca: the data hold values that are not finite; extract them again")
+        mean, C = self.state["shift"] + offset, self.state["products"]
+        self.state = {}  # C is changed in place
+        _core.gemm(C, offset[None], offset[None], trans_a=True, alpha=-1.0, beta=1 / n)
+        self._solve(C)
+        self.params["b"][...] = mean
+
+    def _solve(self, C: Array) -> None:
+        """W and the variances from the covariance; LAPACK's eigh is all that is not our own arithmetic."""
+        values, V = np.linalg.eigh(C)
+        hidden = self.params["W"].shape[1]
+        W = V[:, ::-1][:, :hidden]
+        signs = np.where(W[np.abs(W).argmax(axis=0), np.arange(hidden)] < 0, -1.0, 1.0)
+        self.params["W"][...] = W * signs
+        self.state = {"variance": np.maximum(values[::-1][:hidden], 0)}  # rounding leaves some of zero below it
+
+    def losses(self) -> dict[str, Loss]:
+        """None: nothing is descended."""
+        return {}
