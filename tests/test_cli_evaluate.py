@@ -40,11 +40,13 @@ def test_all_commands_mean_the_same_error(work, run_here, tmp_path):
     assert trained == pytest.approx(measured, rel=1e-6)
 
 
-def test_evaluate_is_a_row_a_model(work, run_here):
+def test_several_models_are_a_column_each(work, run_here):
     ran = run_here("evaluate", work.model, work.model, work.patches)
     assert ran.code == 0
-    assert len(ran.out.splitlines()) == 3
-    assert ran.out.startswith("model ")
+    one = run_here("evaluate", work.model, work.patches).out.splitlines()
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert lines[0] == ["model", str(work.model), str(work.model)]
+    assert lines == [[key, value, value] for key, value in map(str.split, one)]
 
 
 def test_an_unfinished_model_is_told(work, run_here, tmp_path):
