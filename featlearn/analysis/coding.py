@@ -39,7 +39,7 @@ class CodingConfig:
 
     bins: tuple[int, ...] = setting(
         (5, 256),
-        "numbers of levels that code values are rounded to, for bits_N, rmse_N and rmse_std_N",
+        "numbers of levels (2 to 65536) that code values are rounded to, for bits_N, rmse_N and rmse_std_N",
         low=2,
         high=65536,
     )

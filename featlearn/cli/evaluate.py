@@ -53,7 +53,7 @@ def command(models: tuple[str, ...], dataset: str, words: Words, results: Result
       featlearn evaluate rbm-l1.h5 patches.h5
       featlearn evaluate none.h5 l1.h5 l2.h5 patches.h5 --json
       featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood ais
-      featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100,1000 --plot ab.png
+      featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100 --plot ab.png
     """
     from featlearn.cli.evaluation import Request, evaluate_models
 

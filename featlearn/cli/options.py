@@ -93,16 +93,19 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
-    """N,N,...: one or more whole numbers; a list of them in a TOML file. Their range is the settings' affair."""
+    """N,N,...: one or more whole numbers, each once; a list of them in a TOML file. Their range the settings check."""
 
     name = "n,n,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else value
         try:
-            return tuple(map(int, parts))
+            numbers = tuple(dict.fromkeys(map(int, parts)))
+            if numbers and max(map(abs, numbers)) < 2**63:
+                return numbers
         except (TypeError, ValueError):
-            self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
+            pass
+        self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
 
 
 def settings_options(
