@@ -13,9 +13,9 @@ import pytest
 from featlearn import _core
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
-from featlearn.training.classifier import STRENGTHS
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.training import gradcheck
+from featlearn.training.classifier import STRENGTHS
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 MODELS = ("autoencoder", "sparse-autoencoder", "k-sparse", "denoising")
