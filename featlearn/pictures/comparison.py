@@ -7,6 +7,7 @@ from typing import Any
 
 SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
 COLOURS = 10  # of matplotlib's cycle; after them the dashes change
+BESIDE = 1.03  # bars of different models stand side by side
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -61,8 +62,9 @@ def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
         lines += axes.plot(bits, rmse, label=curve.name, marker=".", markersize=4, linewidth=1.2, **_look(i))
         for levels, x, y in curve.points:
             if levels in curve.marked:
-                axes.plot(x, y, marker="o", markersize=7, color=f"C{i % COLOURS}")
-                axes.annotate(str(levels), (x, y), (5, 5), textcoords="offset points", fontsize=8)
+                colour = _look(i)["color"]
+                axes.plot(x, y, marker="o", markersize=7, color=colour)
+                axes.annotate(str(levels), (x, y), (5, 5), textcoords="offset points", fontsize=8, color=colour)
     values = [y for curve in curves for _, _, y in curve.points if y > 0]
     if values and max(values) > SPAN * min(values):
         axes.set_yscale("log")
@@ -78,7 +80,7 @@ def _labels(axes: Any, errors: Sequence[Errors], raw: Sequence[Errors]) -> list[
     from matplotlib.ticker import NullLocator
 
     for i, line in enumerate(errors):
-        _error_bars(axes, line, **_look(i))
+        _error_bars(axes, line, BESIDE ** (i - (len(errors) - 1) / 2), **_look(i))
     lines = [_error_bars(axes, line, color="grey", linestyle=DASHES[1 + i % 3]) for i, line in enumerate(raw)]
     counts = sorted({count for line in errors for count, _, _ in line.points})
     axes.set_xscale("log")
@@ -92,7 +94,8 @@ def _labels(axes: Any, errors: Sequence[Errors], raw: Sequence[Errors]) -> list[
     return lines
 
 
-def _error_bars(axes: Any, line: Errors, **look: str) -> Any:
+def _error_bars(axes: Any, line: Errors, beside: float = 1.0, **look: str) -> Any:
     counts, means, spreads = zip(*line.points, strict=True)
     percent = [[100 * value for value in values] for values in (means, spreads)]
-    return axes.errorbar(counts, *percent, label=line.name, marker="o", markersize=4, capsize=3, linewidth=1.2, **look)
+    places = [count * beside for count in counts]
+    return axes.errorbar(places, *percent, label=line.name, marker="o", markersize=4, capsize=3, linewidth=1.2, **look)
