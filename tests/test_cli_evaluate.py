@@ -141,6 +141,22 @@ def test_the_picture_of_a_comparison(labelled, run_here, tmp_path):
     assert picture.read_bytes() == before
 
 
+def test_errors_in_different_units_are_told(labelled, run_here, tmp_path):
+    whitened = (labelled / "learn-images", "--whiten", "zca", "-o", tmp_path / "w.h5")
+    report(run_here, "extract-patches", *whitened)
+    report(
+        run_here, "train", tmp_path / "w.h5", "--model", "rbm", "--hidden", 5, "--epochs", 1, "-o", tmp_path / "m.h5"
+    )
+    models = (labelled / "m0.h5", tmp_path / "m.h5")
+    ran = run_here("evaluate", *models, labelled / "test.h5", "--plot", tmp_path / "c.png")
+    assert (ran.code, ran.err.count("different units")) == (0, 1)
+    few = (*FEW, "--train", labelled / "learn.h5")
+    ran = run_here("evaluate", models[0], *models, labelled / "test.h5", *few, "--plot", tmp_path / "d.png")
+    assert ran.code == 0
+    ran = run_here("evaluate", *models[:1], *models[:1], labelled / "test.h5", "--plot", tmp_path / "e.png")
+    assert (ran.code, ran.err.count("different units")) == (0, 0)
+
+
 RUBBISH = {
     "--bins 1": (2, "at least 2"),
     "--bins 5,70000": (2, "at most 65536"),
@@ -162,6 +178,8 @@ RUBBISH = {
     "--plot LEARN --force --train LEARN": (1, "input"),
     "--plot no/such/folder.png": (1, "does not exist"),
     "--plot .": (1, "is a folder"),
+    "--plot=": (1, "not a file name"),
+    "--train= --per-class 5": (1, "not a file name"),
 }
 
 

@@ -79,10 +79,15 @@ def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
             )
 
 
+def preprocess_key(learned: Learned) -> tuple[bytes, ...]:
+    """The bytes of what made a model's rows: equal for equal preprocessing."""
+    return tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
+
+
 def classify(learned: Learned, task: Task, words: Words, raw: RawErrors) -> dict[str, float]:
     """Errors of classifiers of codes and of the rows themselves, as keys of the table."""
     measure = _by_labels if task.config.per_class else _by_all
-    key = tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
+    key = preprocess_key(learned)
     found = measure("classifier", learned.model, task, words)
     if key not in raw.known:
         raw.known[key] = measure("raw", None, task, words)

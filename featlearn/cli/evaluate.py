@@ -39,7 +39,8 @@ def command(models: tuple[str, ...], dataset: str, words: Words, results: Result
 
     The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
     likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
-    standard errors, and the estimate on the way back, whose error has the other sign.
+    standard errors, and the estimate on the way back, whose error has the other sign. Of labelled data sets it adds how
+    far single units tell the classes (selectivity, purity). docs/evaluation.md explains each measure.
 
     --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax regression
     makes on this data set after it has learned that one: from codes (classifier_error) and from the inputs (raw_error).

@@ -15,6 +15,7 @@ from featlearn.cli.classification import (
     RawErrors,
     Task,
     classify,
+    preprocess_key,
     refuse_other_classes,
     refuse_too_few,
 )
@@ -58,20 +59,23 @@ class Request:
 
     @property
     def datasets(self) -> list[str]:
-        return [path for path in (self.dataset, self.train) if path]
+        return [path for path in (self.dataset, self.train) if path is not None]
 
     @property
     def levels(self) -> list[int]:
         """All numbers of levels that codes are quantised to, ascending: those asked for, and the picture's."""
-        return sorted({*self.coding.bins, *(LEVELS if self.plot else ())})
+        return sorted({*self.coding.bins, *(() if self.plot is None else LEVELS)})
 
 
 def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
     """The rows of the table; the picture is written when all are there. Raises DataError, ConfigError."""
-    plot = Plot(request.plot, request.force, [*request.models, *request.datasets]) if request.plot else None
+    inputs = [*request.models, *request.datasets]
+    plot = None if request.plot is None else Plot(request.plot, request.force, inputs)
     models, raw = [load_model(path) for path in request.models], RawErrors()
     for learned in models:  # what one of them cannot be asked is refused before another has taken its time
         _refuse_unfit(learned, request)
+    if plot and len({preprocess_key(learned) for learned in models}) > 1:
+        words.say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
     measured = [_measure(learned, request, words, raw) for learned in models]
     if plot:
         plot.write(measured, request.coding.bins, request.classifier.per_class or ())
