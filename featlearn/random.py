@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     CHAIN = 7
     ANNEAL = 8
     BINARIZE = 9
+    LABELS = 10
 
 
 class Random:

@@ -41,7 +41,8 @@ def setting(
     needs: str = "",
     without: str | None = None,
 ) -> Any:
-    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones; a value None is unset.
+    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones, of a tuple for each of its
+    numbers; a value None is unset.
 
     It does nothing unless the fields it `needs` are set, or have a value named ("target sparsity=lee|goh"), and
     nothing while the field is set that it must be `without`.
@@ -64,13 +65,18 @@ def check(config: Settings) -> None:
             continue
         if m["choices"] is not None and value not in m["choices"]:
             raise ConfigError(f"{name}: got {value!r}, must be one of {', '.join(m['choices'])}")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if not math.isfinite(value):
-            raise ConfigError(f"{name}: got {value}, must be a finite number")
-        for key, outside, words in BOUNDS:
-            if m[key] is not None and outside(value, m[key]):
-                raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+        for one in value if isinstance(value, tuple) else (value,):
+            _check_number(name, one, m)
+
+
+def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise ConfigError(f"{name}: got {value}, must be a finite number")
+    for key, outside, words in BOUNDS:
+        if m[key] is not None and outside(value, m[key]):
+            raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
 
 
 def refuse_idle(config: Settings, given: Collection[str]) -> None:

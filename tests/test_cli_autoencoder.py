@@ -15,6 +15,7 @@ from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.training import gradcheck
+from featlearn.training.classifier import STRENGTHS
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 MODELS = ("autoencoder", "sparse-autoencoder", "k-sparse", "denoising")
@@ -151,7 +152,7 @@ def test_a_classifier_on_codes(model, folder, run_here):
     row = report(run_here, "evaluate", path, folder / "test.h5", "--train", folder / "learn.h5")["models"][0]
     assert row["classifier_error"] <= 0.05
     assert row["raw_error"] <= 0.05
-    assert row["classifier_decay"] in (1e-2, 1e-3, 1e-4, 1e-5)
+    assert row["classifier_decay"] in STRENGTHS
     assert 0 < row["coherence"] <= 1
     assert row["l0"] == (15 if model == "k-sparse" else 30)
 

@@ -37,7 +37,7 @@ def test_every_option_has_help(command):
 @commands
 def test_who_writes_can_be_forced(command):
     names = option_names(command)
-    assert ("--output" in names) == ("--force" in names)
+    assert bool({"--output", "--plot"} & names) == ("--force" in names)
 
 
 @commands
@@ -78,7 +78,7 @@ def test_the_registry_of_shared_options_is_true():
         found = {command for command in SHOWN if opts in option_names(SHOWN[command])}
         said = set(SHOWN) if words == "all" else set(words.split()) & set(SHOWN)
         if words == "wherever there is an output":
-            said = {command for command in SHOWN if "--output" in option_names(SHOWN[command])}
+            said = {command for command in SHOWN if {"--output", "--plot"} & option_names(SHOWN[command])}
         assert found == said, name
 
 

@@ -1,14 +1,21 @@
-"""evaluate and info from the command line: figures recomputed, files described."""
+"""evaluate and info from the command line: figures recomputed, pictures drawn, files described."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from featlearn import __version__, _core
+from featlearn.analysis.classes import class_measures
+from featlearn.analysis.coding import codings
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
+from featlearn.models.softmax import Softmax
+from featlearn.training.classifier import ClassifierConfig
+from featlearn.training.few_labels import Encoded, errors_per_class
 
 
 def report(run_here, *args):
@@ -40,11 +47,155 @@ def test_all_commands_mean_the_same_error(work, run_here, tmp_path):
     assert trained == pytest.approx(measured, rel=1e-6)
 
 
-def test_evaluate_is_a_row_a_model(work, run_here):
+def test_several_models_are_a_column_each(work, run_here):
     ran = run_here("evaluate", work.model, work.model, work.patches)
     assert ran.code == 0
-    assert len(ran.out.splitlines()) == 3
-    assert ran.out.startswith("model ")
+    one = run_here("evaluate", work.model, work.patches).out.splitlines()
+    lines = [line.split() for line in ran.out.splitlines()]
+    assert lines[0] == ["model", str(work.model), str(work.model)]
+    assert lines == [[key, value, value] for key, value in map(str.split, one)]
+
+
+@pytest.fixture(scope="module")
+def labelled(run_here, tmp_path_factory):
+    """Noisy bars that lean either way, 300 to learn (learn.h5) and 100 to try (test.h5); two models of them."""
+    folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
+    y = rng.integers(0, 2, 400).astype(np.uint8)
+    X = np.where(y[:, None, None] == 1, np.eye(6), np.eye(6)[::-1]) * 60 + rng.integers(0, 190, (400, 6, 6))
+    for name, part in (("learn", slice(0, 300)), ("test", slice(300, 400))):
+        for what, array in (("images", X[part].astype(np.uint8)), ("labels", y[part])):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (folder / f"{name}-{what}").write_bytes(head + array.tobytes())
+        source = (folder / f"{name}-images", "--labels", folder / f"{name}-labels")
+        report(run_here, "extract-patches", *source, "-o", folder / f"{name}.h5")
+    for seed in (0, 1):
+        args = ("--model", "autoencoder", "--hidden", 10, "--epochs", 2, "--seed", seed)
+        report(run_here, "train", folder / "learn.h5", *args, "-o", folder / f"m{seed}.h5")
+    return folder
+
+
+def test_bits_and_errors_of_quantised_codes(labelled, run_here):
+    row = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5", "--bins", "7,3,7")["models"][0]
+    learned = load_model(str(labelled / "m0.h5"))
+    rows = load_rows(str(labelled / "test.h5"), like=learned)[0]
+    for coding in codings(learned.model, rows, (3, 7)):
+        q = coding.bins
+        assert (row[f"bits_{q}"], row[f"rmse_{q}"], row[f"rmse_std_{q}"]) == coding[1:]
+    keys = [key for key in row if key.startswith("bits_")]
+    assert keys == ["bits_7", "bits_3"]
+    usual = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5")["models"][0]
+    assert {"bits_5", "rmse_5", "rmse_std_5", "bits_256", "rmse_256", "rmse_std_256"} <= set(usual)
+    assert usual["rmse_256"] == pytest.approx(usual["rmse"], rel=0.01)
+
+
+def test_labels_alone_give_selectivity_and_purity(labelled, work, run_here):
+    row = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5")["models"][0]
+    learned = load_model(str(labelled / "m0.h5"))
+    rows, dataset, _ = load_rows(str(labelled / "test.h5"), like=learned)
+    wanted = class_measures(learned.model, rows, dataset.labels)
+    assert {key: row[key] for key in wanted} == wanted
+    assert "classifier_error" not in row
+    assert "purity" not in report(run_here, "evaluate", work.model, work.patches)["models"][0]
+
+
+FEW = ("--per-class", "5,40", "--draws", 3, "--classifier-decay", 0.1)
+
+
+def test_few_labels(labelled, run_here):
+    """Means and spreads over the same draws for all models; nothing is learned from all rows."""
+    args = ("evaluate", labelled / "m0.h5", labelled / "m1.h5", labelled / "test.h5", "--train", labelled / "learn.h5")
+    found = report(run_here, *args, *FEW)["models"]
+    config = ClassifierConfig(classifier_decay=0.1, per_class=(5, 40), draws=3)
+    for seed, row in enumerate(found):
+        learned = load_model(str(labelled / f"m{seed}.h5"))
+        (X, x, _), (T, t, _) = (load_rows(str(labelled / f"{name}.h5"), like=learned) for name in ("learn", "test"))
+        y, u = x.labels.astype(np.int32), t.labels.astype(np.int32)
+        codes = errors_per_class(Softmax, (Encoded(learned.model, X), y), (Encoded(learned.model, T), u), config, 0)
+        for what, errors in (("classifier", codes), ("raw", errors_per_class(Softmax, (X, y), (T, u), config, 0))):
+            for i, number in enumerate((5, 40)):
+                assert row[f"{what}_error_{number}"] == pytest.approx(errors[i].mean(), rel=1e-12)
+                assert row[f"{what}_spread_{number}"] == pytest.approx(np.std(errors[i], ddof=1), rel=1e-12)
+        assert not {"classifier_error", "raw_error", "classifier_decay"} & set(row)
+    assert report(run_here, *args, *FEW, "--seed", 1)["models"] != found
+    assert report(run_here, *args, "--per-class", "5", "--draws", 1)["models"][0]["raw_spread_5"] == 0
+
+
+def test_the_picture_of_a_comparison(labelled, run_here, tmp_path):
+    args = ("evaluate", labelled / "m0.h5", labelled / "m1.h5", labelled / "test.h5")
+    few, picture = ("--train", labelled / "learn.h5", *FEW), tmp_path / "c.png"
+    plain, with_picture = report(run_here, *args), report(run_here, *args, "--plot", picture)
+    assert plain == with_picture
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.text["Software"].startswith("featlearn ")
+        narrow = image.width
+        assert np.asarray(image.convert("L")).std() > 5
+    ran = run_here(*args, *few, "--plot", picture)
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+    assert "--force" in ran.err
+    before = picture.read_bytes()
+    report(run_here, *args, *few, "--plot", picture, "--force")
+    with Image.open(picture) as image:
+        assert image.width > 1.5 * narrow
+    report(run_here, *args, "--plot", picture, "--force")
+    assert picture.read_bytes() == before
+
+
+def test_errors_in_different_units_are_told(labelled, run_here, tmp_path):
+    whitened = (labelled / "learn-images", "--whiten", "zca", "-o", tmp_path / "w.h5")
+    report(run_here, "extract-patches", *whitened)
+    report(
+        run_here, "train", tmp_path / "w.h5", "--model", "rbm", "--hidden", 5, "--epochs", 1, "-o", tmp_path / "m.h5"
+    )
+    models = (labelled / "m0.h5", tmp_path / "m.h5")
+    ran = run_here("evaluate", *models, labelled / "test.h5", "--plot", tmp_path / "c.png")
+    assert (ran.code, ran.err.count("different units")) == (0, 1)
+    few = (*FEW, "--train", labelled / "learn.h5")
+    ran = run_here("evaluate", models[0], *models, labelled / "test.h5", *few, "--plot", tmp_path / "d.png")
+    assert ran.code == 0
+    ran = run_here("evaluate", *models[:1], *models[:1], labelled / "test.h5", "--plot", tmp_path / "e.png")
+    assert (ran.code, ran.err.count("different units")) == (0, 0)
+
+
+RUBBISH = {
+    "--bins 1": (2, "at least 2"),
+    "--bins 5,70000": (2, "at most 65536"),
+    "--bins five": (2, "5,256"),
+    "--bins 5,,6": (2, "5,256"),
+    "--bins 2.5": (2, "5,256"),
+    "--bins 99999999999999999999999": (2, "5,256"),
+    "--per-class 5": (2, "--train"),
+    "--per-class 0 --train LEARN": (2, "at least 1"),
+    "--per-class -5 --train LEARN": (2, "at least 1"),
+    "--per-class all --train LEARN": (2, "whole numbers"),
+    "--per-class 5,1000 --train LEARN": (1, "--per-class wants 1000"),
+    "--per-class 5 --train BARE": (2, "bare.h5 has no labels"),
+    "--draws 3 --train LEARN": (2, "--per-class"),
+    "--draws 0 --per-class 5 --train LEARN": (2, "0"),
+    "--force": (2, "--plot"),
+    "--plot -": (2, "standard output"),
+    "--plot MODEL --force": (1, "input"),
+    "--plot LEARN --force --train LEARN": (1, "input"),
+    "--plot no/such/folder.png": (1, "does not exist"),
+    "--plot .": (1, "is a folder"),
+    "--plot=": (1, "not a file name"),
+    "--train= --per-class 5": (1, "not a file name"),
+}
+
+
+@pytest.mark.parametrize(("options", "refusal"), RUBBISH.items(), ids=RUBBISH.keys())
+def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here, tmp_path, monkeypatch):
+    def started(*args):
+        raise AssertionError("a measurement began")
+
+    monkeypatch.setattr("featlearn.cli.evaluation.evaluate", started)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(labelled / "m0.h5", "m.h5")
+    report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")
+    names = {"MODEL": "m.h5", "LEARN": labelled / "learn.h5", "BARE": "bare.h5"}
+    ran = run_here("evaluate", "m.h5", labelled / "test.h5", *(names.get(word, word) for word in options.split()))
+    assert (ran.code, ran.out, len(ran.error_lines)) == (refusal[0], "", 1)
+    assert refusal[1] in ran.error_lines[0]
 
 
 def test_an_unfinished_model_is_told(work, run_here, tmp_path):

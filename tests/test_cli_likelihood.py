@@ -218,6 +218,6 @@ def test_models_of_several_kinds_in_one_table(binary, work, run_here, tmp_path):
     assert run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5").code == 0
     ran = run_here("evaluate", tmp_path / "r.h5", tmp_path / "cov.h5", work.patches)
     assert ran.code == 0
-    head, first, second = (line.split() for line in ran.out.splitlines())
-    assert first[head.index("free_energy")] == "-"
-    assert float(second[head.index("free_energy")]) > 0
+    table = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines()}
+    assert table["free_energy"][0] == "-"
+    assert float(table["free_energy"][1]) > 0

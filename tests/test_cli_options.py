@@ -25,6 +25,7 @@ class Config:
     target: float | None = setting(None, "wanted mean", above=0, below=1)
     keep_decay: bool = setting(True, "decay goes on")
     to: tuple[float, float] | None = setting(None, "range")
+    sizes: tuple[int, ...] = setting((3, 5), "sizes", low=1, high=100)
 
     def __post_init__(self):
         check(self)
@@ -48,7 +49,8 @@ def test_defaults_are_those_of_the_settings():
 
 def test_values_arrive_with_their_types():
     args = ("--hidden", "7", "--lr", "1", "--kind", "b", "--target", ".5", "--no-keep-decay", "--to", "-1,1")
-    wanted = Config(7, 1.0, 0.9, "b", 0.5, False, (-1.0, 1.0))
+    args += ("--sizes", "9,2,9")
+    wanted = Config(7, 1.0, 0.9, "b", 0.5, False, (-1.0, 1.0), (9, 2))
     assert invoke(*args).output == f"{wanted!r}\n"
 
 
@@ -64,12 +66,22 @@ def test_values_arrive_with_their_types():
         ("--to", "1"),
         ("--to", "1,2,3"),
         ("--to", "a,b"),
+        ("--sizes", ""),
+        ("--sizes", "1,x"),
+        ("--sizes", "1.5"),
     ],
 )
 def test_values_out_of_range_are_wrong_usage(args):
     result = invoke(*args)
     assert result.exit_code == 2
     assert args[0] in result.output
+
+
+@pytest.mark.parametrize("value", ["0", "5,101", "-1,5"])
+def test_each_number_of_a_list_has_the_range(value):
+    result = invoke("--sizes", value)
+    assert isinstance(result.exception, ConfigError)
+    assert "--sizes: got" in str(result.exception)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
@@ -90,6 +102,8 @@ def test_help_shows_default_range_and_choices():
         "[a|b]",
         "--no-keep-decay",
         "LOW,HIGH",
+        "N,N,...",
+        "default: 3,5",
     ):
         assert words in text
 

@@ -28,6 +28,7 @@ SMALLER = {
     "--hidden 500": "--hidden 40",
     "--epochs 200": "--epochs 1",
     "--model mcrbm": "--model mcrbm --epochs 1",
+    "--per-class 10,100,1000": "--per-class 2,5 --draws 2",
     "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""

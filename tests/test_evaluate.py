@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from featlearn.analysis.classes import class_measures
 from featlearn.analysis.evaluate import evaluate
 from featlearn.analysis.metrics import explained_variance, psnr, rmse
 from featlearn.analysis.photo import reconstruct_photo
@@ -108,3 +109,49 @@ def test_photo_covers_every_pixel(stride, channels):
     assert count.min() > 0
     np.testing.assert_allclose(again, total / count, atol=1e-6)
     assert ratio == pytest.approx(psnr(image / 255, total / count), rel=1e-4)
+
+
+def class_measures_by_definition(A, y):
+    """Selectivity and purity, one unit and one cluster at a time."""
+    selectivities, pure = [], 0
+    for unit in A.T:
+        means = {c: unit[y == c].mean() for c in set(y.tolist())}
+        best = max(means, key=means.get)
+        m1, m2 = means[best], unit[y != best].mean()
+        selectivities.append((m1 - m2) / (m1 + m2) if m1 > 0 else 0)
+    for winner in set(A.argmax(axis=1).tolist()):
+        labels = y[A.argmax(axis=1) == winner]
+        pure += max(np.count_nonzero(labels == c) for c in set(labels.tolist()))
+    return {"selectivity": np.mean(selectivities), "purity": pure / len(y)}
+
+
+def test_class_measures_equal_their_definition_over_several_blocks():
+    rng = np.random.default_rng(0)
+    y = rng.choice([3, 7, 40], 5000, p=[0.5, 0.3, 0.2])
+    X = (rng.normal(size=(5000, 16)) + 3 * rng.normal(size=(41, 16))[y]).astype(np.float32)
+    m = model(12)
+    found = class_measures(m, Rows(X), y)
+    assert found == pytest.approx(class_measures_by_definition(m.encode(X).astype(float), y), rel=1e-6)
+    assert 0 < found["selectivity"] < 1
+    assert 0.5 < found["purity"] <= 1
+
+
+class Signed:
+    """Codes are the rows themselves, of either sign."""
+
+    def encode(self, X):
+        return X
+
+
+def test_units_of_one_class_are_selective_and_pure_whatever_their_sign():
+    y = np.arange(30) % 3
+    X = np.where(np.arange(4) == y[:, None], -2.0, 0.0)  # the fourth unit is never active
+    assert class_measures(Signed(), Rows(X), y) == {"selectivity": pytest.approx(0.75), "purity": 1}
+    alike = class_measures(Signed(), Rows(np.ones((30, 4))), y)
+    assert alike == {"selectivity": pytest.approx(0, abs=1e-15), "purity": pytest.approx(1 / 3)}
+
+
+def test_one_class_alone_has_no_selectivity():
+    found = class_measures(Signed(), Rows(np.ones((5, 2))), np.zeros(5, np.int64))
+    assert math.isnan(found["selectivity"])
+    assert found["purity"] == 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlearn.pictures.comparison import Curve, Errors, comparison_png
 from featlearn.pictures.curve import curve_png
 from featlearn.pictures.mosaic import GAP, GREY, mosaic, order_filters, pairs, png_bytes
 
@@ -77,3 +78,17 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
     image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert image.shape[1] > 600
     assert image.std() > 5
+
+
+@pytest.mark.parametrize("panels", [1, 2])
+def test_a_comparison_is_a_picture_with_the_same_bytes(panels):
+    """Also of more models than there are colours, and of errors far apart."""
+    curves = [Curve(f"m{i}", [(2, 0.1, 1.0 + i), (5, 0.3, 0.02), (256, 1.0, 0.01)], (5,)) for i in range(13)]
+    errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)] if panels == 2 else []
+    raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])] if panels == 2 else []
+    data = comparison_png(curves, errors, raw, {"Software": "test"})
+    assert data == comparison_png(curves, errors, raw, {"Software": "test"})
+    image = Image.open(io.BytesIO(data))
+    assert image.text == {"Software": "test"}
+    assert image.width > 600 * panels
+    assert np.asarray(image.convert("L")).std() > 5

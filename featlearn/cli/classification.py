@@ -10,6 +10,7 @@ from featlearn.cli.report import Words
 from featlearn.cli.store import Learned
 from featlearn.errors import DataError
 from featlearn.files.dataset import Dataset
+from featlearn.files.regular import show
 from featlearn.models.base import Model
 from featlearn.models.softmax import Softmax
 from featlearn.patches.rows import Rows
@@ -20,6 +21,7 @@ from featlearn.training.classifier import (
     classifier_steps,
     train_classifier,
 )
+from featlearn.training.few_labels import Encoded, errors_per_class
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,27 @@ class Labelled:
 
 @dataclass
 class RawErrors:
-    """Errors on rows without a model, by the bytes of the preprocessing that made them."""
+    """Errors on rows without a model, as keys of the table, by the bytes of the preprocessing that made them."""
 
-    known: dict[tuple[bytes, ...], float] = field(default_factory=dict)
+    known: dict[tuple[bytes, ...], dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned and what it is tried on: labels of `train` count from 0, those of `test` likewise or are -1."""
+
+    train: Labelled
+    test: Labelled
+    classes: int
+    config: ClassifierConfig
+    seed: int
+
+    @classmethod
+    def of(cls, train: Labelled, test: Labelled, config: ClassifierConfig, seed: int) -> "Task":
+        """With the labels as they are in the files."""
+        classes, y = np.unique(train.labels, return_inverse=True)
+        train, test = Labelled(train.rows, y.astype(np.int32)), Labelled(test.rows, _positions(test.labels, classes))
+        return cls(train, test, len(classes), config, seed)
 
 
 def refuse_other_classes(test: Dataset, train: Dataset) -> None:
@@ -48,26 +68,54 @@ def refuse_other_classes(test: Dataset, train: Dataset) -> None:
         raise DataError(f"{train.path}: all its rows have one label, so there is nothing to tell apart")
 
 
-def classify(
-    learned: Learned, train: Labelled, test: Labelled, config: ClassifierConfig, words: Words, raw: RawErrors
-) -> dict[str, Any]:
-    """Errors on `test` of classifiers trained on `train`, and the weight decay of that of codes."""
-    classes, y = np.unique(train.labels, return_inverse=True)
-    wanted = _positions(test.labels, classes)
-    key = tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
-    found: dict[str, Any] = {}
-    with words.progress(classifier_steps(config) * (1 if key in raw.known else 2), "iterations") as progress:
+def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
+    """Classes with fewer rows than are to be drawn. Raises DataError."""
+    wanted = max(per_class, default=0)
+    for label, found in zip(*np.unique(np.asarray(train.labels), return_counts=True), strict=True):
+        if found < wanted:
+            name = str(label) if train.label_names is None else repr(train.label_names[label])
+            raise DataError(
+                f"{show(train.path)}: class {name} has {found} rows, --per-class wants {wanted}; ask for fewer"
+            )
 
-        def error(model: Model | None) -> tuple[float, float]:
-            codes = Codes(model, train.rows)
-            softmax = Softmax(codes.width, len(classes), learned.model.dtype)
-            decay = train_classifier(softmax, codes, y.astype(np.int32), config, progress.advance)
-            return classification_error(softmax, Codes(model, test.rows, codes), wanted), decay
 
-        found["classifier_error"], found["classifier_decay"] = error(learned.model)
-        if key not in raw.known:
-            raw.known[key] = error(None)[0]
-    return found | {"raw_error": raw.known[key]}
+def preprocess_key(learned: Learned) -> tuple[bytes, ...]:
+    """The bytes of what made a model's rows: equal for equal preprocessing."""
+    return tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
+
+
+def classify(learned: Learned, task: Task, words: Words, raw: RawErrors) -> dict[str, float]:
+    """Errors of classifiers of codes and of the rows themselves, as keys of the table."""
+    measure = _by_labels if task.config.per_class else _by_all
+    key = preprocess_key(learned)
+    found = measure("classifier", learned.model, task, words)
+    if key not in raw.known:
+        raw.known[key] = measure("raw", None, task, words)
+    return found | raw.known[key]
+
+
+def _by_all(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+    """After learning all rows: the error and, of codes, the weight decay."""
+    codes = Codes(model, task.train.rows)
+    softmax = Softmax(codes.width, task.classes, codes.block(0, 1).dtype)
+    with words.progress(classifier_steps(task.config, len(codes)), "iterations") as progress:
+        decay = train_classifier(softmax, codes, task.train.labels, task.config, progress.advance)
+    error = classification_error(softmax, Codes(model, task.test.rows, codes), task.test.labels)
+    return {f"{what}_error": error} | ({} if model is None else {f"{what}_decay": decay})
+
+
+def _by_labels(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+    """After learning so many rows a class: means and standard deviations over the draws."""
+    per_class = task.config.per_class or ()
+    train, test = (rows if model is None else Encoded(model, rows) for rows in (task.train.rows, task.test.rows))
+    with words.progress(len(per_class) * task.config.draws, "classifiers") as progress:
+        learned, tried = (train, task.train.labels), (test, task.test.labels)
+        errors = errors_per_class(Softmax, learned, tried, task.config, task.seed, progress.advance)
+    found = {}
+    for number, row in zip(per_class, errors, strict=True):
+        found[f"{what}_error_{number}"] = float(row.mean())
+        found[f"{what}_spread_{number}"] = float(row.std(ddof=1)) if len(row) > 1 else 0.0
+    return found
 
 
 def _positions(labels: npt.NDArray[Any], classes: npt.NDArray[Any]) -> npt.NDArray[np.int32]:

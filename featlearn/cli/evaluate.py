@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood import LikelihoodConfig
 from featlearn.cli.options import (
     as_json,
     command_named,
     common,
+    force,
     option,
     paths,
     quiet,
@@ -22,29 +24,38 @@ from featlearn.training.classifier import ClassifierConfig
 @common(paths("models", many=True, metavar="MODEL..."), paths("dataset"))
 @option("--train", metavar="DATASET", help="The data set that was learned from: adds what follows from it.")
 @common(
+    settings_options(CodingConfig, "Codes"),
     settings_options(LikelihoodConfig, "Likelihood"),
     settings_options(ClassifierConfig, "Linear classifier"),
+    option("--plot", metavar="PATH", help="Picture to write (PNG): all models compared.", group="Output"),
+    force,
     seed,
     threads,
     quiet,
     as_json,
 )
 def command(models: tuple[str, ...], dataset: str, words: Words, results: Results, **settings: Any) -> None:
-    """Measure models on a data set: errors, activations, likelihoods, classifiers, filters; one row a model.
+    """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; a column a model.
 
     The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
     likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
-    standard errors, and the estimate on the way back, whose error has the other sign.
+    standard errors, and the estimate on the way back, whose error has the other sign. Of labelled data sets it adds how
+    far single units tell the classes (selectivity, purity). docs/evaluation.md explains each measure.
 
     --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax regression
     makes on this data set after it has learned that one: from codes (classifier_error) and from the inputs (raw_error).
+    With --per-class it learns --draws times so many rows of each class instead, the same ones for all models: mean and
+    standard deviation of the errors.
+
+    --plot draws RMSE against bits per pixel and, with --per-class, errors against labels.
 
     \b
     Examples:
       featlearn evaluate rbm-l1.h5 patches.h5
       featlearn evaluate none.h5 l1.h5 l2.h5 patches.h5 --json
       featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood ais
+      featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100 --plot ab.png
     """
     from featlearn.cli.evaluation import Request, evaluate_models
 
-    results.table("models", evaluate_models(Request.of(models, dataset, settings), words))
+    results.columns("models", evaluate_models(Request.of(models, dataset, settings), words))

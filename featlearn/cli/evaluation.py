@@ -6,14 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.analysis.classes import class_measures
+from featlearn.analysis.coding import Coding, CodingConfig, codings
 from featlearn.analysis.evaluate import evaluate, mean_metrics
 from featlearn.analysis.likelihood import LikelihoodConfig, is_binary, likelihoods, refuse_unfit
-from featlearn.cli.classification import Labelled, RawErrors, classify, refuse_other_classes
+from featlearn.cli.classification import (
+    Labelled,
+    RawErrors,
+    Task,
+    classify,
+    preprocess_key,
+    refuse_other_classes,
+    refuse_too_few,
+)
+from featlearn.cli.comparison import LEVELS, Measured, Plot
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import Learned, load_model, load_rows, refuse_other_shape
 from featlearn.errors import ConfigError
 from featlearn.files.dataset import read_dataset
+from featlearn.files.regular import show
 from featlearn.patches.rows import Rows
 from featlearn.training.classifier import ClassifierConfig
 
@@ -25,6 +37,9 @@ class Request:
     models: tuple[str, ...]
     dataset: str
     train: str | None
+    plot: str | None
+    force: bool
+    coding: CodingConfig
     likelihood: LikelihoodConfig
     classifier: ClassifierConfig
     seed: int
@@ -32,29 +47,55 @@ class Request:
     @classmethod
     def of(cls, models: tuple[str, ...], dataset: str, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments. Raises ConfigError."""
-        likelihood, classifier = collect(LikelihoodConfig, settings), collect(ClassifierConfig, settings)
-        return cls(models, dataset, likelihood=likelihood, classifier=classifier, **settings)
+        coding, likelihood = collect(CodingConfig, settings), collect(LikelihoodConfig, settings)
+        classifier = collect(ClassifierConfig, settings)
+        return cls(models, dataset, coding=coding, likelihood=likelihood, classifier=classifier, **settings)
+
+    def __post_init__(self) -> None:
+        if self.classifier.per_class and self.train is None:
+            raise ConfigError("--per-class: does nothing without --train; name the labelled data set to learn from")
+        if self.force and self.plot is None:
+            raise ConfigError("--force: does nothing without --plot; add that or leave it out")
+
+    @property
+    def datasets(self) -> list[str]:
+        return [path for path in (self.dataset, self.train) if path is not None]
+
+    @property
+    def levels(self) -> list[int]:
+        """All numbers of levels that codes are quantised to, ascending: those asked for, and the picture's."""
+        return sorted({*self.coding.bins, *(() if self.plot is None else LEVELS)})
 
 
 def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
-    """The rows of the table. Raises DataError, ConfigError."""
+    """The rows of the table; the picture is written when all are there. Raises DataError, ConfigError."""
+    inputs = [*request.models, *request.datasets]
+    plot = None if request.plot is None else Plot(request.plot, request.force, inputs)
     models, raw = [load_model(path) for path in request.models], RawErrors()
     for learned in models:  # what one of them cannot be asked is refused before another has taken its time
         _refuse_unfit(learned, request)
-    return [_row(learned, request, words, raw) for learned in models]
+    if plot and len({preprocess_key(learned) for learned in models}) > 1:
+        words.say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
+    measured = [_measure(learned, request, words, raw) for learned in models]
+    if plot:
+        plot.write(measured, request.coding.bins, request.classifier.per_class or ())
+    return [dict(one.row) for one in measured]
 
 
 def _refuse_unfit(learned: Learned, request: Request) -> None:
     refuse_unfit(learned.model, request.likelihood)
-    datasets = [read_dataset(path) for path in (request.dataset, request.train) if path]
+    datasets = [read_dataset(path) for path in request.datasets]
     for dataset in datasets:
         refuse_other_shape(dataset.path, dataset, learned)
     if request.train is None:
         return
-    labelled = all(dataset.labels is not None for dataset in datasets)
+    unlabelled = [dataset.path for dataset in datasets if dataset.labels is None]
     empty = np.zeros((1, learned.preprocess.n_visible), learned.model.dtype)
-    if labelled:
+    if not unlabelled:
         refuse_other_classes(*datasets)
+        refuse_too_few(datasets[1], request.classifier.per_class or ())
+    elif request.classifier.per_class:
+        raise ConfigError(f"--per-class: {show(unlabelled[0])} has no labels; extract it again with --labels")
     elif "free_energy" not in learned.model.extra_metrics(empty):
         raise ConfigError(
             f"--train: {learned.path} is a {learned.file.model} model without a free energy, and a classifier needs "
@@ -62,7 +103,7 @@ def _refuse_unfit(learned: Learned, request: Request) -> None:
         )
 
 
-def _row(learned: Learned, request: Request, words: Words, raw: RawErrors) -> dict[str, Any]:
+def _measure(learned: Learned, request: Request, words: Words, raw: RawErrors) -> Measured:
     path = learned.path
     rows, dataset, preprocess = load_rows(request.dataset, like=learned)
     if not learned.file.progress.get("finished", True):
@@ -71,14 +112,27 @@ def _row(learned: Learned, request: Request, words: Words, raw: RawErrors) -> di
     measures = evaluate(learned.model, rows, learned.shape, preprocess)
     for warning in measures.pop("warnings"):
         words.say(f"warning: {path}: {warning}")
+    coded = codings(learned.model, rows, request.levels)
+    measures |= _coding_keys(coded, request.coding)
+    if dataset.labels is not None:
+        measures |= class_measures(learned.model, rows, dataset.labels)
     if request.train is not None:
         train_rows, train_dataset, _ = load_rows(request.train, like=learned)
         if "free_energy" in measures:
             measures["free_energy_gap"] = _gap(learned, measures, train_rows)
         if dataset.labels is not None and train_dataset.labels is not None:
             train, test = Labelled(train_rows, train_dataset.labels), Labelled(rows, dataset.labels)
-            measures |= classify(learned, train, test, request.classifier, words, raw)
-    return {"model": path, **measures, **likely}
+            measures |= classify(learned, Task.of(train, test, request.classifier, request.seed), words, raw)
+    return Measured({"model": path, **measures, **likely}, coded)
+
+
+def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
+    """Those that the table shows, in the order in which they were asked for."""
+    of = {coding.bins: coding for coding in coded}
+    found: dict[str, float] = {}
+    for q in config.bins:
+        found |= {f"bits_{q}": of[q].bits_per_pixel, f"rmse_{q}": of[q].rmse, f"rmse_std_{q}": of[q].rmse_std}
+    return found
 
 
 def _gap(learned: Learned, measures: dict[str, Any], train: Rows) -> float:

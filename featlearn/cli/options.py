@@ -92,6 +92,22 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return low, high
 
 
+class Integers(click.ParamType):  # type: ignore[type-arg]
+    """N,N,...: one or more whole numbers, each once; a list of them in a TOML file. Their range the settings check."""
+
+    name = "n,n,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            numbers = tuple(dict.fromkeys(map(int, parts)))
+            if numbers and max(map(abs, numbers)) < 2**63:
+                return numbers
+        except (TypeError, ValueError):
+            pass
+        self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
+
+
 def settings_options(
     cls: type, group: str = "Options", unset: Mapping[str, str] = types.MappingProxyType({})
 ) -> Decorator:
@@ -160,6 +176,8 @@ def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, An
     kind = _plain_type(field.type)
     default = None if unset or field.default is MISSING else field.default
     help, _, words = field.metadata["help"].removesuffix("]").partition("[default: ")
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))  # as it is typed
     out = {"names": [name, field.name], "default": default, "help": _sentence(help.rstrip()), "group": group}
     if unset or words:
         out["show_default"] = unset or words
@@ -183,6 +201,8 @@ def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
         low, high = (m["low"] if m["above"] is None else m["above"]), (m["high"] if m["below"] is None else m["below"])
         make = click.IntRange if kind is int else click.FloatRange
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
+    if get_args(kind) == (int, ...):
+        return Integers()
     return Pair() if get_args(kind) == (float, float) else click.STRING
 
 

@@ -84,11 +84,14 @@ class Results:
             return self._object({name: list(rows)})
         if len(rows) == 1:
             return self.show(rows[0])
-        keys = list(dict.fromkeys(key for row in rows for key in row))
-        cells = [keys, *([_text(row.get(key)) for key in keys] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for row in cells:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        keys = _keys(rows)
+        _columns([keys, *([_text(row.get(key)) for key in keys] for row in rows)])
+
+    def columns(self, name: str, things: Sequence[Mapping[str, Any]]) -> None:
+        """Alike things with many values: a column each beside the keys of all; else as `table`."""
+        if self.as_json or len(things) == 1:
+            return self.table(name, things)
+        _columns([[key, *(_text(thing.get(key)) for thing in things)] for key in _keys(things)])
 
     def _object(self, values: Mapping[str, Any]) -> None:
         click.echo(json.dumps(_finite(values), allow_nan=False))
@@ -105,6 +108,17 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[f"{prefix}{key}"] = value
     return out
+
+
+def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def _columns(cells: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells, each column as wide as its widest."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,9 @@
-"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out meanwhile."""
+"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out meanwhile.
+
+Rows held out are always training rows. Many are judged by one sixth of them; of few, where a sixth says little, each is
+held out once, and the errors of the six are added (M. Stone, Cross-validatory choice and assessment of statistical
+predictions, Journal of the Royal Statistical Society B 36, 1974).
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,12 +14,14 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from featlearn.models.base import Array, Gradients, Model
+from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
 from featlearn.training.optim import LBFGS, Decay, Rates
 
 BLOCK = 4096  # rows at a time
-HELD_OUT = 6  # every sixth row helps to choose the decay
-STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)
+FOLDS = 6  # a sixth of the rows is held out at a time
+FEW = 5000  # rows: below it each is held out once
+STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 WINDOW, ENOUGH = 10, 1e-3  # so many iterations that lower the loss by less than this share of it end the training
 
 Labels = npt.NDArray[np.int32]
@@ -26,9 +33,13 @@ class ClassifierConfig:
     """How to train the classifier."""
 
     classifier_decay: float | None = setting(
-        None, "L2 weight decay of the classifier  [default: chosen on a sixth of the training rows]", low=0
+        None, "L2 weight decay of the classifier  [default: chosen on training rows held out]", low=0
     )
     classifier_iterations: int = setting(100, "L-BFGS iterations of the classifier at most, for each decay", low=1)
+    per_class: tuple[int, ...] | None = setting(
+        None, "numbers of labelled rows a class to learn from; classifiers that learn from all rows are left out", low=1
+    )
+    draws: int = setting(10, "times that so many rows are drawn", low=1, high=10_000, needs="per_class")
 
     def __post_init__(self) -> None:
         check(self)
@@ -99,33 +110,58 @@ def train_classifier(
     config: ClassifierConfig,
     advance: Callable[[int], None] = lambda iterations: None,
 ) -> float:
-    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used.
-
-    Without one in `config`, that of the fewest errors on every HELD_OUT-th row, learned from the others: weaker ones
-    are tried until the errors rise.
-    """
+    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used: that of `config`, or the one chosen."""
     strength = config.classifier_decay
     if strength is None:
-        held_out = np.arange(len(codes)) % HELD_OUT == HELD_OUT - 1
-        counted, best = (~held_out).astype(codes.block(0, 1).dtype), np.inf
-        for tried in STRENGTHS:  # from strong to weak, each beginning where the last ended
-            _fit(classifier, codes, labels, tried, config.classifier_iterations, counted, advance)
-            error = classification_error(classifier, codes, labels, held_out)
-            if error > best:
-                advance(config.classifier_iterations * (len(STRENGTHS) - 1 - STRENGTHS.index(tried)))
-                break
-            if error < best:
-                strength, best = tried, error
-        assert strength is not None
-    for value in classifier.params.values():
-        value[...] = 0
+        strength = _chosen(classifier, codes, labels, config.classifier_iterations, advance)
+    _set(classifier, {name: np.zeros_like(value) for name, value in classifier.params.items()})
     _fit(classifier, codes, labels, strength, config.classifier_iterations, None, advance)
     return strength
 
 
-def classifier_steps(config: ClassifierConfig) -> int:
-    """Iterations that train_classifier reports at most."""
-    return config.classifier_iterations * (1 if config.classifier_decay is not None else len(STRENGTHS) + 1)
+def classifier_steps(config: ClassifierConfig, rows: int) -> int:
+    """Iterations that train_classifier reports of so many rows, fits that end early counted as if they did not."""
+    tried = 0 if config.classifier_decay is not None else len(STRENGTHS) * len(_folds(rows))
+    return config.classifier_iterations * (tried + 1)
+
+
+def _chosen(
+    classifier: Classifier, codes: Codes, labels: Labels, iterations: int, advance: Callable[[int], None]
+) -> float:
+    """The decay of the fewest errors on rows held out, of equals the strongest; tried until the errors rise."""
+    folds, best, fewest = _folds(len(codes)), STRENGTHS[0], np.inf
+    begin = [_copy(classifier) for _ in folds]
+    for tried in STRENGTHS:  # from strong to weak, each beginning where the last ended
+        errors = 0.0
+        for i, held_out in enumerate(folds):
+            counted = (~held_out).astype(classifier.params["W"].dtype)
+            _set(classifier, begin[i])
+            _fit(classifier, codes, labels, tried, iterations, counted, advance)
+            begin[i] = _copy(classifier)
+            errors += classification_error(classifier, codes, labels, held_out) * np.count_nonzero(held_out)
+        if errors > fewest:
+            advance(iterations * len(folds) * (len(STRENGTHS) - 1 - STRENGTHS.index(tried)))
+            break
+        if errors < fewest:
+            best, fewest = tried, errors
+    return best
+
+
+def _folds(n: int) -> list[npt.NDArray[np.bool_]]:
+    """Which of n rows are held out, (n,) each time."""
+    if n >= FEW:
+        return [np.arange(n) % FOLDS == FOLDS - 1]
+    places = Random(0).permutation(n, Purpose.SPLIT)  # rows may come class by class
+    return [places % FOLDS == k for k in range(min(FOLDS, n))]
+
+
+def _copy(classifier: Classifier) -> dict[str, Array]:
+    return {name: value.copy() for name, value in classifier.params.items()}
+
+
+def _set(classifier: Classifier, params: dict[str, Array]) -> None:
+    for name, value in params.items():
+        classifier.params[name][...] = value
 
 
 def classification_error(

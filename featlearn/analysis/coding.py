@@ -1,0 +1,122 @@
+"""What codes cost and what they keep: error against entropy of quantised codes.
+
+    Q levels: q_i = low + i (high - low) / (Q - 1), i = 0 .. Q - 1    low, high: least and largest code value of all
+    H_q: every code value at its nearest level (half-way: the even i)
+    bits = (M / N) H,   H = -sum_i c_i / (P M) log2(c_i / (P M))      c_i: code values of level i, of P rows, all units
+    rmse = sqrt(1 / (P N) sum (x - decode(H_q))^2)                    M hidden, N visible values
+
+M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007, section 4. One range and
+one histogram serve all units, so a unit that hardly varies is cheap. H is the cost of a code value that is coded by
+itself; what units know of each other would make it less.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.analysis.metrics import squared_error
+from featlearn.models.base import Model
+from featlearn.settings import check, setting
+
+Array = npt.NDArray[Any]
+BLOCK = 2048  # rows at a time
+
+
+class Rows(Protocol):
+    """Preprocessed data, read by blocks."""
+
+    def __len__(self) -> int: ...
+    def block(self, start: int, stop: int) -> Array: ...
+
+
+@dataclass(frozen=True)
+class CodingConfig:
+    """How finely codes are quantised."""
+
+    bins: tuple[int, ...] = setting(
+        (5, 256),
+        "numbers of levels (2 to 65536) that code values are rounded to, for bits_N, rmse_N and rmse_std_N",
+        low=2,
+        high=65536,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Coding(NamedTuple):
+    """What a code of `bins` levels comes to."""
+
+    bins: int
+    bits_per_pixel: float
+    """Entropy of a row's code, as independent values, per visible value of the row."""
+    rmse: float
+    """Of the reconstruction from the quantised code, in units of the preprocessed data."""
+    rmse_std: float
+    """rmse / sqrt(variance about the mean row, summed / (rows x visible values)): 1 is what the mean row gives."""
+
+
+def codings(model: Model, rows: Rows, bins: Sequence[int]) -> list[Coding]:
+    """Code `rows` (n, visible) with each number of levels; two passes, one for the range of the codes."""
+    extent = _extent(model, rows)
+    if not math.isfinite(extent.high - extent.low):
+        return [Coding(q, math.nan, math.nan, math.nan) for q in bins]
+    counts = [np.zeros(q, np.int64) for q in bins]
+    squares = [0.0] * len(bins)
+    for X in _blocks(rows):
+        H = model.encode(X)
+        for i, q in enumerate(bins):
+            levels, quantised = _quantise(H, extent.low, extent.high, q)
+            counts[i] += np.bincount(levels.ravel(), minlength=q)
+            squares[i] += squared_error(X, model.decode(quantised))
+    values = len(rows) * model.n_visible
+    found = []
+    for q, count, square in zip(bins, counts, squares, strict=True):
+        rmse = math.sqrt(square / values)
+        relative = rmse / extent.std if extent.std > 0 else math.nan
+        found.append(Coding(q, _entropy(count) * extent.units / model.n_visible, rmse, relative))
+    return found
+
+
+class _Extent(NamedTuple):
+    """Of the codes: how many units, the least and the largest value; of the data: std about the mean row."""
+
+    units: int
+    low: float
+    high: float
+    std: float
+
+
+def _extent(model: Model, rows: Rows) -> _Extent:
+    units, low, high = 0, math.inf, -math.inf
+    x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
+    for X in _blocks(rows):
+        H = model.encode(X)
+        units, low, high = H.shape[1], min(low, float(H.min())), max(high, float(H.max()))
+        x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
+    variance = float((x2 - x1 * x1 / len(rows)).sum())
+    return _Extent(units, low, high, math.sqrt(max(variance, 0.0) / (len(rows) * model.n_visible)))
+
+
+def _quantise(H: Array, low: float, high: float, bins: int) -> tuple[npt.NDArray[np.int64], Array]:
+    """Codes H (n, units) -> the level of each value, 0..bins - 1, and its centre in the dtype of H."""
+    step = (high - low) / (bins - 1)
+    scaled = np.subtract(H, low, dtype=np.float64)
+    if step > 0:  # else all codes are the same, and all are level 0
+        scaled /= step
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.int64), (low + scaled * step).astype(H.dtype)
+
+
+def _entropy(counts: npt.NDArray[np.int64]) -> float:
+    """In bits, of values that fell `counts` times each."""
+    p = counts[counts > 0] / counts.sum()
+    return abs(float((p * np.log2(p)).sum()))  # abs: no -0.0
+
+
+def _blocks(rows: Rows) -> Iterator[Array]:
+    return (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))

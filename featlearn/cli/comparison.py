@@ -1,0 +1,64 @@
+"""What `featlearn evaluate` measured, drawn as one picture."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featlearn.analysis.coding import Coding
+from featlearn.cli.picture import STDOUT, signed
+from featlearn.errors import ConfigError
+from featlearn.files.atomic import check_output, write_bytes
+from featlearn.pictures.comparison import Curve, Errors, comparison_png
+
+LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model's row of the table, and its codings for the picture, the numbers of levels ascending."""
+
+    row: Mapping[str, Any]
+    codings: Sequence[Coding]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Where the picture goes. Made before any work. Raises DataError for the path, ConfigError."""
+
+    path: str
+    force: bool
+    inputs: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if self.path == STDOUT:
+            raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
+        check_output(self.path, self.force, self.inputs)
+
+    def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
+        """Draw and write it; errors per class where they were measured. Raises DataError."""
+        names = _names([str(one.row["model"]) for one in measured])
+        pairs = list(zip(names, measured, strict=True))
+        curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
+        errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []
+        raw = _raw(pairs, per_class) if per_class else []
+        text = signed({"Description": "features compared: RMSE against bits of quantised codes, errors against labels"})
+        write_bytes(self.path, comparison_png(curves, errors, raw, text), self.force, self.inputs)
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """File names without suffix, or the paths where two of these are the same."""
+    short = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    return short if len(set(short)) == len(set(paths)) else list(paths)
+
+
+def _errors(name: str, what: str, row: Mapping[str, Any], per_class: Sequence[int]) -> Errors:
+    return Errors(name, [(n, row[f"{what}_error_{n}"], row[f"{what}_spread_{n}"]) for n in sorted(per_class)])
+
+
+def _raw(pairs: Sequence[tuple[str, Measured]], per_class: Sequence[int]) -> list[Errors]:
+    """One line; one for each preprocessing where the models were trained with several."""
+    lines = {tuple(_errors("", "raw", one.row, per_class).points): name for name, one in pairs[::-1]}
+    if len(lines) == 1:
+        return [Errors("raw inputs", next(iter(lines)))]
+    return [Errors(f"raw inputs of {name}", points) for points, name in list(lines.items())[::-1]]

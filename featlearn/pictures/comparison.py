@@ -1,0 +1,101 @@
+"""Models side by side: what their codes cost and keep, and how well few labels do with them."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
+COLOURS = 10  # of matplotlib's cycle; after them the dashes change
+BESIDE = 1.03  # bars of different models stand side by side
+DASHES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A model in the panel of codes: points (levels, bits per pixel, RMSE); those of `marked` levels stand out."""
+
+    name: str
+    points: Sequence[tuple[int, float, float]]
+    marked: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Errors:
+    """A line in the panel of errors: points (labels per class, mean error, standard deviation), errors as shares."""
+
+    name: str
+    points: Sequence[tuple[int, float, float]]
+
+
+def comparison_png(
+    curves: Sequence[Curve], errors: Sequence[Errors], raw: Sequence[Errors], text: dict[str, str]
+) -> bytes:
+    """A PNG with `text` chunks: RMSE against bits and, where there are any, errors against labels.
+
+    errors[i] belongs to curves[i] and has its colour; those of `raw` inputs are grey.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = 2 if errors else 1
+    figure = Figure(figsize=(1 + 5.5 * panels, 5.2), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    lines = _codes(axes[0], curves)
+    if errors:
+        lines += _labels(axes[1], errors, raw)
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 5))
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata=text)
+    return out.getvalue()
+
+
+def _look(i: int) -> dict[str, str]:
+    return {"color": f"C{i % COLOURS}", "linestyle": DASHES[i // COLOURS % len(DASHES)]}
+
+
+def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
+    lines = []
+    for i, curve in enumerate(curves):
+        _, bits, rmse = zip(*curve.points, strict=True)
+        lines += axes.plot(bits, rmse, label=curve.name, marker=".", markersize=4, linewidth=1.2, **_look(i))
+        for levels, x, y in curve.points:
+            if levels in curve.marked:
+                colour = _look(i)["color"]
+                axes.plot(x, y, marker="o", markersize=7, color=colour)
+                axes.annotate(str(levels), (x, y), (5, 5), textcoords="offset points", fontsize=8, color=colour)
+    values = [y for curve in curves for _, _, y in curve.points if y > 0]
+    if values and max(values) > SPAN * min(values):
+        axes.set_yscale("log")
+    axes.margins(x=0.08)
+    axes.set_xlabel("bits per pixel: entropy of the quantised code / visible values")
+    axes.set_ylabel("RMSE (units of the preprocessed data)")
+    axes.set_title("from quantised codes; numbers are levels", fontsize=10)
+    axes.grid(alpha=0.3)
+    return lines
+
+
+def _labels(axes: Any, errors: Sequence[Errors], raw: Sequence[Errors]) -> list[Any]:
+    from matplotlib.ticker import NullLocator
+
+    for i, line in enumerate(errors):
+        _error_bars(axes, line, BESIDE ** (i - (len(errors) - 1) / 2), **_look(i))
+    lines = [_error_bars(axes, line, color="grey", linestyle=DASHES[1 + i % 3]) for i, line in enumerate(raw)]
+    counts = sorted({count for line in errors for count, _, _ in line.points})
+    axes.set_xscale("log")
+    axes.set_xticks(counts, list(map(str, counts)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("labelled rows per class")
+    axes.set_ylabel("error of a linear classifier (%)")
+    axes.set_title("mean over draws, bars: standard deviation", fontsize=10)
+    axes.grid(alpha=0.3)
+    return lines
+
+
+def _error_bars(axes: Any, line: Errors, beside: float = 1.0, **look: str) -> Any:
+    counts, means, spreads = zip(*line.points, strict=True)
+    percent = [[100 * value for value in values] for values in (means, spreads)]
+    places = [count * beside for count in counts]
+    return axes.errorbar(places, *percent, label=line.name, marker="o", markersize=4, capsize=3, linewidth=1.2, **look)

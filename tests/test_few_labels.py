@@ -1,0 +1,152 @@
+"""Draws of few labelled rows, the choice of a decay by folds, and errors against scipy."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from scipy.special import log_softmax
+
+from featlearn.models.softmax import Softmax
+from featlearn.training import classifier
+from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, train_classifier
+from featlearn.training.few_labels import Drawn, Encoded, drawn_rows, errors_per_class
+
+
+class Rows:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def block(self, start, stop):
+        return self.X[start:stop].copy()
+
+    def take(self, index):
+        return self.X[index]
+
+
+class Doubled:
+    """A model whose codes are twice the rows."""
+
+    def encode(self, X):
+        return 2 * X
+
+
+def problem(n=900, d=5, classes=3, seed=0, apart=1.0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, n).astype(np.int32)
+    return rng.normal(size=(n, d)) + apart * np.random.default_rng(1).normal(size=(classes, d))[y], y
+
+
+def scipy_softmax(Z, y, classes, decay):
+    """(W, b) at the minimum of the decayed loss."""
+    d = Z.shape[1]
+
+    def f(x):
+        W, b = x[: d * classes].reshape(d, classes), x[d * classes :]
+        log_p = log_softmax(Z @ W + b, axis=1)
+        P = np.exp(log_p)
+        P[np.arange(len(y)), y] -= 1
+        gradient = np.concatenate([(Z.T @ P / len(y) + decay * W).ravel(), P.mean(axis=0)])
+        return -log_p[np.arange(len(y)), y].mean() + decay / 2 * (W**2).sum(), gradient
+
+    x = scipy.optimize.minimize(f, np.zeros((d + 1) * classes), jac=True, method="L-BFGS-B", tol=1e-14).x
+    return x[: d * classes].reshape(d, classes), x[d * classes :]
+
+
+def test_a_draw_has_so_many_rows_of_each_class_in_mixed_order():
+    y = np.sort(problem()[1])
+    index = drawn_rows(y, 20, seed=3, draw=1)
+    assert np.bincount(y[index]).tolist() == [20, 20, 20]
+    assert len(set(index.tolist())) == 60
+    assert (np.diff(y[index]) < 0).sum() > 10
+    assert np.array_equal(index, drawn_rows(y, 20, seed=3, draw=1))
+    assert not np.array_equal(index, drawn_rows(y, 20, seed=3, draw=2))
+    assert not np.array_equal(index, drawn_rows(y, 20, seed=4, draw=1))
+
+
+def test_a_small_draw_is_part_of_the_larger_one():
+    y = problem()[1]
+    few, more = drawn_rows(y, 5, 0, 0), drawn_rows(y, 50, 0, 0)
+    assert set(few.tolist()) < set(more.tolist())
+
+
+def test_codes_are_the_same_kept_or_made_anew():
+    X, _ = problem()
+    kept, anew = Encoded(Doubled(), Rows(X)), Encoded(Doubled(), Rows(X), memory=0)
+    index = np.array([7, 3, 899])
+    for encoded in (kept, anew):
+        assert len(encoded) == 900
+        assert np.array_equal(encoded.block(5, 9), 2 * X[5:9])
+        assert np.array_equal(encoded.take(index), 2 * X[index])
+        assert np.array_equal(Drawn(encoded, index).block(1, 3), 2 * X[index[1:]])
+
+
+def test_errors_equal_those_of_scipy():
+    (X, y), (T, t) = problem(), problem(seed=5)
+    config = ClassifierConfig(classifier_decay=0.03, classifier_iterations=500, per_class=(4, 30), draws=3)
+    heard = []
+    found = errors_per_class(Softmax, (Rows(X), y), (Rows(T), t), config, 0, heard.append)
+    assert found.shape == (2, 3)
+    assert heard == [1] * 6
+    for i, number in enumerate((4, 30)):
+        for draw in range(3):
+            index = drawn_rows(y, number, 0, draw)
+            mean = X[index].mean(axis=0)
+            scale = np.sqrt(np.mean((X[index] - mean) ** 2))
+            W, b = scipy_softmax((X[index] - mean) / scale, y[index], 3, 0.03)
+            wanted = np.mean(((T - mean) / scale @ W + b).argmax(axis=1) != t)
+            assert found[i, draw] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_rows_of_unknown_classes_are_errors():
+    (X, y), (T, t) = problem(), problem(seed=5)
+    t[:450] = -1
+    config = ClassifierConfig(classifier_decay=0.1, per_class=(30,), draws=1)
+    assert 0.5 <= errors_per_class(Softmax, (Rows(X), y), (Rows(T), t), config, 0)[0, 0] < 1
+
+
+def test_of_few_rows_each_is_held_out_once_of_many_a_sixth():
+    few, many = classifier._folds(100), classifier._folds(6000)
+    assert len(few) == 6
+    assert np.array_equal(np.sum(few, axis=0), np.ones(100))
+    assert {int(fold.sum()) for fold in few} == {16, 17}
+    assert [int(fold.sum()) for fold in many] == [1000]
+    assert len(classifier._folds(3)) == 3
+
+
+def test_the_decay_is_that_of_the_fewest_errors_over_all_folds():
+    rng = np.random.default_rng(0)
+    X, y = problem(150, apart=0.7, seed=2)
+    codes = Codes(None, Rows(np.hstack([X, rng.normal(size=(150, 20))])))
+    Z, errors = codes.block(0, 150), []
+    for decay in STRENGTHS:
+        wrong = 0
+        for held_out in classifier._folds(150):
+            W, b = scipy_softmax(Z[~held_out], y[~held_out], 3, decay)
+            wrong += np.count_nonzero((Z[held_out] @ W + b).argmax(axis=1) != y[held_out])
+        errors.append(wrong)
+    config = ClassifierConfig(classifier_iterations=1000)
+    assert train_classifier(Softmax(25, 3, np.float64), codes, y, config) == STRENGTHS[int(np.argmin(errors))]
+
+
+def test_of_equal_decays_the_strongest_is_taken():
+    X, y = problem(60, apart=50)
+    assert train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, ClassifierConfig()) == STRENGTHS[0]
+
+
+def test_rows_that_come_class_by_class_are_learned():
+    X, y = problem(120, apart=3)
+    order = np.argsort(y, kind="stable")
+    codes = Codes(None, Rows(X[order]))
+    softmax = Softmax(5, 3, np.float64)
+    train_classifier(softmax, codes, y[order], ClassifierConfig())
+    assert classifier.classification_error(softmax, codes, y[order]) < 0.1
+
+
+def test_steps_are_those_that_are_reported():
+    X, y = problem(60)
+    for decay in (None, 0.1):
+        config, heard = ClassifierConfig(classifier_decay=decay), []
+        train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, config, heard.append)
+        assert sum(heard) == classifier.classifier_steps(config, 60)
