@@ -397,7 +397,7 @@ class Training:
         self.optimizer.take(kept["optimizer"], self.model.params)
         self.best = kept["best"] or None
         self.progress = Progress(**progress)
-        self.history = {key: [float(v) for v in column] for key, column in history.items()}
+        self.history = {key: column.tolist() for key, column in history.items()}  # integers stay integers
         self.good = self._snapshot()
 
 
