@@ -236,7 +236,7 @@ class Training:
             return metrics, grads
 
         for metrics in self._steps(evaluate, rates):
-            self._check_divergence(metrics["error"])
+            self._check_divergence(metrics)
             self.model.project()
         for key, value in metrics.items():
             at.sums[key] = at.sums.get(key, 0.0) + value
@@ -340,13 +340,16 @@ class Training:
                 sums[key] = sums.get(key, 0.0) + value * len(X)
         return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
-    def _check_divergence(self, error: float) -> None:
-        """A non-finite error, or ten times the median of the phase's first: then the weights are already lost."""
-        at = self.progress
+    def _check_divergence(self, metrics: dict[str, float]) -> None:
+        """A metric that is no number, or ten times the median of the phase's first errors: the weights are lost."""
+        at, error = self.progress, metrics["error"]
+        for key, value in metrics.items():
+            if not math.isfinite(value):
+                self._diverge(f"{key} is {value:g}")
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
         start = statistics.median(at.first_errors)
-        if not math.isfinite(error) or error > 10 * start:
+        if error > 10 * start:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
     def _check_weights(self) -> None:
@@ -369,7 +372,12 @@ class Training:
         return copy.deepcopy(self.model.params), copy.deepcopy(self.model.state)
 
     def checkpoint(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """(arrays, plain values) that, with the model's params and state and the history, let a run go on."""
+        """(arrays, plain values) that, with the model's params and state and the history, let a run go on.
+
+        Raises DivergedError: bounded outputs can hide for the rest of an epoch that parameters are no numbers.
+        """
+        if not (self.progress.diverged or all(np.isfinite(w).all() for w in self.model.params.values())):
+            self._diverge("a parameter is not finite")
         arrays = {f"optimizer.{key}": value for key, value in self.optimizer.arrays.items()}
         if self.best is not None:
             arrays |= {f"best.{key}": value for key, value in self.best.items()}
