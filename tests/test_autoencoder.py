@@ -8,6 +8,7 @@ from featlearn.models import model_class
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import Step
 from featlearn.models.denoising import Denoising
+from featlearn.models.parts.arrays import mean, rmse, total
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_gradients
@@ -199,3 +200,13 @@ def test_wrong_settings_are_refused_in_one_line(cls, config, low, words):
     with pytest.raises(ConfigError, match=words.replace("(", r"\(")) as caught:
         make(cls, low=low, **config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("a", [[np.inf, -np.inf], [np.nan, 1], [1.7e308, 1.7e308], [-np.inf, 1]])
+def test_sums_that_are_no_number_are_infinite(a):
+    """Also where math.fsum would raise."""
+    a = np.array(a)
+    assert total(a) == mean(a) == np.inf
+    with np.errstate(over="ignore"):
+        assert rmse(a[:, None], np.zeros((2, 1))) == np.inf
+    assert total(np.array([1e16, 1.0, -1e16])) == 1

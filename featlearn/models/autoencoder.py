@@ -22,7 +22,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import Array, Gradients, Model, Step
-from featlearn.models.parts.arrays import column_mean, mean, product
+from featlearn.models.parts.arrays import column_mean, mean, product, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -165,7 +165,7 @@ class Autoencoder(Model):
         else:
             _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=1 / n)
         grads |= {"b": column_mean(delta_y), "c": column_mean(delta_h)}
-        error = math.sqrt(squares / X.size) if math.isfinite(squares) else math.inf
+        error = math.sqrt(squares / X.size)
         activity = {"mean_activation": mean(column_mean(H))}
         return {"loss": loss / n + cost, "error": error} | activity | metrics, grads
 
@@ -182,8 +182,3 @@ class Autoencoder(Model):
         activate(A, b, g)
         _core.output_error(A, rows, A, X, "linear", weight)
         return total(entropy), total(rows), A
-
-
-def total(rows: Array) -> float:
-    """The exact sum, infinite where it is no number."""
-    return math.fsum(rows) if np.isfinite(rows).all() else math.inf
