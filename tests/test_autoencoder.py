@@ -159,7 +159,11 @@ def test_emphasis_weighs_the_errors_of_corrupted_values():
         parts = []
         for emphasis, clean in ((1.0, 0.25), (1.0, 0.0), (0.0, 1.0)):
             model = make(Denoising, **options, emphasis=emphasis, clean_weight=clean)
-            parts.append(model.gradient(0.1 + 0.8 * data(9), Step(5, 1))[0]["loss"])
+            X = 0.1 + 0.8 * data(9)
+            metrics, _ = model.gradient(X, Step(5, 1))
+            parts.append(metrics["loss"])
+            Y = model.reconstruct(model.corrupt(X, Step(5, 1))[0])
+            assert metrics["error"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2))), "without weights"
         assert parts[0] == pytest.approx(parts[1] + 0.25 * parts[2])
 
 
@@ -193,6 +197,7 @@ def test_output_units_and_loss_follow_the_data():
         (Denoising, {"noise": 1.5}, 0.0, "--noise: got 1.5"),
         (Denoising, {"corruption": "gaussian", "emphasis": 2.0}, 0.0, "--emphasis"),
         (Denoising, {"emphasis": 0.0, "clean_weight": 0.0}, 0.0, "nothing to learn"),
+        (Denoising, {"noise": 0.0, "clean_weight": 0.0}, 0.0, "with --noise 0 no value is corrupted"),
         (Denoising, {"corruption": "salt-and-pepper"}, -3.0, "--corruption salt-and-pepper"),
     ],
 )
