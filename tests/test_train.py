@@ -207,6 +207,15 @@ def test_divergence_stops_with_a_finite_model(lr):
         training.restore(arrays, progress, {})
 
 
+def test_errors_that_began_with_rounding_are_not_divergence():
+    """Of data reproduced at once, such as rows that are all alike, the next errors may be any multiple."""
+    training = Training(rbm(), rows(), TrainConfig())
+    for error in (0.0, 3e-16, 7e-6):
+        training._check_divergence({"error": error})
+    with pytest.raises(DivergedError, match="error 0.1"):
+        training._check_divergence({"error": 0.1})
+
+
 def test_weights_are_judged_by_what_they_began_with():
     """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew has."""
     data = Rows(rows().X + np.float32(5000))

@@ -30,6 +30,7 @@ BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are 
 MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
+SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
@@ -348,7 +349,7 @@ class Training:
                 self._diverge(f"{key} is {value:g}")
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
-        start = statistics.median(at.first_errors)
+        start = max(statistics.median(at.first_errors), SMALLEST)
         if error > 10 * start:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
