@@ -364,6 +364,61 @@ def test_a_checkpoint_edited_by_hand_is_refused(group, key, edit, stopped, run_h
     refused(run_here(*command, "--resume"), f"/{group}", "--force")
 
 
+EDITED_PROGRESS = {
+    "no run": None,
+    "a list": [1],
+    "an unknown key": {"junk": 1},
+    "a text for a number": {"epoch": "1"},
+    "a fraction of an epoch": {"epoch": 0.5},
+    "true for a number": {"phase": True},
+    "a phase too far": {"phase": 1},
+    "a phase before the first": {"phase": -1},
+    "a batch beyond the epoch": {"batch": 10**6},
+    "a huge epoch": {"epoch": 10**400, "epochs_done": 10**400},
+    "a huge step": {"step": 10**40},
+    "more epochs than history": {"epochs_done": 1},
+    "no number in the errors": {"first_errors": [None]},
+    "no number in the sums": {"sums": {"error": "1"}},
+    "no rate": {"rate": 0.0},
+    "finished at its beginning": {"finished": True},
+}
+
+
+@pytest.mark.parametrize("edit", EDITED_PROGRESS.values(), ids=EDITED_PROGRESS.keys())
+def test_a_progress_edited_by_hand_is_refused(edit, stopped, run_here):
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"] = file.progress["run"] | edit if isinstance(edit, dict) else edit
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), "progress", "--force")
+
+
+def test_a_progress_with_other_sums_does_no_harm(stopped, run_here):
+    """Only the averages of that epoch are others."""
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"]["sums"] = {"junk": 1.0}
+    write_model(path, file, force=True)
+    assert run_here(*command, "--resume").code == 0
+
+
+def test_a_history_edited_by_hand_is_refused(stopped, run_here):
+    """When the run would add to it; a column too long at once."""
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"] |= {"epochs_done": 1, "epoch": 1, "batch": 0}
+    file.history = {"rmse": np.ones(1)}
+    write_model(path, file, force=True)
+    ran = run_here(*command, "--resume")
+    assert (ran.code, ran.err.splitlines()[1:]) == (
+        2,
+        ["featlearn: error: --resume: the checkpoint's history has other columns; start again with --force"],
+    )
+    file.history = {"rmse": np.ones(2)}
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), "history", "--force")
+
+
 @pytest.fixture
 def stopped(work, run_here, tmp_path, monkeypatch):
     """The checkpoint of a run that was stopped at its third update, and the command that goes on with it."""

@@ -212,7 +212,7 @@ def test_errors_that_began_with_rounding_are_not_divergence():
     training = Training(rbm(), rows(), TrainConfig())
     for error in (0.0, 3e-16, 7e-6):
         training._check_divergence({"error": error})
-    with pytest.raises(DivergedError, match="error 0.1"):
+    with pytest.raises(DivergedError, match=r"error 0\.1"):
         training._check_divergence({"error": 0.1})
 
 

@@ -143,6 +143,22 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)  # of this epoch's metrics
     first_errors: list[float] = field(default_factory=list)  # what divergence is measured against
 
+    @classmethod
+    def fits(cls, values: Any) -> bool:
+        """Whether the plain values of a file, which may have been edited, are of these names and types."""
+        like = asdict(cls())
+        if not isinstance(values, dict) or not values.keys() <= like.keys():
+            return False
+        for name, value in values.items():
+            if name in ("best_error", "last_loss"):
+                fit = value is None or type(value) is float
+            else:
+                fit = type(value) is type(like[name])
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            if not (fit and all(type(v) is float for v in inner)):
+                return False
+        return True
+
 
 class Training:
     """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
@@ -239,8 +255,7 @@ class Training:
         for metrics in self._steps(evaluate, rates):
             self._check_divergence(metrics)
             self.model.project()
-        for key, value in metrics.items():
-            at.sums[key] = at.sums.get(key, 0.0) + value
+        at.sums = {key: at.sums.get(key, 0.0) + value for key, value in metrics.items()}
         at.batch += 1
         at.step += 1
 
@@ -283,6 +298,8 @@ class Training:
             row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         row["seconds"] = at.seconds
+        if self.history and self.history.keys() != row.keys():
+            raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
         for key, value in row.items():
             self.history.setdefault(key, []).append(value)
         self.good = self._snapshot()
@@ -393,6 +410,19 @@ class Training:
             and best in ({}, {name: (w.shape, w.dtype) for name, w in params.items()})
             and self.optimizer.keeps(kept["optimizer"], params)
         )
+
+    def could_be_at(self, values: Any, history: dict[str, npt.NDArray[Any]]) -> bool:
+        """Whether a checkpoint's plain values and history are of a place in this run where it can go on."""
+        if not Progress.fits(values):
+            return False
+        at = Progress(**values)
+        rows = {len(column) for column in history.values()} or {0}
+        if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
+            return False
+        if at.finished:
+            return (at.phase, at.batch) == (len(self.phases), 0)
+        within = 0 <= at.phase < len(self.phases) and 0 <= at.batch < self.batches and at.rate > 0
+        return within and at.epoch * self.batches + at.batch < self.updates(self.phases[at.phase])
 
     def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from a checkpoint; the model's params and state must have been loaded by the caller.
