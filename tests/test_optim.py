@@ -168,6 +168,31 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name):
         assert key == "seconds" or column == stopped.history[key], key
 
 
+ONES = np.ones(6)
+EDITED = {
+    "pair without curvature": (LBFGS, {"s.0": 0 * ONES, "y.0": ONES}),
+    "pair of negative curvature": (LBFGS, {"s.0": -ONES, "y.0": ONES}),
+    "number with zeros before": (LBFGS, {"s.007": ONES, "y.007": ONES}),
+    "number in other digits": (LBFGS, {"s.\u0663": ONES, "y.\u0663": ONES}),
+    "number of many digits": (LBFGS, {"s." + 5000 * "1": ONES, "y." + 5000 * "1": ONES}),
+    "count at its end": (Adam, {"count": np.array([2**63 - 1])}),
+}
+
+
+@pytest.mark.parametrize(("cls", "edit"), EDITED.values(), ids=EDITED.keys())
+def test_arrays_edited_by_hand_are_refused(cls, edit):
+    params, optimizer = {"W": np.zeros((2, 3))}, cls()
+    optimizer.step(params, lambda: ({"loss": float(params["W"].sum())}, {"W": np.ones((2, 3))}), Rates(0.01))
+    assert optimizer.keeps(optimizer.arrays, params)
+    assert not optimizer.keeps(optimizer.arrays | edit, params)
+
+
+def test_conjugate_gradient_begins_anew_after_a_gradient_too_small_to_square():
+    cg = CG()
+    cg.arrays = {"direction": -ONES, "old": np.full(6, 1e-170)}
+    assert np.isfinite(cg.direction(np.full(6, 1e-171))).all()
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_optimizer_learns(name):
     training = Training(sparse(), data(), TrainConfig(**CONFIGS[name]))
