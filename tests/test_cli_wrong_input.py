@@ -364,6 +364,28 @@ def test_a_checkpoint_edited_by_hand_is_refused(group, key, edit, stopped, run_h
     refused(run_here(*command, "--resume"), f"/{group}", "--force")
 
 
+EDITED_CONFIG = {
+    "a text for a number": ("hidden", "5", "a whole number"),
+    "a fraction of a unit": ("hidden", 2.5, "a whole number"),
+    "nothing for a number": ("hidden", None, "a whole number"),
+    "true for a number": ("init_scale", True, "a number"),
+    "a list for a number": ("init_scale", [1], "a number"),
+    "a number for a choice": ("visible", 1, "a text"),
+    "a text for yes or no": ("persistent", "no", "true or false"),
+    "no float is so large": ("init_scale", 10**400, "a number"),
+    "no array is so large": ("hidden", 10**400, "a whole number"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "words"), EDITED_CONFIG.values(), ids=EDITED_CONFIG.keys())
+def test_a_model_with_settings_of_other_types_is_refused(key, value, words, work, run_here, tmp_path):
+    file = read_model(str(work.model))
+    assert key in file.config
+    file.config[key] = value
+    write_model(str(tmp_path / "m.h5"), file)
+    refused(run_here("evaluate", tmp_path / "m.h5", work.patches), f"--{key.replace('_', '-')}", f"must be {words}")
+
+
 EDITED_PROGRESS = {
     "no run": None,
     "a list": [1],

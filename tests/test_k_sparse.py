@@ -418,3 +418,9 @@ def edge_share(source):
 def test_edges_are_learned_from_leaves_and_not_from_noise():
     assert edge_share("dead-leaves") >= 0.85
     assert edge_share("pink-noise") <= 0.05
+
+
+def test_codes_hold_all_units_where_alpha_wants_more():
+    model = KSparse(KSparse.Config(hidden=6, k=5, alpha=1e308))
+    model.init(4, Random(0))
+    assert np.count_nonzero(model.encode(np.ones((3, 4), np.float32))) == 18

@@ -198,8 +198,8 @@ class KSparse(Model):
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
             return np.where(np.maximum(threshold, 0) < A, A, 0)
-        kept = round((ALPHA if config.alpha is None else config.alpha) * config.k)
-        return self._select(self._centred(X), min(kept, config.hidden), units).dense(config.hidden)
+        kept = min((ALPHA if config.alpha is None else config.alpha) * config.k, config.hidden)
+        return self._select(self._centred(X), round(kept), units).dense(config.hidden)
 
     def decode(self, H: Array) -> Array:
         """D h + b of each row, (n, hidden) -> (n, visible)."""
