@@ -21,7 +21,7 @@ class Settings(Protocol):
 
 T = TypeVar("T", bound=Settings)
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+WORDS = {bool: "true or false", int: "a whole number up to 2^53", float: "a number", str: "a text"}
 HUGE = 1 << 53  # beyond it not every whole number is a float
 
 BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (

@@ -10,6 +10,7 @@
                              where it is the gradient of a function that can be computed
     phases()                 what training walks through: one phase unless the model says more
     moving_loss()            why line searches cannot follow the loss, where they cannot
+    at_rest(progress)        from where on losses can be compared, for what changes in the course of training
     losses()                 what central differences can check
     project()                after every update: puts parameters back to where they are allowed to be
 
@@ -131,6 +132,10 @@ class Model:
     def moving_loss(self) -> str | None:
         """What makes the loss another at every update, or leap, in words; None where a line search can follow it."""
         return None
+
+    def at_rest(self, progress: float) -> bool:
+        """Whether, from that share of the training on, a loss may be compared with the one before it."""
+        return True
 
     @classmethod
     def variants(cls) -> dict[str, Any]:

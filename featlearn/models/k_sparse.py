@@ -131,6 +131,10 @@ class KSparse(Model):
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
 
+    def at_rest(self, progress: float) -> bool:
+        """As soon as k no longer falls, which alone makes the loss rise."""
+        return self.k_at(progress) == self.config.k
+
     @classmethod
     def variants(cls) -> dict[str, Config]:
         """Without what is no gradient of the loss alone: unit_norm, and aux_k whose residual is held."""

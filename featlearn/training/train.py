@@ -323,6 +323,8 @@ class Training:
         at, config = self.progress, self.config
         loss, last = row.get("loss", row["error"]), at.last_loss
         at.last_loss = loss
+        if not self.model.at_rest((at.epoch - 2) * self.batches / self.updates(self.phase)):
+            last = None  # this loss and the one before are of two functions
         if config.lr_schedule == "adaptive" and last is not None:
             at.rate *= schedules.adaptation(last, loss)
         if config.patience is not None and self._follow_best(row) >= config.patience:
