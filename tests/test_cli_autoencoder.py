@@ -235,6 +235,10 @@ WRONG = {
     ),
     "rate of lbfgs": (("p.h5", "--model", "sparse-autoencoder", "--lr", 0.1), "--lr: does nothing without"),
     "searches of sgd": (("p.h5", "--model", "autoencoder", "--searches", 5), "--searches"),
+    "searches on all rows": (
+        ("p.h5", "--model", "sparse-autoencoder", "--searches", 5),
+        "--searches: does nothing without --batch-size",
+    ),
 }
 
 

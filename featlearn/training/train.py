@@ -53,7 +53,10 @@ class TrainConfig:
         choices=tuple(OPTIMIZERS),
     )
     searches: int = setting(
-        3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1, needs="optimizer=lbfgs|cg"
+        3,
+        "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch",
+        low=1,
+        needs="optimizer=lbfgs|cg batch_size",
     )
     lr: float | None = setting(
         None,
