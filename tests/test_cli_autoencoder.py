@@ -235,6 +235,9 @@ WRONG = {
     ),
     "rate of lbfgs": (("p.h5", "--model", "sparse-autoencoder", "--lr", 0.1), "--lr: does nothing without"),
     "searches of sgd": (("p.h5", "--model", "autoencoder", "--searches", 5), "--searches"),
+    "weights that are no numbers": (("p.h5", "--model", "autoencoder", "--init-scale", 1e308), "--init-scale"),
+    "features that are no numbers": (("w.h5", "--model", "k-sparse", "--init-scale", 1e308), "--init-scale"),
+    "RBM that is no numbers": (("p.h5", "--model", "rbm", "--init-scale", 1e308), "--init-scale"),
     "searches on all rows": (
         ("p.h5", "--model", "sparse-autoencoder", "--searches", 5),
         "--searches: does nothing without --batch-size",

@@ -63,7 +63,10 @@ class Autoencoder(Model):
             choices=("uniform", "normal"),
         )
         init_scale: float | None = setting(
-            None, "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]", low=0
+            None,
+            "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]",
+            low=0,
+            high=1000,
         )
 
         def __post_init__(self) -> None:

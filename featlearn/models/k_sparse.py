@@ -82,7 +82,9 @@ class KSparse(Model):
             choices=("none", "mean", "learned"),
         )
         unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
-        init_scale: float | None = setting(None, "standard deviation of the initial weights  [default: 0.01]", above=0)
+        init_scale: float | None = setting(
+            None, "standard deviation of the initial weights  [default: 0.01]", above=0, high=1000
+        )
         batch_top_k: bool = setting(False, "keep the largest activations of a minibatch, k a row only on average")
         aux_k: int | None = setting(
             None, "dead units that learn from what a reconstruction leaves over  [default: none]", low=1
