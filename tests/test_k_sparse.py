@@ -438,3 +438,10 @@ def test_a_loss_that_rises_because_k_falls_ends_and_slows_nothing(options):
     assert losses[6] > losses[5] > losses[4]
     assert rates[:7] == 7 * [1.0]
     assert (len(losses) == 8) == ("tolerance" in options)
+
+
+def test_a_batch_of_too_many_activations_is_refused_before_they_are_made():
+    """2^31 are one more than an index of a sparse code can tell apart."""
+    X, F = np.zeros((1 << 16, 1), np.float32), np.zeros((1 << 15, 1), np.float32)
+    with pytest.raises(ConfigError, match="65,536 rows times 32,768 units at once; lower --batch-size"):
+        sparse_code.largest_of_batch(X, F, F[:, 0], 1)
