@@ -201,6 +201,17 @@ def test_every_optimizer_learns(name):
     assert losses[-1] < losses[0]
 
 
+def test_line_searches_into_saturation_are_no_divergence():
+    """Rows of few ones: without decay the outputs' weights grow without bound while the loss falls."""
+    X = (np.random.default_rng(0).random((60, 16)) < 0.02).astype(float)
+    model = Autoencoder(Autoencoder.settle(Autoencoder.Config(hidden=1), 0, 1), np.float64)
+    model.init(16, Random(0))
+    training = Training(model, Rows(X), TrainConfig(optimizer="lbfgs", epochs=300))
+    assert training.run()
+    assert np.abs(model.params["D"]).max() > 1e3
+    assert training.history["loss"] == sorted(training.history["loss"], reverse=True)
+
+
 def test_tolerance_and_convergence_end_a_run_and_say_so():
     training = Training(sparse(), data(), TrainConfig(**CONFIGS["tolerance"]))
     training.run()

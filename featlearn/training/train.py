@@ -175,7 +175,9 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
-        self.limits = {name: max(LARGEST, 10 * _largest(w)) for name, w in model.params.items()}
+        # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
+        least = LARGEST if config.batch_rows else float(np.finfo(model.dtype).max)
+        self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         self.batch_size = config.batch_rows or len(self.train_rows)
         moving = model.moving_loss()
