@@ -297,6 +297,7 @@ IDLE = {
     "--refine-lr 0.1": "--refine",
     "--no-refine-decay": "--refine",
     "--initial-momentum 0.1": "--initial-epochs",
+    "--initial-epochs 3 --optimizer adam": "--optimizer sgd",
     "--l1-method subgradient --decay l2": "--decay l1",
     "--ais-chains 10": "--likelihood ais",
     "--ais-betas 14500 --likelihood exact": "--likelihood ais",

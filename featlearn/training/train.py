@@ -75,7 +75,7 @@ class TrainConfig:
     initial_momentum: float = setting(
         0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs optimizer=sgd"
     )
-    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0)
+    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs="optimizer=sgd")
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
