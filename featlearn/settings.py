@@ -8,7 +8,7 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 from featlearn.errors import ConfigError
 
@@ -20,6 +20,9 @@ class Settings(Protocol):
 
 
 T = TypeVar("T", bound=Settings)
+
+WORDS = {bool: "true or false", int: "a whole number up to 2^53", float: "a number", str: "a text"}
+HUGE = 1 << 53  # beyond it not every whole number is a float
 
 BOUNDS: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
     ("low", operator.lt, "at least"),
@@ -57,11 +60,16 @@ def option_name(field_name: str) -> str:
 
 
 def check(config: Settings) -> None:
-    """Hold every field of `config` against its declared range; call it from __post_init__. Raises ConfigError."""
+    """Hold every field of `config` against its type and range; call it from __post_init__. Raises ConfigError."""
     for field in dataclasses.fields(config):
         value, m = getattr(config, field.name), field.metadata
         name = option_name(field.name)
-        if value is None or not m:
+        if not m:
+            continue
+        kinds = get_args(field.type) or (field.type,)
+        if kinds[0] in WORDS and not _is_one_of(value, kinds):  # files may hold anything
+            raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {WORDS[kinds[0]]}")
+        if value is None:
             continue
         if m["choices"] is not None and value not in m["choices"]:
             raise ConfigError(f"{name}: got {value!r}, must be one of {', '.join(m['choices'])}")
@@ -77,6 +85,12 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
     for key, outside, words in BOUNDS:
         if m[key] is not None and outside(value, m[key]):
             raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+
+
+def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (int in kinds or float in kinds) and abs(value) <= HUGE
+    return type(value) in kinds or (isinstance(value, float) and float in kinds)
 
 
 def refuse_idle(config: Settings, given: Collection[str]) -> None:
@@ -114,4 +128,5 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
 def _coerce(kind: Any, value: Any) -> Any:
     """An int where a float is declared becomes one, so that 1 and 1.0 in a file are the same config."""
     wants_float = kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
-    return float(value) if wants_float and isinstance(value, int) and not isinstance(value, bool) else value
+    small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
+    return float(value) if wants_float and small else value

@@ -8,6 +8,7 @@ from featlearn.models import model_class
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import Step
 from featlearn.models.denoising import Denoising
+from featlearn.models.parts.arrays import mean, rmse, total
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_gradients
@@ -158,7 +159,11 @@ def test_emphasis_weighs_the_errors_of_corrupted_values():
         parts = []
         for emphasis, clean in ((1.0, 0.25), (1.0, 0.0), (0.0, 1.0)):
             model = make(Denoising, **options, emphasis=emphasis, clean_weight=clean)
-            parts.append(model.gradient(0.1 + 0.8 * data(9), Step(5, 1))[0]["loss"])
+            X = 0.1 + 0.8 * data(9)
+            metrics, _ = model.gradient(X, Step(5, 1))
+            parts.append(metrics["loss"])
+            Y = model.reconstruct(model.corrupt(X, Step(5, 1))[0])
+            assert metrics["error"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2))), "without weights"
         assert parts[0] == pytest.approx(parts[1] + 0.25 * parts[2])
 
 
@@ -192,6 +197,7 @@ def test_output_units_and_loss_follow_the_data():
         (Denoising, {"noise": 1.5}, 0.0, "--noise: got 1.5"),
         (Denoising, {"corruption": "gaussian", "emphasis": 2.0}, 0.0, "--emphasis"),
         (Denoising, {"emphasis": 0.0, "clean_weight": 0.0}, 0.0, "nothing to learn"),
+        (Denoising, {"noise": 0.0, "clean_weight": 0.0}, 0.0, "with --noise 0 no value is corrupted"),
         (Denoising, {"corruption": "salt-and-pepper"}, -3.0, "--corruption salt-and-pepper"),
     ],
 )
@@ -199,3 +205,13 @@ def test_wrong_settings_are_refused_in_one_line(cls, config, low, words):
     with pytest.raises(ConfigError, match=words.replace("(", r"\(")) as caught:
         make(cls, low=low, **config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("a", [[np.inf, -np.inf], [np.nan, 1], [1.7e308, 1.7e308], [-np.inf, 1]])
+def test_sums_that_are_no_number_are_infinite(a):
+    """Also where math.fsum would raise."""
+    a = np.array(a)
+    assert total(a) == mean(a) == np.inf
+    with np.errstate(over="ignore"):
+        assert rmse(a[:, None], np.zeros((2, 1))) == np.inf
+    assert total(np.array([1e16, 1.0, -1e16])) == 1

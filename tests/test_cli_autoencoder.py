@@ -135,6 +135,25 @@ def test_a_stopped_run_resumes_to_the_same_bytes(optimizer, folder):
     assert all(np.array_equal(stopped.params[key], whole.params[key]) for key in whole.params)
 
 
+DIVERGING = {
+    "loss": ("--model", "denoising", "--lr", 1e38),
+    "loss with Adam": ("--model", "denoising", "--optimizer", "adam", "--lr", 1e38),
+    "parameters": ("--model", "denoising", "--optimizer", "adam", "--lr", 1e38, "--loss", "squared"),
+    "float64": ("--model", "sparse-autoencoder", "--optimizer", "sgd", "--lr", 1e300, "--dtype", "float64"),
+}
+
+
+@pytest.mark.parametrize("options", DIVERGING.values(), ids=DIVERGING.keys())
+def test_bounded_outputs_do_not_hide_that_a_run_diverged(options, folder, run_here, tmp_path):
+    """Their error is finite whatever the weights are; the checkpoint that is left is readable."""
+    command = ("train", folder / "p.h5", *options, "--checkpoint-every", 0, "-o", tmp_path / "m.h5")
+    ran = run_here(*command)
+    assert ran.code == 3, ran.err
+    assert "diverged at epoch 1" in ran.err
+    assert read_model(str(tmp_path / "m.h5.ckpt")).progress["run"]["diverged"]
+    assert run_here(*command, "--resume").code == 2
+
+
 def test_tolerance_stops_and_says_why(folder, run_here, tmp_path):
     ran = run_here(
         "train", folder / "p.h5", "--model", "sparse-autoencoder", "--tolerance", 0.01, "-o", tmp_path / "m.h5"
@@ -217,6 +236,13 @@ WRONG = {
     ),
     "rate of lbfgs": (("p.h5", "--model", "sparse-autoencoder", "--lr", 0.1), "--lr: does nothing without"),
     "searches of sgd": (("p.h5", "--model", "autoencoder", "--searches", 5), "--searches"),
+    "weights that are no numbers": (("p.h5", "--model", "autoencoder", "--init-scale", 1e308), "--init-scale"),
+    "features that are no numbers": (("w.h5", "--model", "k-sparse", "--init-scale", 1e308), "--init-scale"),
+    "RBM that is no numbers": (("p.h5", "--model", "rbm", "--init-scale", 1e308), "--init-scale"),
+    "searches on all rows": (
+        ("p.h5", "--model", "sparse-autoencoder", "--searches", 5),
+        "--searches: does nothing without --batch-size",
+    ),
 }
 
 

@@ -300,6 +300,7 @@ IDLE = {
     "--refine-lr 0.1": "--refine",
     "--no-refine-decay": "--refine",
     "--initial-momentum 0.1": "--initial-epochs",
+    "--initial-epochs 3 --optimizer adam": "--optimizer sgd",
     "--l1-method subgradient --decay l2": "--decay l1",
     "--ais-chains 10": "--likelihood ais",
     "--ais-betas 14500 --likelihood exact": "--likelihood ais",
@@ -365,6 +366,83 @@ def test_a_checkpoint_edited_by_hand_is_refused(group, key, edit, stopped, run_h
     setattr(file, group, {name: value for name, value in values.items() if value is not None})
     write_model(path, file, force=True)
     refused(run_here(*command, "--resume"), f"/{group}", "--force")
+
+
+EDITED_CONFIG = {
+    "a text for a number": ("hidden", "5", "a whole number"),
+    "a fraction of a unit": ("hidden", 2.5, "a whole number"),
+    "nothing for a number": ("hidden", None, "a whole number"),
+    "true for a number": ("init_scale", True, "a number"),
+    "a list for a number": ("init_scale", [1], "a number"),
+    "a number for a choice": ("visible", 1, "a text"),
+    "a text for yes or no": ("persistent", "no", "true or false"),
+    "no float is so large": ("init_scale", 10**400, "a number"),
+    "no array is so large": ("hidden", 10**400, "a whole number"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "words"), EDITED_CONFIG.values(), ids=EDITED_CONFIG.keys())
+def test_a_model_with_settings_of_other_types_is_refused(key, value, words, work, run_here, tmp_path):
+    file = read_model(str(work.model))
+    assert key in file.config
+    file.config[key] = value
+    write_model(str(tmp_path / "m.h5"), file)
+    refused(run_here("evaluate", tmp_path / "m.h5", work.patches), f"--{key.replace('_', '-')}", f"must be {words}")
+
+
+EDITED_PROGRESS = {
+    "no run": None,
+    "a list": [1],
+    "an unknown key": {"junk": 1},
+    "a text for a number": {"epoch": "1"},
+    "a fraction of an epoch": {"epoch": 0.5},
+    "true for a number": {"phase": True},
+    "a phase too far": {"phase": 1},
+    "a phase before the first": {"phase": -1},
+    "a batch beyond the epoch": {"batch": 10**6},
+    "a huge epoch": {"epoch": 10**400, "epochs_done": 10**400},
+    "a huge step": {"step": 10**40},
+    "more epochs than history": {"epochs_done": 1},
+    "no number in the errors": {"first_errors": [None]},
+    "no number in the sums": {"sums": {"error": "1"}},
+    "no rate": {"rate": 0.0},
+    "finished at its beginning": {"finished": True},
+}
+
+
+@pytest.mark.parametrize("edit", EDITED_PROGRESS.values(), ids=EDITED_PROGRESS.keys())
+def test_a_progress_edited_by_hand_is_refused(edit, stopped, run_here):
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"] = file.progress["run"] | edit if isinstance(edit, dict) else edit
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), "progress", "--force")
+
+
+def test_a_progress_with_other_sums_does_no_harm(stopped, run_here):
+    """Only the averages of that epoch are others."""
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"]["sums"] = {"junk": 1.0}
+    write_model(path, file, force=True)
+    assert run_here(*command, "--resume").code == 0
+
+
+def test_a_history_edited_by_hand_is_refused(stopped, run_here):
+    """When the run would add to it; a column too long at once."""
+    path, command = stopped
+    file = read_model(path)
+    file.progress["run"] |= {"epochs_done": 1, "epoch": 1, "batch": 0}
+    file.history = {"rmse": np.ones(1)}
+    write_model(path, file, force=True)
+    ran = run_here(*command, "--resume")
+    assert (ran.code, ran.err.splitlines()[1:]) == (
+        2,
+        ["featlearn: error: --resume: the checkpoint's history has other columns; start again with --force"],
+    )
+    file.history = {"rmse": np.ones(2)}
+    write_model(path, file, force=True)
+    refused(run_here(*command, "--resume"), "history", "--force")
 
 
 @pytest.fixture

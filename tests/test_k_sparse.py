@@ -418,3 +418,30 @@ def edge_share(source):
 def test_edges_are_learned_from_leaves_and_not_from_noise():
     assert edge_share("dead-leaves") >= 0.85
     assert edge_share("pink-noise") <= 0.05
+
+
+def test_codes_hold_all_units_where_alpha_wants_more():
+    model = KSparse(KSparse.Config(hidden=6, k=5, alpha=1e308))
+    model.init(4, Random(0))
+    assert np.count_nonzero(model.encode(np.ones((3, 4), np.float32))) == 18
+
+
+@pytest.mark.parametrize("options", [{"tolerance": 0.5}, {"lr_schedule": "adaptive"}])
+def test_a_loss_that_rises_because_k_falls_ends_and_slows_nothing(options):
+    model = KSparse(KSparse.Config(hidden=40, k=2, k_start=40))
+    model.init(12, Random(0))
+    rates = []
+    rows = Plain(np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32))
+    training = Training(model, rows, TrainConfig(epochs=12, batch_size=20, lr=0.1, **options))
+    training.run(on_epoch=lambda at: rates.append(at.progress.rate))
+    losses = training.history["loss"]
+    assert losses[6] > losses[5] > losses[4]
+    assert rates[:7] == 7 * [1.0]
+    assert (len(losses) == 8) == ("tolerance" in options)
+
+
+def test_a_batch_of_too_many_activations_is_refused_before_they_are_made():
+    """2^31 are one more than an index of a sparse code can tell apart."""
+    X, F = np.zeros((1 << 16, 1), np.float32), np.zeros((1 << 15, 1), np.float32)
+    with pytest.raises(ConfigError, match="65,536 rows times 32,768 units at once; lower --batch-size"):
+        sparse_code.largest_of_batch(X, F, F[:, 0], 1)

@@ -168,12 +168,48 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name):
         assert key == "seconds" or column == stopped.history[key], key
 
 
+ONES = np.ones(6)
+EDITED = {
+    "pair without curvature": (LBFGS, {"s.0": 0 * ONES, "y.0": ONES}),
+    "pair of negative curvature": (LBFGS, {"s.0": -ONES, "y.0": ONES}),
+    "number with zeros before": (LBFGS, {"s.007": ONES, "y.007": ONES}),
+    "number in other digits": (LBFGS, {"s.\u0663": ONES, "y.\u0663": ONES}),
+    "number of many digits": (LBFGS, {"s." + 5000 * "1": ONES, "y." + 5000 * "1": ONES}),
+    "count at its end": (Adam, {"count": np.array([2**63 - 1])}),
+}
+
+
+@pytest.mark.parametrize(("cls", "edit"), EDITED.values(), ids=EDITED.keys())
+def test_arrays_edited_by_hand_are_refused(cls, edit):
+    params, optimizer = {"W": np.zeros((2, 3))}, cls()
+    optimizer.step(params, lambda: ({"loss": float(params["W"].sum())}, {"W": np.ones((2, 3))}), Rates(0.01))
+    assert optimizer.keeps(optimizer.arrays, params)
+    assert not optimizer.keeps(optimizer.arrays | edit, params)
+
+
+def test_conjugate_gradient_begins_anew_after_a_gradient_too_small_to_square():
+    cg = CG()
+    cg.arrays = {"direction": -ONES, "old": np.full(6, 1e-170)}
+    assert np.isfinite(cg.direction(np.full(6, 1e-171))).all()
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_optimizer_learns(name):
     training = Training(sparse(), data(), TrainConfig(**CONFIGS[name]))
     training.run()
     losses = training.history["loss"]
     assert losses[-1] < losses[0]
+
+
+def test_line_searches_into_saturation_are_no_divergence():
+    """Rows of few ones: without decay the outputs' weights grow without bound while the loss falls."""
+    X = (np.random.default_rng(0).random((60, 16)) < 0.02).astype(float)
+    model = Autoencoder(Autoencoder.settle(Autoencoder.Config(hidden=1), 0, 1), np.float64)
+    model.init(16, Random(0))
+    training = Training(model, Rows(X), TrainConfig(optimizer="lbfgs", epochs=300))
+    assert training.run()
+    assert np.abs(model.params["D"]).max() > 1e3
+    assert training.history["loss"] == sorted(training.history["loss"], reverse=True)
 
 
 def test_tolerance_and_convergence_end_a_run_and_say_so():

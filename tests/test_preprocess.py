@@ -399,6 +399,13 @@ def test_damaged_values_are_refused(change, message):
         Preprocess.from_dict({key: value for key, value in values.items() if value is not None})
 
 
+@pytest.mark.parametrize("spread", [0.0, -1.0])
+def test_a_range_to_clip_to_has_a_width(spread):
+    values = fit(PreprocessSpec("center", clip=3.0, to=(0.1, 0.9)), patches()).to_dict()
+    with pytest.raises(DataError, match=r"'spread' is .*, wanted above 0"):
+        Preprocess.from_dict(values | {"spread": spread})
+
+
 SCRIPT = """
 import hashlib, numpy as np
 from featlearn.patches.dead_leaves import NAMES, generate

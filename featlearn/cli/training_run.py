@@ -116,6 +116,7 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
     if request.resume and os.path.exists(ckpt):
         saved = load_model(ckpt)
         _refuse_other_run(request, model.config, data, saved.file)  # as init has settled it
+        _refuse_other_place(ckpt, saved.file, training)
         _refuse_other_arrays(ckpt, saved.file, training)
         for name, value in saved.model.params.items():
             model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
@@ -127,6 +128,14 @@ def _start(request: Request, data: Data, ckpt: str, words: Words) -> Training:
 
 def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: (value.shape, value.dtype) for name, value in arrays.items()}
+
+
+def _refuse_other_place(ckpt: str, saved: ModelFile, training: Training) -> None:
+    """The file must say where in this run it stands, or that the run diverged."""
+    place = saved.progress.get("run")
+    diverged = isinstance(place, dict) and place.get("diverged") is True
+    if not (diverged or training.could_be_at(place, saved.history)):
+        raise DataError(f"{ckpt!r}: progress and history are of no place in this run; start again with --force")
 
 
 def _refuse_other_arrays(ckpt: str, saved: ModelFile, training: Training) -> None:

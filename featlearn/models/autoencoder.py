@@ -22,7 +22,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import Array, Gradients, Model, Step
-from featlearn.models.parts.arrays import column_mean, mean, product
+from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -63,7 +63,10 @@ class Autoencoder(Model):
             choices=("uniform", "normal"),
         )
         init_scale: float | None = setting(
-            None, "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]", low=0
+            None,
+            "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]",
+            low=0,
+            high=1000,
         )
 
         def __post_init__(self) -> None:
@@ -154,7 +157,7 @@ class Autoencoder(Model):
         A = product(C, params["W"])
         H = activate(A, params["c"], config.activation)
         cost, row, metrics = self.penalty(H)
-        loss, squares, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
+        loss, error, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
         delta_h = product(delta_y, self.decoder)
         before = A + params["c"] if config.activation == "maxout" else None
         delta_h = backward(delta_h, H, config.activation, row, before)
@@ -165,25 +168,19 @@ class Autoencoder(Model):
         else:
             _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=1 / n)
         grads |= {"b": column_mean(delta_y), "c": column_mean(delta_h)}
-        error = math.sqrt(squares / X.size) if math.isfinite(squares) else math.inf
         activity = {"mean_activation": mean(column_mean(H))}
         return {"loss": loss / n + cost, "error": error} | activity | metrics, grads
 
     def _output_error(self, A: Array, X: Array, weight: Array | None) -> tuple[float, float, Array]:
-        """Of the outputs' inputs A without bias: the loss and the squared errors, summed; and delta_y, in A's place."""
+        """Of the outputs' inputs A without bias: the loss, summed; the RMSE; and delta_y, in A's place."""
         b, g = self.params["b"], self.config.output_units
+        squared = self.config.loss == "squared"
         rows, entropy = np.empty((2, len(X)), np.float64)
-        if self.config.loss == "squared":
-            activate(A, b, g)
-            _core.output_error(A, rows, A, X, g, weight)
-            squares = total(rows)
-            return squares / 2, squares, A
-        _core.cross_entropy(entropy, A, b, X, weight)
+        if not squared:
+            _core.cross_entropy(entropy, A, b, X, weight)
         activate(A, b, g)
-        _core.output_error(A, rows, A, X, "linear", weight)
-        return total(entropy), total(rows), A
-
-
-def total(rows: Array) -> float:
-    """The exact sum, infinite where it is no number."""
-    return math.fsum(rows) if np.isfinite(rows).all() else math.inf
+        error = None if weight is None else rmse(X, A)
+        _core.output_error(A, rows, A, X, g if squared else "linear", weight)
+        squares = total(rows)
+        loss = squares / 2 if squared else total(entropy)
+        return loss, math.sqrt(squares / X.size) if error is None else error, A

@@ -13,6 +13,7 @@
     one_pass                 whether it is learned by sums over the data instead of descent: gradient(X, step) adds a
                              minibatch to the model's state and answers zeros, and finish() makes params of the sums
     moving_loss()            why line searches cannot follow the loss, where they cannot
+    at_rest(progress)        from where on losses can be compared, for what changes in the course of training
     losses()                 what central differences can check
     project()                after every update: puts parameters back to where they are allowed to be
 
@@ -140,6 +141,10 @@ class Model:
     def moving_loss(self) -> str | None:
         """What makes the loss another at every update, or leap, in words; None where a line search can follow it."""
         return None
+
+    def at_rest(self, progress: float) -> bool:
+        """Whether, from that share of the training on, a loss may be compared with the one before it."""
+        return True
 
     @classmethod
     def variants(cls) -> dict[str, Any]:

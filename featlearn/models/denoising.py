@@ -56,6 +56,8 @@ class Denoising(Autoencoder):
                 raise ConfigError(
                     "--emphasis, --clean-weight: gaussian noise leaves no value as it was; use --corruption masking"
                 )
+            if not self.noise and emphasized:
+                raise ConfigError("--emphasis, --clean-weight: with --noise 0 no value is corrupted; leave them out")
             if self.emphasis == self.clean_weight == 0:
                 raise ConfigError("--emphasis, --clean-weight: with both 0 there is nothing to learn")
 

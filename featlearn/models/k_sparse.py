@@ -82,7 +82,9 @@ class KSparse(Model):
             choices=("none", "mean", "learned"),
         )
         unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
-        init_scale: float | None = setting(None, "standard deviation of the initial weights  [default: 0.01]", above=0)
+        init_scale: float | None = setting(
+            None, "standard deviation of the initial weights  [default: 0.01]", above=0, high=1000
+        )
         batch_top_k: bool = setting(False, "keep the largest activations of a minibatch, k a row only on average")
         aux_k: int | None = setting(
             None, "dead units that learn from what a reconstruction leaves over  [default: none]", low=1
@@ -130,6 +132,10 @@ class KSparse(Model):
 
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
+
+    def at_rest(self, progress: float) -> bool:
+        """As soon as k no longer falls, which alone makes the loss rise."""
+        return self.k_at(progress) == self.config.k
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
@@ -198,8 +204,8 @@ class KSparse(Model):
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
             return np.where(np.maximum(threshold, 0) < A, A, 0)
-        kept = round((ALPHA if config.alpha is None else config.alpha) * config.k)
-        return self._select(self._centred(X), min(kept, config.hidden), units).dense(config.hidden)
+        kept = min((ALPHA if config.alpha is None else config.alpha) * config.k, config.hidden)
+        return self._select(self._centred(X), round(kept), units).dense(config.hidden)
 
     def decode(self, H: Array) -> Array:
         """D h + b of each row, (n, hidden) -> (n, visible)."""

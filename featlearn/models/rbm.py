@@ -87,6 +87,7 @@ class RBM(Model):
             None,
             "standard deviation or diagonal of the initial weights  [default: 0.01 normal, 0.5 identity]",
             low=0,
+            high=1000,
         )
         visible_bias: str = setting(
             "data",

@@ -62,7 +62,7 @@ class SESM(Model):
             0.1, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
         )
         hidden_bias: float = setting(-0.3, "initial c; 0 starts with every unit half on, and most are lost")
-        init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0)
+        init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0, high=1000)
 
         def __post_init__(self) -> None:
             check(self)

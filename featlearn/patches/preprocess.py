@@ -226,6 +226,8 @@ class Preprocess:
             raise DataError(f"preprocessing: {err.args[0]!r} is missing") from None
         except (TypeError, ValueError, ConfigError) as err:
             raise DataError(f"preprocessing: {err}") from None
+        if self.spec.clip is not None and not self.spread > 0:
+            raise DataError(f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to")
         for name, wanted in self._shapes().items():
             array = values.pop(name, None)
             found = None if array is None else np.shape(array)

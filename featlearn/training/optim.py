@@ -6,6 +6,7 @@ directions of L-BFGS and conjugate gradient are made here, by the equations of N
 """
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Stepper(Optimizer):
         wanted = {f"{kind}.{name}": (w.shape, w.dtype) for kind in self.kinds for name, w in params.items()}
         found = {name: (w.shape, w.dtype) for name, w in arrays.items() if name != "count"}
         count = arrays.get("count", np.zeros(1, np.int64))
-        return found in ({}, wanted) and count.shape == (1,) and count.dtype == np.int64 and count[0] >= 0
+        return found in ({}, wanted) and count.shape == (1,) and count.dtype == np.int64 and 0 <= count[0] < 1 << 53
 
     def take(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
         """Also into the memory order of the parameters."""
@@ -186,13 +187,14 @@ class LineSearch(Optimizer):
         return (
             names <= {"gradient", "loss", "before", "s", "y", "direction", "old"}
             and numbers[0] == numbers[1]
-            and all(number.isdecimal() for number in numbers[0])
+            and all(re.fullmatch("0|[1-9][0-9]{0,17}", number) for number in numbers[0])
             and ({"gradient", "loss", "before"} <= arrays.keys() or not arrays)
             and ("direction" in arrays) == ("old" in arrays)
             and all(
                 w.dtype == np.float64 and w.shape == ((1,) if name in ("loss", "before") else (size,))
                 for name, w in arrays.items()
             )
+            and all(float(arrays[f"s.{number}"] @ arrays[f"y.{number}"]) > 0 for number in numbers[0])
         )
 
     @property
@@ -262,7 +264,7 @@ class CG(LineSearch):
         if d is None:
             return -gradient
         old = self.arrays["old"]
-        beta = max(0.0, float(gradient @ (gradient - old)) / float(old @ old))
+        beta = max(0.0, float(gradient @ (gradient - old)) / max(float(old @ old), 1e-300))
         new = beta * d - gradient
         return new if float(new @ gradient) < 0 else -gradient
 

@@ -31,6 +31,7 @@ MEAN_ROWS = 100_000
 PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
 ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
+SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
@@ -53,7 +54,10 @@ class TrainConfig:
         choices=tuple(OPTIMIZERS),
     )
     searches: int = setting(
-        3, "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch", low=1, needs="optimizer=lbfgs|cg"
+        3,
+        "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch",
+        low=1,
+        needs="optimizer=lbfgs|cg batch_size",
     )
     lr: float | None = setting(
         None,
@@ -72,7 +76,7 @@ class TrainConfig:
     initial_momentum: float = setting(
         0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs optimizer=sgd"
     )
-    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0)
+    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs="optimizer=sgd")
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
@@ -143,6 +147,22 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)  # of this epoch's metrics
     first_errors: list[float] = field(default_factory=list)  # what divergence is measured against
 
+    @classmethod
+    def fits(cls, values: Any) -> bool:
+        """Whether the plain values of a file, which may have been edited, are of these names and types."""
+        like = asdict(cls())
+        if not isinstance(values, dict) or not values.keys() <= like.keys():
+            return False
+        for name, value in values.items():
+            if name in ("best_error", "last_loss"):
+                fit = value is None or type(value) is float
+            else:
+                fit = type(value) is type(like[name])
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+            if not (fit and all(type(v) is float for v in inner)):
+                return False
+        return True
+
 
 class Training:
     """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
@@ -156,7 +176,9 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
-        self.limits = {name: max(LARGEST, 10 * _largest(w)) for name, w in model.params.items()}
+        # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
+        least = LARGEST if config.batch_rows else float(np.finfo(model.dtype).max)
+        self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         self.batch_size = config.batch_rows or len(self.train_rows)
         if model.one_pass and config.epochs != 1:
@@ -239,13 +261,12 @@ class Training:
             return metrics, grads
 
         for metrics in self._steps(evaluate, rates):
-            self._check_divergence(metrics["error"])
+            self._check_divergence(metrics)
             self.model.project()
         if self._epoch_ends(done=1) and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
             metrics["loss"] += (at.batch + 1) * self._decay_cost(rates)
-        for key, value in metrics.items():
-            at.sums[key] = at.sums.get(key, 0.0) + value
+        at.sums = {key: at.sums.get(key, 0.0) + value for key, value in metrics.items()}
         at.batch += 1
         at.step += 1
 
@@ -295,6 +316,8 @@ class Training:
             row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         row["seconds"] = at.seconds
+        if self.history and self.history.keys() != row.keys():
+            raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
         for key, value in row.items():
             self.history.setdefault(key, []).append(value)
         self.good = self._snapshot()
@@ -323,6 +346,8 @@ class Training:
         at, config = self.progress, self.config
         loss, last = row.get("loss", row["error"]), at.last_loss
         at.last_loss = loss
+        if not self.model.at_rest((at.epoch - 2) * self.batches / self.updates(self.phase)):
+            last = None  # this loss and the one before are of two functions
         if config.lr_schedule == "adaptive" and last is not None:
             at.rate *= schedules.adaptation(last, loss)
         if config.patience is not None and self._follow_best(row) >= config.patience:
@@ -358,15 +383,18 @@ class Training:
                 sums[key] = sums.get(key, 0.0) + value * len(X)
         return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
-    def _check_divergence(self, error: float) -> None:
-        """A non-finite error, or ten times the median of the phase's first: then the weights are already lost."""
-        at = self.progress
+    def _check_divergence(self, metrics: dict[str, float]) -> None:
+        """A metric that is no number, or ten times the median of the phase's first errors: the weights are lost."""
+        at, error = self.progress, metrics["error"]
         if self.model.one_pass:
             return  # where nothing is descended, rows unlike the first ones are no sign of anything
+        for key, value in metrics.items():
+            if not math.isfinite(value):
+                self._diverge(f"{key} is {value:g}")
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
-        start = statistics.median(at.first_errors)
-        if not math.isfinite(error) or error > 10 * start:
+        start = max(statistics.median(at.first_errors), SMALLEST)
+        if error > 10 * start:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
     def _check_weights(self) -> None:
@@ -391,7 +419,12 @@ class Training:
         return copy.deepcopy(self.model.params), copy.deepcopy(self.model.state)
 
     def checkpoint(self) -> tuple[dict[str, Array], dict[str, Any]]:
-        """(arrays, plain values) that, with the model's params and state and the history, let a run go on."""
+        """(arrays, plain values) that, with the model's params and state and the history, let a run go on.
+
+        Raises DivergedError: bounded outputs can hide for the rest of an epoch that parameters are no numbers.
+        """
+        if not (self.progress.diverged or all(np.isfinite(w).all() for w in self.model.params.values())):
+            self._diverge("a parameter is not finite")
         arrays = {f"optimizer.{key}": value for key, value in self.optimizer.arrays.items()}
         if self.best is not None:
             arrays |= {f"best.{key}": value for key, value in self.best.items()}
@@ -407,6 +440,19 @@ class Training:
             and self.optimizer.keeps(kept["optimizer"], params)
         )
 
+    def could_be_at(self, values: Any, history: dict[str, npt.NDArray[Any]]) -> bool:
+        """Whether a checkpoint's plain values and history are of a place in this run where it can go on."""
+        if not Progress.fits(values):
+            return False
+        at = Progress(**values)
+        rows = {len(column) for column in history.values()} or {0}
+        if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
+            return False
+        if at.finished:
+            return (at.phase, at.batch) == (len(self.phases), 0)
+        within = 0 <= at.phase < len(self.phases) and 0 <= at.batch < self.batches and at.rate > 0
+        return within and at.epoch * self.batches + at.batch < self.updates(self.phases[at.phase])
+
     def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
         """Go on from a checkpoint; the model's params and state must have been loaded by the caller.
 
@@ -419,7 +465,7 @@ class Training:
         self.optimizer.take(kept["optimizer"], self.model.params)
         self.best = kept["best"] or None
         self.progress = Progress(**progress)
-        self.history = {key: [float(v) for v in column] for key, column in history.items()}
+        self.history = {key: column.tolist() for key, column in history.items()}  # integers stay integers
         self.good = self._snapshot()
 
 

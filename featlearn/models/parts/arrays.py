@@ -44,13 +44,21 @@ def sigmoid(A: Array, bias: Array) -> Array:
     return A
 
 
+def total(a: Array) -> float:
+    """The exact sum of a vector; infinite where that is no number."""
+    try:
+        return math.fsum(a) if np.isfinite(a).all() else math.inf
+    except OverflowError:
+        return math.inf
+
+
 def rmse(X: Array, Y: Array) -> float:
     """Root of the mean squared difference; infinite where that is no number."""
     squares = np.empty(len(X), np.float64)
     _core.row_sqdist(squares, X, Y)
-    return math.sqrt(math.fsum(squares) / X.size) if np.isfinite(squares).all() else math.inf
+    return math.sqrt(total(squares) / X.size)
 
 
 def mean(a: Array) -> float:
-    """Mean of a vector, summed exactly."""
-    return math.fsum(a) / len(a)
+    """Mean of a vector, summed exactly; infinite where that is no number."""
+    return total(a) / len(a)

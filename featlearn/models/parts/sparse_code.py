@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
+from featlearn.errors import ConfigError
 from featlearn.models.parts.arrays import product
 
 Array = npt.NDArray[Any]
@@ -72,8 +73,13 @@ def largest(X: Array, F: Array, c: Array, k: int) -> Code:
 
 
 def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
-    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest column."""
+    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest column.
+
+    Raises ConfigError where there are too many activations for one row of the kernel.
+    """
     n, h = len(X), len(F)
+    if n * h >= 1 << 31:
+        raise ConfigError(f"--batch-top-k: chooses among {n:,} rows times {h:,} units at once; lower --batch-size")
     index, value = np.empty((1, n * k), np.int32), np.empty((1, n * k), X.dtype)
     _core.top_k(index, value, activations(X, F, c).reshape(1, n * h))
     start = np.searchsorted(index[0], h * np.arange(n + 1))
