@@ -14,6 +14,8 @@ cdef Py_ssize_t UNIT = 8192       # elements of a task
 cdef Py_ssize_t STEP = 1 << 20    # elements handled without the GIL: some milliseconds, so that signals are answered
 cdef double CALL_SECONDS = 0.02   # the same for gemm
 cdef double SMALL = 250000        # multiplications below which gemm takes one thread
+cdef double SLIM = 1000000        # the same where a matrix is a few rows: what counts is where the other one lies
+cdef Py_ssize_t SHARED = 1 << 18  # elements below which updates do: on its way to another core's cache it costs more
 
 cdef const fl_isa *kernels = NULL
 cdef int threads = 1
@@ -86,10 +88,10 @@ cdef inline Py_ssize_t end(Call *call, Py_ssize_t task) noexcept nogil:
     return min(begin(call, task) + call.unit, call.size)
 
 
-cdef int spread(fl_task *run, Call *call, Py_ssize_t width=1) except -1:
-    """Runs all tasks, back with the GIL from time to time; an item is `width` elements."""
+cdef int spread(fl_task *run, Call *call, Py_ssize_t width=1, Py_ssize_t least=2 * 8192) except -1:
+    """Runs all tasks, back with the GIL from time to time; an item is `width` elements, `least` are worth threads."""
     cdef Py_ssize_t step = max(STEP // (call.unit * max(width, 1)), 1) * call.unit, tasks
-    cdef int t = threads if call.size * width > 2 * UNIT else 1
+    cdef int t = threads if call.size * width > least else 1
     while call.first < call.size:
         tasks = (min(step, call.size - call.first) + call.unit - 1) // call.unit
         with nogil:
@@ -153,7 +155,7 @@ def gemm(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, do
     c.alpha, c.beta, c.first = alpha, beta, 0
 
     # Shares that fit the caches and the time, and as much for each thread.
-    cdef int t = threads if <double>c.m * c.n * c.k > SMALL else 1
+    cdef int t = threads if <double>c.m * c.n * c.k > (SLIM if min(c.m, c.k) < 4 else SMALL) else 1
     cdef double budget = kernels.flops * CALL_SECONDS / (2.0 * max(c.k, 1))
     cdef Py_ssize_t rows = kernels.f32.rows if c.single else kernels.f64.rows
     rows = max(min(rows, <Py_ssize_t>(budget / min(c.n, 128))), 1)
@@ -389,20 +391,25 @@ cdef void run_update(void *call, Py_ssize_t task, int worker) noexcept nogil:
 def update(w, velocity, grad, double lr, double momentum, double l1, double l2, bint soft):
     """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity [, soft threshold]."""
     cdef Array o = Array(w, "update: w", "fd", True)
-    cdef Array v = Array(velocity, "update: velocity", o.kind, True)
+    cdef Array v
     cdef Array g = Array(grad, "update: grad", o.kind, False)
     cdef Call c = call_on(o)
-    v.check(o.shape())
     g.check(o.shape())
-    o.apart(v, False)
     o.apart(g, False)
+    if velocity is not None:
+        v = Array(velocity, "update: velocity", o.kind, True)
+        v.check(o.shape())
+        o.apart(v, False)
+        v.apart(g, False)
+        c.second = v.data
+    elif momentum != 0:
+        raise ValueError(f"update: momentum is {momentum}, wanted a velocity with it")
     if not 0 <= momentum < 1:
         raise ValueError(f"update: momentum is {momentum}, wanted 0 <= momentum < 1")
-    v.apart(g, momentum == 0)
-    c.second, c.a, c.lr, c.momentum, c.l2 = v.data, g.data, lr, momentum, l2
+    c.a, c.lr, c.momentum, c.l2 = g.data, lr, momentum, l2
     c.l1 = 0 if soft else l1
     c.threshold = lr * l1 / (1 - momentum) if soft else 0
-    spread(run_update, &c)
+    spread(run_update, &c, 1, SHARED)
 
 
 cdef void run_row_sqdist(void *call, Py_ssize_t task, int worker) noexcept nogil:

@@ -27,7 +27,8 @@ typedef struct {
     double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold;
 } fl_adam;
 
-/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift = q:
+/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift = q
+ * (gain z below -34 counts as -34 in float, below -283 as that in double):
  * code |z - f|^2 + sparsity sum log(1 + l^2)   its cost
  * + l'm'm l - 2 q'l                            gram: m is that matrix m'm itself, symmetric */
 typedef struct {
@@ -38,7 +39,7 @@ typedef struct {
 
 #define FL_RELAX_ROWS 5   /* samples that relax takes together */
 #define FL_RELAX_BLOCK 16 /* rows of m that it takes together */
-#define FL_RELAX_WORK(d, h) (FL_RELAX_ROWS * (3 * (((h) + 15) / 16 * 16) + FL_RELAX_BLOCK) + 16 * (d))
+#define FL_RELAX_WORK(d, h) (FL_RELAX_ROWS * (3 * (((h) + 15) / 16 * 16) + FL_RELAX_BLOCK + (d)) + 16 * (d))
 
 #define FL_TABLE(REAL)                                                                                              \
     struct {                                                                                                        \
@@ -106,7 +107,8 @@ typedef struct {
         /* Box-Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v: their uniforms. */ \
         void (*normal)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);                   \
         /* g = grad + l2 w [+ l1 sign(w)]; v = momentum v - lr g; w += v; [w = sign(w) max(|w| - threshold, 0)];    \
-         * then |v|, |w| < 1e-30 become zero. l1 and threshold: one of the two is meant to be 0. */                 \
+         * then |v|, |w| < 1e-30 become zero. l1 and threshold: one of the two is meant to be 0. v: NULL if there   \
+         * is no momentum. */                                                                                       \
         void (*update)(REAL *w, REAL *v, const REAL *grad, double lr, double momentum, double l1, double l2,        \
                        double threshold, ptrdiff_t start, ptrdiff_t stop);                                          \
         /* out = f(a + bias[column]), f by kind (FL_LINEAR ...); h columns; out may be a. */                        \
@@ -134,10 +136,12 @@ typedef struct {
                      ptrdiff_t stop);                                                                               \
         /* `steps` times z -= step * slope, rows start..stop of z, f (n, h), from z on; a step that would raise the \
          * energy of a sample is not taken, and halves all of that sample's that follow. Also at the z reached:     \
-         * l (n, h), cost (n) and slope (n, h), the derivative of the energy by z. shift (h), m (d, h).             \
+         * l (n, h), cost (n), slope (n, h), the derivative of the energy by z, and y (n, d) = m l, but not with    \
+         * gram. shift (h), m (d, h).                                                                               \
          * work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */                                                     \
-        void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, const REAL *f, const REAL *shift, const REAL *m, \
-                      const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop, REAL *work);  \
+        void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift,       \
+                      const REAL *m, const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,                \
+                      ptrdiff_t stop, REAL *work);                                                                  \
     }
 
 typedef FL_TABLE(float) fl_f32;

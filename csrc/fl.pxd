@@ -58,8 +58,8 @@ cdef extern from "fl.h" nogil:
                         Py_ssize_t stop) noexcept nogil
         void (*adam)(void *w, void *m, void *v, void *grad, const fl_adam *how, Py_ssize_t start,
                      Py_ssize_t stop) noexcept nogil
-        void (*relax)(void *z, void *l, void *slope, double *cost, void *f, void *shift, void *m, const fl_relax *how,
-                      Py_ssize_t d, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop, void *work) noexcept nogil
+        void (*relax)(void *z, void *l, void *slope, double *cost, void *y, void *f, void *shift, void *m,
+                      const fl_relax *how, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop, void *work) noexcept nogil
     ctypedef struct fl_isa:
         const char *name
         const fl_f32 *f32

@@ -2,7 +2,7 @@
  *
  * Works on a share of the rows at a time. For each block of FL_BLOCK k it copies those rows of op(a) into L2; then for
  * each panel of PANEL columns it copies the panel of op(b) into L1 and walks down the rows, tile by tile. Between
- * blocks, totals wait in out, or in work where out is still needed (beta) or too narrow.
+ * blocks, totals wait in out, or in work where out is still needed (beta) or too narrow. Slim products go without copies.
  */
 
 #define PANEL (2 * LANES)
@@ -211,9 +211,81 @@ static void FN(share)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, co
     }
 }
 
+/* Few rows, or short sums: what is copied above would be read but once or twice. */
+#define SLIM 4
+#define SLIM_VECTORS (V_BYTES == 64 ? 4 : 2)
+
+static inline __attribute__((always_inline)) void FN(slim_tile)(const int rows, const int vectors, REAL *out,
+                                                                ptrdiff_t ldo, const REAL *a, ptrdiff_t row,
+                                                                ptrdiff_t column, const REAL *b, ptrdiff_t ldb,
+                                                                ptrdiff_t k, REAL alpha)
+{
+    V total[2][SLIM_VECTORS], sum[2][SLIM_VECTORS];
+    int first = 1;
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            total[i][j] = V_ALL(0);
+    for (ptrdiff_t l0 = 0; l0 == 0 || l0 < k; l0 += FL_BLOCK) {
+        const ptrdiff_t end = k - l0 < FL_BLOCK ? k : l0 + FL_BLOCK;
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] = V_ALL(0);
+        for (ptrdiff_t l = l0; l < end; l++) {
+            V x[SLIM_VECTORS];
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                x[j] = V_LOAD(b + l * ldb + j * LANES);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                V scale = V_ALL(a[i * row + l * column]);
+                UNROLL
+                for (int j = 0; j < vectors; j++)
+                    sum[i][j] = V_FMA(scale, x[j], sum[i][j]);
+            }
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++)
+            UNROLL
+            for (int j = 0; j < vectors; j++)
+                total[i][j] = first ? sum[i][j] : V_ADD(total[i][j], sum[i][j]);
+        first = 0;
+    }
+    UNROLL
+    for (int i = 0; i < rows; i++)
+        UNROLL
+        for (int j = 0; j < vectors; j++)
+            V_STORE(out + i * ldo + j * LANES, V_MUL(V_ALL(alpha), total[i][j]));
+}
+
+static inline __attribute__((always_inline)) void FN(slim_rows)(const int rows, REAL *out, ptrdiff_t ldo, const REAL *a,
+                                                                ptrdiff_t row, ptrdiff_t column, const REAL *b,
+                                                                ptrdiff_t ldb, ptrdiff_t n, ptrdiff_t k, REAL alpha)
+{
+    ptrdiff_t j = 0;
+    for (; j + SLIM_VECTORS * LANES <= n; j += SLIM_VECTORS * LANES)
+        FN(slim_tile)(rows, SLIM_VECTORS, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
+    for (; j + LANES <= n; j += LANES)
+        FN(slim_tile)(rows, 1, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
+    if (j < n) /* some columns twice: the same sums */
+        FN(slim_tile)(rows, 1, out + n - LANES, ldo, a, row, column, b + n - LANES, ldb, k, alpha);
+}
+
 static void FN(gemm)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, ptrdiff_t m,
                      ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, double alpha, double beta, REAL *work)
 {
+    if ((m <= SLIM || k <= SLIM) && n >= LANES && !trans_b && (REAL)beta == 0) {
+        const ptrdiff_t row = trans_a ? 1 : lda, column = trans_a ? lda : 1;
+        ptrdiff_t i = 0;
+        for (; i + 2 <= m; i += 2)
+            FN(slim_rows)(2, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
+        if (i < m)
+            FN(slim_rows)(1, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
+        return;
+    }
     ptrdiff_t group = k > FL_BLOCK && (REAL)beta != 0 ? GROUP * PANEL : n > 0 ? n : 1;
     ptrdiff_t shares = (m + SHARE - 1) / SHARE;
     for (ptrdiff_t j = 0; j < n; j += group)
@@ -224,5 +296,7 @@ static void FN(gemm)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, con
         }
 }
 
+#undef SLIM
+#undef SLIM_VECTORS
 #undef CASE
 #undef EACH_SUM

@@ -192,4 +192,4 @@ def adam(w, m, v, grad, double lr, double beta1, double beta2, double eps, long 
     c.adam.c1, c.adam.c2 = 1 / (1 - beta1 ** step), 1 / (1 - beta2 ** step)
     c.adam.l1 = 0 if soft else l1
     c.adam.threshold = lr * l1 if soft else 0
-    spread(run_adam, &c)
+    spread(run_adam, &c, 1, SHARED)

@@ -10,6 +10,7 @@ cdef struct Relaxation:
     void *m
     void *slope
     double *cost
+    void *y
     Py_ssize_t d, h, work_bytes
     char *work
 
@@ -19,15 +20,15 @@ cdef void run_relax(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = &r.call
     cdef void *work = r.work + worker * r.work_bytes
     if c.single:
-        kernels.f32.relax(c.out, c.second, r.slope, r.cost, r.f, c.bias, r.m, &r.how, r.d, r.h, begin(c, task),
-                          end(c, task), work)
+        kernels.f32.relax(c.out, c.second, r.slope, r.cost, r.y, r.f, c.bias, r.m, &r.how, r.d, r.h,
+                          begin(c, task), end(c, task), work)
     else:
-        kernels.f64.relax(c.out, c.second, r.slope, r.cost, r.f, c.bias, r.m, &r.how, r.d, r.h, begin(c, task),
-                          end(c, task), work)
+        kernels.f64.relax(c.out, c.second, r.slope, r.cost, r.y, r.f, c.bias, r.m, &r.how, r.d, r.h,
+                          begin(c, task), end(c, task), work)
 
 
-def relax(z, l, slope, cost, f, shift, m, bint gram, double gain, double code, double sparsity, double step, int steps):
-    """Gradient descent of codes z (n, h), in place, on the energy of _core.pyi; also l, slope (n, h) and cost (n,)."""
+def relax(z, l, slope, cost, y, f, shift, m, double gain, double code, double sparsity, double step, int steps):
+    """Gradient descent of codes z (n, h), in place, on the energy of _core.pyi; also l, slope (n, h), cost (n,), y (n, d)."""
     cdef Array o = Array(z, "relax: z", "fd", True)
     cdef Array x = Array(l, "relax: l", o.kind, True)
     cdef Array g = Array(slope, "relax: slope", o.kind, True)
@@ -35,7 +36,8 @@ def relax(z, l, slope, cost, f, shift, m, bint gram, double gain, double code, d
     cdef Array a = Array(f, "relax: f", o.kind, False)
     cdef Array b = Array(shift, "relax: shift", o.kind, False)
     cdef Array w = Array(m, "relax: m", o.kind, False)
-    cdef Array one, other
+    cdef Array v, one, other
+    cdef bint gram = y is None
     cdef Relaxation r
     memset(&r, 0, sizeof(Relaxation))
     o.check((None, None))
@@ -46,6 +48,10 @@ def relax(z, l, slope, cost, f, shift, m, bint gram, double gain, double code, d
     b.check((h,))
     w.check((h, h) if gram else (None, h))
     outputs = [o, x, g, p]
+    if not gram:
+        v = Array(y, "relax: y", o.kind, True)
+        v.check((n, w.buffer.shape[0]))
+        outputs.append(v)
     for i, one in enumerate(outputs):
         for other in [*outputs[i + 1:], a, b, w]:
             one.apart(other, False)
@@ -55,6 +61,8 @@ def relax(z, l, slope, cost, f, shift, m, bint gram, double gain, double code, d
     r.call.second, r.slope, r.cost, r.f, r.call.bias, r.m = x.data, g.data, <double *>p.data, a.data, b.data, w.data
     r.how.gain, r.how.code, r.how.sparsity, r.how.step, r.how.steps, r.how.gram = gain, code, sparsity, step, steps, gram
     r.d, r.h = w.buffer.shape[0], h
+    if not gram:
+        r.y = v.data
 
     # As much for each thread, and calls that end in time.
     cdef double per_row = 2.0 * h * max(r.d, 1) * (1 if gram else 2) * (steps + 1.0)

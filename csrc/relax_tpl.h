@@ -6,12 +6,14 @@
 #define WIDE ((h + 15) / 16 * 16)        /* distance between samples in the work space */
 #define PIECES (16 / LANES)              /* vectors in a group */
 #define MOST_DOWN(rows) ((rows) == 1 ? 16 : (rows) == 2 ? 8 : (rows) <= 4 ? 4 : 2) /* so that there are <= 16 sums */
+#define LEAST ((REAL)(REAL_BITS == 32 ? -34 : -283)) /* exp's squares are no denormals, which are slow */
 #define MANY (V_BYTES == 64 && REAL_BITS == 32) /* registers enough for several groups */
 
 typedef struct {
     REAL *z, *l, *acc; /* (SAMPLES, WIDE) the point tried, its logistic, m'm times that */
     REAL *r;           /* (SAMPLES, DOWN) */
     REAL *rest;        /* (d, 16) the last columns of m where they are no group */
+    REAL *y;           /* (SAMPLES, d) m l */
 } FN(relaxing);
 
 /* The sums over the lanes of up to 16 vectors, by a tree: lanes k and k + 8, then k + 4, ... of all at a time. */
@@ -84,33 +86,36 @@ static inline __attribute__((always_inline)) void FN(relax_dots)(REAL *r, const 
         memcpy(r + s * DOWN, out + s * down, (size_t)down * sizeof *r);
 }
 
-/* acc[s] += the rows of m (count, distance ld) times r[s], in order by fma, in `groups` groups of columns. */
-static inline __attribute__((always_inline)) void FN(relax_add)(REAL *acc, const REAL *r, const REAL *m, ptrdiff_t ld,
-                                                                ptrdiff_t count, ptrdiff_t h, const int rows,
-                                                                const int groups)
+/* acc[s] += the rows of m times r[s], in order by fma, in `groups` groups of columns; and one more from `rest`. */
+static inline __attribute__((always_inline)) void FN(relax_add)(REAL *acc, const REAL *r, const REAL *m,
+                                                                const REAL *rest, ptrdiff_t count, ptrdiff_t h,
+                                                                const int rows, const int groups, const int more)
 {
-    V sum[SAMPLES][8 * PIECES], x[8 * PIECES];
+    V sum[SAMPLES][9 * PIECES], x[9 * PIECES];
     UNROLL
     for (int s = 0; s < rows; s++)
         UNROLL
-        for (int p = 0; p < groups * PIECES; p++)
+        for (int p = 0; p < (groups + more) * PIECES; p++)
             sum[s][p] = V_LOAD(acc + s * WIDE + p * LANES);
     for (ptrdiff_t i = 0; i < count; i++) {
         UNROLL
         for (int p = 0; p < groups * PIECES; p++)
-            x[p] = V_LOAD(m + i * ld + p * LANES);
+            x[p] = V_LOAD(m + i * h + p * LANES);
+        UNROLL
+        for (int p = 0; p < more * PIECES; p++)
+            x[groups * PIECES + p] = V_LOAD(rest + i * 16 + p * LANES);
         UNROLL
         for (int s = 0; s < rows; s++) {
             V scale = V_ALL(r[s * DOWN + i]);
             UNROLL
-            for (int p = 0; p < groups * PIECES; p++)
+            for (int p = 0; p < (groups + more) * PIECES; p++)
                 sum[s][p] = V_FMA(scale, x[p], sum[s][p]);
         }
     }
     UNROLL
     for (int s = 0; s < rows; s++)
         UNROLL
-        for (int p = 0; p < groups * PIECES; p++)
+        for (int p = 0; p < (groups + more) * PIECES; p++)
             V_STORE(acc + s * WIDE + p * LANES, sum[s][p]);
 }
 
@@ -120,6 +125,7 @@ static inline __attribute__((always_inline)) void FN(relax_product)(FN(relaxing)
 {
     const int groups = MANY ? (rows <= 3 ? 8 : 4) : 1, down = MANY ? MOST_DOWN(rows) : rows <= 2 ? 4 / rows : 1;
     const ptrdiff_t whole = h / 16 * 16;
+    const int half = whole >= 16 * (groups / 2) ? groups / 2 : 0; /* so many groups come last, with what is left */
     memset(w.acc, 0, (size_t)(rows * WIDE) * sizeof(REAL));
     for (ptrdiff_t i0 = 0; i0 < d; i0 += DOWN) {
         const ptrdiff_t count = d - i0 < DOWN ? d - i0 : DOWN;
@@ -133,16 +139,23 @@ static inline __attribute__((always_inline)) void FN(relax_product)(FN(relaxing)
                 FN(relax_dots)(w.r + i, w.l, block + i * h, rest + i * 16, h, down, rows);
             for (; i < count; i++)
                 FN(relax_dots)(w.r + i, w.l, block + i * h, rest + i * 16, h, 1, rows);
+            for (int s = 0; s < rows; s++)
+                memcpy(w.y + s * d + i0, w.r + s * DOWN, (size_t)count * sizeof(REAL));
         }
+#define ADD(wide, more)                                                                                             \
+    FN(relax_add)(w.acc + j, w.r, block + j, rest, count, h, rows, wide, more), j += 16 * (wide)
         ptrdiff_t j = 0;
-        for (; j + 16 * groups <= whole; j += 16 * groups)
-            FN(relax_add)(w.acc + j, w.r, block + j, h, count, h, rows, groups);
-        for (; groups > 4 && j + 16 * 4 <= whole; j += 16 * 4) /* fewer at a time would wait for each other */
-            FN(relax_add)(w.acc + j, w.r, block + j, h, count, h, rows, 4);
-        for (; j < whole; j += 16)
-            FN(relax_add)(w.acc + j, w.r, block + j, h, count, h, rows, 1);
-        if (whole < h)
-            FN(relax_add)(w.acc + whole, w.r, rest, 16, count, h, rows, 1);
+        while (j + 16 * groups <= whole - 16 * half)
+            ADD(groups, 0);
+        while (j + 16 <= whole - 16 * half)
+            ADD(1, 0);
+        if (half && whole < h) /* one group alone would wait for itself */
+            ADD(groups / 2, 1);
+        else if (half)
+            ADD(groups / 2, 0);
+        else if (whole < h)
+            ADD(0, 1);
+#undef ADD
     }
 }
 
@@ -184,7 +197,7 @@ static double FN(relax_energy)(double *paid, REAL *acc, const REAL *z, const REA
 }
 
 static inline __attribute__((always_inline)) void FN(relax_group)(REAL *z, REAL *l, REAL *slope, double *cost,
-                                                                  const REAL *f, const REAL *shift, const REAL *m,
+                                                                  REAL *y, const REAL *f, const REAL *shift, const REAL *m,
                                                                   const fl_relax *how, ptrdiff_t d, ptrdiff_t h,
                                                                   FN(relaxing) w, const int rows)
 {
@@ -198,8 +211,10 @@ static inline __attribute__((always_inline)) void FN(relax_group)(REAL *z, REAL 
         for (int s = 0; s < rows; s++) {
             const REAL gain = (REAL)how->gain;
             INDEPENDENT
-            for (ptrdiff_t j = 0; j < h; j++)
-                w.l[s * WIDE + j] = FN(sigmoid_of)(gain * w.z[s * WIDE + j]);
+            for (ptrdiff_t j = 0; j < h; j++) {
+                REAL x = gain * w.z[s * WIDE + j];
+                w.l[s * WIDE + j] = FN(sigmoid_of)(x < LEAST ? LEAST : x);
+            }
         }
         if (how->gram)
             FN(relax_product)(w, m, d, h, 1, rows);
@@ -214,6 +229,8 @@ static inline __attribute__((always_inline)) void FN(relax_group)(REAL *z, REAL 
                 memcpy(z + s * h, w.z + s * WIDE, (size_t)h * sizeof(REAL));
                 memcpy(l + s * h, w.l + s * WIDE, (size_t)h * sizeof(REAL));
                 memcpy(slope + s * h, w.acc + s * WIDE, (size_t)h * sizeof(REAL));
+                if (!how->gram)
+                    memcpy(y + s * d, w.y + s * d, (size_t)d * sizeof(REAL));
             } else {
                 step[s] /= 2;
             }
@@ -224,19 +241,20 @@ static inline __attribute__((always_inline)) void FN(relax_group)(REAL *z, REAL 
     }
 }
 
-static void FN(relax)(REAL *z, REAL *l, REAL *slope, double *cost, const REAL *f, const REAL *shift, const REAL *m,
+static void FN(relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift, const REAL *m,
                       const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop, REAL *work)
 {
     const ptrdiff_t whole = h / 16 * 16;
     memset(work, 0, (size_t)FL_RELAX_WORK(d, h) * sizeof(REAL)); /* what is beyond a row stays zero */
     FN(relaxing) w = {work, work + SAMPLES * WIDE, work + 2 * SAMPLES * WIDE, work + 3 * SAMPLES * WIDE,
-                      work + 3 * SAMPLES * WIDE + SAMPLES * DOWN};
+                      work + 3 * SAMPLES * WIDE + SAMPLES * DOWN, NULL};
+    w.y = w.rest + 16 * d;
     for (ptrdiff_t i = 0; i < d && whole < h; i++)
         memcpy(w.rest + i * 16, m + i * h + whole, (size_t)(h - whole) * sizeof(REAL));
     for (ptrdiff_t i = start; i < stop; i += SAMPLES) {
 #define GROUP_OF(rows)                                                                                              \
     case rows:                                                                                                      \
-        FN(relax_group)(z + i * h, l + i * h, slope + i * h, cost + i, f + i * h, shift, m, how, d, h, w, rows);    \
+        FN(relax_group)(z + i * h, l + i * h, slope + i * h, cost + i, how->gram ? y : y + i * d, f + i * h, shift, m, how, d, h, w, rows);    \
         break;
         switch (stop - i < SAMPLES ? stop - i : SAMPLES) {
             GROUP_OF(1)
@@ -254,5 +272,6 @@ static void FN(relax)(REAL *z, REAL *l, REAL *slope, double *cost, const REAL *f
 #undef WIDE
 #undef PIECES
 #undef MOST_DOWN
+#undef LEAST
 #undef MANY
 #undef ENERGY_OF

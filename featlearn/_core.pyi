@@ -112,7 +112,7 @@ def normal(out: Floats, seed: int, draw: int) -> None:
 
 def update(
     w: Floats,
-    velocity: Floats,
+    velocity: Floats | None,
     grad: Floats,
     lr: float,
     momentum: float,
@@ -125,7 +125,7 @@ def update(
     With soft, L1 is the proximal step instead: w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0), as large as what
     the subgradient adds up to with momentum. Results below 1e-30 in size become zero. Rounding:
     g = fma(l1, sign(w), fma(l2, w, grad)), velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1; without
-    momentum, where an old velocity counts for nothing, velocity may be grad.
+    momentum velocity may be None.
     """
 
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
@@ -208,10 +208,10 @@ def relax(
     l: Floats,
     slope: Floats,
     cost: npt.NDArray[np.float64],
+    y: Floats | None,
     f: Floats,
     shift: Floats,
     m: Floats,
-    gram: bool,
     gain: float,
     code: float,
     sparsity: float,
@@ -222,9 +222,9 @@ def relax(
 
     code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
 
-    m (d, h), or with `gram` the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a row's energy
-    is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by z, are of the z reached;
-    with no steps, of the z given.
+    m (d, h), or where y is None the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a row's
+    energy is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by z, and
+    y (n, d) = m l are of the z reached; with no steps, of the z given.
     """
 
 def set_threads(n: int) -> None:

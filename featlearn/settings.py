@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import math
 import operator
+import types
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
@@ -66,7 +67,7 @@ def check(config: Settings) -> None:
         name = option_name(field.name)
         if not m:
             continue
-        kinds = get_args(field.type) or (field.type,)
+        kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
         if kinds[0] in WORDS and not _is_one_of(value, kinds):  # files may hold anything
             raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {WORDS[kinds[0]]}")
         if value is None:

@@ -28,7 +28,10 @@ def relax(z, f, shift, m, gram=False, step=0.1, steps=10):
     """(z, L, slope, cost) of the kernel."""
     z = z.copy()
     L, slope, cost = np.full_like(z, 77), np.full_like(z, 77), np.full(len(z), 77.0)
-    _core.relax(z, L, slope, cost, f, shift, m, gram, *SETTINGS.values(), step, steps)
+    y = None if gram else np.full((len(z), len(m)), 77, z.dtype)
+    _core.relax(z, L, slope, cost, y, f, shift, m, *SETTINGS.values(), step, steps)
+    if y is not None:
+        np.testing.assert_allclose(y, L @ m.T, rtol=1e-4, atol=1e-5)
     return z, L, slope, cost
 
 
@@ -143,16 +146,18 @@ def test_no_rows():
 def test_wrong_use():
     f, shift, m = problem(4, 9, 5)
     z = [np.zeros_like(f) for _ in range(3)]
-    cost, how = np.zeros(4), (3.0, 1.0, 0.1, 0.1)
+    cost, y, how = np.zeros(4), np.zeros((4, 9)), (3.0, 1.0, 0.1, 0.1)
     with pytest.raises(ValueError, match=r"relax: m has shape \(9, 5\), wanted \(5, 5\)"):
-        _core.relax(*z, cost, f, shift, m, True, *how, 1)
+        _core.relax(*z, cost, None, f, shift, m, *how, 1)
     with pytest.raises(ValueError, match="relax: steps is -1, wanted at least 0"):
-        _core.relax(*z, cost, f, shift, m, False, *how, -1)
+        _core.relax(*z, cost, y, f, shift, m, *how, -1)
     with pytest.raises(ValueError, match="relax: z shares memory with l"):
-        _core.relax(z[0], z[0], z[2], cost, f, shift, m, False, *how, 1)
+        _core.relax(z[0], z[0], z[2], cost, y, f, shift, m, *how, 1)
     with pytest.raises(ValueError, match="relax: slope shares memory with f"):
-        _core.relax(z[0], z[1], f, cost, f, shift, m, False, *how, 1)
+        _core.relax(z[0], z[1], f, cost, y, f, shift, m, *how, 1)
     with pytest.raises(ValueError, match=r"relax: cost has shape \(3,\), wanted \(4,\)"):
-        _core.relax(*z, cost[:3], f, shift, m, False, *how, 1)
+        _core.relax(*z, cost[:3], y, f, shift, m, *how, 1)
+    with pytest.raises(ValueError, match=r"relax: y has shape \(9, 4\), wanted \(4, 9\)"):
+        _core.relax(*z, cost, np.zeros((9, 4)), f, shift, m, *how, 1)
     with pytest.raises(ValueError, match="relax: shift is float32"):
-        _core.relax(*z, cost, f, shift.astype(np.float32), m, False, *how, 1)
+        _core.relax(*z, cost, y, f, shift.astype(np.float32), m, *how, 1)

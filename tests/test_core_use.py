@@ -54,9 +54,9 @@ for threads in (1, 2):
         _core.adam(layer[1], m, v, x, 0.1, 0.9, 0.99, 1e-8, 3, 0.3, 0.2, True)
         codes = [np.ascontiguousarray(w[:, :53]) for _ in range(4)]
         for codes_by in (y / 9, np.ascontiguousarray(y[:53] + y[:53].T)):
-            gram = len(codes_by) == 53
-            _core.relax(*codes[:3], entropy, codes[3], codes_by[0].copy(), codes_by, gram, 3.0, 1.0, 0.3, 0.1, 4)
-            layer += [code.copy() for code in codes[:3]]
+            made = None if len(codes_by) == 53 else np.empty_like(x)
+            _core.relax(*codes[:3], entropy, made, codes[3], codes_by[0].copy(), codes_by, 3.0, 1.0, 0.3, 0.1, 4)
+            layer += [code.copy() for code in codes[:3]] + [entropy if made is None else made]
         for array in (*arrays, *products, sums, distances, w, x, *layer, entropy, loss, m, v):
             digest.update(array.tobytes())
     bits = np.empty(1001, np.uint32)

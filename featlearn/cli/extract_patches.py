@@ -44,6 +44,7 @@ which_images = common(
     option("-0", "--null", is_flag=True, help="Names in that list end with NUL, as find -print0 does.", group="Images"),
     option("--color", type=click.Choice(["gray", "rgb"]), default="gray", help="Read images so.", group="Images"),
     option("--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"),
+    option("--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"),
     option("--strict", is_flag=True, help="An image that cannot be used is an error, not skipped.", group="Images"),
     option(
         "--images",

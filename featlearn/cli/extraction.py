@@ -13,7 +13,7 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
-from featlearn.files.sources import Source, open_sources, read_paths
+from featlearn.files.sources import Source, first_images, open_sources, read_paths
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
@@ -41,6 +41,7 @@ class Request:
     color: str
     labels: str | None
     images: int | None
+    first: int | None
     like: str | None
     strict: bool
     force: bool
@@ -161,7 +162,8 @@ def _open(request: Request) -> list[Source]:
     if request.images is not None and not made:
         raise ConfigError("--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise")
     opened = open_sources(files, request.color, request.labels) if files else []
-    return [*opened, *(Generated(name, n_images, 256, request.seed) for name in made)]
+    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.seed) for name in made)]
+    return sources if request.first is None else first_images(sources, request.first)
 
 
 def _fitted(path: str) -> Fitted:

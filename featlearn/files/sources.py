@@ -63,6 +63,53 @@ class ImageFiles:
         return read_image(self.paths[i], self.color)
 
 
+@dataclass
+class First:
+    """The first `count` images of a source."""
+
+    source: Source
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def labels(self) -> Array | None:
+        return None if self.source.labels is None else self.source.labels[: self.count]
+
+    @property
+    def label_names(self) -> list[str] | None:
+        return self.source.label_names
+
+    @property
+    def whole_by_default(self) -> bool:
+        return self.source.whole_by_default
+
+    def __len__(self) -> int:
+        return self.count
+
+    def names(self) -> list[str]:
+        return self.source.names()[: self.count]
+
+    def read(self, i: int) -> Array:
+        return self.source.read(i)
+
+
+def first_images(sources: Sequence[Source], count: int) -> list[Source]:
+    """The first `count` images of all sources together. Raises DataError where there are fewer."""
+    total = sum(map(len, sources))
+    if total < count:
+        raise DataError(f"--first {count:,}: there are only {total:,} images; take that many or fewer")
+    found: list[Source] = []
+    for source in sources:
+        taken = min(len(source), count)
+        if taken:
+            found.append(source if taken == len(source) else First(source, taken))
+        count -= taken
+    return found
+
+
 def open_sources(inputs: Sequence[str], color: str = "gray", labels: str | None = None) -> list[Source]:
     """The sources that paths stand for, in their order.
 

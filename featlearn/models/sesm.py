@@ -35,6 +35,7 @@ class Relaxed(NamedTuple):
     slope: Array  # dL/dz
     cost: npt.NDArray[np.float64]
     F: Array  # f_enc
+    Y: Array  # f_dec (n, visible)
 
 
 class SESM(Model):
@@ -57,9 +58,9 @@ class SESM(Model):
         sparsity: float = setting(0.2, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
         code_error: float = setting(1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0)
         gain: float = setting(7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0)
-        relax_steps: int = setting(10, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0)
+        relax_steps: int = setting(5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0)
         relax_step: float = setting(
-            0.1, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
+            0.2, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
         )
         hidden_bias: float = setting(-0.3, "initial c; 0 starts with every unit half on, and most are lost")
         init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0, high=1000)
@@ -106,23 +107,24 @@ class SESM(Model):
         W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
         config, W = self.config, self.params["W"]
-        F = product(np.vstack([X, self.params["b"]]), W)
+        F = product(np.concatenate([X, self.params["b"][None]]), W)
         F += self.params["c"]
         F, shift = F[:-1], F[-1]
         steps = config.relax_steps if steps is None else steps
         Z = F.copy() if Z is None else Z.copy()
         L, slope, cost = np.empty_like(Z), np.empty_like(Z), np.empty(len(Z))
-        d, h = W.shape
-        gram = d * h < 2 * len(X) * (steps + 1) * (
-            2 * d - h
-        )  # one large product instead of many small, at twice the speed
-        M = W
-        if gram:
-            M = np.empty((h, h), W.dtype)
-            _core.gemm(M, W, W, trans_a=True)
         settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
-        _core.relax(Z, L, slope, cost, F, shift, M, gram, *settings)
-        return Relaxed(Z, L, slope, cost, F)
+        d, h = W.shape
+        if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):
+            Y = np.empty_like(X)
+            _core.relax(Z, L, slope, cost, Y, F, shift, W, *settings)
+        else:  # W'W pays for itself: what was multiplied by W and W' is now by that alone
+            G = np.empty((h, h), W.dtype)
+            _core.gemm(G, W, W, trans_a=True)
+            _core.relax(Z, L, slope, cost, None, F, shift, G, *settings)
+            Y = product(L, W, trans_b=True)
+        _core.add_bias(Y, Y, self.params["b"])
+        return Relaxed(Z, L, slope, cost, F, Y)
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Relax the codes of X (n, visible), then the gradient of L by the parameters, codes held."""
@@ -130,11 +132,11 @@ class SESM(Model):
 
     def _parameter_step(self, X: Array, at: Relaxed) -> Gradients:
         n, a_e = len(X), self.config.code_error
-        R, squares = self.decode(at.L), np.empty(n)
+        R, squares = at.Y, np.empty(n)
         _core.output_error(R, squares, R, X, "linear")
         E = at.Z - at.F
         grads = {name: np.empty_like(value) for name, value in self.params.items()}
-        _core.gemm(grads["W"], np.vstack([R, X]), np.vstack([at.L, -a_e * E]), trans_a=True, alpha=2 / n)
+        _core.gemm(grads["W"], np.concatenate([R, X]), np.concatenate([at.L, -a_e * E]), trans_a=True, alpha=2 / n)
         _core.colsum(grads["b"], R, alpha=2 / n)
         _core.colsum(grads["c"], E, alpha=-2 * a_e / n)
         total = np.empty(1, X.dtype)
@@ -145,6 +147,9 @@ class SESM(Model):
             "loss": mean(at.cost + squares),
         }
         return metrics, grads
+
+    def moving_loss(self) -> str | None:
+        return "codes are relaxed anew at every look at it, and its gradient takes them for held"
 
     def losses(self) -> dict[str, Loss]:
         """L by the parameters with codes held; and with the codes 2 f_enc, so that dL/dz is checked too."""

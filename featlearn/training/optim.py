@@ -111,8 +111,8 @@ class SGD(Stepper):
         metrics, grads = evaluate()
         for name, w in params.items():
             d = rates.decay_of(name)
-            kept = self._kept(name, w) if rates.momentum else [grads[name]]
-            w, velocity, grad = (_rows_first(a) for a in (w, *kept, grads[name]))
+            velocity = _rows_first(self._kept(name, w)[0]) if rates.momentum else None
+            w, grad = _rows_first(w), _rows_first(grads[name])
             _core.update(w, velocity, grad, rates.lr, rates.momentum, d.l1, d.l2, d.soft)
         return metrics
 

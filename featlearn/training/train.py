@@ -181,6 +181,7 @@ class Training:
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         self.batch_size = config.batch_rows or len(self.train_rows)
+        self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
             raise ConfigError(f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out")
         moving = model.moving_loss()
@@ -190,11 +191,6 @@ class Training:
                 "use --optimizer sgd or adam"
             )
         self._all: Array | None = None  # all rows, where they are one batch
-
-    @property
-    def batches(self) -> int:
-        """Minibatches an epoch; the last may be smaller."""
-        return math.ceil(len(self.train_rows) / self.batch_size)
 
     @property
     def phase(self) -> Phase:

@@ -130,6 +130,7 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                     use->TABLE->normal(out, 1, 2, FL_CHUNK, n);
                     use->TABLE->normal(out, 1, 2, 0, which ? n : FL_CHUNK));
         COMPARE("update", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0, 0.01, 0.3, 0, n));
+        COMPARE("update, no velocity", n, use->TABLE->update(out, NULL, c, 0.1, 0, 0, 0.01, 0.3, 0, n));
         COMPARE("update, subgradient", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0.2, 0, 0, 0, n));
         fl_adam adam = {0.1, 0.9, 0.99, 1e-8, 10, 100, 0, 0.01, 0.3};
         COMPARE("adam", n, REAL *v = guarded(n_bytes); memset(v, 0, n_bytes);
@@ -307,9 +308,10 @@ static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *sh
     REAL *work = guarded(work_bytes);
     ptrdiff_t size = samples * h, middle = samples / 3;
     double cost[7];
+    REAL *y = gram ? NULL : out + 3 * size + samples;
     memcpy(out, f, (size_t)size * sizeof *out);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, f, shift, m, &how, d, h, 0, middle, work);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, f, shift, m, &how, d, h, middle, samples, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, 0, middle, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, middle, samples, work);
     for (ptrdiff_t i = 0; i < samples; i++)
         out[3 * size + i] = (REAL)cost[i];
     check(release(work, work_bytes), isa->name, "relax wrote outside its work", h);
@@ -321,7 +323,7 @@ static void F(test_relax)(const fl_isa *isa, const fl_isa *plain)
     for (int j = 0; j < 6; j++)
         for (int i = 0; i < 5; i++)
             for (ptrdiff_t samples = 1; samples <= 7; samples++) {
-                ptrdiff_t h = hidden[j], gram = i == 4, d = gram ? h : visible[i], most = 3 * samples * h + samples;
+                ptrdiff_t h = hidden[j], gram = i == 4, d = gram ? h : visible[i], most = samples * (3 * h + 1 + (gram ? 0 : d));
                 REAL *a = F(numbers)(most, 50), *b = F(numbers)(most, 51), *m = F(numbers)(d * h, 52);
                 for (ptrdiff_t e = 0; e < d * h; e++)
                     m[e] /= 16;
