@@ -28,7 +28,7 @@ typedef struct {
 } fl_adam;
 
 /* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift = q
- * (gain z below -34 counts as -34 in float, below -283 as that in double):
+ * (gain z below -21 counts as -21 in float, below -177 as that in double):
  * code |z - f|^2 + sparsity sum log(1 + l^2)   its cost
  * + l'm'm l - 2 q'l                            gram: m is that matrix m'm itself, symmetric */
 typedef struct {

@@ -6,7 +6,7 @@
 #define WIDE ((h + 15) / 16 * 16)        /* distance between samples in the work space */
 #define PIECES (16 / LANES)              /* vectors in a group */
 #define MOST_DOWN(rows) ((rows) == 1 ? 16 : (rows) == 2 ? 8 : (rows) <= 4 ? 4 : 2) /* so that there are <= 16 sums */
-#define LEAST ((REAL)(REAL_BITS == 32 ? -34 : -283)) /* exp's squares are no denormals, which are slow */
+#define LEAST ((REAL)(REAL_BITS == 32 ? -21 : -177)) /* no power of l that is needed is denormal, and so slow */
 #define MANY (V_BYTES == 64 && REAL_BITS == 32) /* registers enough for several groups */
 
 typedef struct {

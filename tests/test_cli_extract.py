@@ -83,6 +83,26 @@ def test_idx_images_are_taken_whole(digits, run_here, tmp_path):
     assert settings(tmp_path / "p.h5")["normalize"] == "none"
 
 
+def test_first_images(digits, work, run_here, tmp_path):
+    """Of all inputs together, labels with them; labels are counted before."""
+    path, images = tmp_path / "d.h5", digits / "images.gz"
+    labels = ("--labels", digits / "labels.gz")
+    everything = extract(run_here, images, *labels, "-o", tmp_path / "all.h5")
+    report = extract(run_here, images, *labels, "--first", 7, "-o", path)
+    assert (everything["patches"], report["patches"], report["images"]) == (30, 7, 7)
+    data, whole = read_dataset(str(path)), read_dataset(str(tmp_path / "all.h5"))
+    assert np.array_equal(data.patches, whole.patches[:7])
+    assert np.array_equal(data.labels, whole.labels[:7])
+    assert extract(run_here, images, images, "--first", 33, "-o", tmp_path / "two.h5")["patches"] == 33
+    names = sorted(work.photos.iterdir())[:2]
+    extract(run_here, work.photos, "--first", 2, "--size", 8, "--count", 20, "-o", tmp_path / "p.h5")
+    assert read_dataset(str(tmp_path / "p.h5")).images == [str(name) for name in names]
+    ran = run_here("extract-patches", images, "--first", 31, "-o", tmp_path / "more.h5")
+    assert ran.code == 1
+    assert ran.error_lines == ["featlearn: error: --first 31: there are only 30 images; take that many or fewer"]
+    assert not (tmp_path / "more.h5").exists()
+
+
 def test_folders_name_labels(work, run_here, tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / "in" / name).mkdir(parents=True)

@@ -143,8 +143,13 @@ def command(
     cls = model_class(model)
     options = cls.training_defaults | options  # what is not offered has its default too
     training, settings = collect(TrainConfig, options), collect(cls.Config, options)
-    name = output or (f"{model}.h5" if training.decay == "none" else f"{model}-{training.decay}.h5")
-    run(Request(dataset, model, settings, training, name, **options), words, results)
+    run(Request(dataset, model, settings, training, output or _file_name(cls, training), **options), words, results)
+
+
+def _file_name(cls: Any, training: Any) -> str:
+    """MODEL.h5, and MODEL-DECAY.h5 with a decay that is not the model's own."""
+    usual = training.decay in ("none", cls.training_defaults.get("decay"))
+    return f"{cls.id}.h5" if usual else f"{cls.id}-{training.decay}.h5"
 
 
 def _toml(ctx: click.Context) -> str:

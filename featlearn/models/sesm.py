@@ -44,18 +44,18 @@ class SESM(Model):
     id = "sesm"
     decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
-    demo: ClassVar[dict[str, Any]] = {"size": 8, "whiten": "zca", "normalize": "center"}
+    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)}
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 10,
         "momentum": 0.0,
-        "lr_schedule": "exponential",
+        "lr_schedule": "linear",
         "decay": "l1",
     }
 
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1)
-        sparsity: float = setting(0.2, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
+        sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
         code_error: float = setting(1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0)
         gain: float = setting(7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0)
         relax_steps: int = setting(5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0)
