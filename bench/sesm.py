@@ -47,8 +47,10 @@ def curve(folder: str) -> None:
         seconds = run["seconds"] if sparsity == 0.5 else seconds
     rbm = ("--model", "rbm", "--hidden", 200, "--epochs", 10, "--lr", 0.05, "--momentum", 0.5)
     featlearn("train", "first.h5", *rbm, "-o", "rbm.h5", "--force", cwd=folder)
+    target = ("--target", 0.1, "--epochs", 20)
+    featlearn("train", "first.h5", *rbm, *target, "-o", "rbm-target.h5", "--force", cwd=folder)
     featlearn("train", "first.h5", "--model", "pca", "--hidden", 200, "-o", "pca.h5", "--force", cwd=folder)
-    found = judged(folder, [*names, "rbm", "pca"], "test.h5", "--plot", "comparison.png", "--force")
+    found = judged(folder, [*names, "rbm", "rbm-target", "pca"], "test.h5", "--plot", "comparison.png", "--force")
     for name, row in found.items():
         print(
             f"        {name}: "
@@ -75,7 +77,7 @@ def curve(folder: str) -> None:
 def classes(folder: str) -> None:
     """Errors by the labels that a linear classifier has."""
     how = ("--train", "digits.h5", "--per-class", ",".join(map(str, LABELS)), "--plot", "classes.png", "--force")
-    found = judged(folder, ["sesm-0.5", "linear", "rbm", "pca"], "test.h5", *how)
+    found = judged(folder, ["sesm-0.5", "linear", "rbm", "rbm-target", "pca"], "test.h5", *how)
 
     def error(name: str, n: int, what: str = "classifier_error") -> float:
         return 100 * float(found[name][f"{what}_{n}"])
@@ -126,9 +128,9 @@ def second_stage(folder: str) -> None:
             featlearn("encode", "stage.h5", data, "-o", codes, "--force", cwd=folder)
         sesm(folder, "prototypes", "codes.h5", *SECOND, "--seed", seed)
         picture = f"prototypes-{seed}.png"
-        featlearn(
-            "visualize", "prototypes.h5", "--through", "stage.h5", "-o", picture, "--columns", 5, "--force", cwd=folder
-        )
+        how = ("--through", "stage.h5", "--columns", 5, "-o", picture, "--force")
+        how = ("--through", "stage.h5", "--columns", 5, "-o", picture, "--force")
+        featlearn("visualize", "prototypes.h5", *how, cwd=folder)
         purities.append(judged(folder, ["prototypes"], "test-codes.h5")["prototypes"]["purity"])
     print("        purities: " + " ".join(f"{p:.3f}" for p in purities))
     at_least("second stage: purity of the arg-max code, mean", sum(purities) / 4, 0.6)
@@ -136,7 +138,7 @@ def second_stage(folder: str) -> None:
 
 
 def faster(folder: str) -> None:
-    """Seconds of training until a linear classifier with 1000 labels a class errs that little; runs of several lengths."""
+    """Seconds of training until a linear classifier with 1000 labels a class errs so little; runs of some lengths."""
     jobs = {
         "sesm": (("--model", "sesm"), (1, 2, 4, 6, 10)),
         "rbm": (("--model", "rbm", "--lr", 0.05, "--momentum", 0.5), (1, 2, 5, 10, 20, 40)),
@@ -154,13 +156,9 @@ def faster(folder: str) -> None:
     for name, error in errors.items():
         print(f"        {name} epochs: {seconds[name]:.2f} s, error {100 * error:.2f} %")
     for bar in (0.07, 0.065, 0.06, 0.055):
-        first = {
-            m: min((seconds[n] for n in errors if n.startswith(m) and errors[n] <= bar), default=None) for m in jobs
-        }
-        print(
-            f"        to {100 * bar:g} %: "
-            + ", ".join(f"{m} {'never' if s is None else f'{s:.2f} s'}" for m, s in first.items())
-        )
+        first = [min((seconds[n] for n in errors if n.startswith(m) and errors[n] <= bar), default=None) for m in jobs]
+        words = (f"{m} {'never' if s is None else f'{s:.2f} s'}" for m, s in zip(jobs, first, strict=True))
+        print(f"        to {100 * bar:g} %: " + ", ".join(words))
 
 
 def natural(folder: str, images: str, photos: str) -> None:
@@ -175,9 +173,8 @@ def natural(folder: str, images: str, photos: str) -> None:
         run = sesm(folder, name, data, *options)
         featlearn("visualize", f"{name}.h5", "-o", f"{name}.png", "--force", cwd=folder)
         row = judged(folder, [name], data)[name]
-        print(
-            f"        {name}: edge share {row['edge_share']:.2f}, orientation {row['orientation']:.2f}, {run['seconds']:.0f} s"
-        )
+        shape = f"edge share {row['edge_share']:.2f}, orientation {row['orientation']:.2f}"
+        print(f"        {name}: {shape}, {run['seconds']:.0f} s")
     at_most("100,000 patches 12x12, 200 units: seconds", run["wall"], 300)
 
 

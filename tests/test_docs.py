@@ -26,6 +26,8 @@ SMALLER = {
     "--count 40000": "--count 3000",
     "--epochs 10": "--epochs 1",
     "--hidden 500": "--hidden 40",
+    "--first 20000": "--first 150",
+    "--count 100000": "--count 3000",
     "--epochs 200": "--epochs 1",
     "--model mcrbm": "--model mcrbm --epochs 1",
     "--per-class 10,100,1000": "--per-class 2,5 --draws 2",
