@@ -167,7 +167,7 @@ def natural(folder: str, images: str, photos: str) -> None:
     scaled = ("--whiten", "zca", "--clip", 3, "--to=-0.9,0.9")  # a spread about that of pixels
     featlearn("extract-patches", images, "--size", 8, "--count", 30000, "--normalize", "none", *cut, "8.h5", cwd=folder)
     featlearn("extract-patches", photos, "--size", 12, "--count", 100000, *scaled, *cut, "12.h5", cwd=folder)
-    jobs = (("natural", "8.h5", 128, 2, 0.0001, 20), ("predecessor", "12.h5", 200, 2, 0.0003, 10))
+    jobs = (("natural", "8.h5", 128, 2, 0.0003, 20), ("predecessor", "12.h5", 200, 2, 0.0003, 10))
     for name, data, hidden, sparsity, decay, epochs in jobs:
         options = ("--hidden", hidden, "--sparsity", sparsity, "--decay-weight", decay, "--epochs", epochs)
         run = sesm(folder, name, data, *options)
