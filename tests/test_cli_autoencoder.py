@@ -239,6 +239,7 @@ WRONG = {
     "weights that are no numbers": (("p.h5", "--model", "autoencoder", "--init-scale", 1e308), "--init-scale"),
     "features that are no numbers": (("w.h5", "--model", "k-sparse", "--init-scale", 1e308), "--init-scale"),
     "RBM that is no numbers": (("p.h5", "--model", "rbm", "--init-scale", 1e308), "--init-scale"),
+    "RBM whose biases are no numbers": (("p.h5", "--model", "rbm", "--hidden-bias", 1e308), "--hidden-bias"),
     "searches on all rows": (
         ("p.h5", "--model", "sparse-autoencoder", "--searches", 5),
         "--searches: does nothing without --batch-size",

@@ -97,6 +97,8 @@ class RBM(Model):
         hidden_bias: float | None = setting(
             None,
             "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t; rectified units: 0]",
+            low=-1000,
+            high=1000,
         )
         target: float | None = setting(
             None, "sparsity target: wanted mean activation of the hidden units, e.g. 0.02", above=0, below=1
