@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.cli.report import Words
-from featlearn.cli.store import Learned, load_model, provenance, refuse_other_shape
+from featlearn.cli.store import Learned, load_model, provenance, refuse_other_shape, warn_of_unfinished
 from featlearn.errors import DataError
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
@@ -41,8 +41,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
     check_output(request.output, request.force, request.inputs)
     learned, data = load_model(request.model), read_dataset(request.dataset)
     refuse_other_shape(request.dataset, data, learned)
-    if not learned.file.progress.get("finished", True):
-        words.say(f"warning: {request.model}: its training is not finished; featlearn train --resume goes on with it")
+    warn_of_unfinished(learned, words)
     n, units = len(data.patches), learned.units
     codes = Preprocess(PreprocessSpec(), units, low=math.inf, high=-math.inf)
     writer = DatasetWriter(

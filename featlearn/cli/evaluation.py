@@ -22,7 +22,7 @@ from featlearn.cli.classification import (
 from featlearn.cli.comparison import LEVELS, Measured, Plot
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
-from featlearn.cli.store import Learned, load_model, load_rows, refuse_other_shape
+from featlearn.cli.store import Learned, load_model, load_rows, refuse_other_shape, warn_of_unfinished
 from featlearn.errors import ConfigError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.regular import show
@@ -106,8 +106,7 @@ def _refuse_unfit(learned: Learned, request: Request) -> None:
 def _measure(learned: Learned, request: Request, words: Words, raw: RawErrors) -> Measured:
     path = learned.path
     rows, dataset, preprocess = load_rows(request.dataset, like=learned)
-    if not learned.file.progress.get("finished", True):
-        words.say(f"warning: {path}: its training is not finished; featlearn train --resume goes on with it")
+    warn_of_unfinished(learned, words)
     likely = _likelihoods(path, learned, rows, request, words)
     measures = evaluate(learned.model, rows, learned.shape, preprocess)
     for warning in measures.pop("warnings"):

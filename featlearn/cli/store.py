@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, _core
+from featlearn.cli.report import Words
 from featlearn.errors import ConfigError, DataError, FeatlearnError
 from featlearn.files import hdf5
 from featlearn.files.dataset import Dataset, read_dataset
@@ -74,6 +75,12 @@ def load_model(path: str) -> Learned:
     if not fits:
         raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
     return Learned(path, model, preprocess, file)
+
+
+def warn_of_unfinished(learned: Learned, words: Words) -> None:
+    """Say so where a model is the checkpoint of a run that is still to end."""
+    if not learned.file.progress.get("finished", True):
+        words.say(f"warning: {learned.path}: its training is not finished; featlearn train --resume goes on with it")
 
 
 def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) -> tuple[Rows, Dataset, Preprocess]:
