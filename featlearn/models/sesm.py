@@ -58,7 +58,9 @@ class SESM(Model):
         sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
         code_error: float = setting(1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0)
         gain: float = setting(7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0)
-        relax_steps: int = setting(5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0)
+        relax_steps: int = setting(
+            5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0, high=10_000
+        )
         relax_step: float = setting(
             0.2, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
         )
@@ -115,7 +117,7 @@ class SESM(Model):
         L, slope, cost = np.empty_like(Z), np.empty_like(Z), np.empty(len(Z))
         settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
         d, h = W.shape
-        if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):
+        if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured
             Y = np.empty_like(X)
             _core.relax(Z, L, slope, cost, Y, F, shift, W, *settings)
         else:  # W'W pays for itself: what was multiplied by W and W' is now by that alone
