@@ -92,3 +92,16 @@ def test_a_comparison_is_a_picture_with_the_same_bytes(panels):
     assert image.text == {"Software": "test"}
     assert image.width > 600 * panels
     assert np.asarray(image.convert("L")).std() > 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$\\foo$", "_m", "\udcff", "a\nb\tc\x01", "\u6a21\u578b", "x" * 500])
+def test_any_name_of_a_file_can_be_in_a_comparison(name):
+    """No formula, no letters that are none; and it leaves room for the others."""
+    curves = [Curve(one, [(2, 0.1, 1.0), (5, 0.3, 0.5)]) for one in (name, "other" * 8)]
+    data = [comparison_png(shown, [], [], {}) for shown in (curves, curves[1:])]
+    both, other = (np.asarray(Image.open(io.BytesIO(one)).convert("L")) for one in data)
+    assert both.shape == other.shape
+    legend = both[-60:]
+    assert (legend[:, 5:-5] < 128).any()
+    assert (legend[:, [0, 1, 2, -3, -2, -1]] > 128).all(), "it goes beyond the picture"

@@ -1,14 +1,19 @@
 """Models side by side: what their codes cost and keep, and how well few labels do with them."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from featlearn.files.regular import show
 
 SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
 COLOURS = 10  # of matplotlib's cycle; after them the dashes change
 BESIDE = 1.03  # bars of different models stand side by side
 DASHES = ("-", "--", ":", "-.")
+LONGEST = 40  # characters of a name in the legend
+WIDE, SAMPLE = 75, 8  # characters that have room below a panel; of these the line before a name takes so many
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,21 @@ def comparison_png(
     lines = _codes(axes[0], curves)
     if errors:
         lines += _labels(axes[1], errors, raw)
-    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 5))
+    longest = max(len(line.get_label()) for line in lines)
+    columns = max(min(len(lines), 5, WIDE * panels // (longest + SAMPLE)), 1)
+    for label in figure.legend(handles=lines, loc="outside lower center", ncols=columns).get_texts():
+        label.set_parse_math(False)
     out = io.BytesIO()
-    figure.savefig(out, format="png", metadata=text)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # letters that the font lacks are boxes
+        figure.savefig(out, format="png", metadata=text)
     return out.getvalue()
+
+
+def _label(name: str) -> str:
+    """A name as the legend can show it: names of files can hold anything; one with _ in front would be left out."""
+    name = show(name)
+    name = name if len(name) <= LONGEST else "..." + name[-LONGEST:]
+    return " " + name if name.startswith("_") else name
 
 
 def _look(i: int) -> dict[str, str]:
@@ -59,7 +75,7 @@ def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
     lines = []
     for i, curve in enumerate(curves):
         _, bits, rmse = zip(*curve.points, strict=True)
-        lines += axes.plot(bits, rmse, label=curve.name, marker=".", markersize=4, linewidth=1.2, **_look(i))
+        lines += axes.plot(bits, rmse, label=_label(curve.name), marker=".", markersize=4, linewidth=1.2, **_look(i))
         for levels, x, y in curve.points:
             if levels in curve.marked:
                 colour = _look(i)["color"]
@@ -98,4 +114,5 @@ def _error_bars(axes: Any, line: Errors, beside: float = 1.0, **look: str) -> An
     counts, means, spreads = zip(*line.points, strict=True)
     percent = [[100 * value for value in values] for values in (means, spreads)]
     places = [count * beside for count in counts]
-    return axes.errorbar(places, *percent, label=line.name, marker="o", markersize=4, capsize=3, linewidth=1.2, **look)
+    look |= {"label": _label(line.name), "marker": "o"}
+    return axes.errorbar(places, *percent, markersize=4, capsize=3, linewidth=1.2, **look)
