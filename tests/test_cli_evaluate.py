@@ -1,6 +1,7 @@
 """evaluate and info from the command line: figures recomputed, pictures drawn, files described."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -155,6 +156,14 @@ def test_errors_in_different_units_are_told(labelled, run_here, tmp_path):
     assert ran.code == 0
     ran = run_here("evaluate", *models[:1], *models[:1], labelled / "test.h5", "--plot", tmp_path / "e.png")
     assert (ran.code, ran.err.count("different units")) == (0, 0)
+
+
+def test_a_model_whose_name_is_no_text_can_be_drawn(labelled, run_here, tmp_path):
+    model, picture = os.path.join(tmp_path, "m\udcff.h5"), tmp_path / "c.png"
+    shutil.copyfile(labelled / "m0.h5", model)
+    ran = run_here("evaluate", model, labelled / "test.h5", "--plot", picture, "-q")
+    assert ran.code == 0, ran.err
+    assert picture.exists()
 
 
 RUBBISH = {

@@ -9,6 +9,7 @@ from featlearn.analysis.coding import Coding
 from featlearn.cli.picture import STDOUT, signed
 from featlearn.errors import ConfigError
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.files.regular import show
 from featlearn.pictures.comparison import Curve, Errors, comparison_png
 
 LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
@@ -37,7 +38,7 @@ class Plot:
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
-        names = _names([str(one.row["model"]) for one in measured])
+        names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]  # may hold anything
         pairs = list(zip(names, measured, strict=True))
         curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
         errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []

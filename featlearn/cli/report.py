@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return " ".join(map(_text, value))
-    return str(value)
+    return str(value).encode("utf-8", "backslashreplace").decode()  # names of files need not be text
 
 
 def _finite(value: Any) -> Any:

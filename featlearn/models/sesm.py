@@ -55,16 +55,26 @@ class SESM(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1)
-        sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0)
-        code_error: float = setting(1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0)
-        gain: float = setting(7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0)
+        sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0, high=1000)
+        code_error: float = setting(
+            1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0, high=1000
+        )
+        gain: float = setting(
+            7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0, high=1000
+        )
         relax_steps: int = setting(
             5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0, high=10_000
         )
         relax_step: float = setting(
-            0.2, "length of such a step; halved for a code whose loss would rise", above=0, needs="relax_steps"
+            0.2,
+            "length of such a step; halved for a code whose loss would rise",
+            above=0,
+            high=1000,
+            needs="relax_steps",
         )
-        hidden_bias: float = setting(-0.3, "initial c; 0 starts with every unit half on, and most are lost")
+        hidden_bias: float = setting(
+            -0.3, "initial c; 0 starts with every unit half on, and most are lost", low=-1000, high=1000
+        )
         init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0, high=1000)
 
         def __post_init__(self) -> None:

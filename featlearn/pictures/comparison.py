@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from featlearn.files.regular import show
-
 SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
 COLOURS = 10  # of matplotlib's cycle; after them the dashes change
 BESIDE = 1.03  # bars of different models stand side by side
@@ -61,8 +59,7 @@ def comparison_png(
 
 
 def _label(name: str) -> str:
-    """A name as the legend can show it: names of files can hold anything; one with _ in front would be left out."""
-    name = show(name)
+    """A name as the legend can show it: a long one is cut, one with _ in front would be left out."""
     name = name if len(name) <= LONGEST else "..." + name[-LONGEST:]
     return " " + name if name.startswith("_") else name
 
