@@ -146,7 +146,7 @@ def faster(folder: str) -> None:
     seconds: dict[str, float] = {}
     for model, (options, lengths) in jobs.items():
         for epochs in lengths:
-            name = f"{model}-{epochs}"
+            name = f"{model}-after-{epochs}"  # the curve has a sesm-1 of its own
             out = ("--hidden", 200, "--epochs", epochs, "-o", f"{name}.h5", "--force")
             seconds[name] = featlearn("train", "first.h5", *options, *out, cwd=folder)["seconds"]
     how = ("--train", "digits.h5", "--per-class", 1000, "--draws", 3)
