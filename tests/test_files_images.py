@@ -381,7 +381,7 @@ def test_a_failing_disk_is_no_damage_of_the_image(tmp_path, monkeypatch, number,
 
     class Failing(io.BufferedReader):
         def read(self, *args):
-            return super().read(*args) if self.tell() == 0 and args == (26,) else fail()
+            return super().read(*args) if self.tell() == 0 and args == (30,) else fail()
 
     with monkeypatch.context() as patch:
         patch.setattr(images, "open_regular", lambda name: Failing(io.FileIO(name)))
@@ -410,6 +410,28 @@ def test_lack_of_memory_is_no_damage_of_the_image(tmp_path, monkeypatch):
             read_image(str(tmp_path / "cut.png"))
     with pytest.raises(DataError, match=r"cut\.png: is damaged"):
         read_image(str(tmp_path / "cut.png"))
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0MM"}])
+def test_lack_of_memory_is_no_damage_of_webp(tmp_path, monkeypatch, options):
+    """Its decoder is made, with room for the image, when it is opened, and only says that it could not be made."""
+    Image.fromarray(RGB.repeat(40, 1)).save(tmp_path / "x.webp", **options)
+    asked = []
+
+    def no_decoder(*args):
+        raise OSError("could not create decoder object")
+
+    def no_room(size, dtype):
+        asked.append(size)
+        raise MemoryError
+
+    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", no_decoder)
+    with pytest.raises(DataError, match="could not create"):
+        read_image(str(tmp_path / "x.webp"))
+    monkeypatch.setattr(np, "empty", no_room)
+    with pytest.raises(MemoryError, match=r"x\.webp cannot be decoded"):
+        read_image(str(tmp_path / "x.webp"))
+    assert asked == [240 * 16]
 
 
 def test_what_names_no_file_that_can_be_read_is_said(tmp_path):

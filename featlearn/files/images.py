@@ -109,10 +109,12 @@ def _stripes(height: int, width: int) -> Iterator[slice]:
 
 def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn) -> Array:
     """The pixels of an open file."""
-    head = file.read(26)
+    head = file.read(30)
     if not head:
         raise DataError(f"{show(path)}: is empty")
-    with _opened(file) as image:
+    with _checking_room(_webp_pixels(head)):  # Pillow makes room for WebP when it opens it
+        image = _opened(file)
+    with image:
         _refuse_bombs(image, file, path, max_pixels)
         dtype, rows = _deep_colour(image, file, path) if _has_deep_colour(image, head) else _decoded(image, path)
         turn = _orientation(image, path, warn)
@@ -151,13 +153,32 @@ def _too_large(path: str, pixels: int, max_pixels: int) -> DataError:
     return DataError(f"{show(path)}: has {pixels:,} pixels, more than {max_pixels:,}; {remedy}")
 
 
-def _load(image: Image.Image) -> None:
-    """Decode. Raises MemoryError also where a decoder calls its lack of memory damage."""
+@contextlib.contextmanager
+def _checking_room(pixels: int) -> Iterator[None]:
+    """Raise MemoryError also where a decoder calls its lack of memory for so many pixels damage."""
     try:
-        image.load()
+        yield
     except Exception:
-        np.empty(BYTES_A_PIXEL * image.width * image.height, np.uint8)
+        np.empty(BYTES_A_PIXEL * pixels, np.uint8)
         raise
+
+
+def _webp_pixels(head: bytes) -> int:
+    """Height times width from the first 30 bytes of a WebP file; 0 for another."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    if head[12:16] == b"VP8X":
+        return (int.from_bytes(head[24:27], "little") + 1) * (int.from_bytes(head[27:30], "little") + 1)
+    if head[12:16] == b"VP8L":
+        size = int.from_bytes(head[21:25], "little")
+        return ((size & 0x3FFF) + 1) * ((size >> 14 & 0x3FFF) + 1)
+    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode."""
+    with _checking_room(image.width * image.height):
+        image.load()
 
 
 def _decoded(image: Image.Image, path: str) -> tuple[npt.DTypeLike, Rows]:
