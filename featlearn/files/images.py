@@ -112,7 +112,10 @@ def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn) -> Arr
     head = file.read(30)
     if not head:
         raise DataError(f"{show(path)}: is empty")
-    with _checking_room(_webp_pixels(head)):  # Pillow makes room for WebP when it opens it
+    pixels = _webp_pixels(head)  # for which Pillow makes room when it opens the file
+    if pixels > max_pixels:
+        raise _too_large(path, pixels, max_pixels)
+    with _checking_room(pixels):
         image = _opened(file)
     with image:
         _refuse_bombs(image, file, path, max_pixels)
