@@ -44,15 +44,20 @@ def setting(
     choices: tuple[str, ...] | None = None,
     needs: str = "",
     without: str | None = None,
+    off: str = "",
 ) -> Any:
-    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones, of a tuple for each of its
-    numbers; a value None is unset.
+    """Return a dataclass field with default, help and range.
 
-    It does nothing unless the fields it `needs` are set, or have a value named ("target sparsity=lee|goh"), and
-    nothing while the field is set that it must be `without`.
+    `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each number.
+
+    A field with `needs` does nothing unless those fields are set, or have a value named ("target sparsity=lee|goh").
+    A field with `without` does nothing while that field is set.
+
+    A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`: the words
+    say what None means there.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without})
+    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without, "off": off})
 
 
 def option_name(field_name: str) -> str:
@@ -108,6 +113,26 @@ def refuse_idle(config: Settings, given: Collection[str]) -> None:
             if value not in wanted.split("|") if wanted else not value:
                 remedy = f"{option_name(other)} {wanted.replace('|', ' or ')}".rstrip()
                 raise ConfigError(f"{name}: does nothing without {remedy}; add that or leave it out")
+
+
+def unresolved(config: Settings) -> list[str]:
+    """Return the names of the fields that are None though None means nothing there."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.metadata and getattr(config, field.name) is None and not field.metadata["off"]
+    ]
+
+
+def fill(config: T, usual: Mapping[str, Any]) -> T:
+    """Return `config` with the `usual` values in place of None."""
+    return dataclasses.replace(config, **{key: usual[key] for key in usual if getattr(config, key) is None})
+
+
+def in_words(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values`, with what None means in place of each None."""
+    meanings = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if field.metadata}
+    return {key: meanings.get(key) or None if value is None else value for key, value in values.items()}
 
 
 def to_dict(config: Settings) -> dict[str, Any]:

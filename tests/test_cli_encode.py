@@ -103,7 +103,7 @@ def test_the_provenance_names_model_and_data_set(work, stages):
 
 
 def test_same_bytes_for_blocks_and_threads(work, stages, run_here, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["featlearn"])
+    monkeypatch.setattr("featlearn.cli.store.invocation", lambda: {"argv": []})
     made = []
     for i, (block, *more) in enumerate([(4096,), (4096,), (77,), (1,), (4096, "--threads", 1), (4096, "--threads", 2)]):
         monkeypatch.setattr(encoding, "BLOCK", block)

@@ -216,7 +216,6 @@ def test_contradictions_are_wrong_usage(args, work, run_here, tmp_path):
 def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_path, monkeypatch):
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     args = ("extract-patches", work.photos, "--like", work.patches, "--count", 9, "--seed", 4, "-o", tmp_path / "p.h5")
-    monkeypatch.setattr("sys.argv", ["featlearn", *map(str, args)])
     assert run_here(*args).code == 0
     story = read_dataset(str(tmp_path / "p.h5")).provenance
     assert story["argv"] == ["featlearn", *map(str, args)]

@@ -25,7 +25,7 @@ def command(file: str | None, verify: bool, key: str | None, words: Words, resul
     """
     from featlearn.cli.inspection import build, inspect
 
-    values = build() if file is None else inspect(file, verify)
+    values = build() if file is None else inspect(file, verify, words=not results.as_json)
     if key is None or results.as_json:
         return results.show(values if key is None else {key: _pick(values, key)})
     value = _pick(values, key)

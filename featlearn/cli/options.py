@@ -47,10 +47,13 @@ class Option(click.Option):
             extra["default"] = self.show_default
         return extra
 
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable goes by the option's own name, FEATLEARN_INFO_JSON, whatever the argument is called."""
+    def variable(self, ctx: click.Context) -> str:
+        """The environment variable that sets it: by the option's own name, FEATLEARN_INFO_JSON."""
         name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
-        return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
+        return f"{ctx.auto_envvar_prefix}_{name}"
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return os.environ.get(self.variable(ctx)) or None
 
 
 class Command(click.Command):
@@ -71,6 +74,24 @@ class Command(click.Command):
 def command_named(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """The decorator that makes a command; its help is the function's docstring."""
     return click.command(name, cls=Command)
+
+
+def invocation() -> dict[str, Any]:
+    """How the running command was called, as plain values: argv, and what set options besides.
+
+    That is the content of a settings file (`config`) and the variables of the environment that were read.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None:
+        return {"argv": []}
+    read = [
+        param.variable(ctx)
+        for param in ctx.command.get_params(ctx)
+        if isinstance(param, Option) and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+    ]
+    environment = {name: os.environ[name] for name in sorted(read)}
+    more = {"config": ctx.default_map, "environment": environment}
+    return {"argv": ["featlearn", *ctx.ensure_object(Session).argv]} | {k: v for k, v in more.items() if v}
 
 
 def option(*args: Any, **kwargs: Any) -> Decorator:
@@ -176,6 +197,8 @@ def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, An
     kind = _plain_type(field.type)
     default = None if unset or field.default is MISSING else field.default
     help, _, words = field.metadata["help"].removesuffix("]").partition("[default: ")
+    if default is None:
+        words = words or field.metadata["off"]
     if isinstance(default, tuple):
         default = ",".join(map(str, default))  # as it is typed
     out = {"names": [name, field.name], "default": default, "help": _sentence(help.rstrip()), "group": group}
@@ -204,6 +227,23 @@ def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if get_args(kind) == (int, ...):
         return Integers()
     return Pair() if get_args(kind) == (float, float) else click.STRING
+
+
+def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
+    """Return what an option takes in a settings file, in words, where `value` is no such thing; else None.
+
+    A file has types, so 1.5 is no number of epochs and true no number of units, as Click would have it.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(param, click.Option) and param.is_flag:
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(param.type, Pair | Integers) and isinstance(value, list):
+        return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if isinstance(param.type, click.types.IntParamType):
+        return None if number and float(value).is_integer() else "a whole number"
+    if isinstance(param.type, click.types.FloatParamType):
+        return None if number else "a number"
+    return None if isinstance(value, str) else "a text"
 
 
 def _sentence(text: str) -> str:

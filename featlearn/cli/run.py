@@ -26,10 +26,11 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @dataclass
 class Session:
-    """What has to be known about a command line when it fails; the options --debug and --json set it."""
+    """What has to be known about a command line, for its output's provenance and for its failure."""
 
     debug: bool = False
     json: bool = False
+    argv: Sequence[str] = ()
     stopped_by: int | None = None
 
 
@@ -77,6 +78,7 @@ def raise_interrupted(signum: int, frame: FrameType | None) -> NoReturn:
 def run(argv: Sequence[str], session: Session | None = None) -> int:
     """Run a command line; errors become one line on stderr, and with --json one object on stdout. -> exit code."""
     session = session or Session()
+    session.argv = list(argv)
     try:
         from featlearn.cli.main import cli
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, _core
+from featlearn.cli.options import invocation
 from featlearn.cli.report import Words
 from featlearn.errors import ConfigError, DataError, FeatlearnError
 from featlearn.files import hdf5
@@ -26,7 +27,7 @@ from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.settings import from_dict
+from featlearn.settings import from_dict, unresolved
 
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
@@ -64,7 +65,9 @@ def load_model(path: str) -> Learned:
         cls = model_class(file.model)
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
-        model: Model = cls(from_dict(cls.Config, file.config), next(iter(params.values())).dtype)
+        config = from_dict(cls.Config, file.config)
+        _refuse_unresolved(config)
+        model: Model = cls(config, next(iter(params.values())).dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
         fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
@@ -75,6 +78,13 @@ def load_model(path: str) -> Learned:
     if not fits:
         raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
     return Learned(path, model, preprocess, file)
+
+
+def _refuse_unresolved(config: Any) -> None:
+    """Raise ConfigError where a file leaves a setting open: what it means would change with our defaults."""
+    open_settings = unresolved(config)
+    if open_settings:
+        raise ConfigError(f"config: {', '.join(open_settings)} is not said; train it again")
 
 
 def warn_of_unfinished(learned: Learned, words: Words) -> None:
@@ -110,15 +120,16 @@ def shape_words(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def provenance(
-    argv: Sequence[str] | None = None, seed: int | None = None, inputs: Sequence[str] = ()
-) -> dict[str, Any]:
+def provenance(seed: int | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
     """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and provenance.
+
+    What a settings file and variables of the environment have set stands beside the command line.
 
     No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same bytes.
     """
-    out: dict[str, Any] = {
-        "argv": _listed(["featlearn", *(sys.argv[1:] if argv is None else argv)]),
+    called = invocation()
+    out: dict[str, Any] = called | {
+        "argv": _listed(called["argv"]),
         "versions": {"featlearn": __version__} | versions(),
         "platform": f"{sys.platform} {platform.machine()}",
         "instruction_set": _core.isa(),

@@ -27,7 +27,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Loss, Model, Step
+from featlearn.models.base import Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -75,11 +75,11 @@ class MeanCovarianceRBM(Model):
     config: Config
 
     @classmethod
-    def settle(cls, config: Config, low: float, high: float) -> Config:
-        """Refuses plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
-        if low >= 0 and high <= 1:
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Refuse plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
+        if data.known_within(0, 1):
             raise ConfigError(
-                f"--model mcrbm: the data lie in {low:g}..{high:g}, wanted centred values of about unit variance; "
+                f"--model mcrbm: {data.words}, wanted centred values of about unit variance; "
                 "extract with --whiten zca or pca"
             )
         return config

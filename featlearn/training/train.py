@@ -8,7 +8,6 @@ place where gradients of several workers would be summed.
 import copy
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.base import Array, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 from featlearn.training import schedules
 from featlearn.training.optim import OPTIMIZERS, Decay, LineSearch, Rates
 from featlearn.training.progress import Progress
@@ -48,7 +47,7 @@ class TrainConfig:
     """How to train, whatever the model."""
 
     epochs: int = setting(20, "passes over the data", low=1)
-    batch_size: int | None = setting(None, "rows in a minibatch  [default: 100; lbfgs, cg: all]", low=1)
+    batch_size: int | None = setting(None, "rows in a minibatch  [default: 100; lbfgs, cg: all]", low=1, off="all rows")
     optimizer: str = setting(
         "sgd",
         "stochastic gradient descent with momentum, Adam, or by line searches: L-BFGS, conjugate gradient",
@@ -65,6 +64,7 @@ class TrainConfig:
         "learning rate of sgd and adam  [default: 0.01; adam: 0.001; or the model's]",
         above=0,
         needs="optimizer=sgd|adam",
+        off="found by searches",
     )
     lr_schedule: str = setting(
         "constant",
@@ -83,6 +83,7 @@ class TrainConfig:
         None,
         "strength of the decay, multiplied by the learning rate  [default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
+        off="no decay",
     )
     l1_method: str = setting(
         "soft",
@@ -95,9 +96,10 @@ class TrainConfig:
         None,
         "stop when the validation error has not fallen for so many epochs; the best model is kept",
         low=1,
+        off="never",
     )
     tolerance: float | None = setting(
-        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0
+        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0, off="never"
     )
 
     def __post_init__(self) -> None:
@@ -114,13 +116,19 @@ class TrainConfig:
         """Whether the optimizer follows a loss by line searches."""
         return issubclass(OPTIMIZERS[self.optimizer], LineSearch)
 
-    @property
-    def batch_rows(self) -> int | None:
-        """Rows of a minibatch, None: all."""
-        return self.batch_size or (None if self.by_searches else BATCH)
+    def resolve(self, model: type[Model]) -> "TrainConfig":
+        """Fill in what is not said, for a model; a resolved config comes back as it is."""
+        usual: dict[str, Any] = {
+            "batch_size": None if self.by_searches else BATCH,
+            "lr": None if self.by_searches or model.one_pass else model.rates.get(self.optimizer),
+            "decay_weight": model.decay_weights.get(self.decay),
+        }
+        return fill(self, usual)
 
-    def weight_decay(self, model: Model) -> Decay:
-        weight = model.decay_weights.get(self.decay, 0.0) if self.decay_weight is None else self.decay_weight
+    @property
+    def weight_decay(self) -> Decay:
+        """The decay of a resolved config."""
+        weight = self.decay_weight or 0.0
         return Decay(
             l1=weight if self.decay == "l1" else 0.0,
             l2=weight if self.decay == "l2" else 0.0,
@@ -132,6 +140,7 @@ class Training:
     """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
 
     def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
+        config = config.resolve(type(model))
         self.model, self.rows, self.config, self.seed = model, rows, config, seed
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
@@ -141,10 +150,10 @@ class Training:
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
         # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
-        least = LARGEST if config.batch_rows else float(np.finfo(model.dtype).max)
+        least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.batch_size = config.batch_rows or len(self.train_rows)
+        self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
             raise ConfigError(f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out")
@@ -181,9 +190,7 @@ class Training:
         with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
             while not self.progress.finished:
                 for batch in self._epoch_batches():
-                    started = time.perf_counter()
                     self._update(batch)
-                    self.progress.seconds += time.perf_counter() - started
                     if self._epoch_ends():
                         self._end_epoch()
                         on_epoch(self)
@@ -209,7 +216,7 @@ class Training:
         rates = Rates(
             schedules.learning_rate(config.lr_schedule, self.lr * at.rate, done),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done),
-            config.weight_decay(self.model) if phase.decay else Decay(),
+            config.weight_decay if phase.decay else Decay(),
             self.model.decayed,
         )
 
@@ -253,7 +260,7 @@ class Training:
     def lr(self) -> float:
         """The learning rate of this phase, before any schedule."""
         given = self.config.lr if self.phase.lr is None else self.phase.lr
-        return self.model.rates.get(self.config.optimizer, math.nan) if given is None else given
+        return 0.0 if given is None else given  # None: nothing goes along a gradient by a rate
 
     def _decay_cost(self, rates: Rates) -> float:
         return sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
@@ -275,7 +282,6 @@ class Training:
         if len(self.validation_rows):
             row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
-        row["seconds"] = at.seconds
         if self.history and self.history.keys() != row.keys():
             raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
         for key, value in row.items():
@@ -405,6 +411,8 @@ class Training:
         if not Progress.fits(values):
             return False
         at = Progress(**values)
+        if at.diverged:
+            return False
         rows = {len(column) for column in history.values()} or {0}
         if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
             return False
@@ -414,12 +422,7 @@ class Training:
         return within and at.epoch * self.batches + at.batch < self.updates(self.phases[at.phase])
 
     def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from a checkpoint; the model's params and state must have been loaded by the caller.
-
-        Raises ConfigError for the checkpoint of a diverged run, which would only diverge again.
-        """
-        if progress.get("diverged"):
-            raise ConfigError("--resume: that run diverged; start again with --force and a lower --lr")
+        """Go on from a checkpoint; the model's params and state must have been loaded by the caller."""
         kept = split_arrays(arrays)
         self.optimizer = OPTIMIZERS[self.config.optimizer]()
         self.optimizer.take(kept["optimizer"], self.model.params)
@@ -446,10 +449,10 @@ def _largest(w: Array) -> float:
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     """(training rows, validation rows) of n, both in order. Raises ConfigError where either is too few."""
     held_out = round(config.validation * n)
-    if n - held_out < (config.batch_rows or 1):
+    if n - held_out < (config.batch_size or 1):
         share = f" beside --validation {config.validation:g}" if held_out else ""
         raise ConfigError(
-            f"--batch-size {config.batch_rows or 1}: only {n - held_out} training rows{share}; take "
+            f"--batch-size {config.batch_size or 1}: only {n - held_out} training rows{share}; take "
             + ("a smaller batch" if n > held_out else "a smaller --validation")
         )
     if config.validation and not held_out:
