@@ -9,7 +9,7 @@ import math
 import operator
 import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 from featlearn.errors import ConfigError
 
@@ -73,8 +73,9 @@ def check(config: Settings) -> None:
         if not m:
             continue
         kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-        if kinds[0] in WORDS and not _is_one_of(value, kinds):  # files may hold anything
-            raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {WORDS[kinds[0]]}")
+        wanted = WORDS.get(kinds[0]) or _tuple_words(kinds[0])
+        if not _is_one_of(value, kinds):  # files may hold anything
+            raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {wanted}")
         if value is None:
             continue
         if m["choices"] is not None and value not in m["choices"]:
@@ -93,7 +94,21 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
 
 
+def _tuple_words(kind: Any) -> str:
+    """(float, float) -> "2 numbers" """
+    inner = get_args(kind)
+    words = "whole numbers" if int in inner else "numbers"
+    return words if Ellipsis in inner else f"{len(inner)} {words}"
+
+
 def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
+    if isinstance(value, tuple):
+        inner = [get_args(kind) for kind in kinds if get_origin(kind) is tuple]
+        return any(
+            all(_is_one_of(one, (one_kind[0],)) for one in value)
+            for one_kind in inner
+            if Ellipsis in one_kind or len(one_kind) == len(value)
+        )
     if isinstance(value, int) and not isinstance(value, bool):
         return (int in kinds or float in kinds) and abs(value) <= HUGE
     return type(value) in kinds or (isinstance(value, float) and float in kinds)
@@ -151,8 +166,26 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**{key: _coerce(fields[key].type, value) for key, value in values.items()})
 
 
+def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Return the same of what a file holds. Raises ConfigError where it leaves a setting open.
+
+    A default of today need not be that of the file's time. Only what is off may be left out.
+    """
+    config = from_dict(cls, values)
+    said = {field.name for field in dataclasses.fields(cls) if field.name in values or field.metadata.get("off")}
+    missing = [field.name for field in dataclasses.fields(cls) if field.metadata and field.name not in said]
+    if missing or unresolved(config):
+        raise ConfigError(f"{', '.join(missing or unresolved(config))}: is not said")
+    return config
+
+
 def _coerce(kind: Any, value: Any) -> Any:
-    """An int where a float is declared becomes one, so that 1 and 1.0 in a file are the same config."""
+    """Return what a file holds as the declared kind: a list as a tuple, an int as a float where one is wanted.
+
+    So 1 and 1.0 in a file are the same config.
+    """
+    if isinstance(value, list) and "tuple" in str(kind):
+        return tuple(value)
     wants_float = kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
     small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
     return float(value) if wants_float and small else value

@@ -13,11 +13,12 @@ and SIGTERM, 141 closed pipe. Results go to stdout, words and progress to stderr
 environment variable too: `--lr` of `train` by `FEATLEARN_TRAIN_LR`. `FEATLEARN_ISA` forces an instruction set (avx512,
 avx2, plain).
 
-In a Makefile, and wherever a command may be stopped and repeated, `--resume --force` is the safe pair: a finished model of
-the same settings, seed and data is left as it is, an unfinished run of the same goes on, anything else is trained anew.
+In a Makefile, and wherever a command may be stopped and repeated, `--resume --force` is the safe pair: a finished
+model of the same settings, seed and data is left as it is, an unfinished run of the same goes on, and anything else
+is trained anew.
 
     model.h5: patches.h5
-    	featlearn train patches.h5 --model rbm --lr 0.05 -o model.h5 --resume --force
+        featlearn train patches.h5 --model rbm --lr 0.05 -o model.h5 --resume --force
 
 Completion in bash: `eval "$(_FEATLEARN_COMPLETE=bash_source featlearn)"`, likewise for zsh and fish.
 """

@@ -48,10 +48,10 @@ def test_codes_are_the_models_to_the_byte(work, stages):
 def test_codes_are_used_as_they_are(stages):
     data = read_dataset(str(stages / "codes.h5"))
     preprocess = Preprocess.from_dict(data.preprocess)
-    assert preprocess.spec == PreprocessSpec()
+    assert preprocess.spec == PreprocessSpec("none")
     assert (preprocess.low, preprocess.high) == (data.patches.min(), data.patches.max())
     assert preprocess.apply(data.patches[:9]).tobytes() == np.asarray(data.patches[:9]).tobytes()
-    fitter = Fitter(PreprocessSpec(), 12, np.float32)
+    fitter = Fitter(PreprocessSpec("none"), 12, np.float32)
     fitter.update(data.patches)
     assert fitter.finish().to_dict() == data.preprocess
     assert read_model(str(stages / "two.h5")).config["visible"] == "bernoulli"
@@ -64,7 +64,7 @@ def test_origin_and_images_are_carried_over(work, stages):
 
 
 def own_data_set(path, patches, shape, label_names=None, labels=None, spec=None):
-    fitter = Fitter(spec or PreprocessSpec(), patches.shape[1], patches.dtype)
+    fitter = Fitter(spec or PreprocessSpec("none"), patches.shape[1], patches.dtype)
     fitter.update(patches)
     n = len(patches)
     with DatasetWriter(str(path), n, shape, patches.dtype, labels is not None) as writer:

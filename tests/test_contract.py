@@ -48,7 +48,7 @@ def rows(n, dtype):
 
 
 def file_of(model):
-    fitter = Fitter(PreprocessSpec(), N_VISIBLE, np.uint8)
+    fitter = Fitter(PreprocessSpec("none"), N_VISIBLE, np.uint8)
     fitter.update(pixels())
     return ModelFile(
         model=model.id,

@@ -122,7 +122,7 @@ def test_an_open_setting_in_a_file_is_refused(trained, tmp_path):
     file.config["alpha"], file.config["k_start"] = None, None
     path = str(tmp_path / "open.h5")
     write_model(path, file)
-    with pytest.raises(DataError, match=r"open\.h5: config: k_start is not said"):
+    with pytest.raises(DataError, match=r"open\.h5: k_start: is not said"):
         load_model(path)
 
 

@@ -43,7 +43,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
     refuse_other_shape(request.dataset, data, learned)
     warn_of_unfinished(learned, words)
     n, units = len(data.patches), learned.units
-    codes = Preprocess(PreprocessSpec(), units, low=math.inf, high=-math.inf)
+    codes = Preprocess(PreprocessSpec("none"), units, low=math.inf, high=-math.inf)
     writer = DatasetWriter(
         request.output, n, (1, units, 1), np.float32, data.labels is not None, request.force, request.inputs
     )

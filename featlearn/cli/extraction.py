@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
@@ -15,12 +16,9 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
 from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import Extraction, Plan, survey
+from featlearn.patches.extract import COUNT, Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
-
-COUNT = 10_000
-SIZE = (16, 16)
-DROP_FLAT = 0.2  # flat patches would rule a whitening
+from featlearn.settings import to_dict
 
 Fitted = tuple[Preprocess, tuple[int, int, int]]
 """A preprocessing and the shape of the patches that it was fitted on."""
@@ -32,12 +30,8 @@ class Request:
 
     inputs: list[str]
     output: str
-    normalize: str | None
-    spec: dict[str, Any]
-    size: tuple[int, int] | str | None
-    count: int | None
-    stride: int | None
-    drop_flat: float | None
+    extraction: Extraction
+    spec: PreprocessSpec
     color: str
     labels: str | None
     images: int | None
@@ -46,14 +40,14 @@ class Request:
     strict: bool
     force: bool
     dry_run: bool
-    seed: int
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments; reads --files-from. Raises ConfigError."""
-        spec = {key: settings.pop(key) for key in ("whiten", "epsilon", "clip", "to", "threshold")}
+        extraction, spec = collect(Extraction, settings), collect(PreprocessSpec, settings)
         listed = _read_list(settings.pop("files_from"), settings.pop("null"))
-        request = cls(spec=spec, **{**settings, "inputs": [*settings["inputs"], *listed]})
+        inputs = [*settings.pop("inputs"), *listed]
+        request = cls(inputs=inputs, extraction=extraction, spec=spec, **settings)
         request.check()
         return request
 
@@ -61,19 +55,9 @@ class Request:
         """Raises ConfigError for a contradiction."""
         if not self.inputs:
             raise ConfigError("no INPUT: give image files, folders, or dead-leaves for generated images")
-        if self.count is not None and self.stride is not None:
-            raise ConfigError("--count cuts at random places, --stride on a grid: give one of them")
-        if self.size == "whole" and (self.count or self.stride or self.drop_flat):
-            raise ConfigError("--size whole takes each image once: leave out --count, --stride and --drop-flat")
-        if self.drop_flat and self.stride is not None:
-            raise ConfigError("--drop-flat chooses among random patches: leave out --stride")
-        if self.like is not None and self._refits():
+        refits = self.spec != PreprocessSpec() or not (self.extraction.size is None or self.extraction.whole)
+        if self.like is not None and refits:
             raise ConfigError("--like takes size and preprocessing from that file: leave out their options")
-
-    def _refits(self) -> bool:
-        fresh = PreprocessSpec()
-        changed = any(value != getattr(fresh, key) for key, value in self.spec.items())
-        return changed or self.normalize is not None or self.size not in (None, "whole")
 
 
 def extract(request: Request, words: Words) -> dict[str, Any]:
@@ -83,7 +67,11 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
         check_output(request.output, request.force, files)
     like = None if request.like is None else _fitted(request.like)
     sources = _open(request)
-    extraction = _extraction(request, sources, like)
+    extraction = request.extraction.resolve(
+        whole_images=all(source.whole_by_default for source in sources),
+        whitened=request.spec.whiten != "none",
+        like=like[1][:2] if like else None,
+    )
     with words.progress(sum(map(len, sources)), "images read") as progress:
         plan = survey(sources, extraction, lambda text: words.say(f"warning: {text}"), request.strict, progress.advance)
     if like is not None and plan.shape != like[1]:
@@ -113,7 +101,7 @@ def _write(
 ) -> Preprocess:
     """Cut, write and fit in one pass over the patches."""
     free_space_check(request.output, plan.n_bytes)
-    fitter = None if like else Fitter(_spec(request, extraction), plan.n_pixels, plan.dtype)
+    fitter = None if like else Fitter(request.spec.resolve(extraction.whole), plan.n_pixels, plan.dtype)
     labelled = plan.labels is not None
     writer = DatasetWriter(request.output, plan.n, plan.shape, plan.dtype, labelled, request.force, files)
     with writer, words.progress(plan.n, "patches") as progress:
@@ -126,43 +114,23 @@ def _write(
         for warning in preprocess.warnings:
             words.say(f"warning: {warning}")
         more = [name for name in (request.labels, request.like) if name and os.path.isfile(name)]
-        story = provenance(seed=request.seed, inputs=[*request.inputs, *more])
+        story = provenance(seed=extraction.seed, inputs=[*request.inputs, *more])
+        story["extraction"] = to_dict(extraction)
         writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story)
     return preprocess
-
-
-def _spec(request: Request, extraction: Extraction) -> PreprocessSpec:
-    """The preprocessing asked for. Raises ConfigError."""
-    unsaid = "none" if extraction.size is None else "standardize"
-    if request.spec["whiten"] != "none":
-        unsaid = "center"
-    return PreprocessSpec(normalize=request.normalize or unsaid, **request.spec)
-
-
-def _extraction(request: Request, sources: list[Source], like: Fitted | None) -> Extraction:
-    """Which patches to cut, with the defaults filled in."""
-    cut = request.size or request.count or request.stride
-    if request.size == "whole" or (not cut and all(source.whole_by_default for source in sources)):
-        return Extraction(None, seed=request.seed)
-    size = like[1][:2] if like else request.size or SIZE
-    assert not isinstance(size, str)
-    count = None if request.stride else request.count or COUNT
-    unsaid = DROP_FLAT if request.spec["whiten"] != "none" and count else 0.0
-    drop_flat = unsaid if request.drop_flat is None else request.drop_flat
-    return Extraction(size, count, request.stride, drop_flat, request.seed)
 
 
 def _open(request: Request) -> list[Source]:
     """Files and folders first, generated images after them; a file of that name is a file."""
     made = [name for name in request.inputs if name in NAMES and not os.path.exists(name)]
     files = [name for name in request.inputs if name not in made]
-    n_images = request.images or min(max((request.count or COUNT) // 1000, 8), 64)
+    n_images = request.images or min(max((request.extraction.count or COUNT) // 1000, 8), 64)
     if made and request.color != "gray":
         raise ConfigError(f"--color {request.color}: {made[0]} images are grey")
     if request.images is not None and not made:
         raise ConfigError("--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise")
     opened = open_sources(files, request.color, request.labels) if files else []
-    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.seed) for name in made)]
+    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.extraction.seed) for name in made)]
     return sources if request.first is None else first_images(sources, request.first)
 
 

@@ -26,7 +26,7 @@ from featlearn.cli.run import Session
 from featlearn.settings import from_dict, option_name, refuse_idle
 
 T = TypeVar("T")
-METAVARS = {"IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
+METAVARS = {"Size": "N|HxW|whole", "IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -111,6 +111,20 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         except (TypeError, ValueError):
             self.fail(f"{value!r} is not LOW,HIGH, e.g. 0.1,0.9", param, ctx)
         return low, high
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
+
+    name = "n|hxw|whole"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | str:
+        if value == "whole":
+            return "whole"
+        parts = str(value).split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= 65535 for part in parts):
+            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
+        return int(parts[0]), int(parts[-1])
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
@@ -226,6 +240,8 @@ def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):
         return Integers()
+    if get_args(kind) == (int, int):
+        return Size()
     return Pair() if get_args(kind) == (float, float) else click.STRING
 
 

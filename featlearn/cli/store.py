@@ -27,7 +27,7 @@ from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.settings import from_dict, unresolved
+from featlearn.settings import from_file
 
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
@@ -65,9 +65,7 @@ def load_model(path: str) -> Learned:
         cls = model_class(file.model)
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
-        config = from_dict(cls.Config, file.config)
-        _refuse_unresolved(config)
-        model: Model = cls(config, next(iter(params.values())).dtype)
+        model: Model = cls(from_file(cls.Config, file.config), next(iter(params.values())).dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
         fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
@@ -78,13 +76,6 @@ def load_model(path: str) -> Learned:
     if not fits:
         raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
     return Learned(path, model, preprocess, file)
-
-
-def _refuse_unresolved(config: Any) -> None:
-    """Raise ConfigError where a file leaves a setting open: what it means would change with our defaults."""
-    open_settings = unresolved(config)
-    if open_settings:
-        raise ConfigError(f"config: {', '.join(open_settings)} is not said; train it again")
 
 
 def warn_of_unfinished(learned: Learned, words: Words) -> None:

@@ -146,7 +146,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     size = demo.pop("size")
     plan = survey([Generated("dead-leaves", 16, seed=request.seed)], Extraction((size, size), count=DEMO_PATCHES))
     patches = np.concatenate([block.patches for block in plan.blocks()])
-    fitter = Fitter(PreprocessSpec(**demo), patches.shape[1], patches.dtype)
+    fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {request.seed}"
