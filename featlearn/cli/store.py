@@ -136,7 +136,7 @@ def provenance(
 
 def versions() -> dict[str, str]:
     """Of Python and the libraries that numbers pass through."""
-    own = {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy")}
+    own = {"python": platform.python_version(), "numpy": version("numpy")}
     return own | hdf5.versions()
 
 
