@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import featlearn
+from featlearn import _core
 from featlearn.cli.run import run
 from featlearn.patches.dead_leaves import generate
 
@@ -89,3 +90,12 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="session")
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    """So many threads for the kernels; a test that asks for it runs with each number."""
+    before = _core.get_threads()
+    _core.set_threads(request.param)
+    yield request.param
+    _core.set_threads(before)

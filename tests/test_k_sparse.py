@@ -16,6 +16,7 @@ from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.training.train import TrainConfig, Training
+from helpers import central
 
 D, HIDDEN, K, N = 6, 10, 3, 8
 STEP = Step(0, 3)
@@ -102,19 +103,6 @@ class Twin:
         return loss / (len(self.X) * self.X.var(axis=0).sum())
 
 
-def central(function, at, h=0.05):
-    """Derivatives by each element of `at`, changed in place; exact for polynomials of degree four."""
-    out = np.empty_like(at)
-    for i in np.ndindex(at.shape):
-        keep, values = at[i], {}
-        for k in (-2, -1, 1, 2):
-            at[i] = keep + k * h
-            values[k] = function()
-        at[i] = keep
-        out[i] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
-    return out
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_gradient_is_the_derivative_through_the_kept_entries(name):
     model, X = make(**VARIANTS[name]), data()
@@ -129,7 +117,7 @@ def test_gradient_is_the_derivative_through_the_kept_entries(name):
         if key == "mu":
             assert not grads[key].any()
             continue
-        numeric = central(lambda: twin.loss(p), p[key])
+        numeric = central(lambda: twin.loss(p), p[key], 0.05)
         assert np.linalg.norm(numeric - grads[key]) < 1e-9 * np.linalg.norm(numeric), key
 
 

@@ -19,17 +19,7 @@ from featlearn.models.pca import PCA
 from featlearn.random import Random
 from featlearn.settings import option_name
 from featlearn.training.train import ONE_PASS, TrainConfig, Training, mean_row
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def take(self, index):
-        return self.X[index]
+from helpers import Rows
 
 
 def uncentred(n=500, d=30, seed=0):

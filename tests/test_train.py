@@ -12,17 +12,7 @@ from featlearn.training import train
 from featlearn.training.optim import SGD, Decay, Rates
 from featlearn.training.schedules import learning_rate, momentum
 from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, mean_row, split_rows
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def take(self, index):
-        return self.X[index]
+from helpers import Rows, same
 
 
 def rows(n=230, d=12, seed=0):
@@ -33,10 +23,6 @@ def rbm(d=12, **config):
     model = RBM(RBM.Config(**{"hidden": 8, "visible": "gaussian", **config}))
     model.init(d, Random(0))
     return model
-
-
-def same(a, b):
-    return all(a[k].tobytes() == b[k].tobytes() for k in a) and a.keys() == b.keys()
 
 
 class Quadratic(Model):

@@ -138,7 +138,7 @@ def provenance(seed: int | None = None, inputs: Sequence[str] = ()) -> dict[str,
 
 def versions() -> dict[str, str]:
     """Of Python and the libraries that numbers pass through."""
-    own = {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy")}
+    own = {"python": platform.python_version(), "numpy": version("numpy")}
     return own | hdf5.versions()
 
 

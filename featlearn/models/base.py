@@ -125,8 +125,8 @@ class Model:
     """The params that weight decay applies to (never biases)."""
     decay_weights: ClassVar[dict[str, float]] = {"l1": 0.01, "l2": 0.1}
     """Usual strengths of weight decay with this model; here the blog's."""
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.01, "adam": 0.001}
-    """Usual learning rates, by optimizer."""
+    rates: ClassVar[dict[str, float]] = {}
+    """Usual learning rates by the optimiser's name, where they are not the optimiser's own."""
     demo: ClassVar[dict[str, Any]] = {"size": 16, "normalize": "standardize"}
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
     training_defaults: ClassVar[dict[str, Any]] = {}

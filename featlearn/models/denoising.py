@@ -30,7 +30,7 @@ class Denoising(Autoencoder):
 
     id = "denoising"
     training_defaults: ClassVar[dict[str, Any]] = {"batch_size": 20, "momentum": 0.0}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)

@@ -59,7 +59,7 @@ class KSparse(Model):
     id = "k-sparse"
     decayed = ("W", "D")
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.5, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.5}
 
     @dataclass(frozen=True)
     class Config:

@@ -50,7 +50,7 @@ class MeanCovarianceRBM(Model):
 
     id = "mcrbm"
     demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.075, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.075}
     training_defaults: ClassVar[dict[str, Any]] = {
         "momentum": 0.0,
         "lr_schedule": "linear",

@@ -43,7 +43,7 @@ class SESM(Model):
 
     id = "sesm"
     decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)}
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 10,

@@ -22,7 +22,7 @@ from featlearn.models.base import Array, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, fill, setting
 from featlearn.training import schedules
-from featlearn.training.optim import OPTIMIZERS, Decay, LineSearch, Rates
+from featlearn.training.optim import OPTIMIZERS, Decay, Rates, readers, usual_rates
 from featlearn.training.progress import Progress
 
 Index = npt.NDArray[np.int64]
@@ -32,7 +32,15 @@ PROBE = 1000  # training rows whose reconstruction error is followed
 BATCH = 100
 ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
+SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
+BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
+RATES_IN_WORDS = "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(Model).items())
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
+
+
+def _read_by(name: str) -> str:
+    """What a setting needs that only some optimisers read."""
+    return "optimizer=" + "|".join(readers(name))
 
 
 class Rows(Protocol):
@@ -47,23 +55,25 @@ class TrainConfig:
     """How to train, whatever the model."""
 
     epochs: int = setting(20, "passes over the data", low=1)
-    batch_size: int | None = setting(None, "rows in a minibatch  [default: 100; lbfgs, cg: all]", low=1, off="all rows")
+    batch_size: int | None = setting(
+        None, f"rows in a minibatch  [default: 100; {SEARCHING}: all]", low=1, off="all rows"
+    )
     optimizer: str = setting(
-        "sgd",
-        "stochastic gradient descent with momentum, Adam, or by line searches: L-BFGS, conjugate gradient",
+        next(iter(OPTIMIZERS)),
+        "how parameters follow gradients: " + ", ".join(cls.title for cls in OPTIMIZERS.values()),
         choices=tuple(OPTIMIZERS),
     )
     searches: int = setting(
         3,
-        "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch",
+        f"{SEARCHING}: line searches on a minibatch; on all rows it is one an epoch",
         low=1,
-        needs="optimizer=lbfgs|cg batch_size",
+        needs=f"{_read_by('searches')} batch_size",
     )
     lr: float | None = setting(
         None,
-        "learning rate of sgd and adam  [default: 0.01; adam: 0.001; or the model's]",
+        f"learning rate of {', '.join(readers('lr'))}  [default: {RATES_IN_WORDS}; or the model's]",
         above=0,
-        needs="optimizer=sgd|adam",
+        needs=_read_by("lr"),
         off="found by searches",
     )
     lr_schedule: str = setting(
@@ -71,13 +81,19 @@ class TrainConfig:
         "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
-        needs="optimizer=sgd|adam",
+        needs=_read_by("lr_schedule"),
     )
-    momentum: float = setting(0.9, "momentum of sgd", low=0, below=1, needs="optimizer=sgd")
+    momentum: float = setting(
+        0.9, f"momentum of {', '.join(readers('momentum'))}", low=0, below=1, needs=_read_by("momentum")
+    )
     initial_momentum: float = setting(
-        0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs optimizer=sgd"
+        0.5,
+        "momentum of the first --initial-epochs",
+        low=0,
+        below=1,
+        needs=f"initial_epochs {_read_by('initial_momentum')}",
     )
-    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs="optimizer=sgd")
+    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs=_read_by("initial_epochs"))
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
@@ -109,18 +125,18 @@ class TrainConfig:
         if self.decay == "none" and self.decay_weight:
             raise ConfigError(f"--decay-weight {self.decay_weight:g} without a decay: add --decay l1 or l2")
         if self.by_searches and self.decay == "l1":
-            raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; use --optimizer sgd")
+            raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; {BY_STEPS}")
 
     @property
     def by_searches(self) -> bool:
         """Whether the optimizer follows a loss by line searches."""
-        return issubclass(OPTIMIZERS[self.optimizer], LineSearch)
+        return OPTIMIZERS[self.optimizer].searches
 
     def resolve(self, model: type[Model]) -> "TrainConfig":
         """Fill in what is not said, for a model; a resolved config comes back as it is."""
         usual: dict[str, Any] = {
             "batch_size": None if self.by_searches else BATCH,
-            "lr": None if self.by_searches or model.one_pass else model.rates.get(self.optimizer),
+            "lr": None if model.one_pass else usual_rates(model).get(self.optimizer),
             "decay_weight": model.decay_weights.get(self.decay),
         }
         return fill(self, usual)
@@ -161,7 +177,7 @@ class Training:
         if config.by_searches and moving:
             raise ConfigError(
                 f"--optimizer {config.optimizer}: searches along a loss that must stand still, but {moving}; "
-                "use --optimizer sgd or adam"
+                + BY_STEPS
             )
         self._all: Array | None = None  # all rows, where they are one batch
 
@@ -248,7 +264,7 @@ class Training:
     def _steps(self, evaluate: Callable[[], Gradients], rates: Rates) -> Iterator[dict[str, float]]:
         """The metrics of one step; of several line searches where the rows are some of all."""
         optimizer = self.optimizer
-        if not isinstance(optimizer, LineSearch) or self.batches == 1:
+        if not optimizer.searches or self.batches == 1:
             yield optimizer.step(self.model.params, evaluate, rates)
             return
         optimizer.forget()
@@ -374,9 +390,7 @@ class Training:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
-        remedy = (
-            "use --optimizer adam" if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
-        )
+        remedy = BY_STEPS if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
         raise DivergedError(
             f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; " + remedy
         )
