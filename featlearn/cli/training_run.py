@@ -1,19 +1,14 @@
 """A training run with its files: data in, OUTPUT.ckpt on the way, OUTPUT at the end; stoppable by signals."""
 
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from featlearn import __version__
+from featlearn import __version__, signals
 from featlearn.cli.report import Results, Words
-from featlearn.cli.run import SIGNALS, Interrupted
 from featlearn.cli.store import load_model, load_rows, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, discard
@@ -26,6 +21,7 @@ from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import to_dict
+from featlearn.signals import Interrupted
 from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
 
 DEMO_PATCHES = 10_000
@@ -58,14 +54,6 @@ class Data:
     preprocess: Preprocess
 
 
-@dataclass
-class Stop:
-    """What signals have asked for."""
-
-    signum: int | None = None
-    save: bool = False
-
-
 def run(request: Request, words: Words, results: Results) -> None:
     """Train as asked. Raises DataError, ConfigError, DivergedError, Interrupted."""
     ckpt = request.output + ".ckpt"
@@ -78,15 +66,26 @@ def run(request: Request, words: Words, results: Results) -> None:
         data = _load_data(request, words)
         training = _start(request, data, ckpt, words)
         story = provenance(seed=request.seed, inputs=inputs)
-        try:
-            _train(training, request, data, story, ckpt, words)
-        except DivergedError as error:
-            write_model(ckpt, _file(training, request, data, story), force=True)
-            raise DivergedError(f"{error}; the last good model is kept in {ckpt}") from error
-        file = _file(training, request, data, story)
-        write_into(out, file)
-    discard(ckpt)
+        with signals.deferred():  # what has been learned is written first
+            try:
+                _train(training, request, data, story, ckpt, words)
+            except DivergedError as error:
+                kept = _keep(_file(training, request, data, story), ckpt)
+                raise DivergedError(f"{error}; {kept}") from error
+            file = _file(training, request, data, story)
+            write_into(out, file)
+            discard(ckpt)
+    signals.check()
     _report(request, file, words, results)
+
+
+def _keep(file: ModelFile, ckpt: str) -> str:
+    """Write the last good model of a run that diverged. -> words that say so, or why it could not be."""
+    try:
+        write_model(ckpt, file, force=True)
+    except DataError as error:
+        return f"the last good model is lost: {error}"
+    return f"the last good model is kept in {ckpt}"
 
 
 def _load_data(request: Request, words: Words) -> Data:
@@ -172,55 +171,31 @@ def _shown(setting: Any) -> str:
 def _train(training: Training, request: Request, data: Data, story: dict[str, Any], ckpt: str, words: Words) -> None:
     """Run to the end; checkpoint now and then, and when a signal asks to stop. Raises Interrupted, DivergedError."""
     saved = time.monotonic()
-    with listening() as stop, words.progress(training.total_updates, "updates") as progress:
+    with words.progress(training.total_updates, "updates") as progress:
         progress.advance(training.progress.step)
 
         def on_batch(at: Training) -> bool:
             nonlocal saved
             progress.advance(1, _note(at))
-            due = stop.save or time.monotonic() - saved >= request.checkpoint_every
+            due = signals.save_asked() or time.monotonic() - saved >= request.checkpoint_every
             if due and not at.progress.finished:  # a finished run is about to be written as what it is
                 write_model(ckpt, _file(at, request, data, story), force=True)
-                stop.save, saved = False, time.monotonic()
-            return stop.signum is not None
+                saved = time.monotonic()
+            return signals.noted() is not None
 
         finished = training.run(on_batch)
     if not finished:
         write_model(ckpt, _file(training, request, data, story), force=True)
         words.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
-        assert stop.signum is not None
-        raise Interrupted(stop.signum)
+        signum = signals.noted()
+        assert signum is not None
+        raise Interrupted(signum)
 
 
 def _note(training: Training) -> str:
     errors = training.history.get("rmse")
     at = training.progress
     return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", RMSE {errors[-1]:.4f}" if errors else "")
-
-
-@contextmanager
-def listening() -> Iterator[Stop]:
-    """Within: the first SIGINT, SIGTERM or SIGHUP asks to stop, a second kills; SIGUSR1 asks for a checkpoint."""
-    stop = Stop()
-
-    def on_stop(signum: int, frame: FrameType | None) -> None:
-        stop.signum = signum
-        signal.signal(signum, signal.SIG_DFL)
-
-    def on_save(signum: int, frame: FrameType | None) -> None:
-        stop.save = True
-
-    handlers = dict.fromkeys(SIGNALS, on_stop) | {"SIGUSR1": on_save}
-    numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in numbers}
-    try:
-        for n, handler in numbers.items():
-            if before[n] != signal.SIG_IGN:
-                signal.signal(n, handler)
-        yield stop
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
 
 
 def _file(training: Training, request: Request, data: Data, story: dict[str, Any]) -> ModelFile:
@@ -256,4 +231,4 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results) -
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
     results.show(report)
-    words.say(f"next: featlearn visualize {request.output}")
+    words.next("visualize", request.output)
