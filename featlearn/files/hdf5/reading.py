@@ -63,7 +63,7 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with Undisturbed():
+        with Undisturbed(), contextlib.suppress(RuntimeError):  # nothing was written that a close could fail to keep
             self._file.close()
 
     @property
