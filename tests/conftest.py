@@ -23,6 +23,10 @@ os.environ["PYTHONSAFEPATH"] = "1"
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}
 
 
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="tests/faults: every moment and operation, for hours")
+
+
 @dataclass
 class Ran:
     code: int

@@ -12,19 +12,20 @@ PACKAGE = Path(featlearn.__file__).parent
 ROOT = {"__init__", "errors", "_core"}
 BELOW = {  # part of the package: what it may import besides itself
     "__init__": set(),
-    "__main__": {"cli"},
+    "__main__": {"cli", "signals"},
     "errors": set(),
     "settings": {"errors"},
     "random": {"_core"},
+    "signals": set(),
     "threads": {"_core"},
-    "files": {"__init__", "errors"},
+    "files": {"__init__", "errors", "signals"},
     "patches": {"errors", "settings", "random", "_core"},
     "models": {"errors", "settings", "random", "_core"},
     "training": {"errors", "settings", "random", "_core", "models.base"},
     "analysis": {"errors", "settings", "random", "_core", "models.base"},
     "pictures": {"errors"},
     "cli": {
-        *("__init__", "errors", "settings", "random", "threads", "_core"),
+        *("__init__", "errors", "settings", "random", "signals", "threads", "_core"),
         *("files", "patches", "models", "models.base", "training", "analysis", "pictures"),
     },
 }

@@ -56,7 +56,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
         _refuse_constant(request, codes)
         images = data.images if _is_located(data) and data.images else [data.path]
         writer.finish(codes.to_dict(), images, data.label_names, provenance(inputs=request.inputs))
-    words.say(f"next: featlearn train {request.output} --model rbm")
+    words.next("train", request.output, "--model", "rbm")
     report = {"output": request.output, "codes": n, "units": units, "bytes": os.path.getsize(request.output)}
     return report | {"low": codes.low, "high": codes.high}
 

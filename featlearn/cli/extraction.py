@@ -85,7 +85,7 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     if request.dry_run:
         return report
     preprocess = _write(request, extraction, plan, like[0] if like else None, files, words)
-    words.say(f"next: featlearn train {request.output} --model rbm")
+    words.next("train", request.output, "--model", "rbm")
     return report | _range(preprocess)
 
 
@@ -150,6 +150,8 @@ def _read_list(name: str | None, null: bool) -> list[str]:
             raise ConfigError("-0 says how the list of --files-from is separated: give --files-from")
         return []
     if name == "-":
+        if sys.stdin is None:
+            raise DataError("--files-from -: standard input is closed; name a file")
         return read_paths(sys.stdin.buffer, null)
     with open(name, "rb") as stream:
         return read_paths(stream, null)

@@ -1,9 +1,6 @@
 """featlearn info: what is in a file, or how featlearn was built."""
 
-import json
 from typing import Any
-
-import click
 
 from featlearn.cli.options import as_json, command_named, common, option, paths, quiet, threads
 from featlearn.cli.report import Results, Words, flat
@@ -29,7 +26,7 @@ def command(file: str | None, verify: bool, key: str | None, words: Words, resul
     if key is None or results.as_json:
         return results.show(values if key is None else {key: _pick(values, key)})
     value = _pick(values, key)
-    click.echo(value if isinstance(value, str) else json.dumps(value))
+    results.value(value)
 
 
 def _pick(values: dict[str, Any], key: str) -> Any:

@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-from featlearn import __version__
+from featlearn import __version__, signals
 from featlearn.cli.run import Session
 
 COMMANDS = {  # in the order of use
@@ -30,6 +30,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"featlearn.cli.{cmd_name.replace('-', '_')}")
+        signals.check()  # a signal that came while it was imported
         command: click.Command = module.command
         return command
 

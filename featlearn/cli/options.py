@@ -268,6 +268,7 @@ def _sentence(text: str) -> str:
 
 
 def _to_words(ctx: click.Context, param: click.Parameter, quiet: bool) -> Words:
+    ctx.ensure_object(Session).quiet = quiet
     return Words(quiet)
 
 

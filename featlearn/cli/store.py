@@ -17,12 +17,13 @@ import numpy.typing as npt
 from featlearn import __version__, _core
 from featlearn.cli.options import invocation
 from featlearn.cli.report import Words
-from featlearn.errors import ConfigError, DataError, FeatlearnError
+from featlearn.errors import ConfigError, DataError
 from featlearn.files import hdf5
+from featlearn.files.block import DATASET
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.files.kind import file_kind
+from featlearn.files.kind import file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
-from featlearn.files.regular import show
+from featlearn.files.regular import open_regular, show
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
@@ -152,17 +153,16 @@ def _listed(items: list[Any], total: int | None = None) -> list[Any]:
 
 
 def _input(path: str) -> dict[str, Any]:
-    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name."""
+    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name.
+
+    Raises DataError if it cannot be read: another provenance would be a wrong one.
+    """
     out: dict[str, Any] = {"name": path}
     if not os.path.isfile(path):
         return out
-    if path.endswith((".h5", ".hdf5")):
-        try:
-            kind = file_kind(path)
-            file = read_dataset(path) if kind == "featlearn-dataset" else read_model(path)
-            digest = file.digest if isinstance(file, Dataset) else file.content_hash
-            return out | {"digest": digest, "provenance": file.provenance}
-        except FeatlearnError:
-            pass  # somebody else's HDF5 file
-    with open(path, "rb") as stream:
-        return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}
+    if not is_ours(path):
+        with open_regular(path) as stream:
+            return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}
+    file = read_dataset(path) if file_kind(path) == DATASET else read_model(path)
+    digest = file.digest if isinstance(file, Dataset) else file.content_hash
+    return out | {"digest": digest, "provenance": file.provenance}

@@ -2,20 +2,16 @@
 
 import json
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from featlearn import __version__
+from featlearn import __version__, signals
 from featlearn.cli.report import Results, Words
-from featlearn.cli.run import SIGNALS, Interrupted
 from featlearn.cli.store import load_model, load_rows, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, discard
@@ -29,6 +25,7 @@ from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import to_dict
+from featlearn.signals import Interrupted
 from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
 
 DEMO_PATCHES = 10_000
@@ -78,23 +75,8 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """All that decides what comes out, as plain values."""
         request = self.request
-        settings = to_dict(self.config) | to_dict(self.training)
-        return (
-            {"model": request.model, "dtype": request.dtype}
-            | settings
-            | {
-                "seed": request.seed,
-                "data set": self.data.digest,
-            }
-        )
-
-
-@dataclass
-class Stop:
-    """What signals have asked for."""
-
-    signum: int | None = None
-    save: bool = False
+        start = {"model": request.model, "dtype": request.dtype, "seed": request.seed, "data set": self.data.digest}
+        return start | to_dict(self.config) | to_dict(self.training)
 
 
 def run(request: Request, words: Words, results: Results) -> None:
@@ -114,17 +96,28 @@ def run(request: Request, words: Words, results: Results) -> None:
         plan = plan or make_plan(request, words)
         training = _start(plan, ckpt, words)
         story = provenance(seed=request.seed, inputs=inputs)
-        started = time.monotonic()
-        try:
-            _train(training, plan, story, ckpt, words)
-        except DivergedError as error:
-            write_model(ckpt, _file(training, plan, story), force=True)
-            raise DivergedError(f"{error}; the last good model is kept in {ckpt}") from error
-        seconds = time.monotonic() - started
-        file = _file(training, plan, story)
-        write_into(out, file)
-    discard(ckpt)
+        with signals.deferred():  # what has been learned is written first
+            started = time.monotonic()
+            try:
+                _train(training, plan, story, ckpt, words)
+            except DivergedError as error:
+                kept = _keep(_file(training, plan, story), ckpt)
+                raise DivergedError(f"{error}; {kept}") from error
+            seconds = time.monotonic() - started
+            file = _file(training, plan, story)
+            write_into(out, file)
+            discard(ckpt)
+    signals.check()
     _report(request, file, words, results, seconds)
+
+
+def _keep(file: ModelFile, ckpt: str) -> str:
+    """Write the last good model of a run that diverged. -> words that say so, or why it could not be."""
+    try:
+        write_model(ckpt, file, force=True)
+    except DataError as error:
+        return f"the last good model is lost: {error}"
+    return f"the last good model is kept in {ckpt}"
 
 
 def make_plan(request: Request, words: Words) -> Plan:
@@ -237,55 +230,31 @@ def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, words: Words) -> None:
     """Run to the end; checkpoint now and then, and when a signal asks to stop. Raises Interrupted, DivergedError."""
     saved = time.monotonic()
-    with listening() as stop, words.progress(training.total_updates, "updates") as progress:
+    with words.progress(training.total_updates, "updates") as progress:
         progress.advance(training.progress.step)
 
         def on_batch(at: Training) -> bool:
             nonlocal saved
             progress.advance(1, _note(at))
-            due = stop.save or time.monotonic() - saved >= plan.request.checkpoint_every
+            due = signals.save_asked() or time.monotonic() - saved >= plan.request.checkpoint_every
             if due and not at.progress.finished:  # a finished run is about to be written as what it is
                 write_model(ckpt, _file(at, plan, story), force=True)
-                stop.save, saved = False, time.monotonic()
-            return stop.signum is not None
+                saved = time.monotonic()
+            return signals.noted() is not None
 
         finished = training.run(on_batch)
     if not finished:
         write_model(ckpt, _file(training, plan, story), force=True)
         words.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
-        assert stop.signum is not None
-        raise Interrupted(stop.signum)
+        signum = signals.noted()
+        assert signum is not None
+        raise Interrupted(signum)
 
 
 def _note(training: Training) -> str:
     errors = training.history.get("rmse")
     at = training.progress
     return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", RMSE {errors[-1]:.4f}" if errors else "")
-
-
-@contextmanager
-def listening() -> Iterator[Stop]:
-    """Within: the first SIGINT, SIGTERM or SIGHUP asks to stop, a second kills; SIGUSR1 asks for a checkpoint."""
-    stop = Stop()
-
-    def on_stop(signum: int, frame: FrameType | None) -> None:
-        stop.signum = signum
-        signal.signal(signum, signal.SIG_DFL)
-
-    def on_save(signum: int, frame: FrameType | None) -> None:
-        stop.save = True
-
-    handlers = dict.fromkeys(SIGNALS, on_stop) | {"SIGUSR1": on_save}
-    numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
-    before: dict[int, Any] = {n: signal.getsignal(n) for n in numbers}
-    try:
-        for n, handler in numbers.items():
-            if before[n] != signal.SIG_IGN:
-                signal.signal(n, handler)
-        yield stop
-    finally:
-        for n, handler in before.items():
-            signal.signal(n, handler)
 
 
 def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
@@ -323,4 +292,4 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results, s
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
     results.show(report)
-    words.say(f"next: featlearn visualize {request.output}")
+    words.next("visualize", request.output)

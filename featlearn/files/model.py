@@ -16,7 +16,7 @@ from featlearn.files.contents import check_finite, read_json, read_plain, read_s
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.regular import open_regular, show
 from featlearn.files.text import to_json
-from featlearn.files.undisturbed import Undisturbed
+from featlearn.signals import Undisturbed
 
 Array = npt.NDArray[Any]
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")

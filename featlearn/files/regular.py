@@ -44,6 +44,15 @@ def open_regular(path: str) -> io.BufferedReader:
         raise DataError(f"{show(path)}: cannot be read: {reason(error)}") from error
 
 
+def read_start(path: str, n: int) -> bytes:
+    """The first `n` bytes of a regular file, fewer where it ends before. Raises DataError."""
+    with open_regular(path) as file:
+        try:
+            return file.read(n)
+        except OSError as error:
+            raise DataError(f"{show(path)}: cannot be read: {reason(error)}") from error
+
+
 def _missing(path: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "broken symbolic link" if os.path.islink(path) else "no such file or folder"

@@ -21,7 +21,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, DataSummary, Gradients, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
@@ -44,7 +44,7 @@ class Autoencoder(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("sigmoid", REMARKS, choices=ACTIVATIONS)
         tied: bool = setting(False, "decode with the encoder's weights")
         output_units: str = setting(

@@ -39,6 +39,9 @@ from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
 
 Array = npt.NDArray[Any]
+
+MAX_UNITS = 10_000_000
+"""Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, DataSummary, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum
 from featlearn.models.parts.sparse_code import (
     Code,
@@ -63,7 +63,7 @@ class KSparse(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         k: int = setting(5, "hidden units that a row may use", low=1)
         alpha: float | None = setting(
             None,

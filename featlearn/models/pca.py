@@ -24,7 +24,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.models.base import Array, DataSummary, Gradients, Loss, Model, Phase, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Phase, Step
 from featlearn.models.parts.arrays import product, rmse
 from featlearn.random import Random
 from featlearn.settings import check, fill, setting
@@ -47,7 +47,7 @@ class PCA(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int | None = setting(
-            None, "number of components  [default: as many as visible values, but at most 100]", low=1
+            None, "number of components  [default: as many as visible values, but at most 100]", low=1, high=MAX_UNITS
         )
 
         def __post_init__(self) -> None:

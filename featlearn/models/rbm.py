@@ -34,7 +34,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, DataSummary, Gradients, Loss, Machine, Model, Phase, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Machine, Model, Phase, Step
 from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
 from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
@@ -56,21 +56,21 @@ class RBM(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         visible: str = setting(
             "auto",
             "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
             choices=("auto", "bernoulli", "gaussian"),
         )
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
-        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0)
+        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
         learn_sigma: bool = setting(False, "learn the standard deviation of each gaussian visible unit, from --sigma")
         sigma_rate: float = setting(
             0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
         )
         cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=500)
         persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
-        chains: int = setting(100, "number of persistent chains", low=1, needs="persistent")
+        chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
         sample_visible: bool = setting(
             False, "draw the visible units of CD's chain too, for a better density model", without="persistent"
         )
