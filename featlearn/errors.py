@@ -11,6 +11,13 @@ class DataError(FeatlearnError):
     """A file or its contents cannot be used as asked, or cannot be written."""
 
 
+class ReadError(FeatlearnError):
+    """An input could not be read for a reason that does not lie in it: a failing disk, no memory, no free handles.
+
+    Nothing is skipped for it: with the same files the next run would give another result.
+    """
+
+
 class ConfigError(FeatlearnError):
     """Settings that are out of range or contradict each other."""
 

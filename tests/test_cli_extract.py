@@ -1,12 +1,13 @@
 """extract-patches from the command line: what is asked for, what is decided, what is announced, what is refused."""
 
+import errno
 import gzip
 import json
 import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from featlearn.files.dataset import read_dataset
 from featlearn.patches.preprocess import Preprocess
@@ -146,6 +147,60 @@ def test_like_takes_size_and_fit(work, run_here, tmp_path):
     assert stored[0].tobytes() == fitted.apply(data.patches).tobytes()
 
 
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory, run_here):
+    """Colour images in folders of three classes, the data set of two of them, and a model of that."""
+    folder, rng = tmp_path_factory.mktemp("coloured"), np.random.default_rng(0)
+    for split, names in (("train", ("cat", "dog")), ("test", ("dog",)), ("more", ("ant", "dog"))):
+        for name in names:
+            (folder / split / name).mkdir(parents=True)
+            for i in range(3):
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / split / name / f"{i}.png")
+    cut = ("--color", "rgb", "--labels", "folders", "--size", 4, "--stride", 4, "-o", folder / "data.h5")
+    extract(run_here, folder / "train", *cut)
+    ran = run_here("train", folder / "data.h5", "--model", "pca", "--batch-size", 24, "-o", folder / "model.h5")
+    assert ran.code == 0, ran.err
+    return folder
+
+
+@pytest.mark.parametrize("like", ["data.h5", "model.h5"])
+def test_like_takes_the_color_mode(like, coloured, run_here, tmp_path):
+    args = (coloured / "test", "--like", coloured / like, "--stride", 4)
+    for more in ((), ("--color", "rgb")):
+        report = extract(run_here, *args, *more, "-o", tmp_path / "t.h5", "--force")
+        assert report["shape"] == [4, 4, 3]
+    ran = run_here("extract-patches", *args, "--color", "gray", "-o", tmp_path / "no.h5")
+    assert ran.code == 2
+    assert ran.error_lines == [
+        f"featlearn: error: --color gray: {coloured / like} was made of rgb images, patches 4x4x3; leave out --color"
+    ]
+    ran = run_here("extract-patches", "dead-leaves", "--like", coloured / like, "-o", tmp_path / "no.h5")
+    assert ran.code == 2
+    assert "wants colour, dead-leaves images are grey" in ran.error_lines[0]
+    assert not (tmp_path / "no.h5").exists()
+
+
+def test_like_of_grey_patches_refuses_colour(work, coloured, run_here, tmp_path):
+    args = (coloured / "test", "--like", work.patches, "-o", tmp_path / "t.h5")
+    ran = run_here("extract-patches", *args, "--color", "rgb")
+    assert ran.code == 2
+    assert "was made of gray images" in ran.error_lines[0]
+    assert extract(run_here, *args)["shape"] == [8, 8, 1]
+
+
+def test_like_numbers_classes_as_they_were(coloured, run_here, tmp_path):
+    """Dogs are class 1 there, so they are here, though there are no cats."""
+    args = ("--labels", "folders", "--like", coloured / "data.h5", "--stride", 4)
+    extract(run_here, coloured / "test", *args, "-o", tmp_path / "t.h5")
+    data = read_dataset(str(tmp_path / "t.h5"))
+    assert data.label_names == ["cat", "dog"]
+    assert set(data.labels.tolist()) == {1}
+    ran = run_here("extract-patches", coloured / "more", *args, "-o", tmp_path / "no.h5")
+    assert ran.code == 1
+    assert len(ran.error_lines) == 1
+    assert "label 'ant' is not among those of --like: 'cat' 'dog'; leave its images out" in ran.error_lines[0]
+
+
 def test_same_command_same_bytes(work, run_here, tmp_path):
     """Also with another number of threads; --seed makes others."""
     found = []
@@ -186,6 +241,75 @@ def test_bad_images_are_named_counted_and_skipped(work, run_here, tmp_path):
     strict = run_here(*args, "--strict", "--force")
     assert strict.code == 1
     assert len(strict.err.strip().splitlines()) == 1
+
+
+def test_links_are_followed_and_broken_ones_counted(work, run_here, tmp_path):
+    """The patches are those of the files that the links lead to."""
+    for name in ("links", "files"):
+        (tmp_path / name).mkdir()
+    for photo in sorted(work.photos.iterdir()):
+        (tmp_path / "links" / photo.name).symlink_to(photo)
+        (tmp_path / "files" / photo.name).write_bytes(photo.read_bytes())
+    cut = ("--size", 8, "--count", 50)
+    made = [extract(run_here, tmp_path / name, *cut, "-o", tmp_path / f"{name}.h5") for name in ("links", "files")]
+    assert [(report["images"], report["skipped"]) for report in made] == [(4, 0)] * 2
+    patches = [read_dataset(str(tmp_path / f"{name}.h5")).patches.tobytes() for name in ("links", "files")]
+    assert patches[0] == patches[1]
+    (tmp_path / "links" / "gone.png").symlink_to("nothing")
+    (tmp_path / "links" / "loop").symlink_to(".")
+    args = ("extract-patches", tmp_path / "links", *cut, "-o", tmp_path / "more.h5")
+    ran = run_here(*args, "--json")
+    assert (json.loads(ran.out)["images"], json.loads(ran.out)["skipped"]) == (4, 2)
+    assert "gone.png: broken symbolic link" in ran.err
+    assert "loop: is a symbolic link to a folder that holds it, so it is not followed" in ran.err
+    strict = run_here(*args, "--strict", "--force")
+    assert strict.code == 1
+    assert "gone.png: broken symbolic link; leave out --strict" in strict.error_lines[0]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+@pytest.mark.parametrize("readings", [2, 5])
+def test_what_is_no_fault_of_an_image_ends_the_run(error, readings, work, run_here, tmp_path, monkeypatch):
+    """While images are surveyed, or read again for their patches; --strict or not."""
+    done = []
+
+    def load(image):
+        done.append(image)
+        if len(done) > readings:
+            raise error
+        return original(image)
+
+    original = ImageFile.ImageFile.load
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    monkeypatch.setattr("featlearn.patches.extract.CACHE", 0)
+    ran = run_here("extract-patches", work.photos, "--size", 8, "--count", 50, "-o", tmp_path / "p.h5")
+    assert ran.code == 1
+    assert len(ran.error_lines) == 1
+    assert "photo" in ran.error_lines[0]
+    assert "skipped" not in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_larger_images_where_they_are_allowed(work, run_here, tmp_path):
+    args = ("extract-patches", work.photos, "--size", 8, "--count", 50, "-o", tmp_path / "p.h5")
+    ran = run_here(*args, "--max-pixels", 64 * 64 - 1)
+    assert ran.code == 1
+    assert "has 4,096 pixels, more than 4,095; raise --max-pixels or scale the image down" in ran.error_lines[0]
+    assert run_here(*args, "--max-pixels", 64 * 64).code == 0
+
+
+def test_damaged_exif_is_warned_of_once(run_here, tmp_path, monkeypatch):
+    """Though each image is read twice."""
+    monkeypatch.setattr("featlearn.patches.extract.CACHE", 0)
+    exif = Image.Exif()
+    exif[274] = 6
+    (tmp_path / "in").mkdir()
+    Image.linear_gradient("L").save(tmp_path / "in" / "x.jpg", exif=exif)
+    data = (tmp_path / "in" / "x.jpg").read_bytes()
+    (tmp_path / "in" / "x.jpg").write_bytes(data.replace(b"MM\0*", b"MX\0*"))
+    ran = run_here("extract-patches", tmp_path / "in", "--size", 8, "--count", 5, "-o", tmp_path / "p.h5")
+    assert ran.code == 0
+    assert ran.err.count("warning: ") == ran.err.count("do not say how it is turned") == 1
 
 
 @pytest.mark.parametrize(

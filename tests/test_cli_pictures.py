@@ -131,6 +131,51 @@ def test_reconstruct_a_photograph(stride, work, run_here, tmp_path):
     assert report["psnr"] > psnr(before, np.full_like(before, before.mean()))
 
 
+@pytest.mark.parametrize("threshold", [(), ("--threshold", 0.4)])
+def test_reconstruct_a_float_image(threshold, work, run_here, tmp_path):
+    """Floats from 0 to 1 give the picture that integers of the same greys give."""
+    cut = ("--size", 6, "--count", 300, *threshold, "--normalize", "none", "-o", tmp_path / "p.h5")
+    ok(run_here("extract-patches", work.photos, *cut))
+    ok(run_here("train", tmp_path / "p.h5", "--model", "rbm", "--epochs", 1, "-o", tmp_path / "m.h5"))
+    grey = read_image(str(work.photos / "photo0.png"))[:, :, 0]
+    Image.fromarray(grey).save(tmp_path / "8.png")
+    Image.fromarray((grey / 255).astype(np.float32)).save(tmp_path / "f.tif")
+    reports = [
+        json.loads(
+            ok(
+                run_here("reconstruct", tmp_path / "m.h5", tmp_path / name, "-o", tmp_path / f"{name}.png", "--json")
+            ).out
+        )
+        for name in ("8.png", "f.tif")
+    ]
+    assert reports[0]["psnr"] == pytest.approx(reports[1]["psnr"], rel=1e-4)
+    assert "levels" not in reports[1]
+    np.testing.assert_allclose(*(pixels(tmp_path / name).astype(int) for name in ("8.png.png", "f.tif.png")), atol=1)
+
+
+def test_reconstruct_a_float_image_of_its_own_range(run_here, tmp_path):
+    """Values from -50 to 150 are black to white, and so the PSNR is counted; all components give the image back."""
+    values = np.random.default_rng(0).uniform(-50, 150, (12, 12)).astype(np.float32)
+    values[0, :2] = -50, 150
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    cut = ("--size", 2, "--stride", 1, "--normalize", "none", "-o", tmp_path / "p.h5")
+    ok(run_here("extract-patches", tmp_path / "x.tif", *cut))
+    ok(run_here("train", tmp_path / "p.h5", "--model", "pca", "--hidden", 4, "-o", tmp_path / "m.h5"))
+    args = ("reconstruct", tmp_path / "m.h5", tmp_path / "x.tif", "-o", tmp_path / "r.png", "--json")
+    report = json.loads(ok(run_here(*args)).out)
+    assert report["levels"] == [-50, 150]
+    assert report["psnr"] > 90
+    np.testing.assert_allclose(pixels(tmp_path / "r.png"), (values + 50) / 200 * 255, atol=0.6)
+
+
+def test_reconstruct_refuses_more_pixels_than_allowed(work, run_here, tmp_path):
+    args = ("reconstruct", work.model, work.photos / "photo0.png", "-o", tmp_path / "r.png", "--max-pixels")
+    ran = run_here(*args, 4095)
+    assert ran.code == 1
+    assert "has 4,096 pixels, more than 4,095; raise --max-pixels" in ran.error_lines[0]
+    assert run_here(*args, 4096).code == 0
+
+
 def test_a_photograph_is_compared_as_its_model_sees_it(work, run_here, tmp_path):
     """Black and white, where the model was trained on thresholded pixels."""
     cut = ("--size", 6, "--count", 300, "--threshold", 0.4, "--normalize", "none", "-o", tmp_path / "p.h5")

@@ -1,5 +1,7 @@
 """Image files: every kind of pixel comes out right, and what cannot is refused in one line."""
 
+import errno
+import io
 import os
 import struct
 import zlib
@@ -8,8 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featlearn.errors import DataError
-from featlearn.files.images import MAX_PIXELS, read_image, to_color
+from featlearn.errors import DataError, ReadError
+from featlearn.files import images
+from featlearn.files.images import read_image, to_color
+from featlearn.files.jpeg import count_scans
+from featlearn.files.limits import MAX_PIXELS
 
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 13
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
@@ -65,19 +70,26 @@ def test_16_bit_grey_keeps_every_level(tmp_path):
     np.testing.assert_array_equal(read_image(str(tmp_path / "x.pgm"))[..., 0], DEEP)
 
 
-def tiff(values, bits, sample_format=1):
-    """An uncompressed big-endian TIFF of one channel, or of three where values have a third axis."""
-    data = values.tobytes()
+def tiff(values, bits, sample_format=1, compression=1, **more):
+    """A TIFF of one strip by hand, in the byte order of the values: one channel, or as many as the third axis has.
+
+    compression 1 is none, 8 is deflate (which libtiff unpacks); `more` are tags.
+    """
+    order = ">" if values.dtype.byteorder == ">" else "<"
+    data = values.tobytes() if compression == 1 else zlib.compress(values.tobytes())
     height, width, n = *values.shape[:2], values.shape[2] if values.ndim == 3 else 1
-    depths = struct.pack(">H", bits) * n + (b"\0\0" if n == 1 else b"")
-    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, n, None), (259, 3, 1, 1)]
-    tags += [(262, 3, 1, 2 if n > 1 else 1), (273, 4, 1, 14), (277, 3, 1, n), (278, 3, 1, height)]
-    tags += [(279, 4, 1, len(data)), (339, 3, 1, sample_format)]
-    offset = 14 + len(data)
-    out = b"MM\0*" + struct.pack(">I", offset) + depths.ljust(6, b"\0")[:6] + data + struct.pack(">H", len(tags))
-    for tag, kind, count, value in tags:
-        field = struct.pack(">HH", value or bits, 0) if kind == 3 and count == 1 else struct.pack(">I", value or 8)
-        out += struct.pack(">HHI", tag, kind, count) + field
+    tags = {256: width, 257: height, 258: bits, 259: compression, 262: 2 if n > 2 else 1, 273: 32, 277: n, 278: height}
+    tags |= {279: len(data), 339: sample_format} | {int(tag[1:]): value for tag, value in more.items()}
+    depths = struct.pack(f"{order}{n}H", *[bits] * n).ljust(24, b"\0")
+    out = struct.pack(order + "2sHI", b"MM" if order == ">" else b"II", 42, 32 + len(data)) + depths + data
+    out += struct.pack(order + "H", len(tags))
+    for tag, value in sorted(tags.items()):
+        if tag == 258 and n > 2:
+            out += struct.pack(order + "HHII", tag, 3, n, 8)
+        elif tag in (273, 279):
+            out += struct.pack(order + "HHII", tag, 4, 1, value)
+        else:
+            out += struct.pack(order + "HHIHH", tag, 3, 1, value, value if tag == 258 and n == 2 else 0)
     return out + bytes(4)
 
 
@@ -94,14 +106,81 @@ def test_big_endian_tiff(tmp_path):
         read_image(str(tmp_path / "f.tif"))
 
 
+COLOUR = np.random.default_rng(1).integers(0, 65_536, (5, 7, 4), np.uint16)  # both bytes of each value matter
+
+
+def interlaced(values):
+    """What Adam7 stores: the rows of seven ever finer images, each after a zero for no filter."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    parts = [values[y::dy, x::dx] for y, x, dy, dx in passes]
+    return b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+
+
+def assert_deep(path, values):
+    """Both bytes of every colour are there, alpha is not; grey is made of all 16 bits."""
+    back = read_image(str(path), "rgb")
+    assert back.dtype == np.uint16
+    np.testing.assert_array_equal(back, values)
+    wanted = values.astype(float) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(read_image(str(path))[:, :, 0], wanted, atol=1)
+
+
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_16_bit_colour_is_refused_and_not_cut_to_8(tmp_path, channels):
-    data = np.arange(2 * 3 * channels).astype(">u2") * 700
-    (tmp_path / "x.png").write_bytes(png({2: 4, 3: 2, 4: 6}[channels], 16, 3, 2, data.tobytes()))
-    (tmp_path / "x.ppm").write_bytes(b"P6 3 2 65535\n" + bytes(36))
-    (tmp_path / "x.tif").write_bytes(tiff(np.zeros((2, 3, 3), ">u2"), 16))
-    for name in ("x.png", "x.ppm", "x.tif"):
-        with pytest.raises(DataError, match="16-bit colour or alpha; convert it"):
+def test_16_bit_colour_keeps_both_bytes_in_png(tmp_path, channels):
+    values, kind = COLOUR[:, :, :channels], {2: 4, 3: 2, 4: 6}[channels]
+    colours = values[:, :, :3] if channels > 2 else values[:, :, :1].repeat(3, 2)
+    (tmp_path / "x.png").write_bytes(png(kind, 16, 7, 5, values.astype(">u2").tobytes()))
+    assert_deep(tmp_path / "x.png", colours)
+    whole = png(kind, 16, 7, 5, b"", struct.pack(">IIBBBBB", 7, 5, 16, kind, 0, 0, 1))
+    empty = zlib.compress(bytes(5))
+    packed = zlib.compress(interlaced(values.astype(">u2")))
+    at = whole.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(packed)) + b"IDAT" + packed + struct.pack(">I", zlib.crc32(b"IDAT" + packed))
+    (tmp_path / "i.png").write_bytes(whole[:at] + chunk + whole[at + len(empty) + 12 :])
+    assert_deep(tmp_path / "i.png", colours)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("compression", [1, 8])
+def test_16_bit_colour_keeps_both_bytes_in_tiff(tmp_path, order, compression):
+    values = COLOUR.astype(order + "u2")
+    for name, data in (
+        ("rgb", tiff(values[:, :, :3], 16, compression=compression)),
+        ("rgba", tiff(values, 16, compression=compression, t338=2)),
+        ("rgbx", tiff(values, 16, compression=compression, t338=0)),
+    ):
+        (tmp_path / f"{name}.tif").write_bytes(data)
+        assert_deep(tmp_path / f"{name}.tif", COLOUR[:, :, :3])
+
+
+@pytest.mark.parametrize("white", [65_535, 1_023, 256])
+def test_16_bit_colour_keeps_both_bytes_in_ppm(tmp_path, white):
+    values = (COLOUR[:, :, :3].astype(int) % (white + 1)).astype(np.uint16)
+    (tmp_path / "x.ppm").write_bytes(b"P6 7 5 %d\n" % white + values.astype(">u2").tobytes())
+    assert_deep(tmp_path / "x.ppm", np.floor(values / white * 65_535 + 0.5))
+
+
+def test_16_bit_colour_is_turned_upright(tmp_path):
+    data = png(2, 16, 7, 5, COLOUR[:, :, :3].astype(">u2").tobytes())
+    exif = b"eXIfMM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    (tmp_path / "x.png").write_bytes(
+        data[:33] + struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", zlib.crc32(exif)) + data[33:]
+    )
+    assert_deep(tmp_path / "x.png", np.rot90(COLOUR[:, :, :3], -1))
+
+
+def test_16_bit_colour_of_other_kinds_is_refused_and_not_cut_to_8(tmp_path):
+    values = COLOUR.astype("<u2")
+    planes = np.ascontiguousarray(values[:, :, :3].transpose(2, 0, 1)).reshape(5, 7, 3)
+    for name, data in (
+        ("cmyk.tif", tiff(values, 16, t262=5)),
+        ("premultiplied.tif", tiff(values, 16, t338=1)),
+        ("planes.tif", tiff(planes, 16, t284=2)),
+        ("packed-planes.tif", tiff(planes, 16, compression=8, t284=2)),
+        ("text.ppm", b"P3 1 1 65535 1 2 3\n"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=f"{name}: has more than 8 bits a channel.*; convert it"):
             read_image(str(tmp_path / name))
 
 
@@ -202,8 +281,8 @@ def test_files_that_are_no_good_images(tmp_path):
         ("cut.jpg", (tmp_path / "whole.jpg").read_bytes()[:-500], "is damaged or cut off"),
         ("cut.png", whole[:-500], "is damaged or cut off"),
         ("crc.png", bytes(bad_crc), "is damaged|is no image"),
-        ("bomb.png", bomb, "has more than 89,478,485 pixels"),
-        ("worse.png", worse, "has more than 89,478,485 pixels"),
+        ("bomb.png", bomb, "has 111,848,105 pixels, more than 89,478,485; raise --max-pixels or scale"),
+        ("worse.png", worse, "has [0-9,]* pixels, more than 89,478,485"),
         ("script.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no image of a known kind"),
         ("photoshop.png", b"8BPS\0\1" + bytes(100), "is no image of a known kind"),
     ):
@@ -236,3 +315,167 @@ def test_damaged_bytes_are_read_or_refused(tmp_path, suffix):
         except DataError as error:
             message = str(error)
             assert message.isprintable()
+
+
+def test_more_pixels_are_read_where_they_are_allowed(tmp_path):
+    """A tile of a TIFF counts like an image: libtiff makes room for all of it."""
+    Image.fromarray(GREY).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_image(str(tmp_path / "x.png"), max_pixels=6)[..., 0], GREY)
+    with pytest.raises(DataError, match=r"x\.png: has 6 pixels, more than 5; raise --max-pixels or scale"):
+        read_image(str(tmp_path / "x.png"), max_pixels=5)
+    big = png(0, 8, 10_000, 9_000, b"", struct.pack(">IIBBBBB", 10_000, 9_000, 8, 0, 0, 0, 0))
+    (tmp_path / "big.png").write_bytes(big)
+    with pytest.raises(DataError, match="has 90,000,000 pixels, more than 89,478,485"):
+        read_image(str(tmp_path / "big.png"))
+    with pytest.raises(DataError, match="is damaged or cut off"):
+        read_image(str(tmp_path / "big.png"), max_pixels=10**8)
+    assert Image.MAX_IMAGE_PIXELS == MAX_PIXELS
+    (tmp_path / "x.tif").write_bytes(tiff(GREY, 8, compression=8, t322=60_000, t323=60_000))
+    with pytest.raises(DataError, match="has 3,600,000,000 pixels, more than 89,478,485"):
+        read_image(str(tmp_path / "x.tif"))
+
+
+@pytest.mark.parametrize("turn", [1, 6, 7])
+def test_stripes_make_the_same_image(tmp_path, monkeypatch, turn):
+    """Converted by few rows at a time or all at once, turned or not, of every kind of pixel."""
+    exif = Image.Exif()
+    exif[274] = turn
+    colour = Image.fromarray(np.random.default_rng(2).integers(0, 256, (23, 17, 3), np.uint8))
+    levels = np.arange(23 * 17, dtype=np.int32).reshape(23, 17) * 160
+    for name, image in (
+        ("rgb.png", colour),
+        ("p.png", colour.quantize(9)),
+        ("la.png", colour.convert("LA")),
+        ("bits.png", colour.convert("1")),
+        ("deep.png", Image.fromarray(levels.astype(np.uint16))),
+        ("i.tif", Image.fromarray(levels)),
+        ("f.tif", Image.fromarray((levels / 7).astype(np.float32))),
+        ("cmyk.tif", colour.convert("CMYK")),
+        ("lab.tif", colour.convert("LAB")),
+    ):
+        image.save(tmp_path / name, exif=exif)
+    (tmp_path / "deep-colour.tif").write_bytes(tiff(COLOUR.astype("<u2"), 16, t338=2, t274=turn))
+    for path in sorted(tmp_path.iterdir()):
+        for color in ("gray", "rgb"):
+            whole = read_image(str(path), color)
+            for stripe in (1, 40, 150):
+                monkeypatch.setattr(images, "STRIPE", stripe)
+                part = read_image(str(path), color)
+                assert (part.dtype, part.shape, part.tobytes()) == (whole.dtype, whole.shape, whole.tobytes())
+            monkeypatch.undo()
+
+
+def segment(kind, body=b""):
+    return b"\xff" + bytes([kind]) + struct.pack(">H", len(body) + 2) + body
+
+
+def test_scans_of_a_jpeg_are_counted_up_to_its_end():
+    scan = segment(0xDA, b"\1\1\0\0\0\0") + b"\0\1\xff\0\xff\xd0\2"
+    file = b"\xff\xd8" + segment(0xE1, b"\xff\xda" * 500) + segment(0xC2, bytes(9)) + scan * 3
+    for tail, scans in ((b"\xff\xd9" + scan, 3), (scan, 4), (b"\xff\xff" + scan + b"\xff", 4), (b"\xff\1" + scan, 4)):
+        assert count_scans(io.BytesIO(file + tail), 100) == scans
+    assert count_scans(io.BytesIO(file), 2) == 2
+    gap = segment(0xE2, bytes(60_000)) * 40
+    for shift in range(12):  # a marker on the border of two blocks
+        tail = gap + scan[:-1] + bytes((1 << 20) - 20 + shift) + scan
+        assert count_scans(io.BytesIO(file + tail), 100) == 5
+    assert count_scans(io.BytesIO(b""), 2) == 0
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path):
+    path = tmp_path / "x.jpg"
+    Image.fromarray(RGB.repeat(8, 0)).save(path, progressive=True)
+    data = path.read_bytes()
+    read_image(str(path))
+    last = data.rindex(b"\xff\xda")
+    path.write_bytes(data[:last] + data[last:-2] * 201 + data[-2:])
+    with pytest.raises(DataError, match="has more than 200 scans"):
+        read_image(str(path))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM, errno.ETIMEDOUT])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_failing_disk_is_no_damage_of_the_image(tmp_path, monkeypatch, number, suffix):
+    """Whether it fails when the file is opened, while it is read, or where libtiff reads by itself."""
+    path = tmp_path / f"x.{suffix}"
+    Image.fromarray(RGB).save(path, **({"compression": "tiff_lzw"} if suffix == "tif" else {}))
+
+    def fail(*args):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", fail)
+        with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
+            read_image(str(path))
+
+    class Failing(io.BufferedReader):
+        def read(self, *args):
+            return super().read(*args) if self.tell() == 0 and args == (30,) else fail()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "open_regular", lambda name: Failing(io.FileIO(name)))
+        with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
+            read_image(str(path))
+        patch.setattr(images, "_read", lambda file, *more: 1 / 0)
+        with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
+            read_image(str(path))
+
+
+def test_lack_of_memory_is_no_damage_of_the_image(tmp_path, monkeypatch):
+    """Also where a decoder only says that it failed."""
+    Image.fromarray(RGB).save(tmp_path / "x.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "x.png").read_bytes()[:-30])
+
+    def no_room(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "load", no_room)
+        with pytest.raises(MemoryError, match=r"x\.png cannot be decoded"):
+            read_image(str(tmp_path / "x.png"))
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", no_room)
+        with pytest.raises(MemoryError, match=r"cut\.png cannot be decoded"):
+            read_image(str(tmp_path / "cut.png"))
+    with pytest.raises(DataError, match=r"cut\.png: is damaged"):
+        read_image(str(tmp_path / "cut.png"))
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0MM"}])
+def test_lack_of_memory_is_no_damage_of_webp(tmp_path, monkeypatch, options):
+    """Its decoder is made, with room for the image, when it is opened, and only says that it could not be made."""
+    Image.fromarray(RGB.repeat(40, 1)).save(tmp_path / "x.webp", **options)
+    asked = []
+
+    def no_decoder(*args):
+        raise OSError("could not create decoder object")
+
+    def no_room(size, dtype):
+        asked.append(size)
+        raise MemoryError
+
+    monkeypatch.setattr("PIL._webp.WebPAnimDecoder", no_decoder)
+    with pytest.raises(DataError, match="could not create"):
+        read_image(str(tmp_path / "x.webp"))
+    monkeypatch.setattr(np, "empty", no_room)
+    with pytest.raises(MemoryError, match=r"x\.webp cannot be decoded"):
+        read_image(str(tmp_path / "x.webp"))
+    assert asked == [240 * 16]
+
+
+def test_what_names_no_file_that_can_be_read_is_said(tmp_path):
+    (tmp_path / "broken.png").symlink_to("nothing.png")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name, message in (("broken", "broken symbolic link"), ("loop", "is a symbolic link that leads to itself")):
+        with pytest.raises(DataError, match=rf"{name}\.png: {message}"):
+            read_image(str(tmp_path / f"{name}.png"))
+
+
+def test_libtiff_writes_nothing_itself(tmp_path, capfd):
+    Image.fromarray(RGB.repeat(50, 0)).save(tmp_path / "x.tif", compression="tiff_lzw")
+    data = bytearray((tmp_path / "x.tif").read_bytes())
+    data[8:60] = bytes(52)
+    (tmp_path / "x.tif").write_bytes(data)
+    with pytest.raises(DataError, match="is damaged or cut off"):
+        read_image(str(tmp_path / "x.tif"))
+    assert capfd.readouterr() == ("", "")

@@ -14,9 +14,11 @@ import scipy.io
 from PIL import Image
 
 from featlearn.errors import DataError
+from featlearn.files import sources as module
 from featlearn.files.arrays import CIFAR_NAMES
+from featlearn.files.folders import find_images
 from featlearn.files.mat5 import read_mat5
-from featlearn.files.sources import find_images, open_sources, read_paths
+from featlearn.files.sources import open_sources, read_paths
 
 STACK = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6)
 COLOUR = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
@@ -58,9 +60,6 @@ def test_folder_recursive_sorted_by_bytes_images_only(tmp_path):
         save_image(tmp_path / name)
     for name in ("README.md", "labels.txt", "Thumbs.db"):
         (tmp_path / name).write_text("no image")
-    os.mkfifo(tmp_path / "fifo.png")
-    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
-    (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "folder.png").mkdir()
     source = only(tmp_path)
     order = ["Z.jpg", "a.png", "a/z.PNG", "a/\u00e9.png", "b.png", "sub/deep/x.tif"]
@@ -73,10 +72,117 @@ def test_folder_recursive_sorted_by_bytes_images_only(tmp_path):
 
 def test_folder_without_images(tmp_path):
     (tmp_path / "x.txt").write_text("")
-    refused(tmp_path, "no image in this folder")
     save_image(tmp_path / ".hidden" / "x.png")
-    (tmp_path / "link.png").symlink_to(tmp_path / ".hidden" / "x.png")
-    refused(tmp_path, "1 symbolic links are not followed, give them as files")
+    refused(tmp_path, "no image in this folder")
+
+
+def problems(source):
+    """{name: what is wrong} of the images that cannot be read."""
+    found = {}
+    for i, name in enumerate(source.names()):
+        try:
+            source.read(i)
+        except DataError as error:
+            found[os.path.relpath(name, source.name)] = str(error).removeprefix(f"{name}: ")
+    return found
+
+
+def test_links_are_followed(tmp_path):
+    """To files, as git-annex and DVC keep images, and to folders, also to one beside the link and to one outside."""
+    save_image(tmp_path / "in/.git/annex/k1.png", 1)
+    save_image(tmp_path / "out/deep/k2.png", 2)
+    save_image(tmp_path / "in/real/k3.png", 3)
+    (tmp_path / "in/annexed.png").symlink_to(".git/annex/k1.png")
+    (tmp_path / "in/class").symlink_to(tmp_path / "out")
+    (tmp_path / "in/beside").symlink_to("real")
+    (tmp_path / "in/twice.png").symlink_to("annexed.png")
+    (tmp_path / "link").symlink_to("in")
+    for folder in (tmp_path / "in", tmp_path / "link"):
+        source = only(folder)
+        names = ["annexed.png", "beside/k3.png", "class/deep/k2.png", "real/k3.png", "twice.png"]
+        assert source.names() == [str(folder / name) for name in names]
+        assert [source.read(i)[0, 0, 0] for i in range(5)] == [1, 3, 2, 3, 1]
+
+
+def test_links_that_lead_nowhere_or_back_are_named(tmp_path):
+    save_image(tmp_path / "in/a/good.png")
+    (tmp_path / "out/back").mkdir(parents=True)
+    for name, target in (
+        ("broken.png", "nothing.png"),
+        ("no-class", "/nowhere/at/all"),
+        ("notes.md", "nowhere"),
+        ("self.png", "self.png"),
+        ("loop", "."),
+        ("a/up", ".."),
+        ("a/above", "../.."),
+        ("out", "../out"),
+        ("../out/in", "../in/a"),
+        ("../out/back/in", "../../in"),
+        ("pipe.png", "fifo.png"),
+        ("device.png", "/dev/zero"),
+    ):
+        (tmp_path / "in" / name).symlink_to(target)
+    os.mkfifo(tmp_path / "in/fifo.png")
+    source = only(tmp_path / "in")
+    back, odd = "is a symbolic link to a folder that holds it", "is a device, pipe or socket, wanted a regular file"
+    found = {name: text.removesuffix(", so it is not followed") for name, text in problems(source).items()}
+    assert found == {
+        "broken.png": "broken symbolic link",
+        "no-class": "broken symbolic link",
+        "self.png": "is a symbolic link that leads to itself",
+        **dict.fromkeys(("loop", "a/up", "a/above", "out/back/in", "out/in/up", "out/in/above"), back),
+        **dict.fromkeys(("pipe.png", "device.png", "fifo.png"), odd),
+    }
+    good = [name for name in source.names() if os.path.relpath(name, source.name) not in found]
+    assert good == [str(tmp_path / "in" / name) for name in ("a/good.png", "out/in/good.png")]
+
+
+def test_links_that_multiply_are_bounded(tmp_path):
+    """Each of twenty folders with two links to the next: a million ways."""
+    for i in range(20):
+        (tmp_path / "in" / f"{i:02}").mkdir(parents=True)
+        for name in "ab":
+            (tmp_path / "in" / f"{i:02}" / name).symlink_to(f"../{i + 1:02}")
+    save_image(tmp_path / "in/20/x.png")
+    source = only(tmp_path / "in")
+    assert len(source) < 10_000
+    assert {"its folder is reached by more than 100 links, so this is not followed"} == set(problems(source).values())
+
+
+def test_labels_by_folders_that_are_links(tmp_path):
+    for name in ("store/1/a.png", "store/2/b.png"):
+        save_image(tmp_path / name)
+    (tmp_path / "in").mkdir()
+    for name, target in (("dog", "../store/1"), ("cat", "../store/2"), ("loop", "."), ("gone", "nowhere")):
+        (tmp_path / "in" / name).symlink_to(target)
+    source = only(tmp_path / "in", labels="folders")
+    assert [os.path.relpath(name, source.name) for name in source.names()] == ["cat/b.png", "dog/a.png", "gone", "loop"]
+    assert source.label_names == ["cat", "dog"]
+    assert source.labels.tolist() == [0, 1, -1, -1]
+    assert set(problems(source)) == {"gone", "loop"}
+
+
+def test_all_missing_inputs_are_named_at_once(tmp_path):
+    save_image(tmp_path / "a.png")
+    (tmp_path / "broken.png").symlink_to("nothing")
+    inputs = [str(tmp_path / name) for name in ("a.png", "b.png", "broken.png")]
+    with pytest.raises(DataError, match=r"^2 of 3 inputs do not exist: \S+/b\.png, \S+/broken\.png$"):
+        open_sources(inputs)
+    with pytest.raises(DataError, match=r"20 of 20 inputs do not exist: (\S+, ){9}\S+ and 10 more$"):
+        open_sources([str(tmp_path / f"{i}.png") for i in range(20)])
+    refused(tmp_path / "broken.png", "broken symbolic link")
+
+
+def test_oddities_are_told_once_and_few_by_name(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(module, "read_image", lambda path, color, limit, warn: warn(f"{path} is odd"))
+    names = [str(tmp_path / f"{i}.png") for i in range(15)]
+    for name in names:
+        save_image(tmp_path / name)
+    (source,) = open_sources(names, warn=told.append)
+    for i in (*range(15), *range(15)):
+        source.read(i)
+    assert told == [*(f"{name} is odd" for name in names[:10]), "more images are like that; they are not named"]
 
 
 def test_unreadable_folder_is_no_empty_one(tmp_path, monkeypatch):
@@ -85,7 +191,7 @@ def test_unreadable_folder_is_no_empty_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", deny)
     with pytest.raises(DataError, match="cannot be read: Permission denied"):
-        find_images(str(tmp_path))
+        find_images(str(tmp_path), [".png"])
 
 
 def test_files_are_gathered_and_opened_late(tmp_path):

@@ -22,10 +22,11 @@ class Invertible(Protocol):
 def reconstruct_photo(
     model: Model, preprocess: Invertible, image: Array, shape: tuple[int, int, int], stride: int = 1
 ) -> tuple[Array, float]:
-    """(reconstruction (h, w, c) in 0..1, its PSNR in dB) of a raw image (h, w, c) uint8 or uint16.
+    """(reconstruction (h, w, c), its PSNR in dB) of a raw image (h, w, c) uint8, uint16 or float.
 
     Patches of `shape` are taken every `stride` pixels and along the far edges, so every pixel is covered. Each patch's
-    own mean and scale, where the preprocessing takes them away, are given back.
+    own mean and scale, where the preprocessing takes them away, are given back. The reconstruction lies in 0..1, from
+    black to white as `levels` says.
     """
     ys, xs = (_places(image.shape[axis], shape[axis], stride) for axis in (0, 1))
     windows = np.lib.stride_tricks.sliding_window_view(image, shape)[:, :, 0]
@@ -41,8 +42,18 @@ def reconstruct_photo(
                 at = (rows[:, None] + i, xs[None, :] + j)
                 total[at] += Y[:, :, i, j]
                 count[at] += 1
-    again = np.clip(total / count, 0, 1)
-    return again, psnr(image / np.iinfo(image.dtype).max, again)
+    black, white = levels(image)
+    full = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
+    before, again = ((pixels - black) / (white - black) for pixels in (image / full, total / count))
+    again = np.clip(again, 0, 1)
+    return again, psnr(before, again)
+
+
+def levels(image: Array) -> tuple[float, float]:
+    """(black, white) of a raw image: 0 and 1, where integers are fractions of the largest; of floats at least that."""
+    if image.dtype.kind == "u":
+        return 0.0, 1.0
+    return min(0.0, float(image.min())), max(1.0, float(image.max()))
 
 
 def _places(size: int, patch: int, stride: int) -> Array:

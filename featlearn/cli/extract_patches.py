@@ -10,6 +10,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force,
+    max_pixels,
     option,
     output,
     paths,
@@ -26,7 +27,14 @@ which_images = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
     option("--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"),
     option("-0", "--null", is_flag=True, help="Names in that list end with NUL, as find -print0 does.", group="Images"),
-    option("--color", type=click.Choice(["gray", "rgb"]), default="gray", help="Read images so.", group="Images"),
+    option(
+        "--color",
+        type=click.Choice(["gray", "rgb"]),
+        show_default="that of --like, else gray",
+        help="Color mode.",
+        group="Images",
+    ),
+    max_pixels("Images"),
     option("--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"),
     option("--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"),
     option("--strict", is_flag=True, help="An image that cannot be used is an error, not skipped.", group="Images"),
@@ -41,7 +49,8 @@ which_images = common(
 like = option(
     "--like",
     metavar="FILE.h5",
-    help="Take size and fitted preprocessing from another data set or a model: for test sets.",
+    help="Take size, color mode, fitted preprocessing and numbers of named labels from another data set or a model: "
+    "for test sets.",
     group="Preprocessing",
 )
 dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes, and stop.", group="Output")
@@ -54,9 +63,11 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 
-    INPUT is an image or a folder of images (searched recursively), an IDX file (.gz or not), a CIFAR-10 batch, .npy,
-    .npz, .mat or HDF5; or the name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an (n, d) data
-    set in HDF5 each row is an example, whatever it means.
+    INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz or not), a
+    CIFAR-10 batch, .npy, .npz, .mat or HDF5; or the name of images to generate: dead-leaves, dead-leaves-photo,
+    pink-noise. Of an (n, d) data set in HDF5 each row is an example, whatever it means.
+
+    Images that are damaged, links that lead nowhere and links to folders that hold them are named and skipped.
 
     Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read.
 

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,14 +16,24 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
+from featlearn.files.regular import show
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COUNT, Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.settings import to_dict
 
-Fitted = tuple[Preprocess, tuple[int, int, int]]
-"""A preprocessing and the shape of the patches that it was fitted on."""
+COLORS = {1: "gray", 3: "rgb"}  # by the channels of a patch
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What --like takes from a data set or a model."""
+
+    path: str
+    preprocess: Preprocess
+    shape: tuple[int, int, int]
+    label_names: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,8 @@ class Request:
     output: str
     extraction: Extraction
     spec: PreprocessSpec
-    color: str
+    color: str | None
+    max_pixels: int
     labels: str | None
     images: int | None
     first: int | None
@@ -66,27 +79,46 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     if not request.dry_run:
         check_output(request.output, request.force, files)
     like = None if request.like is None else _fitted(request.like)
-    sources = _open(request)
+    warn = partial(_warn, words)
+    sources = _open(request, _color(request, like), warn)
     extraction = request.extraction.resolve(
         whole_images=all(source.whole_by_default for source in sources),
         whitened=request.spec.whiten != "none",
-        like=like[1][:2] if like else None,
+        like=like.shape[:2] if like else None,
     )
+    known = like.label_names if like else None
     with words.progress(sum(map(len, sources)), "images read") as progress:
-        plan = survey(sources, extraction, lambda text: words.say(f"warning: {text}"), request.strict, progress.advance)
-    if like is not None and plan.shape != like[1]:
+        plan = survey(sources, extraction, warn, request.strict, progress.advance, known)
+    if like is not None and plan.shape != like.shape:
         raise DataError(
-            f"{request.like}: has patches of {shape_words(like[1])}, these images give {shape_words(plan.shape)}; "
-            "take images of the same kind"
+            f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
+            f"{shape_words(plan.shape)}; take images of the same kind"
         )
     words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {plan.n_bytes / 1e6:,.1f} MB")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
     if request.dry_run:
         return report
-    preprocess = _write(request, extraction, plan, like[0] if like else None, files, words)
+    preprocess = _write(request, extraction, plan, like.preprocess if like else None, files, words)
     words.next("train", request.output, "--model", "rbm")
     return report | _range(preprocess)
+
+
+def _warn(words: Words, text: str) -> None:
+    words.say(f"warning: {text}")
+
+
+def _color(request: Request, like: Fitted | None) -> str:
+    """How to read the images: as said, else as those of --like, else grey. Raises ConfigError where the two differ."""
+    if like is None or like.shape[2] not in COLORS:
+        return request.color or "gray"
+    color = COLORS[like.shape[2]]
+    if request.color not in (None, color):
+        raise ConfigError(
+            f"--color {request.color}: {like.path} was made of {color} images, patches {shape_words(like.shape)}; "
+            "leave out --color"
+        )
+    return color
 
 
 def _range(preprocess: Preprocess) -> dict[str, Any]:
@@ -120,27 +152,28 @@ def _write(
     return preprocess
 
 
-def _open(request: Request) -> list[Source]:
+def _open(request: Request, color: str, warn: Callable[[str], None]) -> list[Source]:
     """Files and folders first, generated images after them; a file of that name is a file."""
     made = [name for name in request.inputs if name in NAMES and not os.path.exists(name)]
     files = [name for name in request.inputs if name not in made]
     n_images = request.images or min(max((request.extraction.count or COUNT) // 1000, 8), 64)
-    if made and request.color != "gray":
-        raise ConfigError(f"--color {request.color}: {made[0]} images are grey")
+    if made and color != "gray":
+        said = f"--color {color}" if request.color else f"--like {request.like}"
+        raise ConfigError(f"{said}: wants colour, {made[0]} images are grey")
     if request.images is not None and not made:
         raise ConfigError("--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise")
-    opened = open_sources(files, request.color, request.labels) if files else []
+    opened = open_sources(files, color, request.labels, request.max_pixels, warn) if files else []
     sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.extraction.seed) for name in made)]
     return sources if request.first is None else first_images(sources, request.first)
 
 
 def _fitted(path: str) -> Fitted:
-    """Preprocessing and patch shape of a data set or a model. Raises DataError."""
+    """What --like takes from that file. Raises DataError."""
     if file_kind(path) == "featlearn-model":
         learned = load_model(path)
-        return learned.preprocess, learned.shape
+        return Fitted(path, learned.preprocess, learned.shape)
     dataset = read_dataset(path)
-    return Preprocess.from_dict(dataset.preprocess), dataset.shape
+    return Fitted(path, Preprocess.from_dict(dataset.preprocess), dataset.shape, dataset.label_names)
 
 
 def _read_list(name: str | None, null: bool) -> list[str]:

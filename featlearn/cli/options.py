@@ -6,6 +6,7 @@
     seed           seed: int                  extract-patches train evaluate sample check-gradients
     threads        (sets the kernels')        all
     dtype          dtype: str                 train
+    max_pixels     max_pixels: int            extract-patches reconstruct
     quiet          words: report.Words        all
     as_json        results: report.Results    all
 
@@ -23,6 +24,7 @@ from click.core import ParameterSource
 
 from featlearn.cli.report import Results, Words
 from featlearn.cli.run import Session
+from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import from_dict, option_name, refuse_idle
 
 T = TypeVar("T")
@@ -321,6 +323,12 @@ as_json = option(
     show_default=False,
     help="One JSON object on stdout, also on failure.",
 )
+
+
+def max_pixels(group: str = "Options") -> Decorator:
+    """--max-pixels, in that group of the help page."""
+    kind, help = click.IntRange(1), "Refuse images of more pixels; each may take 16 bytes while it is decoded."
+    return option("--max-pixels", type=kind, default=MAX_PIXELS, help=help, group=group)
 
 
 def common(*decorators: Decorator) -> Decorator:

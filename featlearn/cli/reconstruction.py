@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.analysis.metrics import squared_error
-from featlearn.analysis.photo import reconstruct_photo
+from featlearn.analysis.photo import levels, reconstruct_photo
 from featlearn.cli.picture import PictureOutput, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows, shape_words
@@ -33,13 +33,14 @@ class Request:
     force: bool
     count: int
     stride: int
+    max_pixels: int
 
 
 def reconstruct(request: Request, words: Words, results: Results) -> None:
     """Reconstruct, write the picture and report. Raises DataError, ConfigError."""
     output = PictureOutput(request.output, request.force, [request.model, request.input], words, results)
     learned = load_model(request.model)
-    picture, report = _dataset(request, learned) if _is_dataset(request.input) else _photo(request, learned)
+    picture, report = _dataset(request, learned) if _is_dataset(request.input) else _photo(request, learned, words)
     output.write(png_bytes(picture, signed({"Content": learned.file.content_hash})), report)
 
 
@@ -65,16 +66,19 @@ def _dataset(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]
     return pairs(before, after), {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
 
 
-def _photo(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]:
-    """The whole image from its overlapping patches."""
-    image = read_image(request.input, "gray" if learned.shape[2] == 1 else "rgb")
+def _photo(request: Request, learned: Learned, words: Words) -> tuple[Array, dict[str, Any]]:
+    """The whole image from its overlapping patches; `levels`: black and white where they are not 0 and 1."""
+    color = "gray" if learned.shape[2] == 1 else "rgb"
+    image = read_image(request.input, color, request.max_pixels, lambda text: words.say(f"warning: {text}"))
     if image.shape[0] < learned.shape[0] or image.shape[1] < learned.shape[1]:
         raise DataError(
             f"{show(request.input)}: has {image.shape[0]}x{image.shape[1]} pixels, patches of the model have "
             f"{shape_words(learned.shape[:2])}; take a larger image"
         )
     if learned.preprocess.spec.threshold is not None:  # what the model sees and makes is black and white
-        white = np.iinfo(image.dtype).max
-        image = (unit_pixels(image, learned.preprocess.spec.threshold) * white).astype(image.dtype)
+        image = (unit_pixels(image, learned.preprocess.spec.threshold) * 255).astype(np.uint8)
     again, psnr = reconstruct_photo(learned.model, learned.preprocess, image, learned.shape, request.stride)
-    return np.rint(np.clip(again, 0, 1) * 255).astype(np.uint8), {"psnr": psnr, "shape": list(image.shape)}
+    report = {"psnr": psnr, "shape": list(image.shape)}
+    if levels(image) != (0, 1):
+        report["levels"] = list(levels(image))
+    return np.rint(again * 255).astype(np.uint8), report

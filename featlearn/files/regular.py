@@ -1,10 +1,15 @@
 """Opening files of others: regular files only, one-line errors, no path printed raw."""
 
+import errno
 import io
 import os
 import stat
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, FeatlearnError, ReadError
+
+_NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
+OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
+"""What lies in a file or its name: missing, not allowed, a place before its beginning. All else is the machine's."""
 
 
 def show(path: str) -> str:
@@ -20,13 +25,16 @@ def reason(error: BaseException) -> str:
 
 
 def check_regular(path: str) -> os.stat_result:
-    """The stat of a regular file, asked before anything is opened: opening a FIFO waits for ever. Raises DataError."""
+    """The stat of a regular file, asked before anything is opened: opening a FIFO waits for ever.
+
+    Raises DataError, ReadError.
+    """
     if "\0" in path or not path:
         raise DataError(f"{path!r}: not a file name")
     try:
         result = os.stat(path)
     except OSError as error:
-        raise DataError(f"{show(path)}: {_missing(path, error)}") from error
+        raise unreadable(path, error) from error
     if stat.S_ISDIR(result.st_mode):
         raise DataError(f"{show(path)}: is a folder, wanted a file")
     if not stat.S_ISREG(result.st_mode):
@@ -35,25 +43,31 @@ def check_regular(path: str) -> os.stat_result:
 
 
 def open_regular(path: str) -> io.BufferedReader:
-    """Open a regular file for reading. Raises DataError."""
+    """Open a regular file for reading. Raises DataError, ReadError."""
     check_regular(path)
     try:
         # Should the file have become a FIFO since, O_NONBLOCK keeps this from waiting.
         return open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
     except OSError as error:
-        raise DataError(f"{show(path)}: cannot be read: {reason(error)}") from error
+        raise unreadable(path, error) from error
 
 
 def read_start(path: str, n: int) -> bytes:
-    """The first `n` bytes of a regular file, fewer where it ends before. Raises DataError."""
+    """The first `n` bytes of a regular file, fewer where it ends before. Raises DataError, ReadError."""
     with open_regular(path) as file:
         try:
             return file.read(n)
         except OSError as error:
-            raise DataError(f"{show(path)}: cannot be read: {reason(error)}") from error
+            raise unreadable(path, error) from error
 
 
-def _missing(path: str, error: OSError) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "broken symbolic link" if os.path.islink(path) else "no such file or folder"
-    return f"cannot be read: {reason(error)}"
+def unreadable(path: str, error: OSError) -> FeatlearnError:
+    """The error to raise for what the system says of a file: DataError where it lies in the file, else ReadError."""
+    if error.errno not in OF_THE_FILE:
+        return ReadError(f"{show(path)}: cannot be read: {reason(error)}")
+    if error.errno == errno.ENOENT:
+        found = "broken symbolic link" if os.path.islink(path) else "no such file or folder"
+        return DataError(f"{show(path)}: {found}")
+    if error.errno == errno.ELOOP:
+        return DataError(f"{show(path)}: is a symbolic link that leads to itself")
+    return DataError(f"{show(path)}: cannot be read: {reason(error)}")

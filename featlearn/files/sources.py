@@ -1,9 +1,8 @@
 """Inputs of the command line as sources of images: files, folders, and containers of many images."""
 
 import os
-import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -11,10 +10,14 @@ import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.files import arrays, block
+from featlearn.files.folders import find_images
 from featlearn.files.images import SUFFIXES, read_image
+from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.regular import check_regular, open_regular, show
 
 Array = npt.NDArray[Any]
+
+NAMED = 10  # files that a message names; of the others it gives the number
 
 
 class Source(Protocol):
@@ -43,12 +46,32 @@ class Source(Protocol):
 
 
 @dataclass
+class Reading:
+    """How image files are read: in `color` "gray" or "rgb", up to `max_pixels`; what is odd is told to `warn`."""
+
+    color: str = "gray"
+    max_pixels: int = MAX_PIXELS
+    warn: Callable[[str], None] = lambda text: None
+    _noted: set[str] = field(default_factory=set)
+
+    def note(self, path: str, text: str) -> None:
+        """Warn of an image: of each once, though it may be read several times, and by name only of the first ones."""
+        if path not in self._noted:
+            self._noted.add(path)
+            if len(self._noted) <= NAMED:
+                self.warn(text)
+            elif len(self._noted) == NAMED + 1:
+                self.warn("more images are like that; they are not named")
+
+
+@dataclass
 class ImageFiles:
-    """Image files, opened when read."""
+    """Image files, opened when read; `problems` are those that cannot be, with the reason."""
 
     name: str
     paths: list[str]
-    color: str
+    reading: Reading
+    problems: dict[str, str] = field(default_factory=dict)
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False
@@ -60,7 +83,10 @@ class ImageFiles:
         return list(self.paths)
 
     def read(self, i: int) -> Array:
-        return read_image(self.paths[i], self.color)
+        path = self.paths[i]
+        if path in self.problems:
+            raise DataError(f"{show(path)}: {self.problems[path]}")
+        return read_image(path, self.reading.color, self.reading.max_pixels, lambda text: self.reading.note(path, text))
 
 
 @dataclass
@@ -110,24 +136,36 @@ def first_images(sources: Sequence[Source], count: int) -> list[Source]:
     return found
 
 
-def open_sources(inputs: Sequence[str], color: str = "gray", labels: str | None = None) -> list[Source]:
+def open_sources(
+    inputs: Sequence[str],
+    color: str = "gray",
+    labels: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    warn: Callable[[str], None] = lambda text: None,
+) -> list[Source]:
     """The sources that paths stand for, in their order.
 
     color: "gray" or "rgb". labels: "folders" (an image's class is the folder right below the input folder that it lies
-    in), the path of an IDX label file (one label for each image of all sources together), or None.
-    Raises DataError for a missing path, a folder without images, a container that is damaged, labels that do not fit.
+    in), the path of an IDX label file (one label for each image of all sources together), or None. Image files of more
+    than `max_pixels` are not read; what is odd about one that is read is told to `warn`.
+    Raises DataError for missing paths, a folder without images, a container that is damaged, labels that do not fit.
     """
+    _refuse_missing(inputs)
+    reading = Reading(color, max_pixels, warn)
     sources: list[Any] = []
     singles: ImageFiles | None = None
     for path in inputs:
-        opened = [_open_folder(path, color)] if os.path.isdir(path) else _open_file(path, color)
+        if os.path.isdir(path):
+            opened: Sequence[Source] | None = [_open_folder(path, reading)]
+        else:
+            opened = _open_file(path, color)
         if opened is not None:
             sources += opened
             singles = None
         elif singles is not None:
             singles.paths.append(path)
         else:
-            singles = ImageFiles(path, [path], color)
+            singles = ImageFiles(path, [path], reading)
             sources.append(singles)
     if labels == "folders":
         _label_by_folder(sources)
@@ -147,29 +185,20 @@ def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
     return paths
 
 
-def find_images(folder: str) -> list[str]:
-    """The image files below a folder, recursively, by their suffix, sorted by bytes.
-
-    Hidden files and folders, and symbolic links, are passed over. Raises DataError when there is no image.
-    """
-    found, links = [], 0
-    for root, folders, names in os.walk(folder, onerror=_fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                path = os.path.join(root, name)
-                mode = os.lstat(path).st_mode
-                links += stat.S_ISLNK(mode)
-                if stat.S_ISREG(mode):
-                    found.append(path)
-    if not found:
-        note = f"; {links} symbolic links are not followed, give them as files" if links else ""
-        raise DataError(f"{show(folder)}: no image in this folder ({' '.join(sorted(SUFFIXES))}){note}")
-    return sorted(found, key=os.fsencode)
+def _refuse_missing(inputs: Sequence[str]) -> None:
+    """Raise DataError for inputs that are not there: all of them are named at once, before anything is read."""
+    missing = [path for path in inputs if not os.path.exists(path)]
+    if len(missing) > 1:
+        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+        names = ", ".join(map(show, missing[:NAMED]))
+        raise DataError(f"{len(missing)} of {len(inputs)} inputs do not exist: {names}{more}")
+    for path in missing:
+        check_regular(path)
 
 
-def _open_folder(folder: str, color: str) -> ImageFiles:
-    return ImageFiles(folder, find_images(folder), color)
+def _open_folder(folder: str, reading: Reading) -> ImageFiles:
+    paths, problems = find_images(folder, SUFFIXES)
+    return ImageFiles(folder, paths, reading, problems)
 
 
 def _open_file(path: str, color: str) -> Sequence[Source] | None:
@@ -198,19 +227,21 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
 
 
 def _label_by_folder(sources: list[Any]) -> None:
-    classes: list[list[str]] = []
+    classes: list[list[str | None]] = []
     for source in sources:
         if not isinstance(source, ImageFiles) or not os.path.isdir(source.name):
             raise DataError(f"{show(source.name)}: labels by folders need folders of images as inputs")
         below = [os.path.relpath(path, source.name).split(os.sep) for path in source.paths]
         for path, parts in zip(source.paths, below, strict=True):
-            if len(parts) < 2:
+            if len(parts) < 2 and os.path.isfile(path):
                 raise DataError(f"{show(path)}: lies in no class folder below {show(source.name)}")
-        classes.append([parts[0] for parts in below])
-    names = sorted({name for group in classes for name in group}, key=os.fsencode)
+        # A link right below the input that leads to no image or folder is no class; it will not be read.
+        classes.append([parts[0] if len(parts) > 1 else None for parts in below])
+    names = sorted({name for group in classes for name in group if name is not None}, key=os.fsencode)
     number = {name: i for i, name in enumerate(names)}
     for source, group in zip(sources, classes, strict=True):
-        source.labels, source.label_names = np.array([number[name] for name in group], np.int64), names
+        source.labels = np.array([-1 if name is None else number[name] for name in group], np.int64)
+        source.label_names = names
 
 
 def _label_from_file(sources: list[Any], path: str) -> None:
@@ -222,7 +253,3 @@ def _label_from_file(sources: list[Any], path: str) -> None:
     for source in sources:
         source.labels, source.label_names = labels[start : start + len(source)], None
         start += len(source)
-
-
-def _fail(error: OSError) -> None:
-    raise DataError(f"{show(str(error.filename))}: cannot be read: {error.strerror}") from error

@@ -162,16 +162,18 @@ def survey(
     warn: Callable[[str], None] = lambda text: None,
     strict: bool = False,
     tick: Callable[[], object] = lambda: None,
+    known: Sequence[str] | None = None,
 ) -> "Plan":
     """Reads every image once, calling `tick` after each, and plans the patches.
 
-    Unreadable images and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Raises
-    DataError when none is left, or when grey and colour images are mixed.
+    Unreadable images and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that
+    have names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
+    colour images are mixed, or for a label that is not known.
     """
     images, skipped = _Images(sources), _Skipped(warn, strict)
     if not images.names:
         raise DataError("no images found; give image files, folders or arrays of images")
-    labels, label_names = _labels(sources)
+    labels, label_names = _labels(sources, known)
     numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
     dtypes: list[np.dtype[Any]] = []
@@ -217,8 +219,8 @@ def survey(
     return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
 
 
-def _labels(sources: Sequence[Source]) -> tuple[Int64 | None, list[str] | None]:
-    """Of all images together; names of several sources are united, in the order of their appearance."""
+def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
+    """Of all images together; names of several sources are united, `known` first, in the order of their appearance."""
     given = [source.labels for source in sources]
     labels = [np.asarray(one, np.int64) for one in given if one is not None]
     if not labels:
@@ -226,7 +228,14 @@ def _labels(sources: Sequence[Source]) -> tuple[Int64 | None, list[str] | None]:
     names = [source.label_names for source in sources]
     if len(labels) < len(sources) or len({one is None for one in names}) > 1:
         raise DataError("only some of the inputs have labels; give them one by one, or leave out --labels")
-    united = list(dict.fromkeys(name for one in names for name in one or ()))
+    found = list(dict.fromkeys(name for one in names for name in one or ()))
+    united = list(known) if known and found else found
+    unknown = [name for name in found if name not in united]
+    if unknown:
+        raise DataError(
+            f"label {unknown[0]!r} is not among those of --like: {' '.join(map(repr, united))}; leave its images out, "
+            "or have it in the data that were learned from"
+        )
     if united:
         labels = [
             np.array([united.index(name) for name in one or ()], np.int64)[numbers]

@@ -1,0 +1,76 @@
+"""Images in a folder, links followed."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection
+
+from featlearn.errors import DataError
+from featlearn.files.regular import show
+
+MAX_LINKS = 100
+"""Links that lead to one folder: beyond it, links to folders of links could multiply without end."""
+
+
+def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """(paths, problems): the files below a folder, recursively, by their suffix, sorted by bytes.
+
+    Symbolic links are followed, to files and to folders. Among the paths are those of links that lead nowhere and of
+    what is no regular file, which no one can read, and links to folders that are not followed, with the reason in
+    `problems`. Hidden files and folders are passed over. Raises DataError when there is no path.
+    """
+    found: list[str] = []
+    problems: dict[str, str] = {}
+    links: Counter[str] = Counter()
+    real = os.path.realpath(folder)
+    # Each folder with its real path and the real places from which links led to it.
+    waiting: list[tuple[str, str, tuple[str, ...]]] = [(folder, real, ())]
+    while waiting:
+        shown, real, origins = waiting.pop()
+        for entry in _visible(shown):
+            path = os.path.join(shown, entry.name)
+            suffix = os.path.splitext(entry.name)[1].lower()
+            mode = _mode(entry)
+            if not stat.S_ISDIR(mode):
+                # What has no suffix and leads nowhere may have been a folder.
+                if suffix in suffixes or (mode == 0 and not suffix):
+                    found.append(path)
+            elif not entry.is_symlink():
+                waiting.append((path, os.path.join(real, entry.name), origins))
+            else:
+                target = os.path.realpath(path)
+                links[target] += 1
+                if any(_holds(target, place) for place in (real, *origins)):
+                    problems[path] = "is a symbolic link to a folder that holds it, so it is not followed"
+                elif links[target] > MAX_LINKS:
+                    problems[path] = f"its folder is reached by more than {MAX_LINKS} links, so this is not followed"
+                else:
+                    waiting.append((path, target, (*origins, real)))
+    found += problems
+    if not found:
+        raise DataError(f"{show(folder)}: no image in this folder ({' '.join(sorted(suffixes))})")
+    return sorted(found, key=os.fsencode), problems
+
+
+def _visible(folder: str) -> list["os.DirEntry[str]"]:
+    """What is in a folder, in the order of bytes. Raises DataError."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: os.fsencode(e.name))
+    except OSError as error:
+        raise DataError(f"{show(folder)}: cannot be read: {error.strerror}") from error
+
+
+def _mode(entry: "os.DirEntry[str]") -> int:
+    """The type of what an entry is or leads to; 0 where it leads nowhere."""
+    if not entry.is_symlink():
+        return stat.S_IFDIR if entry.is_dir() else stat.S_IFREG
+    try:
+        return stat.S_IFMT(entry.stat().st_mode)
+    except OSError:
+        return 0
+
+
+def _holds(folder: str, path: str) -> bool:
+    """Whether a folder is `path` or above it; both real."""
+    return os.path.commonpath((folder, path)) == folder
