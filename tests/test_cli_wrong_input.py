@@ -114,13 +114,13 @@ def filled(call, work):
 
 @writers
 def test_an_output_that_exists_is_kept(call, work, place, run_here):
-    out = place / "out"
+    out = place / "out.png"
     out.write_text("precious")
     refused(run_here(*filled(call, work), "-o", out), "exists", "--force")
     assert out.read_text() == "precious"
     assert run_here(*filled(call, work), "-o", out, "--force").code == 0
     assert out.read_bytes() != b"precious"
-    assert os.listdir(place) == ["out"]
+    assert os.listdir(place) == ["out.png"]
 
 
 @writers
@@ -138,14 +138,14 @@ def test_an_input_is_never_the_output(call, work, place, tmp_path, run_here):
 
 @writers
 def test_a_missing_folder(call, work, place, run_here):
-    refused(run_here(*filled(call, work), "-o", place / "no" / "out"), "does not exist")
+    refused(run_here(*filled(call, work), "-o", place / "no" / "out.png"), "does not exist")
     assert nothing_in(place)
 
 
 @writers
 def test_a_folder_that_cannot_be_written(call, work, run_here):
     """The process information folder takes no files, not even from root."""
-    refused(run_here(*filled(call, work), "-o", "/proc/out", "-q"))
+    refused(run_here(*filled(call, work), "-o", "/proc/out.png", "-q"))
 
 
 @writers
@@ -171,7 +171,7 @@ def test_a_full_disk(call, work, place, start):
 
     pipe = subprocess.PIPE
     process = start(
-        *filled(call, work), "-o", place / "out", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
+        *filled(call, work), "-o", place / "out.png", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
     )
     out, err = process.communicate()
     assert process.returncode == 1, err
@@ -197,7 +197,7 @@ readers = pytest.mark.parametrize("call", READERS.values(), ids=READERS.keys())
 
 
 def read(call, work, place, file, run_here):
-    words = [{"FILE": str(file), "OUT": str(place / "out")}.get(word, word) for word in call]
+    words = [{"FILE": str(file), "OUT": str(place / "out.png")}.get(word, word) for word in call]
     return run_here(*filled(words, work))
 
 
@@ -253,7 +253,7 @@ def test_a_data_set_of_another_patch_size(name, work, place, tmp_path, run_here)
 
 def test_a_photograph_smaller_than_a_patch(work, place, tmp_path, run_here):
     Image.new("L", (7, 30), 9).save(tmp_path / "small.png")
-    refused(run_here("reconstruct", work.model, tmp_path / "small.png", "-o", place / "out"), "8x8")
+    refused(run_here("reconstruct", work.model, tmp_path / "small.png", "-o", place / "out.png"), "8x8")
     assert nothing_in(place)
 
 
@@ -273,7 +273,7 @@ def test_names_are_never_printed_raw(place, tmp_path, run_here):
 
 
 def test_training_on_the_wrong_range_teaches(work, place, run_here):
-    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out")
+    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out.png")
     assert ran.code == 2
     assert "--visible gaussian" in ran.err
     assert nothing_in(place)
@@ -281,7 +281,7 @@ def test_training_on_the_wrong_range_teaches(work, place, run_here):
 
 def test_holding_out_all_rows_teaches(work, place, run_here):
     held_out = ("--validation", 0.9999, "--batch-size", 1)
-    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out")
+    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out.png")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     assert "--validation" in ran.err
     assert nothing_in(place)
@@ -311,7 +311,7 @@ IDLE = {
 @pytest.mark.parametrize(("options", "remedy"), IDLE.items(), ids=IDLE.keys())
 def test_options_that_would_do_nothing_are_refused(options, remedy, work, place, run_here):
     """Also where they say what is so anyway."""
-    train = ("train", work.patches, "--model", "rbm", "-o", place / "out")
+    train = ("train", work.patches, "--model", "rbm", "-o", place / "out.png")
     command = ("evaluate", work.model, work.patches) if "likelihood" in remedy else train
     ran = run_here(*command, *options.split())
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)

@@ -41,7 +41,14 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 which_images = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
     option("--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"),
-    option("-0", "--null", is_flag=True, help="Names in that list end with NUL, as find -print0 does.", group="Images"),
+    option(
+        "-0",
+        "--null",
+        is_flag=True,
+        needs="files_from",
+        help="Names in that list end with NUL, as find -print0 does.",
+        group="Images",
+    ),
     option("--color", type=click.Choice(["gray", "rgb"]), default="gray", help="Read images so.", group="Images"),
     option("--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"),
     option("--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
@@ -52,6 +53,7 @@ class Request:
     def of(cls, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments; reads --files-from. Raises ConfigError."""
         spec = {key: settings.pop(key) for key in ("whiten", "epsilon", "clip", "to", "threshold")}
+        collect(PreprocessSpec, dict(spec))
         listed = _read_list(settings.pop("files_from"), settings.pop("null"))
         request = cls(spec=spec, **{**settings, "inputs": [*settings["inputs"], *listed]})
         request.check()
@@ -178,8 +180,6 @@ def _fitted(path: str) -> Fitted:
 def _read_list(name: str | None, null: bool) -> list[str]:
     """The names in --files-from. Raises DataError."""
     if name is None:
-        if null:
-            raise ConfigError("-0 says how the list of --files-from is separated: give --files-from")
         return []
     if name == "-":
         return read_paths(sys.stdin.buffer, null)

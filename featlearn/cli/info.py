@@ -12,7 +12,7 @@ from featlearn.errors import ConfigError
 
 @command_named("info")
 @paths("file", required=False)
-@option("--verify", is_flag=True, help="Hold a data set against its checksum too; a model always is.")
+@option("--verify", is_flag=True, needs="file", help="Hold a data set against its checksum too; a model always is.")
 @option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
 @common(threads, quiet, as_json)
 def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:

@@ -23,7 +23,7 @@ from click.core import ParameterSource
 
 from featlearn.cli.report import Results, Words
 from featlearn.cli.run import Session
-from featlearn.settings import from_dict, option_name, refuse_idle
+from featlearn.settings import from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T")
 METAVARS = {"IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
@@ -31,12 +31,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Option(click.Option):
-    """An option that belongs to a group of the help page."""
+    """An option that belongs to a group of the help page.
 
-    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+    It does nothing without the other parameters that it `needs`, which are written as those of a setting.
+    """
+
+    def __init__(self, *args: Any, group: str = "Options", needs: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("show_default", True)
         super().__init__(*args, **kwargs)
-        self.group = group
+        self.group, self.needs = group, needs
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
 
@@ -57,7 +60,14 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists options by group, in the order in which the groups were declared."""
+    """A command whose help lists options by group, in the order in which the groups were declared.
+
+    Options that stand on the command line and would do nothing are refused before it runs.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        refuse_idle_options()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -130,17 +140,18 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
 
 
 def settings_options(
-    cls: type, group: str = "Options", unset: Mapping[str, str] = types.MappingProxyType({})
+    cls: type, group: str = "Options", unset: Mapping[str, str] = types.MappingProxyType({}), needs: str = ""
 ) -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
     `unset` maps fields whose default depends on other things to the words that say so: not given, they are None.
-    `collect` makes the instance from the keyword arguments.
+    `needs` are the command's own options without which none of them does anything. `collect` makes the instance from
+    the keyword arguments.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for parameter in reversed(settings_parameters(cls, group, unset)):
-            function = option(*parameter.pop("names"), **parameter)(function)
+            function = option(*parameter.pop("names"), needs=needs, **parameter)(function)
         return function
 
     return decorate
@@ -185,11 +196,40 @@ def collect(cls: type[T], values: dict[str, Any]) -> T:
     return config
 
 
+def refuse_idle_options(**found: str) -> None:
+    """Refuse options of the running command that were typed and do nothing without others. Raises ConfigError.
+
+    What kind of thing an argument names, and what an option is that was not given, is not known before the command has
+    looked: then it says so as `found`, and calls this again. Until then such needs are not asked for.
+    """
+    ctx = click.get_current_context()
+    others = {param.name or "": param for param in ctx.command.get_params(ctx)}
+
+    def is_known(need: str) -> bool:
+        other, _, wanted = need.partition("=")
+        looked_at = wanted and (isinstance(others[other], click.Argument) or ctx.params[other] is None)
+        return other in found or not looked_at
+
+    def words(other: str, wanted: str) -> str:
+        if isinstance(others[other], click.Argument):
+            name = others[other].human_readable_name
+            return f"a {wanted.replace('_', ' ')} as {name}" if wanted else name
+        return option_words(other, wanted)
+
+    for name, param in others.items():
+        if isinstance(param, Option) and _is_typed(name):
+            refuse_idle_one(name, " ".join(filter(is_known, param.needs.split())), None, ctx.params | found, words)
+
+
 def _given(field: Field[Any], values: dict[str, Any]) -> bool:
     """Whether a setting stands on the command line; a switch that is left as it is does not count."""
-    source = click.get_current_context().get_parameter_source(field.name)
     idle_switch = field.type is bool and values.get(field.name) == field.default
-    return source is ParameterSource.COMMANDLINE and not idle_switch
+    return _is_typed(field.name) and not idle_switch
+
+
+def _is_typed(name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, Any]:
@@ -273,7 +313,13 @@ def output(help: str, required: bool = True, default_words: str | None = None) -
     return option("-o", "--output", metavar="PATH", required=required, help=help, group="Output", **shown)
 
 
-force = option("--force", is_flag=True, help="Replace the output if it exists.", group="Output", show_default=False)
+def force_of(needs: str = "") -> Decorator:
+    """--force, which does nothing where the output that it `needs` is not asked for."""
+    words = "Replace the output if it exists."
+    return option("--force", is_flag=True, help=words, group="Output", show_default=False, needs=needs)
+
+
+force = force_of()
 seed = option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it.")
 threads = option(
     "--threads",
