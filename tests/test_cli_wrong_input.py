@@ -1,6 +1,7 @@
 """Wrong input: one line, exit code 1, and no output left behind."""
 
 import os
+import shlex
 import shutil
 import subprocess
 
@@ -272,10 +273,67 @@ def test_names_are_never_printed_raw(place, tmp_path, run_here):
     assert "\x1b" not in ran.err
 
 
+NAMES = {  # names in messages: as they are, or quoted where they could not be printed
+    "plain.h5": "plain.h5",
+    "with a space, it's.h5": "with a space, it's.h5",
+    "two\nlines.h5": r"'two\nlines.h5'",
+}
+NAMING = {
+    **READERS,
+    "config": ("train", "PATCHES", "--model", "rbm", "--config", "FILE", "-o", "OUT"),
+    "list": ("extract-patches", "--files-from", "FILE", "-o", "OUT"),
+    "images": ("extract-patches", "FILE", "-o", "OUT"),
+    "labels": ("extract-patches", "PHOTOS", "--labels", "FILE", "-o", "OUT"),
+}
+
+
+@pytest.mark.parametrize("call", NAMING.values(), ids=NAMING.keys())
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_are_quoted_only_where_they_must_be(name, call, work, place, run_here, monkeypatch):
+    monkeypatch.chdir(place)
+    ran = read(call, work, place, name, run_here)
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert ran.err.startswith(("featlearn: error: " + NAMES[name] + ":", f"featlearn: error: --config {NAMES[name]}:"))
+
+
+def test_names_of_unfinished_runs_are_not_quoted(work, place, run_here, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "m.h5.ckpt").write_text("no model")
+    train = ("train", work.patches, "--model", "rbm", "-o", "m.h5")
+    refused(run_here(*train), "error: m.h5.ckpt: an unfinished run")
+    assert run_here(*train, "--force", "--epochs", 1, "--quiet").code == 0
+    ran = run_here(*train, "--resume", "--epochs", 2, "--quiet")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "--resume: m.h5 is of another run" in ran.err
+
+
+def test_names_of_options_and_arguments_are_not_quoted(work, run_here):
+    for call, place in (
+        (("visualize", work.model, "--count", "abc"), "--count: 'abc'"),
+        (("train", work.patches), "option --model."),
+        (("evaluate",), "argument MODEL."),
+    ):
+        ran = run_here(*call)
+        assert (ran.code, len(ran.error_lines)) == (2, 1)
+        assert place in ran.err
+
+
+@readers
+def test_a_folder_of_images_is_to_be_extracted_first(call, work, place, run_here, monkeypatch, tmp_path):
+    folder = tmp_path / "my photos"
+    folder.symlink_to(work.photos)
+    ran = read(call, work, place, folder, run_here)
+    refused(ran, "is a folder")
+    command = ran.err.partition("run featlearn ")[2].partition(" first")[0]
+    monkeypatch.chdir(place)
+    assert run_here(*shlex.split(command), "--count", 5).code == 0
+
+
 def test_training_on_the_wrong_range_teaches(work, place, run_here):
     ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out.png")
     assert ran.code == 2
     assert "--visible gaussian" in ran.err
+    assert "normalized and whitened data have no bounds, wanted 0..1" in ran.err
     assert nothing_in(place)
 
 

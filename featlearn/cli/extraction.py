@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.cli.hints import say_next, to_measure, to_train
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
@@ -14,7 +15,9 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
+from featlearn.files.regular import show
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
+from featlearn.files.text import size_words
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
@@ -93,14 +96,25 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
             f"{request.like}: has patches of {shape_words(like[1])}, these images give {shape_words(plan.shape)}; "
             "take images of the same kind"
         )
-    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {plan.n_bytes / 1e6:,.1f} MB")
+    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
     if request.dry_run:
         return report
     preprocess = _write(request, extraction, plan, like[0] if like else None, files, words)
-    words.say(f"next: featlearn train {request.output} --model rbm")
+    _say_next(request, preprocess, words)
     return report | _range(preprocess)
+
+
+def _say_next(request: Request, preprocess: Preprocess, words: Words) -> None:
+    """Say what to do with the data set: one that is like another is no new one to learn from, but one to measure."""
+    if request.like is None:
+        say_next(words, to_train(request.output, preprocess))
+    elif file_kind(request.like) == "featlearn-model":
+        say_next(words, *to_measure(request.like, request.output))
+    else:
+        say_next(words, *to_measure("MODEL", request.output)[:1])
+        words.say(f"where MODEL is one that has learned from {show(request.like)}")
 
 
 def _range(preprocess: Preprocess) -> dict[str, Any]:

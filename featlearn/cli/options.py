@@ -43,6 +43,10 @@ class Option(click.Option):
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
 
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Its names, unquoted, as in our own messages."""
+        return " / ".join(self.opts)
+
     def get_help_extra(self, ctx: click.Context) -> Any:
         """Defaults that are said in words without the brackets of Click."""
         extra = super().get_help_extra(ctx)
@@ -57,6 +61,13 @@ class Option(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         return os.environ.get(self.variable(ctx)) or None
+
+
+class Argument(click.Argument):
+    """A positional argument, which messages name without quotes."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return self.human_readable_name.rstrip(".")
 
 
 class Command(click.Command):
@@ -208,7 +219,7 @@ def refuse_idle_options(**found: str) -> None:
     def is_known(need: str) -> bool:
         other, _, wanted = need.partition("=")
         looked_at = wanted and (isinstance(others[other], click.Argument) or ctx.params[other] is None)
-        return other in found or not looked_at
+        return other in found or not (looked_at or ctx.params[other] == "")  # an empty name is refused for itself
 
     def words(other: str, wanted: str) -> str:
         if isinstance(others[other], click.Argument):
@@ -365,4 +376,6 @@ def common(*decorators: Decorator) -> Decorator:
 
 def paths(name: str, required: bool = True, many: bool = False, metavar: str | None = None) -> Decorator:
     """A positional argument of one or several paths, kept as given (also names that are not valid text)."""
-    return click.argument(name, metavar=metavar, required=required, nargs=-1 if many else 1, type=click.Path())
+    return click.argument(
+        name, cls=Argument, metavar=metavar, required=required, nargs=-1 if many else 1, type=click.Path()
+    )
