@@ -116,18 +116,35 @@ def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
 
 def refuse_idle(config: Settings, given: Collection[str]) -> None:
     """Refuse `given` fields that do nothing, the others being what they are. Raises ConfigError."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for field in dataclasses.fields(config):
-        if field.name not in given or not field.metadata:
-            continue
-        name, without = option_name(field.name), field.metadata["without"]
-        if without and getattr(config, without):
-            raise ConfigError(f"{name}: does nothing with {option_name(without)}; leave one of them out")
-        for need in field.metadata["needs"].split():
-            other, _, wanted = need.partition("=")
-            value = getattr(config, other)
-            if value not in wanted.split("|") if wanted else not value:
-                remedy = f"{option_name(other)} {wanted.replace('|', ' or ')}".rstrip()
-                raise ConfigError(f"{name}: does nothing without {remedy}; add that or leave it out")
+        if field.name in given and field.metadata:
+            refuse_idle_one(field.name, field.metadata["needs"], field.metadata["without"], values)
+
+
+def option_words(name: str, wanted: str) -> str:
+    """The option to add: ("what", "filters or curve") -> --what filters or curve"""
+    return f"{option_name(name)} {wanted}".rstrip()
+
+
+def refuse_idle_one(
+    name: str,
+    needs: str,
+    without: str | None,
+    values: Mapping[str, Any],
+    words: Callable[[str, str], str] = option_words,
+) -> None:
+    """Refuse a setting that does nothing beside these `values` of others; `needs` and `without` are as of `setting`.
+
+    `words` name another one that is missing. Raises ConfigError.
+    """
+    if without and values[without]:
+        raise ConfigError(f"{option_name(name)}: does nothing with {option_name(without)}; leave one of them out")
+    for need in needs.split():
+        other, _, wanted = need.partition("=")
+        if values[other] not in wanted.split("|") if wanted else not values[other]:
+            remedy = words(other, wanted.replace("|", " or "))
+            raise ConfigError(f"{option_name(name)}: does nothing without {remedy}; add that or leave it out")
 
 
 def unresolved(config: Settings) -> list[str]:

@@ -285,8 +285,8 @@ def test_what_cannot_be_drawn_through_is_refused(work, stages, run_here, tmp_pat
     )
     refused(run_here(*draw, two, "--through", stages / "codes.h5"), "data set")
     refused(run_here(*draw, two, "--through", tmp_path / "none.h5"), "none.h5")
-    refused(run_here(*draw, two, "--through", work.model, "--what", "curve"), "--through", "not curve", code=2)
-    refused(run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "not patches", code=2)
+    refused(run_here(*draw, two, "--through", work.model, "--what", "curve"), "--through", "--what filters", code=2)
+    refused(run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "--what filters", code=2)
     assert os.listdir(tmp_path) == []
     shutil.copy(work.model, tmp_path / "one.h5")
     before = (tmp_path / "one.h5").read_bytes()

@@ -266,7 +266,12 @@ def test_get_prints_one_value(key, value, work, run_here):
     assert report(run_here, "info", work.model, "--get", key) == {key: json.loads(value) if value != "rbm" else value}
 
 
-def test_get_of_an_unknown_key_lists_the_known(work, run_here):
-    ran = run_here("info", work.model, "--get", "config.hiden")
-    assert ran.code == 2
-    assert "config.hidden" in ran.err
+@pytest.mark.parametrize(
+    ("key", "near"), [("config.hiden", "config.hidden"), ("rmse", "last_epoch.rmse"), ("lr", "training.lr")]
+)
+def test_get_of_an_unknown_key_names_the_nearest(key, near, work, run_here):
+    ran = run_here("info", work.model, "--get", key)
+    assert (ran.code, ran.out, len(ran.error_lines)) == (2, "", 1)
+    assert f"the nearest are {near}, " in ran.err
+    assert len(ran.err) < 300
+    assert run_here("info", work.model, "--get", near).code == 0

@@ -34,7 +34,7 @@ DOORS = {  # an outside library: the only places that import it
     "tqdm": {"cli/report.py"},
     "h5py": {"files/hdf5/"},
     "PIL": {"files/images.py", "pictures/mosaic.py"},
-    "matplotlib": {"pictures/curve.py", "pictures/comparison.py"},
+    "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
     "threadpoolctl": {"training/train.py", "training/classifier.py"},
     "numpy": {"patches/", "models/", "files/", "training/", "analysis/", "pictures/", "cli/", "random.py"},
 }

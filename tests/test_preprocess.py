@@ -276,8 +276,10 @@ def test_the_range_is_that_of_the_pixels_seen_or_of_the_map():
     assert x.min() == np.float32(0.1)
     assert x.max() == np.float32(0.9)
     for spec in SPECS:
-        if spec.to is None and spec not in (PreprocessSpec("none"), PreprocessSpec("none", threshold=0.4)):
+        if spec.to is None and not spec.normalize == spec.whiten == "none":
             assert (fit(spec, rows).low, fit(spec, rows).high) == (-np.inf, np.inf)
+    cut = fit(PreprocessSpec("none", clip=1.5), rows)
+    assert (cut.low, cut.high) == (done.low, done.high)
 
 
 def test_other_pixels_are_scaled_by_their_own_dtype():

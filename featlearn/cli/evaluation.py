@@ -51,12 +51,6 @@ class Request:
         classifier = collect(ClassifierConfig, settings)
         return cls(models, dataset, coding=coding, likelihood=likelihood, classifier=classifier, **settings)
 
-    def __post_init__(self) -> None:
-        if self.classifier.per_class and self.train is None:
-            raise ConfigError("--per-class: does nothing without --train; name the labelled data set to learn from")
-        if self.force and self.plot is None:
-            raise ConfigError("--force: does nothing without --plot; add that or leave it out")
-
     @property
     def datasets(self) -> list[str]:
         return [path for path in (self.dataset, self.train) if path is not None]

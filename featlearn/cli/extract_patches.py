@@ -26,7 +26,14 @@ from featlearn.patches.preprocess import PreprocessSpec
 which_images = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
     option("--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"),
-    option("-0", "--null", is_flag=True, help="Names in that list end with NUL, as find -print0 does.", group="Images"),
+    option(
+        "-0",
+        "--null",
+        is_flag=True,
+        needs="files_from",
+        help="Names in that list end with NUL, as find -print0 does.",
+        group="Images",
+    ),
     option(
         "--color",
         type=click.Choice(["gray", "rgb"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.cli.hints import say_next, to_measure, to_train
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
@@ -18,6 +19,7 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
+from featlearn.files.text import size_words
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COUNT, Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
@@ -94,13 +96,13 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
             f"{shape_words(plan.shape)}; take images of the same kind"
         )
-    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {plan.n_bytes / 1e6:,.1f} MB")
+    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
     if request.dry_run:
         return report
     preprocess = _write(request, extraction, plan, like.preprocess if like else None, files, words)
-    words.next("train", request.output, "--model", "rbm")
+    _say_next(request, preprocess, words)
     return report | _range(preprocess)
 
 
@@ -119,6 +121,17 @@ def _color(request: Request, like: Fitted | None) -> str:
             "leave out --color"
         )
     return color
+
+
+def _say_next(request: Request, preprocess: Preprocess, words: Words) -> None:
+    """Say what to do with the data set: one that is like another is no new one to learn from, but one to measure."""
+    if request.like is None:
+        say_next(words, to_train(request.output, preprocess))
+    elif file_kind(request.like) == "featlearn-model":
+        say_next(words, *to_measure(request.like, request.output))
+    else:
+        say_next(words, *to_measure("MODEL", request.output)[:1])
+        words.say(f"where MODEL is one that has learned from {show(request.like)}")
 
 
 def _range(preprocess: Preprocess) -> dict[str, Any]:
@@ -179,8 +192,6 @@ def _fitted(path: str) -> Fitted:
 def _read_list(name: str | None, null: bool) -> list[str]:
     """The names in --files-from. Raises DataError."""
     if name is None:
-        if null:
-            raise ConfigError("-0 says how the list of --files-from is separated: give --files-from")
         return []
     if name == "-":
         if sys.stdin is None:

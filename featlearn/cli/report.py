@@ -66,11 +66,6 @@ class Words:
         if not self.quiet:
             tell(text)
 
-    def next(self, command: str, path: str, *options: str) -> None:
-        """Say which command may follow on a file."""
-        path = f"./{path}" if path.startswith("-") else path
-        self.say(f"next: {shell_quoted(['featlearn', command, path, *options])}")
-
     def progress(self, total: int, unit: str) -> "Progress":
         """A progress report over `total` units, to be used with `with`."""
         return Progress(total, unit, self)

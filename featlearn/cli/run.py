@@ -21,6 +21,7 @@ import click
 from featlearn import signals
 from featlearn.cli.report import tell
 from featlearn.errors import FeatlearnError
+from featlearn.files.regular import show
 from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13
@@ -134,5 +135,5 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return 1, f"out of memory{': ' + words if words else ''}; take less data (--count) or smaller batches"
     if isinstance(error, OSError) and error.strerror:
-        return 1, f"{'standard output' if error.filename is None else repr(error.filename)}: {error.strerror}"
+        return 1, f"{'standard output' if error.filename is None else show(str(error.filename))}: {error.strerror}"
     return 1, f"internal error: {type(error).__name__}: {words}; run with --debug"

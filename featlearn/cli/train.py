@@ -27,6 +27,7 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError, DataError
+from featlearn.files.regular import reason, show
 from featlearn.models import model_class, model_ids
 from featlearn.settings import option_name, to_dict
 
@@ -100,9 +101,9 @@ def _read_toml(path: str | None) -> dict[str, Any]:
         with open(path, "rb") as stream:
             return {key.replace("-", "_"): value for key, value in tomllib.load(stream).items()}
     except OSError as error:
-        raise DataError(f"--config {path!r}: {error.strerror}") from error
+        raise DataError(f"--config {show(path)}: {reason(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"--config {path!r}: not a TOML file: {error}") from error
+        raise DataError(f"--config {show(path)}: not a TOML file: {error}") from error
 
 
 @click.command("train", cls=TrainCommand)

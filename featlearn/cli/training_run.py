@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from featlearn import __version__, signals
+from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import load_model, load_rows, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, discard
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile, write_into, write_model
+from featlearn.files.regular import show
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.dead_leaves import Generated
@@ -83,7 +85,7 @@ def run(request: Request, words: Words, results: Results) -> None:
     """Train as asked. Raises DataError, ConfigError, DivergedError, Interrupted."""
     ckpt = request.output + ".ckpt"
     if os.path.exists(ckpt) and not (request.resume or request.force):
-        raise DataError(f"{ckpt!r}: an unfinished run; go on with --resume or start again with --force")
+        raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
     plan = None
     if request.resume and os.path.exists(request.output):
         plan = make_plan(request, words)
@@ -164,7 +166,7 @@ def _finished(plan: Plan) -> ModelFile | None:
     if force:
         return None
     raise ConfigError(
-        f"--resume: {output!r} is of another run: {other or 'it is not finished'}; "
+        f"--resume: {show(output)} is of another run: {other or 'it is not finished'}; "
         "give the same command, choose another --output, or add --force to replace it"
     )
 
@@ -198,19 +200,19 @@ def _refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -
     """Raise ConfigError or DataError unless the file holds this very run, at a place where it can go on."""
     other = _difference(plan, saved)
     if other is not None:
-        raise ConfigError(f"--resume: {ckpt!r} is of another run: {other}")
+        raise ConfigError(f"--resume: {show(ckpt)} is of another run: {other}")
     place = saved.progress.get("run")
     if isinstance(place, dict) and place.get("diverged") is True:
-        raise ConfigError(f"--resume: {ckpt!r}: that run diverged; take a lower --lr")
+        raise ConfigError(f"--resume: {show(ckpt)}: that run diverged; take a lower --lr")
     if not training.could_be_at(place, saved.history):
-        raise DataError(f"{ckpt!r}: progress and history are of no place in this run")
+        raise DataError(f"{show(ckpt)}: progress and history are of no place in this run")
     model = training.model
     fits = {kind: _shapes(getattr(saved, kind)) == _shapes(getattr(model, kind)) for kind in ("params", "state")}
     for kind, fit in (fits | {"optimizer": training.keeps(saved.optimizer)}).items():
         if not fit:
-            raise DataError(f"{ckpt!r}: /{kind} is not what this run keeps there")
+            raise DataError(f"{show(ckpt)}: /{kind} is not what this run keeps there")
         if not all(np.isfinite(w).all() for w in getattr(saved, kind).values()):
-            raise DataError(f"{ckpt!r}: /{kind} holds values that are not finite")
+            raise DataError(f"{show(ckpt)}: /{kind} holds values that are not finite")
 
 
 def _difference(plan: Plan, saved: ModelFile) -> str | None:
@@ -292,4 +294,4 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results, s
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
     results.show(report)
-    words.next("visualize", request.output)
+    say_next(words, ["visualize", as_argument(request.output)])

@@ -41,7 +41,8 @@ class ArraySource:
     def __post_init__(self) -> None:
         shape = self.images.shape
         if len(shape) not in (3, 4) or min(shape) < 1 or (len(shape) == 4 and shape[3] not in (1, 3)):
-            raise DataError(f"{show(self.name)}: array {shape}, wanted n images: (n, h, w) or (n, h, w, 3)")
+            wanted = f"wanted n images: (n, h, w) or (n, h, w, 3){colours_last(shape)}"
+            raise DataError(f"{show(self.name)}: array {shape}, {wanted}")
         self._dtype = self._stored_as()
 
     def __len__(self) -> int:
@@ -248,3 +249,10 @@ def _stack(path: str, array: Array) -> Array:
 def _refuse_ambiguous(place: str, shape: tuple[int, ...], remedy: str) -> None:
     if shape[2] == 3:
         raise DataError(f"{place}: {shape} may be one colour image or a stack of grey ones; save colour as {remedy}")
+
+
+def colours_last(shape: tuple[int, ...]) -> str:
+    """Return the remedy for images (n, 1 or 3, h, w), whose colours stand first; else nothing."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return "; put the colours last: X.transpose(0, 2, 3, 1)"
+    return ""

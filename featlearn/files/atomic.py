@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.regular import reason, show
+from featlearn.files.text import size_words
 from featlearn.signals import Undisturbed, check
 
 try:
@@ -72,7 +73,9 @@ def free_space_check(path: str, n_bytes: int) -> None:
     except OSError:
         return  # the writing itself will tell
     if free < n_bytes:
-        raise DataError(f"{show(path)}: disk full, the file needs about {_mb(n_bytes)} and {_mb(free)} are free")
+        raise DataError(
+            f"{show(path)}: disk full, the file needs about {size_words(n_bytes)} and {size_words(free)} are free"
+        )
 
 
 def write_bytes(path: str, data: bytes, force: bool = False, inputs: Iterable[str] = ()) -> None:
@@ -239,7 +242,7 @@ class Output:
             return
         for cause in _chain(error):
             if isinstance(cause, OSError) and cause.errno in _FULL:
-                needs = f", the file needs about {_mb(self.needs)}" if self.needs else ""
+                needs = f", the file needs about {size_words(self.needs)}" if self.needs else ""
                 raise DataError(
                     f"{show(self.path)}: {_FULL[cause.errno]}{needs}; free some space or choose another place"
                 ) from error
@@ -252,7 +255,7 @@ def _resolve(path: str) -> str:
     if path == "-":
         raise DataError("-: this file cannot go to standard output, which is not seekable; name a file")
     if not path or "\0" in path or path.endswith(os.sep):
-        raise DataError(f"{path!r}: not a file name")
+        raise DataError(f"{show(path)}: not a file name")
     target = os.path.realpath(path)
     if os.path.islink(target):
         raise DataError(f"{show(path)}: symbolic links in a circle")
@@ -295,7 +298,3 @@ def _chain(error: BaseException) -> list[BaseException]:
             found.append(e)
             queue += [e.__cause__, e.__context__]
     return found
-
-
-def _mb(n: int) -> str:
-    return f"{max(n / 1e6, 0.1):,.1f} MB" if n < 1e7 else f"{n / 1e6:,.0f} MB"

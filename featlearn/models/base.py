@@ -86,7 +86,7 @@ class DataSummary:
     def words(self) -> str:
         """Where the data lie, for messages."""
         if self.low is None or self.high is None or math.isinf(self.low) or math.isinf(self.high):
-            return "the data are not bounded"
+            return "normalized and whitened data have no bounds"
         return f"the data lie in {self.low:g}..{self.high:g}"
 
 

@@ -51,7 +51,9 @@ class PreprocessSpec:
     whiten: str = setting(
         "none", "decorrelate the pixels, keeping them pixels (zca) or not (pca)", choices=("none", "zca", "pca")
     )
-    epsilon: float = setting(0.1, "whitening: added to the eigenvalues, in units of their mean", low=0)
+    epsilon: float = setting(
+        0.1, "whitening: added to the eigenvalues, in units of their mean", low=0, needs="whiten=zca|pca"
+    )
     clip: float | None = setting(None, "cut values beyond this many standard deviations", above=0, off="nothing is cut")
     to: tuple[float, float] | None = setting(None, "map the clipped values to this range: LOW,HIGH", off="not mapped")
     threshold: float | None = setting(
@@ -340,7 +342,7 @@ class Fitter:
         spec, done = self.spec, Preprocess(self.spec, self.d)
         if spec.to is not None:
             done.low, done.high = spec.to
-        elif spec.normalize == spec.whiten == "none" and spec.clip is None:
+        elif spec.normalize == spec.whiten == "none":  # to clip narrows it further
             done.low, done.high = float(low.min()), float(high.max())
         if self._shift is None:
             return done

@@ -1,11 +1,12 @@
 """The learning curve of a run."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from featlearn.pictures.figure import figure_bytes, new_figure
 
 PANELS = {  # column of the history: what its axis says
     "rmse": "RMSE (units of the preprocessed data)",
@@ -13,24 +14,18 @@ PANELS = {  # column of the history: what its axis says
 }
 
 
-def curve_png(history: Mapping[str, npt.NDArray[Any]], title: str) -> bytes:
-    """A PNG of the reconstruction error over the epochs and, where a model has one, of the free energy below it.
+def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text: Mapping[str, str]) -> bytes:
+    """A picture of the reconstruction error over the epochs and, where a model has one, of the free energy below it.
 
     From history columns epoch, phase, rmse (free_energy) and the same of the held-out rows, validation_*.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = [key for key in PANELS if key in history]
-    figure = Figure(figsize=(7, 1 + 3.2 * len(panels)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 1 + 3.2 * len(panels))
     for axes, key in zip(figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0], panels, strict=True):
         _panel(axes, history, key)
     figure.axes[0].set_title(title)
     figure.axes[-1].set_xlabel("epoch")
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
+    return figure_bytes(figure, format, text)
 
 
 def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None:
