@@ -128,7 +128,7 @@ def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time
 
 def test_free_energies_stand_in_the_history(binary, run_here, tmp_path):
     history = read_model(str(binary / "m.h5")).history
-    assert np.isfinite(history["free_energy"]).all()
+    assert np.isfinite(history["probe_free_energy"]).all()
     assert np.isfinite(history["validation_free_energy"]).all()
     assert run_here("visualize", binary / "m.h5", "--what", "curve", "-o", tmp_path / "c.png").code == 0
     with Image.open(tmp_path / "c.png") as image:

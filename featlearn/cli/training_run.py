@@ -193,9 +193,9 @@ def _train(training: Training, request: Request, data: Data, story: dict[str, An
 
 
 def _note(training: Training) -> str:
-    errors = training.history.get("rmse")
+    errors = training.history.get("probe_rmse")
     at = training.progress
-    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", RMSE {errors[-1]:.4f}" if errors else "")
+    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", probe RMSE {errors[-1]:.4f}" if errors else "")
 
 
 @contextmanager
@@ -246,6 +246,7 @@ def _file(training: Training, request: Request, data: Data, story: dict[str, Any
 
 def _report(request: Request, file: ModelFile, words: Words, results: Results) -> None:
     last = {key: float(column[-1]) for key, column in file.history.items()}
+    last |= file.progress.get("run", {}).get("measured", {})
     report: dict[str, Any] = {"output": request.output, "model": file.model}
     report |= {"updates": int(last["step"]), "epochs": int(last["epoch"])}
     report |= {
