@@ -360,9 +360,9 @@ IDLE = {
     "--initial-momentum 0.1": "--initial-epochs",
     "--initial-epochs 3 --optimizer adam": "--optimizer sgd",
     "--l1-method subgradient --decay l2": "--decay l1",
-    "--ais-chains 10": "--likelihood ais",
-    "--ais-betas 14500 --likelihood exact": "--likelihood ais",
-    "--burn-in 10": "--likelihood ais",
+    "--ais-chains 10": "--likelihood auto or ais",
+    "--ais-betas 14500 --likelihood exact": "--likelihood auto or ais",
+    "--burn-in 10": "--likelihood auto or ais",
 }
 
 

@@ -119,7 +119,7 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
     history = {
         "epoch": np.arange(1.0, n + 1),
         "phase": (np.arange(n) > n // 2) * 1.0,
-        "rmse": np.geomspace(1, 1e-3, n),
+        "probe_rmse": np.geomspace(1, 1e-3, n),
         "validation_rmse": np.geomspace(1.1, 1e-2, n),
     }
     data = curve(history, "run.h5", "PNG", {})

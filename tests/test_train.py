@@ -160,7 +160,19 @@ def test_phases_and_history():
     assert all(len(column) == 4 for column in training.history.values())
     X = training.rows.X
     Y = training.model.decode(training.model.encode(X))
-    assert training.history["rmse"][-1] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-5)
+    assert training.history["probe_rmse"][-1] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-5)
+
+
+def test_rows_measured_after_each_epoch_are_spread_over_all():
+    """Data come image by image: the first rows may be unlike the others."""
+    data = rows(2 * train.PROBE + 1)
+    data.X[train.PROBE :] *= 100
+    training = Training(rbm(), data, TrainConfig(epochs=1, lr=1e-9))
+    training.run()
+    sample = data.X[::3].copy()
+    difference = (sample - training.model.reconstruct(sample)).astype(float)
+    assert training.history["probe_rmse"] == [pytest.approx(np.sqrt(np.mean(difference**2)), rel=1e-6)]
+    assert training.history["probe_rmse"][0] == pytest.approx(training.progress.measured["rmse"], rel=0.05)
 
 
 def test_refinement_decay_can_be_switched_off():
@@ -179,6 +191,8 @@ def test_early_stop_keeps_the_best_model():
     assert len(errors) < 500
     assert len(errors) == int(np.argmin(errors)) + 1 + 3
     assert training.measure(training.validation_rows)["rmse"] == min(errors)
+    assert training.progress.measured["validation_rmse"] == min(errors)
+    assert training.progress.measured["rmse"] == training.measure(training.train_rows)["rmse"]
 
 
 @pytest.mark.parametrize("lr", [0.5, 1.0, 10.0, 1e6, 1e30])

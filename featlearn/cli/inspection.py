@@ -70,6 +70,7 @@ def _model(path: str, words: bool) -> dict[str, Any]:
         "shape": list(file.shape),
         "params": {name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()},
         "preprocess": _preprocess(file.preprocess),
+        "measured": file.progress.get("run", {}).get("measured", {}),
         "last_epoch": {name: float(column[-1]) for name, column in file.history.items() if len(column)},
         "content_hash": file.content_hash,
         "version": file.version,

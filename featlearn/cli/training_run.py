@@ -254,9 +254,9 @@ def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, wor
 
 
 def _note(training: Training) -> str:
-    errors = training.history.get("rmse")
+    errors = training.history.get("probe_rmse")
     at = training.progress
-    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", RMSE {errors[-1]:.4f}" if errors else "")
+    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", probe RMSE {errors[-1]:.4f}" if errors else "")
 
 
 def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
@@ -283,6 +283,7 @@ def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
 
 def _report(request: Request, file: ModelFile, words: Words, results: Results, seconds: float | None = None) -> None:
     last = {key: float(column[-1]) for key, column in file.history.items()}
+    last |= file.progress.get("run", {}).get("measured", {})
     report: dict[str, Any] = {"output": request.output, "model": file.model}
     report |= {"updates": int(last["step"]), "epochs": int(last["epoch"])}
     shown = ("loss", "rmse", "validation_rmse", "mean_activation", "deviation")

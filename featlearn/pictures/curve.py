@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from featlearn.pictures.figure import figure_bytes, new_figure
 
-PANELS = {  # column of the history: what its axis says
+PANELS = {  # measure: what its axis says
     "rmse": "RMSE (units of the preprocessed data)",
     "free_energy": "mean free energy (nats)",
 }
@@ -17,9 +17,9 @@ PANELS = {  # column of the history: what its axis says
 def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text: Mapping[str, str]) -> bytes:
     """A picture of the reconstruction error over the epochs and, where a model has one, of the free energy below it.
 
-    From history columns epoch, phase, rmse (free_energy) and the same of the held-out rows, validation_*.
+    From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows, validation_*.
     """
-    panels = [key for key in PANELS if key in history]
+    panels = [key for key in PANELS if f"probe_{key}" in history]
     figure = new_figure(7, 1 + 3.2 * len(panels))
     for axes, key in zip(figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0], panels, strict=True):
         _panel(axes, history, key)
@@ -32,7 +32,7 @@ def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None
     from matplotlib.ticker import MaxNLocator
 
     epoch = history["epoch"]
-    columns = {"training": key, "validation": f"validation_{key}"}
+    columns = {"training rows, a sample": f"probe_{key}", "validation rows": f"validation_{key}"}
     shown = {label: history[column] for label, column in columns.items() if column in history}
     for label, values in shown.items():
         axes.plot(epoch, values, label=label, marker="o" if len(epoch) < 30 else None, markersize=3)

@@ -28,7 +28,7 @@ from featlearn.training.progress import Progress
 Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
-PROBE = 1000  # training rows whose reconstruction error is followed
+PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 BATCH = 100
 ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
@@ -169,6 +169,7 @@ class Training:
         least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
+        self.probe_rows = _spread(self.train_rows, PROBE)
         self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
@@ -294,9 +295,9 @@ class Training:
         self._check_weights()
         row: dict[str, float] = {"epoch": at.epochs_done + 1, "phase": at.phase, "step": at.step}
         row |= {key: total / at.batch for key, total in at.sums.items()}
-        row |= self.measure(self.train_rows[:PROBE])
-        if len(self.validation_rows):
-            row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
+        for name, index in (("probe", self.probe_rows), ("validation", self.validation_rows)):
+            if len(index):
+                row |= {f"{name}_{key}": value for key, value in self.measure(index).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         if self.history and self.history.keys() != row.keys():
             raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
@@ -315,6 +316,8 @@ class Training:
             self._take_best()
             if not over:
                 self._finish_phase()
+            if at.phase == len(self.phases) - 1:
+                at.measured = self._final_measures()
             at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
             self.optimizer = OPTIMIZERS[self.config.optimizer]()
             at.finished = at.phase == len(self.phases)
@@ -353,15 +356,25 @@ class Training:
             for key, value in self.best.items():
                 self.model.params[key][...] = value
 
-    def measure(self, index: Index) -> dict[str, float]:
-        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's own."""
+    def _final_measures(self) -> dict[str, float]:
+        """Of the finished model, which need not be that of the last epoch: "rmse" over all rows it was trained on."""
+        found = {"rmse": self.measure(self.train_rows, own=False)["rmse"]}
+        if len(self.validation_rows):
+            found["validation_rmse"] = self.measure(self.validation_rows, own=False)["rmse"]
+        for key, value in found.items():
+            if not math.isfinite(value):
+                self._diverge(f"{key} is {value:g}")
+        return found
+
+    def measure(self, index: Index, own: bool = True) -> dict[str, float]:
+        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's `own`."""
         total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
             squares = np.empty(len(X), np.float64)
             _core.row_sqdist(squares, X, self.model.reconstruct(X))
             total, n = total + math.fsum(squares), n + X.size
-            for key, value in self.model.extra_metrics(X).items():
+            for key, value in (self.model.extra_metrics(X) if own else {}).items():
                 sums[key] = sums.get(key, 0.0) + value * len(X)
         return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
@@ -475,9 +488,14 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
 
+def _spread(index: Index, most: int) -> Index:
+    """At most so many of the rows, at equal distances."""
+    return index[:: math.ceil(len(index) / most)]
+
+
 def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
     """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
-    index = index[:: math.ceil(len(index) / MEAN_ROWS)]
+    index = _spread(index, MEAN_ROWS)
     total: Any = 0.0
     for start in range(0, len(index), PROBE):
         total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
