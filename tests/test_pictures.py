@@ -99,7 +99,7 @@ MAGIC = {"PNG": b"\x89PNG\r\n", "TIFF": b"II*\0", "PDF": b"%PDF-1.", "SVG": b"<?
 def test_a_figure_has_the_same_bytes_at_any_time(format, epoch, monkeypatch):
     """No date, whatever SOURCE_DATE_EPOCH holds; ids of an SVG that are counted from its contents."""
     text = {"Software": "featlearn", "Description": "a test", "Content": "55aa"}
-    history = {"epoch": np.arange(1.0, 4), "phase": np.zeros(3), "rmse": np.array([3.0, 2.0, 1.0])}
+    history = {"epoch": np.arange(1.0, 4), "phase": np.zeros(3), "probe_rmse": np.array([3.0, 2.0, 1.0])}
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     first = curve(history, "rbm", format, text)
     if epoch is not None:
