@@ -127,7 +127,7 @@ def _patches(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
 def _curve(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     learned = load_model(request.file)
     history = learned.file.history
-    if not {"epoch", "phase", "rmse"} <= history.keys() or not len(history["epoch"]):
+    if not {"epoch", "phase", "probe_rmse"} <= history.keys() or not len(history["epoch"]):
         raise DataError(f"{show(request.file)}: has no history to draw")
     text = signed({"Description": f"learning curve of a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash
