@@ -12,6 +12,7 @@ from PIL import Image
 
 from featlearn.errors import DataError, ReadError
 from featlearn.files import images
+from featlearn.files.exif import orientation
 from featlearn.files.images import read_image, to_color
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
@@ -185,8 +186,8 @@ def test_16_bit_colour_of_other_kinds_is_refused_and_not_cut_to_8(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_rotation(tmp_path, suffix, orientation):
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_exif_rotation(tmp_path, suffix, turn):
     """The stored pixels of an upright image for each orientation, undone by the definition of the tag."""
     upright = np.zeros((16, 32), np.uint8)
     upright[:8, :8], upright[8:, :8], upright[:8, 24:] = 255, 170, 85
@@ -199,14 +200,34 @@ def test_exif_rotation(tmp_path, suffix, orientation):
         6: np.rot90(upright),
         7: upright[::-1, ::-1].T,
         8: np.rot90(upright, -1),
-    }[orientation]
+    }[turn]
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[0x0112] = turn
     options = {"quality": 100} if suffix == "jpg" else {}
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / f"x.{suffix}", exif=exif, **options)
     back = read_image(str(tmp_path / f"x.{suffix}"))[..., 0]
     assert back.shape == upright.shape
     np.testing.assert_allclose(back.astype(int), upright, atol=3)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_orientation_of_an_exif_block(order):
+    """Of any type of whole number, behind another entry; a block that is cut off anywhere before it does not tell."""
+    for kind, letter in ((1, "B"), (3, "H"), (4, "I")):
+        entry = struct.pack(order + "HHI" + letter, 274, kind, 1, 8).ljust(12, b"\0")
+        other = struct.pack(order + "HHII", 271, 2, 10**6, 10**9)  # which lies far outside
+        block = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, 2) + other + entry
+        assert orientation(block) == orientation(b"Exif\0\0" + block) == 8
+        for size in range(len(block) - 4 + struct.calcsize(letter)):
+            with pytest.raises(ValueError):
+                orientation(block[:size])
+        assert orientation(block[:9] + block[9:].replace(entry[:2], b"\1\1")) is None
+        for value, wanted in ((0, 1), (1, 1)):
+            assert orientation(block[:30] + struct.pack(order + letter, value).ljust(4, b"\0")) == wanted
+        with pytest.raises(ValueError):
+            orientation(block[:30] + struct.pack(order + letter, 9).ljust(4, b"\0"))
+    with pytest.raises(ValueError):
+        orientation(block[:22] + struct.pack(order + "HHIH", 274, 2, 1, 8) + b"\0\0")
 
 
 def test_16_bit_is_rotated_too(tmp_path):
@@ -372,13 +393,14 @@ def segment(kind, body=b""):
 def test_scans_of_a_jpeg_are_counted_up_to_its_end():
     scan = segment(0xDA, b"\1\1\0\0\0\0") + b"\0\1\xff\0\xff\xd0\2"
     file = b"\xff\xd8" + segment(0xE1, b"\xff\xda" * 500) + segment(0xC2, bytes(9)) + scan * 3
-    for tail, scans in ((b"\xff\xd9" + scan, 3), (scan, 4), (b"\xff\xff" + scan + b"\xff", 4), (b"\xff\1" + scan, 4)):
+    tails = ((b"\xff\xd9\0\2" + scan, 3), (scan, 4), (b"\xff\xff" + scan + b"\xff", 4), (b"\xff\1" + scan, 4))
+    for tail, scans in tails:
         assert count_scans(io.BytesIO(file + tail), 100) == scans
     assert count_scans(io.BytesIO(file), 2) == 2
-    gap = segment(0xE2, bytes(60_000)) * 40
-    for shift in range(12):  # a marker on the border of two blocks
-        tail = gap + scan[:-1] + bytes((1 << 20) - 20 + shift) + scan
-        assert count_scans(io.BytesIO(file + tail), 100) == 5
+    for shift in range(30):  # markers and lengths on the border of two blocks
+        before = b"\xff\xd8" + scan + bytes((1 << 20) - 40 + shift)
+        assert count_scans(io.BytesIO(before + scan), 100) == 2
+        assert count_scans(io.BytesIO(before + segment(0xE2, b"\xff\xda\0\2" * 4_500) + scan), 100) == 2
     assert count_scans(io.BytesIO(b""), 2) == 0
 
 
@@ -419,6 +441,20 @@ def test_a_failing_disk_is_no_damage_of_the_image(tmp_path, monkeypatch, number,
         patch.setattr(images, "_read", lambda file, *more: 1 / 0)
         with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
             read_image(str(path))
+
+
+def test_libtiff_is_given_what_was_read(tmp_path, monkeypatch):
+    """What it reads by itself, where a disk that fails for a moment makes damage, is not the file."""
+
+    class Elsewhere(io.BufferedReader):
+        def fileno(self):
+            return nothing
+
+    Image.fromarray(RGB).save(tmp_path / "x.tif", compression="tiff_lzw")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    monkeypatch.setattr(images, "open_regular", lambda name: Elsewhere(io.FileIO(name)))
+    np.testing.assert_array_equal(read_image(str(tmp_path / "x.tif"), "rgb"), RGB)
+    os.close(nothing)
 
 
 def test_lack_of_memory_is_no_damage_of_the_image(tmp_path, monkeypatch):

@@ -239,6 +239,8 @@ def mutate(data, rng):
     """Some bytes changed, cut off, doubled, or (of a PNG, with its checksum put right) changed within a chunk."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 8))):
+        if len(out) < 2:
+            break
         at = rng.randrange(len(out)) if rng.random() < 0.5 else rng.randrange(min(len(out), 200))
         kind = rng.random()
         if kind < 0.7:
@@ -313,7 +315,7 @@ def try_exif(folder, count, seed=0):
         turned = shape == (24, 8, 1)
         assert turned or shape == (8, 24, 1)
         if told in range(9):
-            assert (turned, warned) == (told > 4, []), bytes(damaged[start:stop])
+            assert turned == (told > 4) or warned, bytes(damaged[start:stop])
         elif sure:
             assert not turned, bytes(damaged[start:stop])
         for text in warned:
