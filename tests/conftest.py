@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from PIL import Image
 
 import featlearn
 from featlearn import _core
+from featlearn.cli import main
+from featlearn.cli.options import as_json, command_named
 from featlearn.cli.run import run
 from featlearn.patches.dead_leaves import generate
 
@@ -65,6 +68,22 @@ def _run_here():
 @pytest.fixture(scope="session", name="start")
 def _start():
     return start
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `featlearn fails`, which ends in the given error."""
+
+    def install(error):
+        @command_named("fails")
+        @as_json
+        def command(results):
+            raise error
+
+        monkeypatch.setitem(main.COMMANDS, "fails", "Fails.")
+        monkeypatch.setitem(sys.modules, "featlearn.cli.fails", types.SimpleNamespace(command=command))
+
+    return install
 
 
 @dataclass(frozen=True)

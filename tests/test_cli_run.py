@@ -6,13 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import click
 import pytest
 
-from featlearn.cli import main
-from featlearn.cli.options import as_json, command_named
 from featlearn.cli.run import Interrupted
 from featlearn.errors import ConfigError, DataError, DivergedError
 
@@ -28,22 +25,6 @@ ENDS = [
     (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
     (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),
 ]
-
-
-@pytest.fixture
-def failing(monkeypatch):
-    """Makes `featlearn fails`, which ends in the given error."""
-
-    def install(error):
-        @command_named("fails")
-        @as_json
-        def command(results):
-            raise error
-
-        monkeypatch.setitem(main.COMMANDS, "fails", "Fails.")
-        monkeypatch.setitem(sys.modules, "featlearn.cli.fails", types.SimpleNamespace(command=command))
-
-    return install
 
 
 @pytest.mark.parametrize(("error", "code", "words"), ENDS, ids=lambda value: type(value).__name__)

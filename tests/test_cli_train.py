@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from featlearn import _core
+from featlearn.cli import training_run
+from featlearn.errors import DataError
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 
@@ -128,6 +130,20 @@ def test_divergence_keeps_the_last_good_model(data):
         "diverged"
         in run(data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", "--resume", code=2).stderr
     )
+
+
+def test_divergence_on_a_full_disk_tells_both(data, run_here, monkeypatch):
+    monkeypatch.chdir(data)
+
+    def refuse(*_, **__):
+        raise DataError("full.h5.ckpt: disk full")
+
+    monkeypatch.setattr(training_run, "write_model", refuse)
+    done = run_here("train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "full.h5", "-q")
+    assert done.code == 3
+    assert done.err.count("\n") == 1
+    assert "diverged at epoch 1" in done.err
+    assert done.err.endswith("; the last good model is lost: full.h5.ckpt: disk full\n")
 
 
 def test_settings_from_toml_and_environment(data):

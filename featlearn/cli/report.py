@@ -18,10 +18,10 @@ from featlearn import signals
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
 
 
-def tell(text: str) -> None:
+def tell(*lines: str) -> None:
     """Print lines on stderr, made printable. Words are not results: a stderr that fails is given up for good."""
     with _giving_up_stderr():
-        click.echo("\n".join(map(printable, text.split("\n"))), err=True)
+        click.echo("\n".join(map(printable, lines)), err=True)
 
 
 @contextlib.contextmanager
@@ -123,10 +123,7 @@ class Results:
         """One thing: a line for each value."""
         if self.as_json:
             return self._object(values)
-        lines = flat(values)
-        width = max(map(len, lines), default=0)
-        for key, value in lines.items():
-            click.echo(f"{key:<{width}}  {_text(value)}")
+        _columns([[key, _text(value)] for key, value in flat(values).items()])
 
     def value(self, value: Any) -> None:
         """A single value: a text as it is, all else as JSON."""
@@ -160,7 +157,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             out |= flat(value, f"{prefix}{key}.")
         else:
-            out[printable(f"{prefix}{key}")] = value
+            out[f"{prefix}{key}"] = value
     return out
 
 
@@ -169,7 +166,8 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells, each column as wide as its widest."""
+    """Print rows of cells, each column as wide as its widest; names in files may hold anything."""
+    cells = [list(map(printable, row)) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -182,7 +180,7 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return " ".join(map(_text, value))
-    return printable(str(value))  # names of files may hold anything
+    return str(value)
 
 
 def _finite(value: Any) -> Any:

@@ -25,6 +25,8 @@ from featlearn.files.regular import show
 from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13
+NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
+"""What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
 
 
 @dataclass
@@ -98,11 +100,11 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
         error = Interrupted(noted).with_traceback(error.__traceback__)
     code, message = _explain(error)
     if session.debug and message:
-        tell("".join(traceback.format_exception(error)).rstrip())
+        tell(*"".join(traceback.format_exception(error)).splitlines())
     if isinstance(error, click.UsageError):
         shown = io.StringIO()
         error.show(shown)
-        tell(shown.getvalue().rstrip())
+        tell(*shown.getvalue().splitlines())
     elif message:
         tell(f"featlearn: error: {message}")
     try:
@@ -132,8 +134,9 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return 128 + error.signum, words
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT, "stopped by SIGINT"
-    if isinstance(error, MemoryError):
-        return 1, f"out of memory{': ' + words if words else ''}; take less data (--count) or smaller batches"
+    if isinstance(error, MemoryError) or any(found in words for found in NO_MEMORY):
+        what = f": {words}" if isinstance(error, MemoryError) and words else ""
+        return 1, f"out of memory{what}; take less data (--count) or smaller batches"
     if isinstance(error, OSError) and error.strerror:
         return 1, f"{'standard output' if error.filename is None else show(str(error.filename))}: {error.strerror}"
     return 1, f"internal error: {type(error).__name__}: {words}; run with --debug"

@@ -299,6 +299,9 @@ class Fitter:
                     f"{WIDEST} pixels can be whitened; take a smaller --size or --whiten none"
                 )
             self._products = np.zeros((d, d))
+            # OpenBLAS takes its memory at the first call, for good, and ends the process where there is none: so do
+            # that before an output is open.
+            np.linalg.eigh(np.ones((8, 8)))
         elif spec.normalize == "standardize" or spec.clip is not None:
             self._squares = np.zeros(d)
         self._block = np.empty((max(1, min(FIT_ROWS, FIT_PIXELS // d)), d), dtype)

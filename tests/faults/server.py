@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import signal
 import sys
 
@@ -31,14 +32,16 @@ def serve():
 def become(trial, arm):
     """The command itself: it leaves by SystemExit, through the interpreter's own end."""
     os.chdir(trial["folder"])
-    signal.alarm(120)
-    for number, (name, flags) in enumerate(trial["streams"]):
-        stream = os.open(name, flags, 0o600)
-        os.dup2(stream, number)
-        os.close(stream)
+    signal.alarm(trial["seconds"])
+    if trial["memory"]:
+        resource.setrlimit(resource.RLIMIT_AS, (trial["memory"], trial["memory"]))
+    for number, stream in enumerate(("stdin", "stdout", "stderr")):
+        become_stream(number, stream, trial[stream])
     log = os.open(trial["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(log, 999)
     os.close(log)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # in the background SIGINT is ignored
     sys.argv = ["featlearn", *trial["args"]]
     fault = trial["fault"]
     arm(
@@ -46,6 +49,21 @@ def become(trial, arm):
         fault["number"], fault["sticky"], fault["signum"], 999,
     )  # fmt: skip
     main()
+
+
+def become_stream(number, stream, name):
+    """Make standard stream `number` a file, a pipe that nobody reads ("pipe") or a closed one (None)."""
+    if name is None:
+        os.close(number)
+        setattr(sys, stream, None)
+        return
+    if name == "pipe":
+        reading, opened = os.pipe()
+        os.close(reading)
+    else:
+        opened = os.open(name, os.O_RDWR | (0 if name.startswith("/dev/") else os.O_CREAT | os.O_TRUNC), 0o600)
+    os.dup2(opened, number)
+    os.close(opened)
 
 
 if __name__ == "__main__":

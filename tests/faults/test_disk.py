@@ -33,6 +33,8 @@ def test_operations_fail(lab, cases, command, kinds, thorough, report):
         # A removal that fails leaves what it was to remove, for the next run.
         if wrong := ended.wrong(removed=struck[at] != "unlink"):
             bad.append((at, struck[at], number, sticky, wrong))
+        elif "standard output" in ended.err:
+            bad.append((at, struck[at], number, sticky, ended.err))
         elif ended.code and (wrong := lab.run(case, folder=ended.folder).wrong((0,))):
             bad.append((at, struck[at], number, sticky, "the run after it", wrong))
     report(f"{command}, {kinds}: {tried} faults, {failed} failed runs, {len(bad)} bad")
