@@ -388,3 +388,31 @@ def test_after_like_the_next_command_measures(work, run_here, tmp_path, monkeypa
     hints = ran.err.splitlines()[-2:]
     assert hints == ["next: featlearn evaluate MODEL d.h5", f"where MODEL is one that has learned from {work.patches}"]
     assert run_here("evaluate", work.model, "d.h5").code == 0
+
+
+GREYED = "colour images are read as grey; --color rgb keeps their colours"
+
+
+@pytest.mark.parametrize("kind", ["image", "grey image of three channels", "npy", "cifar"])
+@pytest.mark.parametrize("more", ["", "--color gray", "--color rgb", "--first 1"])
+def test_colours_that_are_lost_are_said_once(kind, more, run_here, tmp_path, rng):
+    """But not where grey was asked for, or nothing is lost."""
+    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    if "grey" in kind:
+        images[..., 1:] = images[..., :1]
+    path = tmp_path / {"npy": "x.npy", "cifar": "x.bin"}.get(kind, "images")
+    if kind == "npy":
+        np.save(path, images)
+    elif kind == "cifar":
+        rows = images.transpose(0, 3, 1, 2).reshape(4, -1)
+        path.write_bytes(np.hstack([np.zeros((4, 1), np.uint8), rows]).tobytes())
+    else:
+        path.mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(path / f"{i}.png")
+    ran = run_here("extract-patches", path, "--size", 8, "--count", 20, *more.split(), "-o", tmp_path / "p.h5")
+    assert ran.code == 0, ran.err
+    lost = "grey" not in kind and "--color" not in more
+    assert ran.err.splitlines().count(GREYED) == lost
+    if not more:
+        assert GREYED not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err

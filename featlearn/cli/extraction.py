@@ -96,6 +96,8 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
             f"{shape_words(plan.shape)}; take images of the same kind"
         )
+    if request.color is None and like is None and any(source.lost_color for source in sources):
+        words.say("colour images are read as grey; --color rgb keeps their colours")
     words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
@@ -117,8 +119,8 @@ def _color(request: Request, like: Fitted | None) -> str:
     color = COLORS[like.shape[2]]
     if request.color not in (None, color):
         raise ConfigError(
-            f"--color {request.color}: {like.path} was made of {color} images, patches {shape_words(like.shape)}; "
-            "leave out --color"
+            f"--color {request.color}: {show(like.path)} was made of {color} images, patches "
+            f"{shape_words(like.shape)}; leave out --color"
         )
     return color
 

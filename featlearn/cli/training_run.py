@@ -119,7 +119,7 @@ def _keep(file: ModelFile, ckpt: str) -> str:
         write_model(ckpt, file, force=True)
     except DataError as error:
         return f"the last good model is lost: {error}"
-    return f"the last good model is kept in {ckpt}"
+    return f"the last good model is kept in {show(ckpt)}"
 
 
 def make_plan(request: Request, words: Words) -> Plan:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.files.hdf5 import Reader
-from featlearn.files.images import to_color
+from featlearn.files.images import loses_color, to_color
 from featlearn.files.mat5 import read_mat5
 from featlearn.files.regular import check_regular, open_regular, reason, show
 
@@ -37,6 +37,7 @@ class ArraySource:
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False
+    lost_color: bool = False
 
     def __post_init__(self) -> None:
         shape = self.images.shape
@@ -55,7 +56,9 @@ class ArraySource:
         """Image i as (h, w, c) uint8, uint16 or float32."""
         image = self.images[i]
         scale = 255 if image.dtype.kind == "b" else 1
-        return to_color(image.astype(self._dtype) * self._dtype.type(scale), self.color)
+        pixels = image.astype(self._dtype) * self._dtype.type(scale)
+        self.lost_color = self.lost_color or loses_color(pixels, self.color)
+        return to_color(pixels, self.color)
 
     def _stored_as(self) -> np.dtype[Any]:
         """uint8, uint16 or float32, whichever holds the values. Raises DataError when none does."""
