@@ -1,6 +1,7 @@
 """What the benches share: running featlearn as a user would, and printing a figure beside the figure asked for."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -30,6 +31,16 @@ def featlearn(*args: object, cwd: str, **env: str) -> dict[str, Any]:
 def evaluate(model: str, data: str, cwd: str) -> dict[str, Any]:
     """The row that `featlearn evaluate` prints for one model."""
     return dict(featlearn("evaluate", model, data, cwd=cwd)["models"][0])
+
+
+def estimate(row: dict[str, Any], key: str) -> float:
+    """An estimate of a row, also where its name says that it is unreliable; then that is printed."""
+    if key in row:
+        return float(row[key])
+    chains = (row[f"{way}effective_chains"] for way in ("", "reverse_"))
+    print(f"        {key} is unreliable: {' and '.join(f'{n:.1f}' for n in chains)} effective chains there and back")
+    value = row[f"unreliable_{key}"]
+    return math.nan if value is None else float(value)
 
 
 def figure(what: str, value: float, wanted: str, good: bool) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 import numpy as np
-from cli import at_least, at_most, featlearn, figure, finish
+from cli import at_least, at_most, estimate, featlearn, figure, finish
 
 PCD = ("--model", "rbm", "--persistent", "--batch-size", 100, "--chains", 100)
 FALLING = ("--lr", 0.1, "--lr-schedule", "linear", "--momentum", 0.5, "--initial-momentum", 0, "--initial-epochs", 5)
@@ -45,10 +45,10 @@ def measure(folder: str, name: str, how: str = "exact", data: str = "test") -> d
 def annealed(folder: str, name: str, what: str, data: str = "test") -> None:
     exact, ais = measure(folder, name, data=data), measure(folder, name, "ais", data)
     log_z = exact["log_z"]
-    low, found, high = (ais[f"log_z{end}"] - log_z for end in ("_low", "", "_high"))
+    low, found, high = (estimate(ais, f"log_z{end}") - log_z for end in ("_low", "", "_high"))
     figure(f"{what}: AIS - exact log Z", found, "-.5 .. .5", abs(found) <= 0.5)
     figure(f"{what}: interval from {low:+.3f} to", high, "0 inside", low <= 0 <= high)
-    print(f"        on the way back, from data: {ais['reverse_log_z'] - log_z:+.3f}")
+    print(f"        on the way back, from data: {estimate(ais, 'reverse_log_z') - log_z:+.3f}")
     at_most(f"{what}: seconds of evaluate, both ways", ais["wall"], 60)
 
 

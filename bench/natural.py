@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from cli import at_least, featlearn, figure, finish
+from cli import at_least, estimate, featlearn, figure, finish
 from PIL import Image
 
 from featlearn.cli.store import load_model, load_rows
@@ -48,8 +48,8 @@ def main(photos: str, folder: str) -> None:
     print(f"60 epochs of 100,000 patches in {run['seconds']:.0f} s")
     row = featlearn("evaluate", "natural.h5", "test.h5", "--likelihood", "ais", cwd=folder)["models"][0]
     base = unit_gaussian(folder)
-    at_least(f"log-likelihood above the unit Gaussian's {base:.2f}", row["log_likelihood"] - base, 4)
-    apart = row["reverse_log_likelihood"] - row["log_likelihood"]
+    at_least(f"log-likelihood above the unit Gaussian's {base:.2f}", estimate(row, "log_likelihood") - base, 4)
+    apart = estimate(row, "reverse_log_likelihood") - estimate(row, "log_likelihood")
     figure("the way back - the way there", apart, "-1 .. 1", abs(apart) <= 1)
     featlearn("visualize", "natural.h5", "-o", "natural.png", "--force", cwd=folder)
     at_least("edge share of the filters", row["edge_share"], 0.5)

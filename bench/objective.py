@@ -23,11 +23,11 @@ RHO, BETA = 0.1, 3.0
 def ours():
     import numpy as np
 
-    from featlearn.models.base import Step
+    from featlearn.models.base import DataSummary, Step
     from featlearn.models.sparse_autoencoder import SparseAutoencoder
     from featlearn.random import Random
 
-    config = SparseAutoencoder.settle(SparseAutoencoder.Config(hidden=H, rho=RHO, beta=BETA), 0, 1)
+    config = SparseAutoencoder.resolve(SparseAutoencoder.Config(hidden=H, rho=RHO, beta=BETA), DataSummary(D, 0, 1))
     model = SparseAutoencoder(config)
     model.init(D, Random(0))
     X = np.random.default_rng(0).random((N, D), dtype=np.float32)

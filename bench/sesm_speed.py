@@ -15,6 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from cli import at_least, at_most, finish
 
+from featlearn.models.base import DataSummary
 from featlearn.models.rbm import RBM
 from featlearn.models.sesm import SESM
 from featlearn.random import Random
@@ -48,7 +49,7 @@ def ours(model: type, X: np.ndarray, batch: int, **settings: object) -> Callable
     """One epoch of a model from its beginning."""
 
     def run() -> None:
-        learner = model(model.settle(model.Config(hidden=HIDDEN), 0.0, 1.0))
+        learner = model(model.resolve(model.Config(hidden=HIDDEN), DataSummary(X.shape[1], 0.0, 1.0)))
         learner.init(X.shape[1], Random(0), X.mean(axis=0))
         Training(learner, Rows(X), TrainConfig(epochs=1, batch_size=batch, **settings)).run()
 

@@ -9,7 +9,7 @@ import math
 import operator
 import types
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 from featlearn.errors import ConfigError
 
@@ -44,15 +44,20 @@ def setting(
     choices: tuple[str, ...] | None = None,
     needs: str = "",
     without: str | None = None,
+    off: str = "",
 ) -> Any:
-    """A dataclass field: `low`/`high` are inclusive bounds, `above`/`below` exclusive ones, of a tuple for each of its
-    numbers; a value None is unset.
+    """Return a dataclass field with default, help and range.
 
-    It does nothing unless the fields it `needs` are set, or have a value named ("target sparsity=lee|goh"), and
-    nothing while the field is set that it must be `without`.
+    `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each number.
+
+    A field with `needs` does nothing unless those fields are set, or have a value named ("target sparsity=lee|goh").
+    A field with `without` does nothing while that field is set.
+
+    A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`: the words
+    say what None means there.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without})
+    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without, "off": off})
 
 
 def option_name(field_name: str) -> str:
@@ -68,8 +73,9 @@ def check(config: Settings) -> None:
         if not m:
             continue
         kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-        if kinds[0] in WORDS and not _is_one_of(value, kinds):  # files may hold anything
-            raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {WORDS[kinds[0]]}")
+        wanted = WORDS.get(kinds[0]) or _tuple_words(kinds[0])
+        if not _is_one_of(value, kinds):  # files may hold anything
+            raise ConfigError(f"{name}: got {repr(value)[:60]}, must be {wanted}")
         if value is None:
             continue
         if m["choices"] is not None and value not in m["choices"]:
@@ -88,7 +94,21 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
 
 
+def _tuple_words(kind: Any) -> str:
+    """(float, float) -> "2 numbers" """
+    inner = get_args(kind)
+    words = "whole numbers" if int in inner else "numbers"
+    return words if Ellipsis in inner else f"{len(inner)} {words}"
+
+
 def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
+    if isinstance(value, tuple):
+        inner = [get_args(kind) for kind in kinds if get_origin(kind) is tuple]
+        return any(
+            all(_is_one_of(one, (one_kind[0],)) for one in value)
+            for one_kind in inner
+            if Ellipsis in one_kind or len(one_kind) == len(value)
+        )
     if isinstance(value, int) and not isinstance(value, bool):
         return (int in kinds or float in kinds) and abs(value) <= HUGE
     return type(value) in kinds or (isinstance(value, float) and float in kinds)
@@ -96,18 +116,55 @@ def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
 
 def refuse_idle(config: Settings, given: Collection[str]) -> None:
     """Refuse `given` fields that do nothing, the others being what they are. Raises ConfigError."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for field in dataclasses.fields(config):
-        if field.name not in given or not field.metadata:
-            continue
-        name, without = option_name(field.name), field.metadata["without"]
-        if without and getattr(config, without):
-            raise ConfigError(f"{name}: does nothing with {option_name(without)}; leave one of them out")
-        for need in field.metadata["needs"].split():
-            other, _, wanted = need.partition("=")
-            value = getattr(config, other)
-            if value not in wanted.split("|") if wanted else not value:
-                remedy = f"{option_name(other)} {wanted.replace('|', ' or ')}".rstrip()
-                raise ConfigError(f"{name}: does nothing without {remedy}; add that or leave it out")
+        if field.name in given and field.metadata:
+            refuse_idle_one(field.name, field.metadata["needs"], field.metadata["without"], values)
+
+
+def option_words(name: str, wanted: str) -> str:
+    """The option to add: ("what", "filters or curve") -> --what filters or curve"""
+    return f"{option_name(name)} {wanted}".rstrip()
+
+
+def refuse_idle_one(
+    name: str,
+    needs: str,
+    without: str | None,
+    values: Mapping[str, Any],
+    words: Callable[[str, str], str] = option_words,
+) -> None:
+    """Refuse a setting that does nothing beside these `values` of others; `needs` and `without` are as of `setting`.
+
+    `words` name another one that is missing. Raises ConfigError.
+    """
+    if without and values[without]:
+        raise ConfigError(f"{option_name(name)}: does nothing with {option_name(without)}; leave one of them out")
+    for need in needs.split():
+        other, _, wanted = need.partition("=")
+        if values[other] not in wanted.split("|") if wanted else not values[other]:
+            remedy = words(other, wanted.replace("|", " or "))
+            raise ConfigError(f"{option_name(name)}: does nothing without {remedy}; add that or leave it out")
+
+
+def unresolved(config: Settings) -> list[str]:
+    """Return the names of the fields that are None though None means nothing there."""
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if field.metadata and getattr(config, field.name) is None and not field.metadata["off"]
+    ]
+
+
+def fill(config: T, usual: Mapping[str, Any]) -> T:
+    """Return `config` with the `usual` values in place of None."""
+    return dataclasses.replace(config, **{key: usual[key] for key in usual if getattr(config, key) is None})
+
+
+def in_words(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values`, with what None means in place of each None."""
+    meanings = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if field.metadata}
+    return {key: meanings.get(key) or None if value is None else value for key, value in values.items()}
 
 
 def to_dict(config: Settings) -> dict[str, Any]:
@@ -126,8 +183,26 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**{key: _coerce(fields[key].type, value) for key, value in values.items()})
 
 
+def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Return the same of what a file holds. Raises ConfigError where it leaves a setting open.
+
+    A default of today need not be that of the file's time. Only what is off may be left out.
+    """
+    config = from_dict(cls, values)
+    said = {field.name for field in dataclasses.fields(cls) if field.name in values or field.metadata.get("off")}
+    missing = [field.name for field in dataclasses.fields(cls) if field.metadata and field.name not in said]
+    if missing or unresolved(config):
+        raise ConfigError(f"{', '.join(missing or unresolved(config))}: is not said")
+    return config
+
+
 def _coerce(kind: Any, value: Any) -> Any:
-    """An int where a float is declared becomes one, so that 1 and 1.0 in a file are the same config."""
+    """Return what a file holds as the declared kind: a list as a tuple, an int as a float where one is wanted.
+
+    So 1 and 1.0 in a file are the same config.
+    """
+    if isinstance(value, list) and "tuple" in str(kind):
+        return tuple(value)
     wants_float = kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
     small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
     return float(value) if wants_float and small else value

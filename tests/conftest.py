@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import pytest
 from PIL import Image
 
 import featlearn
+from featlearn import _core
+from featlearn.cli import main
+from featlearn.cli.options import as_json, command_named
 from featlearn.cli.run import run
 from featlearn.patches.dead_leaves import generate
 
@@ -20,6 +24,10 @@ from featlearn.patches.dead_leaves import generate
 os.environ["PYTHONPATH"] = str(Path(featlearn.__file__).parents[1])
 os.environ["PYTHONSAFEPATH"] = "1"
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="tests/faults: every moment and operation, for hours")
 
 
 @dataclass
@@ -62,6 +70,22 @@ def _start():
     return start
 
 
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `featlearn fails`, which ends in the given error."""
+
+    def install(error):
+        @command_named("fails")
+        @as_json
+        def command(results):
+            raise error
+
+        monkeypatch.setitem(main.COMMANDS, "fails", "Fails.")
+        monkeypatch.setitem(sys.modules, "featlearn.cli.fails", types.SimpleNamespace(command=command))
+
+    return install
+
+
 @dataclass(frozen=True)
 class Work:
     """A folder of photographs, what was cut out of it, and what was learned from that."""
@@ -89,3 +113,12 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="session")
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    """So many threads for the kernels; a test that asks for it runs with each number."""
+    before = _core.get_threads()
+    _core.set_threads(request.param)
+    yield request.param
+    _core.set_threads(before)

@@ -6,7 +6,7 @@ import pytest
 from featlearn.errors import ConfigError
 from featlearn.models import model_class
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Step
+from featlearn.models.base import DataSummary, Step
 from featlearn.models.denoising import Denoising
 from featlearn.models.parts.arrays import mean, rmse, total
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
@@ -25,7 +25,7 @@ FUNCTIONS = {
 
 def make(cls, d=12, dtype=np.float64, low=0.0, high=1.0, **config):
     """A model with random parameters, biases included."""
-    model = cls(cls.settle(cls.Config(**{"hidden": 5, **config}), low, high), dtype)
+    model = cls(cls.resolve(cls.Config(**{"hidden": 5, **config}), DataSummary(d, low, high)), dtype)
     model.init(d, Random(3))
     for i, value in enumerate(model.params.values()):
         value += np.random.default_rng(i).normal(scale=0.5, size=value.shape).astype(dtype)
@@ -176,12 +176,14 @@ def test_corruption_is_new_at_every_update_and_absent_from_codes():
 
 
 def test_output_units_and_loss_follow_the_data():
-    settle = Autoencoder.settle
-    assert settle(Autoencoder.Config(), 0.1, 0.9).output_units == "sigmoid"
-    assert settle(Autoencoder.Config(), -3, 3).output_units == "linear"
-    assert Denoising.settle(Denoising.Config(), 0, 1).loss == "cross-entropy"
-    assert Denoising.settle(Denoising.Config(), -3, 3).loss == "squared"
-    assert settle(Autoencoder.Config(), 0, 1).loss == "squared"
+    def resolved(cls, low, high):
+        return cls.resolve(cls.Config(), DataSummary(12, low, high))
+
+    assert resolved(Autoencoder, 0.1, 0.9).output_units == "sigmoid"
+    assert resolved(Autoencoder, -3, 3).output_units == "linear"
+    assert resolved(Denoising, 0, 1).loss == "cross-entropy"
+    assert resolved(Denoising, -3, 3).loss == "squared"
+    assert resolved(Autoencoder, 0, 1).loss == "squared"
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ def test_codes_are_the_models_to_the_byte(work, stages):
 def test_codes_are_used_as_they_are(stages):
     data = read_dataset(str(stages / "codes.h5"))
     preprocess = Preprocess.from_dict(data.preprocess)
-    assert preprocess.spec == PreprocessSpec()
+    assert preprocess.spec == PreprocessSpec("none")
     assert (preprocess.low, preprocess.high) == (data.patches.min(), data.patches.max())
     assert preprocess.apply(data.patches[:9]).tobytes() == np.asarray(data.patches[:9]).tobytes()
-    fitter = Fitter(PreprocessSpec(), 12, np.float32)
+    fitter = Fitter(PreprocessSpec("none"), 12, np.float32)
     fitter.update(data.patches)
     assert fitter.finish().to_dict() == data.preprocess
     assert read_model(str(stages / "two.h5")).config["visible"] == "bernoulli"
@@ -64,7 +64,7 @@ def test_origin_and_images_are_carried_over(work, stages):
 
 
 def own_data_set(path, patches, shape, label_names=None, labels=None, spec=None):
-    fitter = Fitter(spec or PreprocessSpec(), patches.shape[1], patches.dtype)
+    fitter = Fitter(spec or PreprocessSpec("none"), patches.shape[1], patches.dtype)
     fitter.update(patches)
     n = len(patches)
     with DatasetWriter(str(path), n, shape, patches.dtype, labels is not None) as writer:
@@ -103,7 +103,7 @@ def test_the_provenance_names_model_and_data_set(work, stages):
 
 
 def test_same_bytes_for_blocks_and_threads(work, stages, run_here, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["featlearn"])
+    monkeypatch.setattr("featlearn.cli.store.invocation", lambda: {"argv": []})
     made = []
     for i, (block, *more) in enumerate([(4096,), (4096,), (77,), (1,), (4096, "--threads", 1), (4096, "--threads", 2)]):
         monkeypatch.setattr(encoding, "BLOCK", block)
@@ -285,8 +285,8 @@ def test_what_cannot_be_drawn_through_is_refused(work, stages, run_here, tmp_pat
     )
     refused(run_here(*draw, two, "--through", stages / "codes.h5"), "data set")
     refused(run_here(*draw, two, "--through", tmp_path / "none.h5"), "none.h5")
-    refused(run_here(*draw, two, "--through", work.model, "--what", "curve"), "--through", "not curve", code=2)
-    refused(run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "not patches", code=2)
+    refused(run_here(*draw, two, "--through", work.model, "--what", "curve"), "--through", "--what filters", code=2)
+    refused(run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "--what filters", code=2)
     assert os.listdir(tmp_path) == []
     shutil.copy(work.model, tmp_path / "one.h5")
     before = (tmp_path / "one.h5").read_bytes()

@@ -39,13 +39,21 @@ def test_evaluate_recomputed(work, run_here):
     assert found[0]["mean_activation"] == pytest.approx(H.mean(), rel=1e-5)
 
 
-def test_all_commands_mean_the_same_error(work, run_here, tmp_path):
-    """train, reconstruct and evaluate: one definition."""
-    trained = report(run_here, "train", work.patches, "--model", "rbm", "--epochs", 2, "-o", tmp_path / "m.h5")["rmse"]
-    again = report(run_here, "reconstruct", tmp_path / "m.h5", work.patches, "-o", tmp_path / "r.png")["rmse"]
-    measured = report(run_here, "evaluate", tmp_path / "m.h5", work.patches)["models"][0]["rmse"]
-    assert trained == pytest.approx(again, rel=1e-6)
-    assert trained == pytest.approx(measured, rel=1e-6)
+@pytest.mark.parametrize("model", ["rbm", "pca", "k-sparse"])
+def test_all_commands_mean_the_same_error(model, run_here, tmp_path):
+    """train, reconstruct and evaluate: one definition, over all rows, of which training looks at some each epoch."""
+    data, out = tmp_path / "d.h5", tmp_path / "m.h5"
+    report(run_here, "extract-patches", "dead-leaves", "--size", 6, "--count", 2500, "-o", data)
+    how = ("--model", model, "--hidden", 10)
+    trained = report(run_here, "train", data, *how, "-o", out)["rmse"]
+    again = report(run_here, "reconstruct", out, data, "-o", tmp_path / "r.h5")["rmse"]
+    measured = report(run_here, "evaluate", out, data)["models"][0]["rmse"]
+    assert trained == pytest.approx(again, rel=1e-12)
+    assert trained == pytest.approx(measured, rel=1e-12)
+    assert float(run_here("info", out, "--get", "measured.rmse").out) == trained
+    printed = [run_here(*args).out for args in (("train", data, *how, "-o", out, "--force"), ("evaluate", out, data))]
+    lines = [next(line for line in out.splitlines() if line.startswith("rmse ")).split() for out in printed]
+    assert lines[0] == lines[1]
 
 
 def test_several_models_are_a_column_each(work, run_here):
@@ -266,7 +274,12 @@ def test_get_prints_one_value(key, value, work, run_here):
     assert report(run_here, "info", work.model, "--get", key) == {key: json.loads(value) if value != "rbm" else value}
 
 
-def test_get_of_an_unknown_key_lists_the_known(work, run_here):
-    ran = run_here("info", work.model, "--get", "config.hiden")
-    assert ran.code == 2
-    assert "config.hidden" in ran.err
+@pytest.mark.parametrize(
+    ("key", "near"), [("config.hiden", "config.hidden"), ("rmse", "last_epoch.rmse"), ("lr", "training.lr")]
+)
+def test_get_of_an_unknown_key_names_the_nearest(key, near, work, run_here):
+    ran = run_here("info", work.model, "--get", key)
+    assert (ran.code, ran.out, len(ran.error_lines)) == (2, "", 1)
+    assert f"the nearest are {near}, " in ran.err
+    assert len(ran.err) < 300
+    assert run_here("info", work.model, "--get", near).code == 0

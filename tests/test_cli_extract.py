@@ -3,6 +3,7 @@
 import errno
 import gzip
 import json
+import shlex
 import subprocess
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_size_is_announced_and_the_next_command_named(work, run_here, tmp_pa
     ran = run_here("extract-patches", work.photos, "-o", tmp_path / "p.h5", "--size", "8x12", "--count", 1000)
     data = read_dataset(str(tmp_path / "p.h5"))
     assert data.shape == (8, 12, 1)
-    assert f"1,000 patches 8x12x1, {1000 * (96 + 24) / 1e6:.1f} MB" in ran.err
+    assert f"1,000 patches 8x12x1, {1000 * (96 + 24) / 1e3:.0f} kB" in ran.err
     assert ran.err.splitlines()[-1] == f"next: featlearn train {tmp_path / 'p.h5'} --model rbm"
 
 
@@ -340,7 +341,6 @@ def test_contradictions_are_wrong_usage(args, work, run_here, tmp_path):
 def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_path, monkeypatch):
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     args = ("extract-patches", work.photos, "--like", work.patches, "--count", 9, "--seed", 4, "-o", tmp_path / "p.h5")
-    monkeypatch.setattr("sys.argv", ["featlearn", *map(str, args)])
     assert run_here(*args).code == 0
     story = read_dataset(str(tmp_path / "p.h5")).provenance
     assert story["argv"] == ["featlearn", *map(str, args)]
@@ -354,3 +354,65 @@ def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_p
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert run_here(*args, "--force").code == 0
     assert read_dataset(str(tmp_path / "p.h5")).provenance["time"] == "1970-01-02T00:00:00+00:00"
+
+
+HINTS = {  # how the data are made: the model that suits them
+    "": "rbm",
+    "--normalize none": "rbm",
+    "--whiten zca": "k-sparse",
+    "--normalize center --clip 3 --to 0.1,0.9": "sparse-autoencoder",
+    "--normalize center --clip 3 --to=-0.9,0.9": "sesm",
+}
+
+
+@pytest.mark.parametrize(("how", "model"), HINTS.items(), ids=HINTS.keys())
+def test_the_next_command_fits_the_data_and_runs(how, model, work, run_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cut = ("--size", 6, "--count", 300)
+    ran = run_here("extract-patches", work.photos, *cut, *how.split(), "-o", "it's new.h5")
+    hint = ran.err.splitlines()[-1].removeprefix("next: featlearn ")
+    assert shlex.split(hint) == ["train", "it's new.h5", "--model", model]
+    assert run_here(*shlex.split(hint), "--epochs", 1, "-o", "m.h5", "-q").code == 0
+
+
+def test_after_like_the_next_command_measures(work, run_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ran = run_here("extract-patches", work.photos, "--count", 40, "--like", work.model, "-o", "-t.h5")
+    hints = ran.err.splitlines()[-2:]
+    model = str(work.model)
+    assert hints[0] == f"next: featlearn evaluate {model} ./-t.h5"
+    assert hints[1] == f"or:   featlearn encode {model} ./-t.h5 -o codes.h5"
+    for hint in hints:
+        assert run_here(*shlex.split(hint)[2:], "--json").code == 0
+    ran = run_here("extract-patches", work.photos, "--count", 40, "--like", work.patches, "-o", "d.h5")
+    hints = ran.err.splitlines()[-2:]
+    assert hints == ["next: featlearn evaluate MODEL d.h5", f"where MODEL is one that has learned from {work.patches}"]
+    assert run_here("evaluate", work.model, "d.h5").code == 0
+
+
+GREYED = "colour images are read as grey; --color rgb keeps their colours"
+
+
+@pytest.mark.parametrize("kind", ["image", "grey image of three channels", "npy", "cifar"])
+@pytest.mark.parametrize("more", ["", "--color gray", "--color rgb", "--first 1"])
+def test_colours_that_are_lost_are_said_once(kind, more, run_here, tmp_path, rng):
+    """But not where grey was asked for, or nothing is lost."""
+    images = rng.integers(0, 256, (4, 32, 32, 3), np.uint8)
+    if "grey" in kind:
+        images[..., 1:] = images[..., :1]
+    path = tmp_path / {"npy": "x.npy", "cifar": "x.bin"}.get(kind, "images")
+    if kind == "npy":
+        np.save(path, images)
+    elif kind == "cifar":
+        rows = images.transpose(0, 3, 1, 2).reshape(4, -1)
+        path.write_bytes(np.hstack([np.zeros((4, 1), np.uint8), rows]).tobytes())
+    else:
+        path.mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(path / f"{i}.png")
+    ran = run_here("extract-patches", path, "--size", 8, "--count", 20, *more.split(), "-o", tmp_path / "p.h5")
+    assert ran.code == 0, ran.err
+    lost = "grey" not in kind and "--color" not in more
+    assert ran.err.splitlines().count(GREYED) == lost
+    if not more:
+        assert GREYED not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err

@@ -1,5 +1,6 @@
 """Likelihoods and samples from the command line: evaluate --likelihood and --train, sample, binary pixels."""
 
+import itertools
 import json
 
 import numpy as np
@@ -69,6 +70,20 @@ def test_annealed_likelihood(binary, run_here):
     assert found["log_z"] != other["log_z"]
 
 
+def test_the_gap_is_how_much_higher_the_free_energy_is_than_that_of_the_training_data(binary, run_here, tmp_path):
+    cut = ("--size", 6, "--count", 200, "--normalize", "none", "--threshold", 0.5)
+    report(run_here, "extract-patches", "dead-leaves", *cut, "-o", tmp_path / "other.h5")
+    learned = load_model(str(binary / "m.h5"))
+    mean = {}
+    for path in (binary / "p.h5", tmp_path / "other.h5"):
+        rows = load_rows(str(path), like=learned)[0]
+        mean[path] = learned.model.free_energy(rows.block(0, len(rows))).mean(dtype=float)
+    for data, train in itertools.permutations(mean):
+        gap = evaluate(run_here, binary / "m.h5", data, "--train", train)["free_energy_gap"]
+        assert gap == pytest.approx(mean[data] - mean[train], rel=1e-4)
+        assert abs(gap) > 0.01
+
+
 def test_a_gaussian_machine_has_no_pseudo_likelihood(binary, work, run_here):
     found = evaluate(run_here, binary / "g.h5", work.patches, "--likelihood", "exact")
     assert "pseudo_likelihood" not in found
@@ -128,7 +143,7 @@ def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time
 
 def test_free_energies_stand_in_the_history(binary, run_here, tmp_path):
     history = read_model(str(binary / "m.h5")).history
-    assert np.isfinite(history["free_energy"]).all()
+    assert np.isfinite(history["probe_free_energy"]).all()
     assert np.isfinite(history["validation_free_energy"]).all()
     assert run_here("visualize", binary / "m.h5", "--what", "curve", "-o", tmp_path / "c.png").code == 0
     with Image.open(tmp_path / "c.png") as image:
@@ -180,24 +195,39 @@ def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, 
         assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
 
 
-def test_an_estimate_without_a_lower_end_is_told(work, run_here, tmp_path):
+def test_a_number_that_is_not_to_be_trusted_says_so_in_its_name(work, run_here, tmp_path):
     """Ten distributions on the way are too few."""
     learn = ("--model", "rbm", "--hidden", 40, "--lr", 0.02, "--epochs", 4, "-o", tmp_path / "m.h5")
     assert run_here("train", work.patches, *learn).code == 0
-    ran = run_here("evaluate", tmp_path / "m.h5", work.patches, "--likelihood", "ais", "--ais-betas", 10, "--json")
-    assert ran.code == 0
-    assert json.loads(ran.out)["models"][0]["log_z_low"] is None
-    assert "carry all the weight" in ran.err
+    args = ("evaluate", tmp_path / "m.h5", work.patches, "--likelihood", "auto", "--ais-betas", 10)
+    as_json, as_text = run_here(*args, "--json"), run_here(*args)
+    found = json.loads(as_json.out)["models"][0]
+    assert found["likelihood_method"] == "ais"
+    assert found["effective_chains"] < 10
+    assert found["unreliable_log_z_low"] is None
+    fewest = min(found["effective_chains"], found["reverse_effective_chains"])
+    for ran in (as_json, as_text):
+        assert ran.code == 0
+        assert f"{fewest:.3g} of 100 chains carry all the weight" in ran.err
+    for keys in (found, [line.split()[0] for line in as_text.out.splitlines()]):
+        numbers = [key for key in keys if key.endswith("log_likelihood") and "reverse" not in key]
+        assert numbers == ["unreliable_log_likelihood"]
 
 
-@pytest.mark.parametrize("end", ["log_z_low", "reverse_log_z_high"])
-def test_an_open_interval_is_told_on_both_ways(end, binary, run_here, monkeypatch):
-    found = {"log_z_low": 1.0, "reverse_log_z_high": 2.0}
+def test_estimates_that_contradict_each_other_are_told(binary, run_here, monkeypatch):
+    chains = {"effective_chains": 70.0, "reverse_effective_chains": 80.0}
     args = ("evaluate", binary / "m.h5", binary / "p.h5", "--likelihood", "ais")
-    monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", lambda *args: found)
-    assert "carry all the weight" not in run_here(*args).err
-    found[end] *= {"log_z_low": -np.inf, "reverse_log_z_high": np.inf}[end]
-    assert "carry all the weight" in run_here(*args).err
+    good = chains | {"log_z": 1.0, "reverse_log_z": 1.5}
+    bad = chains | {"unreliable_log_z": 1.0, "unreliable_reverse_log_z": 31.5}
+    for found, told in ((good, False), (bad, True)):
+        monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", lambda *args, found=found: found)
+        ran = run_here(*args)
+        assert ("1 on the way there and 31.5 on the way back; believe neither" in ran.err) == told
+
+
+def test_auto_is_exact_for_few_units(binary, run_here):
+    args = ("evaluate", binary / "m.h5", binary / "p.h5", "--likelihood")
+    assert evaluate(run_here, *args[1:], "auto") == evaluate(run_here, *args[1:], "exact")
 
 
 def test_models_have_defaults_of_their_own(run_here):

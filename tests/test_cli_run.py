@@ -6,13 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-import types
 
 import click
 import pytest
 
-from featlearn.cli import main
-from featlearn.cli.options import as_json, command_named
 from featlearn.cli.run import Interrupted
 from featlearn.errors import ConfigError, DataError, DivergedError
 
@@ -22,28 +19,12 @@ ENDS = [
     (DivergedError("diverged at epoch 3"), 3, "diverged at epoch 3"),
     (DataError("two\nlines"), 1, "two lines"),
     (MemoryError(), 1, "out of memory"),
-    (FileNotFoundError(2, "No such file or directory", "x.h5"), 1, "'x.h5': No such file or directory"),
+    (FileNotFoundError(2, "No such file or directory", "x.h5"), 1, "x.h5: No such file or directory"),
     (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError: division by zero; run with --debug"),
     (KeyboardInterrupt(), 130, "stopped by SIGINT"),
     (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
     (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),
 ]
-
-
-@pytest.fixture
-def failing(monkeypatch):
-    """Makes `featlearn fails`, which ends in the given error."""
-
-    def install(error):
-        @command_named("fails")
-        @as_json
-        def command(results):
-            raise error
-
-        monkeypatch.setitem(main.COMMANDS, "fails", "Fails.")
-        monkeypatch.setitem(sys.modules, "featlearn.cli.fails", types.SimpleNamespace(command=command))
-
-    return install
 
 
 @pytest.mark.parametrize(("error", "code", "words"), ENDS, ids=lambda value: type(value).__name__)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from featlearn import _core
+from featlearn.cli import training_run
+from featlearn.errors import DataError
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 
@@ -88,7 +90,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
     refused = run(data, *options, "-o", name, code=1)
     assert "an unfinished run" in refused.stderr
     other = run(data, *options, "-o", name, "--resume", "--lr", "0.02", code=2)
-    assert "lr was the default and is now 0.02" in other.stderr
+    assert "lr was 0.01 and is now 0.02" in other.stderr
     run(data, *options, "-o", name, "--resume")
     assert sorted(p.name for p in data.glob(name + "*")) == [name]
     if not (data / "whole.h5").exists():
@@ -99,7 +101,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
 
 
 GOLDEN = {
-    "content": "c853f3c196b65467f1fbb9659d2643f2a575138a463ac4b559f4b5f842f337eb",
+    "content": "50ef6f520819d92b93b60cdd2db769640278fe789ebfa72e83eb233f0d18da95",
     "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
 }
 """Of the run below. The parameters stay for ever; the content hash also changes with a new setting of the model."""
@@ -128,6 +130,20 @@ def test_divergence_keeps_the_last_good_model(data):
         "diverged"
         in run(data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", "--resume", code=2).stderr
     )
+
+
+def test_divergence_on_a_full_disk_tells_both(data, run_here, monkeypatch):
+    monkeypatch.chdir(data)
+
+    def refuse(*_, **__):
+        raise DataError("full.h5.ckpt: disk full")
+
+    monkeypatch.setattr(training_run, "write_model", refuse)
+    done = run_here("train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "full.h5", "-q")
+    assert done.code == 3
+    assert done.err.count("\n") == 1
+    assert "diverged at epoch 1" in done.err
+    assert done.err.endswith("; the last good model is lost: full.h5.ckpt: disk full\n")
 
 
 def test_settings_from_toml_and_environment(data):

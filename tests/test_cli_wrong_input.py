@@ -1,6 +1,7 @@
 """Wrong input: one line, exit code 1, and no output left behind."""
 
 import os
+import shlex
 import shutil
 import subprocess
 
@@ -114,13 +115,13 @@ def filled(call, work):
 
 @writers
 def test_an_output_that_exists_is_kept(call, work, place, run_here):
-    out = place / "out"
+    out = place / "out.png"
     out.write_text("precious")
     refused(run_here(*filled(call, work), "-o", out), "exists", "--force")
     assert out.read_text() == "precious"
     assert run_here(*filled(call, work), "-o", out, "--force").code == 0
     assert out.read_bytes() != b"precious"
-    assert os.listdir(place) == ["out"]
+    assert os.listdir(place) == ["out.png"]
 
 
 @writers
@@ -138,14 +139,14 @@ def test_an_input_is_never_the_output(call, work, place, tmp_path, run_here):
 
 @writers
 def test_a_missing_folder(call, work, place, run_here):
-    refused(run_here(*filled(call, work), "-o", place / "no" / "out"), "does not exist")
+    refused(run_here(*filled(call, work), "-o", place / "no" / "out.png"), "does not exist")
     assert nothing_in(place)
 
 
 @writers
 def test_a_folder_that_cannot_be_written(call, work, run_here):
     """The process information folder takes no files, not even from root."""
-    refused(run_here(*filled(call, work), "-o", "/proc/out", "-q"))
+    refused(run_here(*filled(call, work), "-o", "/proc/out.png", "-q"))
 
 
 @writers
@@ -171,7 +172,7 @@ def test_a_full_disk(call, work, place, start):
 
     pipe = subprocess.PIPE
     process = start(
-        *filled(call, work), "-o", place / "out", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
+        *filled(call, work), "-o", place / "out.png", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
     )
     out, err = process.communicate()
     assert process.returncode == 1, err
@@ -197,7 +198,7 @@ readers = pytest.mark.parametrize("call", READERS.values(), ids=READERS.keys())
 
 
 def read(call, work, place, file, run_here):
-    words = [{"FILE": str(file), "OUT": str(place / "out")}.get(word, word) for word in call]
+    words = [{"FILE": str(file), "OUT": str(place / "out.png")}.get(word, word) for word in call]
     return run_here(*filled(words, work))
 
 
@@ -253,7 +254,7 @@ def test_a_data_set_of_another_patch_size(name, work, place, tmp_path, run_here)
 
 def test_a_photograph_smaller_than_a_patch(work, place, tmp_path, run_here):
     Image.new("L", (7, 30), 9).save(tmp_path / "small.png")
-    refused(run_here("reconstruct", work.model, tmp_path / "small.png", "-o", place / "out"), "8x8")
+    refused(run_here("reconstruct", work.model, tmp_path / "small.png", "-o", place / "out.png"), "8x8")
     assert nothing_in(place)
 
 
@@ -272,16 +273,73 @@ def test_names_are_never_printed_raw(place, tmp_path, run_here):
     assert "\x1b" not in ran.err
 
 
+NAMES = {  # names in messages: as they are, or quoted where they could not be printed
+    "plain.h5": "plain.h5",
+    "with a space, it's.h5": "with a space, it's.h5",
+    "two\nlines.h5": r"'two\nlines.h5'",
+}
+NAMING = {
+    **READERS,
+    "config": ("train", "PATCHES", "--model", "rbm", "--config", "FILE", "-o", "OUT"),
+    "list": ("extract-patches", "--files-from", "FILE", "-o", "OUT"),
+    "images": ("extract-patches", "FILE", "-o", "OUT"),
+    "labels": ("extract-patches", "PHOTOS", "--labels", "FILE", "-o", "OUT"),
+}
+
+
+@pytest.mark.parametrize("call", NAMING.values(), ids=NAMING.keys())
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_names_are_quoted_only_where_they_must_be(name, call, work, place, run_here, monkeypatch):
+    monkeypatch.chdir(place)
+    ran = read(call, work, place, name, run_here)
+    assert (ran.code, len(ran.err.splitlines())) == (1, 1)
+    assert ran.err.startswith(("featlearn: error: " + NAMES[name] + ":", f"featlearn: error: --config {NAMES[name]}:"))
+
+
+def test_names_of_unfinished_runs_are_not_quoted(work, place, run_here, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "m.h5.ckpt").write_text("no model")
+    train = ("train", work.patches, "--model", "rbm", "-o", "m.h5")
+    refused(run_here(*train), "error: m.h5.ckpt: an unfinished run")
+    assert run_here(*train, "--force", "--epochs", 1, "--quiet").code == 0
+    ran = run_here(*train, "--resume", "--epochs", 2, "--quiet")
+    assert (ran.code, len(ran.error_lines)) == (2, 1)
+    assert "--resume: m.h5 is of another run" in ran.err
+
+
+def test_names_of_options_and_arguments_are_not_quoted(work, run_here):
+    for call, place in (
+        (("visualize", work.model, "--count", "abc"), "--count: 'abc'"),
+        (("train", work.patches), "option --model."),
+        (("evaluate",), "argument MODEL."),
+    ):
+        ran = run_here(*call)
+        assert (ran.code, len(ran.error_lines)) == (2, 1)
+        assert place in ran.err
+
+
+@readers
+def test_a_folder_of_images_is_to_be_extracted_first(call, work, place, run_here, monkeypatch, tmp_path):
+    folder = tmp_path / "my photos"
+    folder.symlink_to(work.photos)
+    ran = read(call, work, place, folder, run_here)
+    refused(ran, "is a folder")
+    command = ran.err.partition("run featlearn ")[2].partition(" first")[0]
+    monkeypatch.chdir(place)
+    assert run_here(*shlex.split(command), "--count", 5).code == 0
+
+
 def test_training_on_the_wrong_range_teaches(work, place, run_here):
-    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out")
+    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out.png")
     assert ran.code == 2
     assert "--visible gaussian" in ran.err
+    assert "normalized and whitened data have no bounds, wanted 0..1" in ran.err
     assert nothing_in(place)
 
 
 def test_holding_out_all_rows_teaches(work, place, run_here):
     held_out = ("--validation", 0.9999, "--batch-size", 1)
-    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out")
+    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out.png")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     assert "--validation" in ran.err
     assert nothing_in(place)
@@ -302,16 +360,16 @@ IDLE = {
     "--initial-momentum 0.1": "--initial-epochs",
     "--initial-epochs 3 --optimizer adam": "--optimizer sgd",
     "--l1-method subgradient --decay l2": "--decay l1",
-    "--ais-chains 10": "--likelihood ais",
-    "--ais-betas 14500 --likelihood exact": "--likelihood ais",
-    "--burn-in 10": "--likelihood ais",
+    "--ais-chains 10": "--likelihood auto or ais",
+    "--ais-betas 14500 --likelihood exact": "--likelihood auto or ais",
+    "--burn-in 10": "--likelihood auto or ais",
 }
 
 
 @pytest.mark.parametrize(("options", "remedy"), IDLE.items(), ids=IDLE.keys())
 def test_options_that_would_do_nothing_are_refused(options, remedy, work, place, run_here):
     """Also where they say what is so anyway."""
-    train = ("train", work.patches, "--model", "rbm", "-o", place / "out")
+    train = ("train", work.patches, "--model", "rbm", "-o", place / "out.png")
     command = ("evaluate", work.model, work.patches) if "likelihood" in remedy else train
     ran = run_here(*command, *options.split())
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)

@@ -35,9 +35,20 @@ class Linear:
         return H @ self.B
 
 
+def levels(low, high, q):
+    """q centres: evenly from low to high, or through zero where the codes have both signs."""
+    if low >= 0 or high <= 0:
+        return np.linspace(low, high, q)
+    m = max(-low, high)
+    if q % 2:
+        return np.linspace(-m, m, q)
+    through_zero = np.linspace(-m, m, q + 1)
+    return through_zero[1:] if high == m else through_zero[:-1]
+
+
 def by_definition(H, decode, X, q):
     """Bits per pixel, RMSE, RMSE / std, from the nearest of q centres and a histogram of all units."""
-    centres = np.linspace(H.min(), H.max(), q)
+    centres = levels(H.min(), H.max(), q)
     nearest = np.abs(H[:, :, None] - centres).argmin(axis=2)
     p = np.array([np.mean(nearest == i) for i in range(q)])
     entropy = -sum(x * math.log2(x) for x in p if x > 0)
@@ -51,9 +62,12 @@ def problem(n=5000):
     return rng.normal(1, 2, (n, 6)), Linear(rng.normal(size=(6, 4)), rng.normal(size=(4, 6)))
 
 
-@pytest.mark.parametrize("bins", [(2,), (3, 5, 17), (256, 5)])
-def test_several_blocks_equal_the_definition(bins):
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bins", [(2,), (3, 4, 5, 17), (256, 5)])
+def test_several_blocks_equal_the_definition(bins, sign):
+    """Codes of both signs, which reach further up or further down."""
     X, model = problem()
+    model.A, model.B = sign * model.A, sign * model.B
     found = codings(model, Rows(X), bins)
     assert [coding.bins for coding in found] == list(bins)
     for coding in found:
@@ -87,6 +101,42 @@ def test_evenly_used_levels_cost_their_logarithm():
     (found,) = codings(Linear(np.eye(1), np.eye(1)), Rows(X), (8,))
     assert found.bits_per_pixel == pytest.approx(3, rel=1e-12)
     assert found.rmse == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_codes_of_one_sign_use_their_whole_range(sign):
+    X = sign * (2 + np.abs(problem()[0]))
+    model = Linear(np.eye(6), np.eye(6))
+    for coding in codings(model, Rows(X), (2, 5, 8)):
+        assert coding[1:] == pytest.approx(by_definition(X, model.decode, X, coding.bins), rel=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bins", [2, 3, 4, 5, 8, 256])
+def test_zero_stays_zero_where_codes_have_both_signs(bins, sign):
+    """Silent units cost next to nothing and add no error; the largest code value is kept exactly, too."""
+    X = np.zeros((1000, 6))
+    X[0, 0], X[1, 1] = sign * 7.0, sign * -0.01
+    (found,) = codings(Linear(np.eye(6), np.eye(6)), Rows(X), (bins,))
+    assert found.rmse == pytest.approx(0.01 / math.sqrt(6000))
+    assert found.bits_per_pixel < 0.01
+
+
+def test_a_mirrored_code_costs_and_keeps_the_same():
+    X, model = problem()
+    mirrored = Linear(-model.A, -model.B)
+    for one, other in zip(codings(model, Rows(X), range(2, 20)), codings(mirrored, Rows(X), range(2, 20)), strict=True):
+        assert one == pytest.approx(other, rel=1e-12)
+
+
+def test_components_of_small_variance_are_not_moved_together():
+    """PCA of data with few large and many small variances: coarse levels may lose everything, but add nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 40)) / np.arange(1, 41) ** 2
+    turn = np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    X = X @ turn.T
+    for coding in codings(Linear(turn, turn.T), Rows(X), (2, 3, 4, 5, 8)):
+        assert coding.rmse_std <= 1.0
 
 
 def test_half_way_goes_to_the_even_level():

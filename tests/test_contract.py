@@ -10,7 +10,7 @@ from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.models import model_class, model_ids
-from featlearn.models.base import Step
+from featlearn.models.base import DataSummary, Step
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
@@ -20,18 +20,18 @@ DTYPES = ("float32", "float64")
 pytestmark = pytest.mark.parametrize("id", model_ids())
 
 
-def settled(id):
+def resolved(id, **config):
     """The model's own settings for pixels, or for whitened data where pixels are refused."""
     cls = model_class(id)
     try:
-        return cls.settle(cls.Config(), 0.0, 1.0)
+        return cls.resolve(cls.Config(**config), DataSummary(N_VISIBLE, 0.0, 1.0))
     except ConfigError:
-        return cls.settle(cls.Config(), -3.0, 3.0)
+        return cls.resolve(cls.Config(**config), DataSummary(N_VISIBLE, -3.0, 3.0))
 
 
 def make(id, dtype="float32"):
     """A model with random parameters, biases included."""
-    model = model_class(id)(settled(id), dtype)
+    model = model_class(id)(resolved(id), dtype)
     model.init(N_VISIBLE, Random(3))
     generator = np.random.default_rng(4)
     for value in model.params.values():
@@ -48,7 +48,7 @@ def rows(n, dtype):
 
 
 def file_of(model):
-    fitter = Fitter(PreprocessSpec(), N_VISIBLE, np.uint8)
+    fitter = Fitter(PreprocessSpec("none"), N_VISIBLE, np.uint8)
     fitter.update(pixels())
     return ModelFile(
         model=model.id,
@@ -140,7 +140,7 @@ def test_save_and_load(id, dtype, tmp_path):
 
 
 def test_config_survives_json(id):
-    cls, config = model_class(id), settled(id)
+    cls, config = model_class(id), resolved(id)
     assert from_dict(cls.Config, json.loads(json.dumps(to_dict(config)))) == config
 
 

@@ -12,14 +12,6 @@ DTYPES = [np.float32, np.float64]
 TRANSPOSITIONS = list(product([False, True], repeat=2))
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = _core.get_threads()
-    _core.set_threads(request.param)
-    yield request.param
-    _core.set_threads(before)
-
-
 def operands(m, k, n, trans_a, trans_b, dtype, seed=0):
     rng = np.random.default_rng([seed, m, k, n])
     a = rng.standard_normal((k, m) if trans_a else (m, k)).astype(dtype)

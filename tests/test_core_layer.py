@@ -25,14 +25,6 @@ SLOPES = {
 }
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = _core.get_threads()
-    _core.set_threads(request.param)
-    yield request.param
-    _core.set_threads(before)
-
-
 def numbers(shape, dtype, seed=0, scale=3.0):
     return (scale * np.random.default_rng([seed, *shape]).standard_normal(shape)).astype(dtype)
 

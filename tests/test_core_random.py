@@ -8,14 +8,6 @@ from featlearn import _core
 DTYPES = [np.float32, np.float64]
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = _core.get_threads()
-    _core.set_threads(request.param)
-    yield request.param
-    _core.set_threads(before)
-
-
 def test_philox_known_answers():
     """The vectors of Random123 whose counters random_bits can name: counter (element // 4, draw), key seed."""
     words = np.empty(4, np.uint32)

@@ -9,14 +9,6 @@ SETTINGS = {"gain": 3.0, "code": 0.7, "sparsity": 0.4}
 SIZES = [(1, 1, 1), (1, 5, 3), (4, 20, 16), (7, 20, 17), (13, 33, 47), (11, 40, 200), (3, 0, 5)]
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = _core.get_threads()
-    _core.set_threads(request.param)
-    yield request.param
-    _core.set_threads(before)
-
-
 def problem(n, d, h, dtype=np.float64, seed=0):
     """(f, shift, m) of moderate size."""
     rng = np.random.default_rng(seed)

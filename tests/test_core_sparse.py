@@ -14,14 +14,6 @@ from featlearn import _core
 DTYPES = [np.float32, np.float64]
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = _core.get_threads()
-    _core.set_threads(request.param)
-    yield request.param
-    _core.set_threads(before)
-
-
 # --- the twins
 
 

@@ -84,6 +84,32 @@ def test_dead_and_saturated_units_are_counted_and_said():
     assert any("20% of the hidden units are never active" in text for text in found["warnings"])
 
 
+class Straight(RBM):
+    """Codes are the rows themselves."""
+
+    def encode(self, X):
+        return X
+
+    def decode(self, H):
+        return H
+
+
+def test_the_bounds_of_dead_and_saturated_units():
+    """Dead: within +-.01 for all rows; saturated: above .99 for all rows."""
+    m = Straight(RBM.Config(hidden=16, visible="gaussian"))
+    m.init(16, Random(0))
+    highest = np.array([0.005, -0.005, 0.015, -0.015, 0.05, -0.05, 0.2, -0.2, 0.95, 0.985, 0.995, 1.0, 0, 0, 0, 0])
+    X = np.zeros((3, 16), np.float32)
+    X[1] = highest
+    found = evaluate(m, Rows(X), (4, 4, 1), Same())
+    assert found["dead_units"] == 6 / 16  # two that move little, four that do not
+    assert found["saturated_units"] == 0
+    X[[0, 2]] = highest
+    assert evaluate(m, Rows(X), (4, 4, 1), Same())["saturated_units"] == 2 / 16
+    X[2, 10] = 0.98
+    assert evaluate(m, Rows(X), (4, 4, 1), Same())["saturated_units"] == 1 / 16
+
+
 def test_a_model_that_explains_nothing_is_said():
     m = model()
     m.params["W"][...] = 0

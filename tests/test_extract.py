@@ -156,7 +156,7 @@ def test_grid_patches_come_row_by_row_and_image_by_image():
 def test_whole_images_are_rows_and_other_shapes_are_skipped():
     images = [noise(0, 5, 4, 1), *(noise(i, 4, 5, 1) for i in range(1, 5))]
     said = []
-    plan = survey([Fake(images, labels=np.array([9, 8, 7, 6, 5]))], Extraction(None), said.append)
+    plan = survey([Fake(images, labels=np.array([9, 8, 7, 6, 5]))], Extraction("whole"), said.append)
     patches, origin, labels = collect(plan)
     assert (plan.n, plan.shape, plan.skipped) == (4, (4, 5, 1), 1)
     assert plan.images == ["image1", "image2", "image3", "image4"]
@@ -165,13 +165,6 @@ def test_whole_images_are_rows_and_other_shapes_are_skipped():
     assert labels.tolist() == [8, 7, 6, 5]
     assert len(said) == 1
     assert "image0: 5x4 pixels, wanted of 4x5" in said[0]
-
-
-def test_some_whole_images_at_random():
-    images = [noise(i, 4, 5, 1) for i in range(10)]
-    patches, origin, _ = collect(survey([Fake(images)], Extraction(None, count=200)))
-    assert set(origin[:, 0]) == set(range(10))
-    assert np.array_equal(patches, at(images, origin, (4, 5)))
 
 
 def test_every_image_is_read_once_for_the_survey_and_cached_ones_never_again():
@@ -242,7 +235,7 @@ def test_an_image_that_changes_meanwhile_is_an_error(monkeypatch):
 def test_the_widest_pixels_decide_and_greys_stay_the_same():
     eight, sixteen = noise(0, 9, 9, 1), noise(1, 9, 9, 1, dtype=np.uint16)
     real = noise(2, 9, 9, 1, dtype=np.float32)
-    plan = survey([Fake([eight, sixteen])], Extraction(None))
+    plan = survey([Fake([eight, sixteen])], Extraction("whole"))
     patches, _, _ = collect(plan)
     assert plan.dtype == np.uint16
     assert np.array_equal(patches[0], eight.reshape(-1).astype(np.uint16) * 257)
@@ -271,12 +264,15 @@ def test_labels_of_some_inputs_only_are_refused():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"size": (8, 8)},
         {"size": (8, 8), "count": 3, "stride": 2},
+        {"size": "whole", "count": 3},
+        {"size": "all"},
+        {"size": (8, 8, 8)},
+        {"size": (8, 2.5)},
         {"size": (0, 8), "count": 3},
         {"size": (8, 8), "count": 0},
         {"size": (8, 8), "stride": -1},
-        {"size": None, "stride": 2},
+        {"size": "whole", "stride": 2},
         {"size": (8, 8), "stride": 2, "drop_flat": 0.2},
         {"size": (8, 8), "count": 3, "drop_flat": 1.0},
     ],

@@ -14,6 +14,7 @@ from featlearn.files import block
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.files.model import ModelFile, read_model, write_model
+from featlearn.files.text import size_words
 
 PREPROCESS = {"mean": np.linspace(0, 1, 12), "normalize": "center", "epsilon": 0.1, "n_pixels": 12, "unit": True}
 IMAGES = ["a.png", "sub/b\udcff.jpg", "c\u00fc.tif"]  # a name need not be UTF-8
@@ -315,3 +316,14 @@ def test_indices_are_held_against_the_names(tmp_path):
         write_dataset(tmp_path / "d.h5", force=True, **changes)
         with pytest.raises(DataError, match=message):
             read_dataset(str(tmp_path / "d.h5"))
+
+
+@pytest.mark.parametrize(
+    ("n", "words"),
+    [
+        *((0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (4_715_000, "4.71 MB"), (99_960_000, "100 MB")),
+        *((999_499_999, "999 MB"), (999_500_000, "1.00 GB"), (28 * 10**9, "28.0 GB"), (2**60, "1.15 EB")),
+    ],
+)
+def test_sizes_have_three_digits_and_a_unit(n, words):
+    assert size_words(n) == words

@@ -13,7 +13,7 @@ from PIL import Image
 from featlearn.errors import DataError, ReadError
 from featlearn.files import images
 from featlearn.files.exif import orientation
-from featlearn.files.images import read_image, to_color
+from featlearn.files.images import loses_color, read_image, to_color
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
 
@@ -515,3 +515,11 @@ def test_libtiff_writes_nothing_itself(tmp_path, capfd):
     with pytest.raises(DataError, match="is damaged or cut off"):
         read_image(str(tmp_path / "x.tif"))
     assert capfd.readouterr() == ("", "")
+
+
+def test_which_pixels_lose_their_colours():
+    grey, colour = np.full((2, 3, 3), 7, np.uint8), np.full((2, 3, 3), 7, np.uint8)
+    colour[1, 2, 2] = 8
+    assert loses_color(colour, "gray")
+    assert not loses_color(colour, "rgb")
+    assert not any(loses_color(pixels, "gray") for pixels in (grey, grey[..., :1], grey[..., 0]))

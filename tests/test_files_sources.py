@@ -175,7 +175,7 @@ def test_all_missing_inputs_are_named_at_once(tmp_path):
 
 def test_oddities_are_told_once_and_few_by_name(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(module, "read_image", lambda path, color, limit, warn: warn(f"{path} is odd"))
+    monkeypatch.setattr(module, "read_image", lambda path, color, limit, warn, lose: warn(f"{path} is odd"))
     names = [str(tmp_path / f"{i}.png") for i in range(15)]
     for name in names:
         save_image(tmp_path / name)
@@ -301,6 +301,10 @@ def test_npy_shapes_and_orders(tmp_path):
     for array in (np.zeros(3), np.zeros((1, 3, 4, 4)), np.zeros((2, 0, 4)), np.zeros((1, 1, 1, 1, 1))):
         np.save(path, array)
         refused(path, "wanted n images|is no whole .npy")
+    np.save(path, np.zeros((2, 3, 4, 4)))
+    refused(path, r"put the colours last: X.transpose\(0, 2, 3, 1\)$")
+    np.save(path, np.zeros((2, 3, 4, 4)).transpose(0, 2, 3, 1))
+    assert only(path).read(0).shape == (4, 4, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from featlearn.analysis.filters import filter_statistics, per_filter
 from featlearn.analysis.gabor import gabor_r2, loss_and_gradient
@@ -138,6 +139,46 @@ def test_gabor_gradient_by_central_differences():
         h[i] = 1e-5
         numeric = (loss_and_gradient(p + h, targets, x, y)[0] - loss_and_gradient(p - h, targets, x, y)[0]) / 2e-5
         np.testing.assert_allclose(gradient[:, i], numeric, rtol=1e-4, atol=1e-4)
+
+
+def best_r2(F, start, tries=12):
+    """The share that the best Gabor explains, by scipy's least squares in all nine parameters, from about `start`."""
+    h, w = F.shape
+    y, x = (g.ravel() for g in np.mgrid[:h, :w])
+    target = F.ravel() - F.mean()
+    rng, lowest = np.random.default_rng(0), np.inf
+
+    def residual(q):
+        cx, cy, su, sv, phi, fx, fy, a, b = q
+        u = (x - cx) * np.cos(phi) + (y - cy) * np.sin(phi)
+        v = (y - cy) * np.cos(phi) - (x - cx) * np.sin(phi)
+        psi = 2 * np.pi * (fx * x + fy * y)
+        envelope = np.exp(-(u**2) / (2 * np.exp(2 * su)) - v**2 / (2 * np.exp(2 * sv)))
+        return envelope * (a * np.cos(psi) + b * np.sin(psi)) - target
+
+    for _ in range(tries):
+        begin = start + rng.normal(size=9) * [0.5, 0.5, 0.2, 0.2, 0.2, 0.02, 0.02, 0.3, 0.3]
+        lowest = min(lowest, 2 * scipy.optimize.least_squares(residual, begin).cost)
+    return 1 - lowest / (target @ target)
+
+
+def test_gabor_fit_ends_where_scipy_does():
+    """On Gabors whose parameters are known, under noise."""
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:12, :12]
+    F, wanted = [], []
+    for _ in range(6):
+        cx, cy = rng.uniform(4, 7, 2)
+        phi, f, a, b = rng.uniform(0, np.pi), rng.uniform(0.12, 0.22), *rng.normal(size=2)
+        u = (x - cx) * np.cos(phi) + (y - cy) * np.sin(phi)
+        v = (y - cy) * np.cos(phi) - (x - cx) * np.sin(phi)
+        fx, fy = f * np.cos(phi), f * np.sin(phi)
+        psi = 2 * np.pi * (fx * x + fy * y)
+        clean = np.exp(-(u**2) / 8 - v**2 / 18) * (a * np.cos(psi) + b * np.sin(psi))
+        F.append(clean + 0.3 * clean.std() * rng.normal(size=clean.shape))
+        wanted.append(best_r2(F[-1], np.array([cx, cy, np.log(2), np.log(3), phi, fx, fy, a, b])))
+    np.testing.assert_allclose(gabor_r2(np.array(F)), wanted, atol=1e-6)
+    assert 0.7 < min(wanted) < max(wanted) < 0.98
 
 
 def test_gabor_fit_is_deterministic():

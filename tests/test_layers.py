@@ -12,19 +12,20 @@ PACKAGE = Path(featlearn.__file__).parent
 ROOT = {"__init__", "errors", "_core"}
 BELOW = {  # part of the package: what it may import besides itself
     "__init__": set(),
-    "__main__": {"cli"},
+    "__main__": {"cli", "signals"},
     "errors": set(),
     "settings": {"errors"},
     "random": {"_core"},
+    "signals": set(),
     "threads": {"_core"},
-    "files": {"__init__", "errors"},
+    "files": {"__init__", "errors", "signals"},
     "patches": {"errors", "settings", "random", "_core"},
     "models": {"errors", "settings", "random", "_core"},
     "training": {"errors", "settings", "random", "_core", "models.base"},
     "analysis": {"errors", "settings", "random", "_core", "models.base"},
     "pictures": {"errors"},
     "cli": {
-        *("__init__", "errors", "settings", "random", "threads", "_core"),
+        *("__init__", "errors", "settings", "random", "signals", "threads", "_core"),
         *("files", "patches", "models", "models.base", "training", "analysis", "pictures"),
     },
 }
@@ -33,8 +34,7 @@ DOORS = {  # an outside library: the only places that import it
     "tqdm": {"cli/report.py"},
     "h5py": {"files/hdf5/"},
     "PIL": {"files/images.py", "pictures/mosaic.py"},
-    "matplotlib": {"pictures/curve.py", "pictures/comparison.py"},
-    "scipy.optimize": {"training/optim.py"},
+    "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
     "threadpoolctl": {"training/train.py", "training/classifier.py"},
     "numpy": {"patches/", "models/", "files/", "training/", "analysis/", "pictures/", "cli/", "random.py"},
 }

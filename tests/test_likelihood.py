@@ -15,6 +15,7 @@ from featlearn.analysis.likelihood import (
     likelihoods,
     pseudo_log_likelihood,
     schedule,
+    settled,
 )
 from featlearn.errors import ConfigError
 from featlearn.models.base import Machine, Model
@@ -86,7 +87,7 @@ def test_gaussian_log_z_over_many_blocks():
 
 
 def test_too_many_units_are_refused():
-    with pytest.raises(ConfigError, match=r"23 units in the smaller layer, at most 22 .* --likelihood ais"):
+    with pytest.raises(ConfigError, match=r"23 units in the smaller layer, at most 22 .* --likelihood auto"):
         exact_log_z(machine(30, 23))
     with pytest.raises(ConfigError, match="25 hidden units, at most 22"):
         exact_log_z(machine(3, 25, variance=np.ones(3)))  # continuous units cannot be counted through
@@ -137,6 +138,9 @@ def test_interval_is_three_standard_errors_of_the_mean_weight():
     back = likelihood._estimate(10.0, log_w, -1)
     assert back.value == pytest.approx(10 - 500 - math.log(2.5))
     assert back.low <= back.value <= back.high
+    assert found.chains == back.chains == pytest.approx(100 / 30)  # (1 + 2 + 3 + 4)^2 / (1 + 4 + 9 + 16)
+    assert likelihood._estimate(0.0, np.full(7, -900.0), 1).chains == pytest.approx(7)
+    assert likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).chains == pytest.approx(1)
 
 
 def test_pseudo_likelihood_by_conditionals():
@@ -177,8 +181,105 @@ def test_what_is_reported():
     assert {"log_z_low", "log_z_high", "reverse_log_z", "reverse_log_likelihood"} <= set(found)
     gaussian = rbm(visible="gaussian")
     assert likelihoods(gaussian, rows, LikelihoodConfig(), 0) == {}
-    with pytest.raises(ConfigError, match="--likelihood: this rbm model has none"):
-        likelihoods(rbm(units="rectified"), rows, LikelihoodConfig("exact"), 0)
+    for kind in ("auto", "exact", "ais"):
+        with pytest.raises(ConfigError, match="--likelihood: this rbm model has none"):
+            settled(LikelihoodConfig(kind), rbm(units="rectified"))
+    assert (exact["likelihood_method"], found["likelihood_method"]) == ("exact", "ais")
+    assert found["effective_chains"] <= 50
+    assert found["reverse_effective_chains"] <= 50
+
+
+@pytest.mark.parametrize(
+    ("hidden", "visible", "method"),
+    [(22, 40, "exact"), (23, 40, "ais"), (40, 22, "exact"), (40, 23, "ais"), (22, 5, "exact"), (500, 784, "ais")],
+)
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_auto_is_exact_where_it_can_be(hidden, visible, method, gaussian):
+    """Continuous visible units cannot be counted through, however few."""
+    model = RBM(RBM.Config(hidden=hidden, visible="gaussian" if gaussian else "bernoulli"))
+    model.init(visible, Random(0))
+    if gaussian:
+        method = "exact" if hidden <= 22 else "ais"
+    assert settled(LikelihoodConfig("auto", ais_betas=77), model) == LikelihoodConfig(method, ais_betas=77)
+    assert settled(LikelihoodConfig(), model) == LikelihoodConfig()
+    assert settled(LikelihoodConfig("ais"), model).likelihood == "ais"
+
+
+class Fixed(Model):
+    """A machine whose parameters are given."""
+
+    id = "fixed"
+
+    def __init__(self, given):
+        super().__init__(config=object(), dtype=given.W.dtype)
+        self.given = given
+
+    def machine(self):
+        return self.given
+
+    def extra_metrics(self, X):
+        m = self.given
+        return {"free_energy": float(-(X @ m.b + np.logaddexp(0, X @ m.W + m.c).sum(axis=1)).mean())}
+
+
+def keys_of(found):
+    """(names of numbers that say something, names of those that say they are unreliable)"""
+    numbers = {key for key in found if "log_z" in key or "log_likelihood" in key}
+    return {k for k in numbers if not k.startswith("unreliable_")}, {k for k in numbers if k.startswith("unreliable_")}
+
+
+def test_estimates_of_collapsed_weights_say_so():
+    """Large weights, ten steps: the best of 100 chains weighs more than all the others."""
+    model = Fixed(machine(20, 15, 2.0))
+    rows = Rows((np.random.default_rng(0).random((60, 20)) < 0.5) * 1.0)
+    exact = exact_log_z(model.machine())
+    few = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=10, burn_in=0), 0)
+    assert few["effective_chains"] < 10
+    assert abs(few["unreliable_log_z"] - exact) > 2  # rightly so
+    assert "unreliable_log_likelihood" in few
+    assert keys_of(few)[0] == set()
+    many = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=5000, burn_in=500), 0)
+    assert many["effective_chains"] > 50
+    assert many["log_z_low"] < exact < many["log_z_high"]
+    assert keys_of(many)[1] == set()
+
+
+def test_two_ways_that_contradict_each_other_say_so():
+    """All chains the same way past the states that count: equal weights, a narrow interval, and wrong.
+
+    Two hidden units are on for one half of the pixels each and make their states likely; from unlike states a chain
+    has to flip some ten pixels at once to get there.
+    """
+    halves = np.repeat([[1.0, -1.0], [-1.0, 1.0]], 120, axis=0)
+    model = Fixed(Machine(6 * halves, np.zeros(240), np.full(2, -360.0)))
+    rows = Rows(np.repeat((halves.T > 0) * 1.0, 50, axis=0))
+    exact = exact_log_z(model.machine())
+    found = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=300, burn_in=10), 0)
+    assert found["effective_chains"] > 50
+    assert found["unreliable_log_z_high"] < exact - 10
+    assert found["unreliable_reverse_log_z_low"] > found["unreliable_log_z_high"] + 1
+    assert keys_of(found)[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "value", "trusted"),
+    [(50, 40, 0.0, True), (50, 9, 0.0, False), (9, 50, 0.0, False), (10, 10, 2.9, True), (50, 50, 3.1, False)],
+)
+def test_both_ways_have_to_be_worth_something_and_to_agree(there, back, value, trusted):
+    one = likelihood.LogZ(0.0, -1.0, 1.0, there)
+    for sign in (-1, 1):
+        other = likelihood.LogZ(sign * value, sign * value - 1, sign * value + 1, back)
+        assert likelihood.reliable(one, other) == trusted
+
+
+@pytest.mark.parametrize(
+    ("other", "distance"), [((1.0, 3.0), 0.0), ((-5.0, -1.0), 1.0), ((4.0, 9.0), 2.0), ((-math.inf, -3.0), 3.0)]
+)
+def test_the_distance_of_two_intervals(other, distance):
+    one = likelihood.LogZ(1.0, 0.0, 2.0, 50.0)
+    low, high = other
+    for a, b in itertools.permutations((one, likelihood.LogZ((low + high) / 2, low, high, 50.0))):
+        assert likelihood.distance(a, b) == distance
 
 
 def test_grey_pixels_are_drawn_and_binary_ones_stay():

@@ -1,36 +1,31 @@
 """Optimisers: known minima, scipy's own L-BFGS, textbook updates, and going on in the same bytes."""
 
+import ast
+import dataclasses
 import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.optimize
 
+import featlearn
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Step
+from featlearn.models.base import DataSummary, Step
 from featlearn.models.denoising import Denoising
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
-from featlearn.training.optim import CG, LBFGS, SGD, Adam, Decay, Rates
+from featlearn.training.line_search import strong_wolfe
+from featlearn.training.optim import CG, LBFGS, OPTIMIZERS, SGD, Adam, Decay, Rates
 from featlearn.training.schedules import adaptation
 from featlearn.training.train import TrainConfig, Training
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def take(self, index):
-        return self.X[index]
-
-
-def same(a, b):
-    return all(a[k].tobytes() == b[k].tobytes() for k in a) and a.keys() == b.keys()
+from helpers import Rows, same
 
 
 def data(n=400, d=16, seed=1):
@@ -41,7 +36,9 @@ def data(n=400, d=16, seed=1):
 
 
 def sparse(dtype=np.float64, d=16, seed=0, **config):
-    settings = SparseAutoencoder.settle(SparseAutoencoder.Config(hidden=6, rho=0.1, **config), 0.1, 0.9)
+    settings = SparseAutoencoder.resolve(
+        SparseAutoencoder.Config(hidden=6, rho=0.1, **config), DataSummary(d, 0.1, 0.9)
+    )
     model = SparseAutoencoder(settings, dtype)
     model.init(d, Random(seed))
     return model
@@ -82,6 +79,55 @@ def test_a_quadratic_with_decay_has_its_minimum_where_algebra_says(kind):
     minimise(optimizer, lambda x: (x @ A @ x / 2 - b @ x, A @ x - b), x, 200, Decay(l2=0.5))
     np.testing.assert_allclose(x, np.linalg.solve(A + 0.5 * np.eye(12), b), atol=1e-6)
     assert optimizer.converged
+
+
+ALONG = {
+    "parabola": (lambda a: (a - 3) ** 2, lambda a: 2 * (a - 3)),
+    "flat at first": (lambda a: -a / (a * a + 2), lambda a: (a * a - 2) / (a * a + 2) ** 2),
+    "flat bottom": (lambda a: (a - 2) ** 4 / 16, lambda a: (a - 2) ** 3 / 4),
+    "waves": (lambda a: np.cos(5 * a) / 4 - a, lambda a: -1.25 * np.sin(5 * a) - 1),
+    "a wall": (
+        lambda a: -np.sqrt(a + 1) if a < 0.8 else np.inf,
+        lambda a: -0.5 / np.sqrt(a + 1) if a < 0.8 else np.nan,
+    ),
+}
+"""Losses along a line and their slopes; the second is that of J. More, D. Thuente, ACM TOMS 20, 1994."""
+
+
+@pytest.mark.parametrize("name", ALONG)
+@pytest.mark.parametrize("first", [1e-3, 0.1, 1.0, 10.0, 1e3])
+@pytest.mark.parametrize("curvature", [0.9, 0.1])
+def test_the_search_meets_the_strong_wolfe_conditions(name, first, curvature):
+    """Or says that it does not: among many waves, or before a wall."""
+    loss, slope = ALONG[name]
+    asked = []
+
+    def along(a):
+        asked.append(a)
+        return float(loss(a)), float(slope(a))
+
+    found = strong_wolfe(along, float(loss(0)), float(slope(0)), first, curvature)
+    assert len(asked) <= 22
+    assert found or name in ("waves", "a wall")
+    a = asked[-1]
+    if found and len(asked) < 10:
+        assert loss(a) <= loss(0) + 1e-4 * a * slope(0)
+        assert abs(slope(a)) <= curvature * abs(slope(0))
+
+
+def test_a_line_that_only_falls_is_followed_far_and_one_uphill_not_at_all():
+    asked = []
+    assert strong_wolfe(lambda a: (asked.append(a) or -a, -1.0), 0.0, -1.0, 1.0, 0.9)
+    assert asked == [2.0**i for i in range(10)]
+    assert not strong_wolfe(lambda a: (a, 1.0), 0.0, 1.0, 1.0, 0.9)
+
+
+def test_lbfgs_keeps_no_pair_of_negative_curvature():
+    """Of a loss that bends downwards: with such a pair the next direction would lead uphill."""
+    x, optimizer = np.array([1.0, -2.0, 0.5]), LBFGS()
+    losses = minimise(optimizer, lambda x: (-(x @ x) / 2, -x.copy()), x, 3)
+    assert not [name for name in optimizer.arrays if name.startswith(("s.", "y."))]
+    assert all(b < a for a, b in itertools.pairwise(losses))
 
 
 def test_lbfgs_ends_as_low_as_scipys():
@@ -165,7 +211,7 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name):
         stopped = again
     assert same(whole.model.params, stopped.model.params)
     for key, column in whole.history.items():
-        assert key == "seconds" or column == stopped.history[key], key
+        assert column == stopped.history[key], key
 
 
 ONES = np.ones(6)
@@ -204,7 +250,7 @@ def test_every_optimizer_learns(name):
 def test_line_searches_into_saturation_are_no_divergence():
     """Rows of few ones: without decay the outputs' weights grow without bound while the loss falls."""
     X = (np.random.default_rng(0).random((60, 16)) < 0.02).astype(float)
-    model = Autoencoder(Autoencoder.settle(Autoencoder.Config(hidden=1), 0, 1), np.float64)
+    model = Autoencoder(Autoencoder.Config(hidden=1, output_units="sigmoid", loss="squared"), np.float64)
     model.init(16, Random(0))
     training = Training(model, Rows(X), TrainConfig(optimizer="lbfgs", epochs=300))
     assert training.run()
@@ -261,15 +307,94 @@ def test_the_adaptive_rate_rises_while_the_loss_falls_and_drops_when_it_rises():
 
 
 def test_line_searches_are_refused_where_the_loss_moves():
-    denoising = Denoising(Denoising.settle(Denoising.Config(), 0, 1), np.float64)
+    denoising = Denoising(Denoising.resolve(Denoising.Config(), DataSummary(16, 0, 1)), np.float64)
     denoising.init(16, Random(0))
     rbm = RBM(RBM.Config(hidden=8, visible="gaussian"), np.float64)
     rbm.init(16, Random(0))
     for model in (denoising, rbm):
         with pytest.raises(ConfigError, match=r"--optimizer lbfgs: .* at every update; use --optimizer sgd or adam"):
             Training(model, data(), TrainConfig(optimizer="lbfgs"))
-    still = Denoising(Denoising.settle(Denoising.Config(noise=0), 0, 1), np.float64)
+    still = Denoising(Denoising.resolve(Denoising.Config(noise=0), DataSummary(16, 0, 1)), np.float64)
     still.init(16, Random(0))
     Training(still, data(), TrainConfig(optimizer="lbfgs", epochs=2)).run()
     with pytest.raises(ConfigError, match="no gradient at 0"):
         TrainConfig(optimizer="cg", decay="l1")
+
+
+LION = """
+import numpy as np, sys
+from featlearn.training import optim
+
+class Lion(optim.Stepper):
+    title, rate, reads, kinds = "Lion", 1e-3, ("lr", "lr_schedule"), ("mean",)
+
+    def step(self, params, evaluate, rates):
+        metrics, grads = evaluate()
+        for name, w in params.items():
+            (m,) = self._kept(name, w)
+            w -= rates.lr * np.sign(0.9 * m + 0.1 * grads[name]).astype(w.dtype)
+            m[...] = 0.99 * m + 0.01 * grads[name]
+        return metrics
+
+optim.OPTIMIZERS["lion"] = Lion
+from featlearn.cli.run import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def lion(tmp_path_factory):
+    """featlearn with another optimiser: a class and its row, and nothing else."""
+    folder = tmp_path_factory.mktemp("lion")
+
+    def call(*args):
+        return subprocess.run(
+            [sys.executable, "-c", LION, *map(str, args)], cwd=folder, capture_output=True, text=True, timeout=60
+        )
+
+    made = call("extract-patches", "dead-leaves", "--images", 1, "--size", 6, "--count", 300, "-o", "p.h5")
+    assert made.returncode == 0, made.stderr
+    return call
+
+
+def test_an_optimizer_is_one_class_and_one_row(lion):
+    """Offered and explained in the help; with its own learning rate, and with another."""
+    text = " ".join(lion("train", "--model", "k-sparse", "--help").stdout.split())
+    assert "sgd|adam|lbfgs|cg|lion" in text
+    assert "conjugate gradient, Lion" in text
+    assert "lion 0.001" in text
+    train = ("train", "p.h5", "--model", "autoencoder", "--optimizer", "lion", "--epochs", 3, "--json", "--force")
+    found = {}
+    for lr in ((), ("--lr", 1e-3), ("--lr", 1e-4)):
+        ran = lion(*train, *lr, "-o", "m.h5")
+        assert ran.returncode == 0, ran.stderr
+        found[lr] = json.loads(ran.stdout)
+    usual, given, slow = found.values()
+    assert usual["content_hash"] == given["content_hash"]
+    assert usual["loss"] < slow["loss"]
+    for idle, value in (("--momentum", 0.5), ("--searches", 2)):
+        ran = lion(*train, idle, value, "-o", "m.h5")
+        assert ran.returncode == 2
+        assert (
+            f"{idle}: does nothing without --optimizer {'sgd' if idle == '--momentum' else 'lbfgs or cg'}" in ran.stderr
+        )
+    ran = lion("train", "p.h5", "--model", "autoencoder", "--optimizer", "lbfgs", "--lr", 0.1, "-o", "m.h5", "--force")
+    assert "--lr: does nothing without --optimizer sgd or adam or lion" in ran.stderr
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_an_optimizer_says_what_it_reads(cls):
+    """A rate where it reads one; names that are settings; and no other model's rates than of what has one."""
+    assert (cls.rate is not None) == ("lr" in cls.reads) == (not cls.searches)
+    assert set(cls.reads) <= {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_names_of_optimizers_stand_in_the_registry_alone():
+    """But for what a model says of its own: rates and defaults."""
+    package = Path(featlearn.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.name == "optim.py" or path.parent.name == "models":
+            continue
+        words = {node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)}
+        text = " ".join(word for word in words if isinstance(word, str))
+        assert not re.search(rf"\b({'|'.join(OPTIMIZERS)})\b", text), path

@@ -19,17 +19,7 @@ from featlearn.models.pca import PCA
 from featlearn.random import Random
 from featlearn.settings import option_name
 from featlearn.training.train import ONE_PASS, TrainConfig, Training, mean_row
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def take(self, index):
-        return self.X[index]
+from helpers import Rows
 
 
 def uncentred(n=500, d=30, seed=0):
@@ -79,7 +69,7 @@ def test_codes_and_errors_are_those_of_the_eigenvalues():
     np.testing.assert_allclose(H.T @ H / len(X), np.diag(values[:10]), atol=1e-10 * values[0])
     error = np.square(X - model.reconstruct(X)).sum(axis=1).mean()
     assert error == pytest.approx(values[10:].sum(), rel=1e-10)
-    assert training.history["rmse"] == [pytest.approx(np.sqrt(error / 30), rel=1e-10)]
+    assert training.history["probe_rmse"] == [pytest.approx(np.sqrt(error / 30), rel=1e-10)]
     assert training.history["epoch"] == [1]
 
 
@@ -238,7 +228,7 @@ def test_a_phase_is_finished_once_between_its_last_update_and_the_measures():
     model = Counting()
     assert Training(model, Rows(np.ones((20, 3))), TrainConfig(epochs=2, batch_size=10)).run()
     first = [0, 1, "measured", 2, 3, "first done", "measured"]
-    assert model.seen == [*first, 4, "second done", "measured"]
+    assert model.seen == [*first, 4, "second done", "measured", "measured"]  # the last over all rows, of the finished
 
 
 def test_a_phase_that_is_stopped_early_is_finished_too():

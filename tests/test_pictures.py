@@ -1,14 +1,17 @@
 """Sheets and curves: what stands where, in which tone, and the same bytes for the same picture."""
 
 import io
+import os
+import xml.dom.minidom
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from featlearn.pictures.comparison import Curve, Errors, comparison_png
-from featlearn.pictures.curve import curve_png
-from featlearn.pictures.mosaic import GAP, GREY, mosaic, order_filters, pairs, png_bytes
+from featlearn.pictures import figure
+from featlearn.pictures.comparison import Curve, Errors, comparison
+from featlearn.pictures.curve import curve
+from featlearn.pictures.mosaic import FORMATS, GAP, GREY, mosaic, order_filters, pairs, picture_bytes, sheet_of_pixels
 
 
 def test_tiles_stand_row_by_row_on_mid_grey():
@@ -55,14 +58,60 @@ def test_order():
     assert order_filters(F, "use", np.array([0.1, 0.5, 0.9])).tolist() == [2, 1, 0]
 
 
+def test_pixels_are_black_at_zero_and_white_at_one():
+    P = np.zeros((2, 1, 3, 1))
+    P[0, 0, :, 0] = [0.2, 0.6, 1.0]
+    sheet = sheet_of_pixels(P, columns=1, scale=1)
+    assert sheet[1, 1:4].tolist() == [51, 153, 255]
+    assert sheet[3, 1:4].tolist() == [0, 0, 0]
+    assert sheet_of_pixels(200 * P, columns=1, scale=1, tones=(0, 200))[1, 1:4].tolist() == [51, 153, 255]
+    assert pairs(P[:1], P[1:], scale=1, tones=(-1, 1))[:, 1:4].tolist() == [
+        [GAP] * 3,
+        [153, 204, 255],
+        [GAP] * 3,
+        [128] * 3,
+        [GAP] * 3,
+    ]
+
+
+@pytest.mark.parametrize("format", sorted(set(FORMATS.values())))
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
-def test_png_round_trip(shape):
+def test_a_picture_can_be_read_again(shape, format):
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    data = png_bytes(picture, {"Description": "test"})
+    text = {"Software": "featlearn", "Description": "test", "Content": "5"}
+    data = picture_bytes(picture, format, text)
     image = Image.open(io.BytesIO(data))
+    assert image.format == format
     np.testing.assert_array_equal(np.asarray(image), picture.squeeze())
-    assert image.text == {"Description": "test"}
-    assert data == png_bytes(picture, {"Description": "test"})
+    if format == "PNG":
+        assert image.text == text
+    else:
+        assert image.tag_v2[305] == "featlearn"
+        assert image.tag_v2[270] == "Description: test; Content: 5"
+    assert data == picture_bytes(picture, format, text)
+
+
+MAGIC = {"PNG": b"\x89PNG\r\n", "TIFF": b"II*\0", "PDF": b"%PDF-1.", "SVG": b"<?xml "}
+
+
+@pytest.mark.parametrize("epoch", [None, "1", "1700000000", "no number"])
+@pytest.mark.parametrize("format", sorted(set(figure.FORMATS.values())))
+def test_a_figure_has_the_same_bytes_at_any_time(format, epoch, monkeypatch):
+    """No date, whatever SOURCE_DATE_EPOCH holds; ids of an SVG that are counted from its contents."""
+    text = {"Software": "featlearn", "Description": "a test", "Content": "55aa"}
+    history = {"epoch": np.arange(1.0, 4), "phase": np.zeros(3), "probe_rmse": np.array([3.0, 2.0, 1.0])}
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    first = curve(history, "rbm", format, text)
+    if epoch is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    data = curve(history, "rbm", format, text)
+    assert data == first
+    assert data.startswith(MAGIC[format])
+    assert os.environ.get("SOURCE_DATE_EPOCH") == epoch
+    if format in ("PDF", "SVG"):
+        assert all(words.encode() in data for words in text.values())
+        assert b"date" not in data.lower()
+        assert b"Type3" not in data, "fonts that journals refuse"
 
 
 @pytest.mark.parametrize("n", [1, 5, 60])
@@ -70,11 +119,11 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
     history = {
         "epoch": np.arange(1.0, n + 1),
         "phase": (np.arange(n) > n // 2) * 1.0,
-        "rmse": np.geomspace(1, 1e-3, n),
+        "probe_rmse": np.geomspace(1, 1e-3, n),
         "validation_rmse": np.geomspace(1.1, 1e-2, n),
     }
-    data = curve_png(history, "run.h5")
-    assert data == curve_png(history, "run.h5")
+    data = curve(history, "run.h5", "PNG", {})
+    assert data == curve(history, "run.h5", "PNG", {})
     image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert image.shape[1] > 600
     assert image.std() > 5
@@ -86,8 +135,8 @@ def test_a_comparison_is_a_picture_with_the_same_bytes(panels):
     curves = [Curve(f"m{i}", [(2, 0.1, 1.0 + i), (5, 0.3, 0.02), (256, 1.0, 0.01)], (5,)) for i in range(13)]
     errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)] if panels == 2 else []
     raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])] if panels == 2 else []
-    data = comparison_png(curves, errors, raw, {"Software": "test"})
-    assert data == comparison_png(curves, errors, raw, {"Software": "test"})
+    data = comparison(curves, errors, raw, "PNG", {"Software": "test"})
+    assert data == comparison(curves, errors, raw, "PNG", {"Software": "test"})
     image = Image.open(io.BytesIO(data))
     assert image.text == {"Software": "test"}
     assert image.width > 600 * panels
@@ -97,11 +146,13 @@ def test_a_comparison_is_a_picture_with_the_same_bytes(panels):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["$\\foo$", "_m", "a\nb\tc\x01", "\u6a21\u578b", "x" * 500])
 def test_any_name_can_be_in_a_comparison(name):
-    """No formula; and it leaves room for the others."""
+    """No formula; it leaves room for the others; and a file of another format can still be read."""
     curves = [Curve(one, [(2, 0.1, 1.0), (5, 0.3, 0.5)]) for one in (name, "other" * 8)]
-    data = [comparison_png(shown, [], [], {}) for shown in (curves, curves[1:])]
+    data = [comparison(shown, [], [], "PNG", {}) for shown in (curves, curves[1:])]
     both, other = (np.asarray(Image.open(io.BytesIO(one)).convert("L")) for one in data)
     assert both.shape == other.shape
     legend = both[-60:]
     assert (legend[:, 5:-5] < 128).any()
     assert (legend[:, [0, 1, 2, -3, -2, -1]] > 128).all(), "it goes beyond the picture"
+    xml.dom.minidom.parseString(comparison(curves, [], [], "SVG", {}))
+    assert comparison(curves, [], [], "PDF", {}).rstrip().endswith(b"%%EOF")

@@ -1,5 +1,6 @@
 """Preprocessing against plain numpy, its own inverse, and its promise that a row's bytes depend on the row alone."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,23 +11,24 @@ import pytest
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.patches.preprocess import CONTRAST, Fitter, Preprocess, PreprocessSpec
+from featlearn.settings import to_dict
 
 SPECS = [
-    PreprocessSpec(),
+    PreprocessSpec("none"),
     PreprocessSpec("center"),
     PreprocessSpec("contrast"),
     PreprocessSpec("standardize"),
-    PreprocessSpec(whiten="zca", epsilon=0.0),
+    PreprocessSpec("none", whiten="zca", epsilon=0.0),
     PreprocessSpec("center", whiten="zca"),
     PreprocessSpec("contrast", whiten="zca", epsilon=0.01),
     PreprocessSpec("standardize", whiten="zca"),
-    PreprocessSpec(whiten="pca", epsilon=0.0),
+    PreprocessSpec("none", whiten="pca", epsilon=0.0),
     PreprocessSpec("center", whiten="pca"),
-    PreprocessSpec(clip=2.0),
+    PreprocessSpec("none", clip=2.0),
     PreprocessSpec("center", clip=3.0, to=(0.1, 0.9)),
     PreprocessSpec("standardize", clip=1.5, to=(-1.0, 2.0)),
     PreprocessSpec("center", whiten="zca", clip=3.0, to=(0.0, 1.0)),
-    PreprocessSpec(threshold=0.4),
+    PreprocessSpec("none", threshold=0.4),
     PreprocessSpec("standardize", threshold=0.6),
 ]
 MODES = [spec for spec in SPECS if spec.clip is None]
@@ -45,7 +47,7 @@ def patches(n=3000, d=24, dtype=np.uint8, seed=0):
     return x.astype(np.float32) if dtype == np.float32 else np.rint(x * np.iinfo(dtype).max).astype(dtype)
 
 
-def unit(rows, spec=PreprocessSpec()):  # noqa: B008
+def unit(rows, spec=PreprocessSpec("none")):  # noqa: B008
     x = rows.astype(np.float64) / {"u1": 255, "u2": 65535, "f4": 1}[rows.dtype.str[1:]]
     return x if spec.threshold is None else np.where(x > spec.threshold, 1.0, 0.0)
 
@@ -120,7 +122,7 @@ def test_invert_without_stats_leaves_out_each_patch_s_own_mean():
 
 def test_invert_of_clipped_values_is_the_clipped_pixel():
     rows = patches()
-    done = fit(PreprocessSpec(clip=1.0, to=(-2.0, 5.0)), rows)
+    done = fit(PreprocessSpec("none", clip=1.0, to=(-2.0, 5.0)), rows)
     x = unit(rows)
     wanted = np.clip(x, x.mean() - x.std(), x.mean() + x.std())
     assert np.abs(done.invert(done.apply(rows, np.float64)) - wanted).max() < 1e-12
@@ -191,7 +193,7 @@ def test_whitened_data_have_variance_one_in_all(spec):
 
 def test_zca_is_symmetric_and_stays_closest_to_the_pixels():
     rows = patches()
-    P = fit(PreprocessSpec(whiten="zca"), rows).whitening
+    P = fit(PreprocessSpec("none", whiten="zca"), rows).whitening
     assert np.abs(P - P.T).max() < 1e-10
     assert (np.linalg.eigvalsh((P + P.T) / 2) > 0).all()
 
@@ -265,7 +267,7 @@ def test_the_range_is_that_of_the_pixels_seen_or_of_the_map():
     rows = patches()
     rows[rows < 10] = 10
     rows[5, 5] = 251
-    done = fit(PreprocessSpec(), rows)
+    done = fit(PreprocessSpec("none"), rows)
     assert (done.low, done.high) == (unit(rows).min(), 251 / 255)
     assert done.apply(rows, np.float64).max() == done.high
     mapped = fit(PreprocessSpec("center", whiten="zca", clip=0.7, to=(0.1, 0.9)), rows)
@@ -274,8 +276,10 @@ def test_the_range_is_that_of_the_pixels_seen_or_of_the_map():
     assert x.min() == np.float32(0.1)
     assert x.max() == np.float32(0.9)
     for spec in SPECS:
-        if spec.to is None and spec not in (PreprocessSpec(), PreprocessSpec(threshold=0.4)):
+        if spec.to is None and not spec.normalize == spec.whiten == "none":
             assert (fit(spec, rows).low, fit(spec, rows).high) == (-np.inf, np.inf)
+    cut = fit(PreprocessSpec("none", clip=1.5), rows)
+    assert (cut.low, cut.high) == (done.low, done.high)
 
 
 def test_other_pixels_are_scaled_by_their_own_dtype():
@@ -332,7 +336,7 @@ def test_flat_patches_of_unlike_grey_are_nothing_once_centred(spec):
 def test_patches_that_a_threshold_makes_flat_are_nothing_once_centred(normalize):
     rows = patches(200) // 4 + np.repeat([0, 150], 100).astype(np.uint8)[:, None]
     fit(PreprocessSpec(normalize), rows)
-    fit(PreprocessSpec(threshold=0.5), rows)
+    fit(PreprocessSpec("none", threshold=0.5), rows)
     with pytest.raises(DataError, match=r"each of the 200 patches is flat.*change --threshold"):
         fit(PreprocessSpec(normalize, threshold=0.5), rows)
 
@@ -345,17 +349,17 @@ def test_patches_that_differ_in_their_mean_alone_cannot_be_whitened_once_centred
 
 def test_what_cannot_be_fitted_is_refused():
     with pytest.raises(DataError, match="no patches"):
-        Fitter(PreprocessSpec(), 9, np.uint8).finish()
+        Fitter(PreprocessSpec("none"), 9, np.uint8).finish()
     bad = patches(dtype=np.float32)
     bad[17, 3] = np.nan
     with pytest.raises(DataError, match="not finite"):
         fit(PreprocessSpec("standardize"), bad)
     with pytest.raises(DataError, match=r"at most 8192 pixels.*--size or --whiten none"):
-        Fitter(PreprocessSpec(whiten="zca"), 8193, np.uint8)
+        Fitter(PreprocessSpec("none", whiten="zca"), 8193, np.uint8)
     with pytest.raises(DataError, match="wanted uint8 of 24 pixels"):
-        Fitter(PreprocessSpec(), 24, np.uint8).update(patches(d=23))
+        Fitter(PreprocessSpec("none"), 24, np.uint8).update(patches(d=23))
     with pytest.raises(DataError, match=r"patches of 23 pixels.*fitted on 24"):
-        fit(PreprocessSpec(), patches()).apply(patches(d=23))
+        fit(PreprocessSpec("none"), patches()).apply(patches(d=23))
 
 
 def test_very_wide_rows_are_fitted_in_small_blocks():
@@ -384,7 +388,10 @@ def test_contradictions_are_refused(settings):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"normalize": None}, "'normalize' is missing"),
+        ({"normalize": None}, "normalize: is not said"),
+        ({"to": np.ones(3)}, "--to: got .*, must be 2 numbers"),
+        ({"clip": "3"}, "--clip: got '3', must be a number"),
+        ({"threshold": np.ones(1)}, "--threshold: got .*, must be a number"),
         ({"normalize": "magic"}, "'magic'"),
         ({"n_pixels": "many"}, "many"),
         ({"whitening": None}, "'whitening' has the shape None, wanted .24, 24"),
@@ -429,3 +436,22 @@ def test_bytes_do_not_depend_on_the_instruction_set():
         for isa in ({}, {"FEATLEARN_ISA": "plain"})
     }
     assert len(found) == 1
+
+
+def test_every_setting_is_stored_under_its_own_name():
+    """One declaration serves options and files, so a stored threshold cannot come back as something else."""
+    said = {
+        "normalize": "contrast",
+        "whiten": "pca",
+        "epsilon": 0.25,
+        "clip": 2.0,
+        "to": (0.25, 0.75),
+        "threshold": 0.5,
+    }
+    assert said.keys() == {field.name for field in dataclasses.fields(PreprocessSpec)}
+    for name in said:
+        spec = PreprocessSpec(**{"normalize": "none", "clip": 3.0, name: said[name]})
+        stored = fit(spec, patches()).to_dict()
+        assert np.array_equal(stored[name], said[name])
+        assert stored.keys() & said.keys() == {key for key, value in to_dict(spec).items() if value is not None}
+        assert Preprocess.from_dict(stored).spec == spec

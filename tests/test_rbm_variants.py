@@ -16,6 +16,7 @@ from featlearn.models.parts.sparsity import ORDERS, goh_targets, lee_pull
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from featlearn.training.train import TrainConfig, Training
+from helpers import Rows
 
 
 def sigmoid(x):
@@ -56,17 +57,6 @@ def test_persistent_chains_go_on_where_they_were():
         np.testing.assert_allclose(grads["W"], V.T @ H / 30 - X.T @ H0 / 20, atol=1e-13)
         np.testing.assert_allclose(grads["b"], V.mean(0) - X.mean(0), atol=1e-13)
         np.testing.assert_allclose(grads["c"], H.mean(0) - H0.mean(0), atol=1e-13)
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def take(self, index):
-        return self.X[index]
 
 
 @pytest.mark.parametrize("config", [{"persistent": True, "centered": True}, {"target": 0.1, "sparsity": "hinton"}])

@@ -18,7 +18,7 @@ def fit(spec, rows):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("spec", [PreprocessSpec(), PreprocessSpec("contrast", "zca", clip=2.0)])
+@pytest.mark.parametrize("spec", [PreprocessSpec("none"), PreprocessSpec("contrast", "zca", clip=2.0)])
 def test_the_same_bytes_from_memory_and_by_the_block(tmp_path, spec, dtype):
     raw = patches()
     raw.tofile(tmp_path / "raw")
@@ -41,7 +41,7 @@ def test_the_same_bytes_from_memory_and_by_the_block(tmp_path, spec, dtype):
 @pytest.mark.parametrize("memory", [2**31, 0])
 def test_what_is_handed_out_is_the_caller_s_own(memory):
     raw = patches()
-    rows = Rows(raw, fit(PreprocessSpec(), raw), memory=memory)
+    rows = Rows(raw, fit(PreprocessSpec("none"), raw), memory=memory)
     wanted = rows.block(0, 3)
     rows.block(0, 3)[:] = 7
     rows.take(np.arange(3))[:] = 7
@@ -51,7 +51,7 @@ def test_what_is_handed_out_is_the_caller_s_own(memory):
 
 def test_memory_decides_by_the_size_of_the_floats():
     raw = patches()
-    done = fit(PreprocessSpec(), raw)
+    done = fit(PreprocessSpec("none"), raw)
     calls = []
     done.apply = lambda rows, dtype: calls.append(len(rows)) or np.zeros((len(rows), 30), dtype)
     for memory, made in ((600 * 30 * 4, [600]), (600 * 30 * 4 - 1, [2, 3])):

@@ -1,6 +1,9 @@
 """What codes cost and what they keep: error against entropy of quantised codes.
 
-    Q levels: q_i = low + i (high - low) / (Q - 1), i = 0 .. Q - 1    low, high: least and largest code value of all
+    Q levels, low and high being the least and the largest code value of all:
+        one sign    q_i = low + i (high - low) / (Q - 1)    i = 0 .. Q - 1
+        both signs  q_i = i max(-low, high) / floor(Q / 2)  i = -floor(Q / 2) .. floor(Q / 2); of even Q without the
+                                                            last one on the side that reaches less far
     H_q: every code value at its nearest level (half-way: the even i)
     bits = (M / N) H,   H = -sum_i c_i / (P M) log2(c_i / (P M))      c_i: code values of level i, of P rows, all units
     rmse = sqrt(1 / (P N) sum (x - decode(H_q))^2)                    M hidden, N visible values
@@ -8,6 +11,9 @@
 M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007, section 4. One range and
 one histogram serve all units, so a unit that hardly varies is cheap. H is the cost of a code value that is coded by
 itself; what units know of each other would make it less.
+
+The paper does not say where its levels lie. Codes of both signs need one at zero: otherwise all the values near zero
+are moved, and coarse levels then cost more and err more than no code at all.
 """
 
 import math
@@ -65,13 +71,14 @@ def codings(model: Model, rows: Rows, bins: Sequence[int]) -> list[Coding]:
     extent = _extent(model, rows)
     if not math.isfinite(extent.high - extent.low):
         return [Coding(q, math.nan, math.nan, math.nan) for q in bins]
+    scales = [_levels(extent.low, extent.high, q) for q in bins]
     counts = [np.zeros(q, np.int64) for q in bins]
     squares = [0.0] * len(bins)
     for X in _blocks(rows):
         H = model.encode(X)
-        for i, q in enumerate(bins):
-            levels, quantised = _quantise(H, extent.low, extent.high, q)
-            counts[i] += np.bincount(levels.ravel(), minlength=q)
+        for i, levels in enumerate(scales):
+            index, quantised = _quantise(H, levels)
+            counts[i] += np.bincount(index.ravel(), minlength=bins[i])
             squares[i] += squared_error(X, model.decode(quantised))
     values = len(rows) * model.n_visible
     found = []
@@ -102,14 +109,33 @@ def _extent(model: Model, rows: Rows) -> _Extent:
     return _Extent(units, low, high, math.sqrt(max(variance, 0.0) / (len(rows) * model.n_visible)))
 
 
-def _quantise(H: Array, low: float, high: float, bins: int) -> tuple[npt.NDArray[np.int64], Array]:
-    """Codes H (n, units) -> the level of each value, 0..bins - 1, and its centre in the dtype of H."""
-    step = (high - low) / (bins - 1)
-    scaled = np.subtract(H, low, dtype=np.float64)
-    if step > 0:  # else all codes are the same, and all are level 0
-        scaled /= step
+class _Levels(NamedTuple):
+    """The levels origin + i step, i = first .. last; step 0: all are the origin."""
+
+    origin: float
+    step: float
+    first: int
+    last: int
+
+
+def _levels(low: float, high: float, bins: int) -> _Levels:
+    """`bins` levels for code values from `low` to `high`."""
+    if not low < 0 < high:
+        return _Levels(low, (high - low) / (bins - 1), 0, bins - 1)
+    half, even = bins // 2, bins % 2 == 0
+    below, above = even and high >= -low, even and high < -low  # the side that is one level shorter
+    return _Levels(0.0, max(-low, high) / half, -half + below, half - above)
+
+
+def _quantise(H: Array, levels: _Levels) -> tuple[npt.NDArray[np.int64], Array]:
+    """Codes H (n, units) -> the level of each value, counted from 0, and its centre in the dtype of H."""
+    scaled = np.subtract(H, levels.origin, dtype=np.float64)
+    if levels.step > 0:  # else all codes are the same, and all are level 0
+        scaled /= levels.step
     np.rint(scaled, out=scaled)
-    return scaled.astype(np.int64), (low + scaled * step).astype(H.dtype)
+    np.clip(scaled, levels.first, levels.last, out=scaled)
+    centres = (levels.origin + scaled * levels.step).astype(H.dtype)
+    return scaled.astype(np.int64) - levels.first, centres
 
 
 def _entropy(counts: npt.NDArray[np.int64]) -> float:

@@ -9,13 +9,15 @@ ais      annealed importance sampling (R. Neal 2001; R. Salakhutdinov, I. Murray
 
          and log Z = log Z_A + log mean w, w = prod_k p*_{k+1}(v_k) / p*_k(v_k). On average that is too low, so the
          likelihood too high. The same from beta 1 down to 0, from states of the machine, errs the other way; its
-         states are data after `burn_in` Gibbs steps, so it is only as good as these are.
+         states are data after `burn_in` Gibbs steps, so it is only as good as these are. An estimate is worth as many
+         chains as (sum w)^2 / sum w^2 says (A. Kong, J. Liu, W. Wong, Journal of the American Statistical Association
+         89, 1994). That cannot tell of states that no chain has seen; the other way may have.
 pseudo   sum_i log p(v_i | all other v), by flipping each binary pixel in turn (J. Besag 1975)
 """
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +36,8 @@ Float64 = npt.NDArray[np.float64]
 ENUMERABLE = 22  # units whose states are counted through: 4 million states, some seconds
 LOW = 10  # units whose states are held at once
 BLOCK = 4096  # rows at a time
+FEWEST = 10  # effective chains: below it the mean weight is known to a factor, its standard error is not
+APART = 1.0  # nats between the intervals of the two ways
 PSEUDO_WORK = 400_000_000  # softplus terms that a pseudo-likelihood may take: about a second
 REVERSE, BURN_IN = 1 << 30, 1 << 31  # where the steps of other chains are numbered from
 
@@ -51,15 +55,17 @@ class LikelihoodConfig:
 
     likelihood: str | None = setting(
         None,
-        "add the log-likelihood: exact for up to 22 units in the smaller layer (gaussian: the hidden one), else by "
-        "annealed importance sampling",
-        choices=("exact", "ais"),
+        "add the log-likelihood: exact (up to 22 units in the smaller layer; gaussian: in the hidden one), by annealed "
+        "importance sampling, or auto: exact where it can be, else by sampling",
+        choices=("auto", "exact", "ais"),
     )
-    ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=ais")
+    ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=auto|ais")
     ais_betas: int = setting(
-        14_500, "AIS: number of distributions between base model and model", low=10, needs="likelihood=ais"
+        14_500, "AIS: number of distributions between base model and model", low=10, needs="likelihood=auto|ais"
     )
-    burn_in: int = setting(1000, "AIS: Gibbs steps that prepare data for the way back", low=0, needs="likelihood=ais")
+    burn_in: int = setting(
+        1000, "AIS: Gibbs steps that prepare data for the way back", low=0, needs="likelihood=auto|ais"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -76,21 +82,41 @@ class LogZ(NamedTuple):
     value: float
     low: float
     high: float
+    chains: float
+    """The effective number: that of equal weights whose mean would be as well known."""
+
+
+def settled(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
+    """`config` with "auto" decided. Raises ConfigError if it asks for a likelihood that `model` cannot have."""
+    machine = model.machine()
+    if machine is None and config.likelihood:
+        raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
+    if machine is None:
+        return config
+    if config.likelihood == "auto":
+        return replace(config, likelihood="exact" if _states_of(machine)[0] <= ENUMERABLE else "ais")
+    if config.likelihood == "exact":
+        _refuse_too_many(machine)
+    return config
 
 
 def likelihoods(
     model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Measures of `model` on `rows` in nats a row; empty for a model that is no Machine. Raises ConfigError.
+    """Measures of `model` on `rows` in nats a row, `config` being `settled`; empty for a model that is no Machine.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
-    log_z, log_likelihood                       with `likelihood`
+    likelihood_method                           with `likelihood`: exact or ais, and
+    log_z, log_likelihood
     log_z_low, log_z_high                       ais: the interval of three standard errors
+    effective_chains                            ais: what the estimate is worth
     reverse_log_z, reverse_log_likelihood, ...  ais: the same on the way back
+
+    The keys of estimates begin with "unreliable_" where one of the ways is worth fewer than FEWEST chains, or their
+    intervals are more than APART: either way is the only witness of what the other has missed.
 
     Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for `config.steps`.
     """
-    refuse_unfit(model, config)
     machine = model.machine()
     if machine is None:
         return {}
@@ -101,6 +127,7 @@ def likelihoods(
         measures["pseudo_likelihood"] = pseudo_log_likelihood(machine, first)
     if config.likelihood is None:
         return measures
+    measures["likelihood_method"] = config.likelihood
     free_energy, mean = 0.0, np.zeros(len(machine.b))
     for i in range(0, len(rows), BLOCK):
         V = _block(machine, rows, i, seed)
@@ -110,29 +137,45 @@ def likelihoods(
         return measures | {"log_z": exact, "log_likelihood": -free_energy - exact}
     annealing = Annealing(machine, mean, config, seed, on_step)
     start = first[np.arange(config.ais_chains) % len(first)]
-    for prefix, estimate in (("", annealing.forward()), ("reverse_", annealing.backward(start))):
-        measures |= {f"{prefix}log_z{end}": z for end, z in zip(("", "_low", "_high"), estimate, strict=True)}
-        measures[f"{prefix}log_likelihood"] = -free_energy - estimate.value
-    return measures
+    there, back = annealing.forward(), annealing.backward(start)
+    word = "" if reliable(there, back) else "unreliable_"
+    return measures | _keys(there, word, "", free_energy) | _keys(back, word, "reverse_", free_energy)
 
 
-def refuse_unfit(model: Model, config: LikelihoodConfig) -> None:
-    """Raise ConfigError if `config` asks for a likelihood that `model` cannot have."""
-    machine = model.machine()
-    if machine is None and config.likelihood:
-        raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
-    if machine is not None and config.likelihood == "exact":
-        _refuse_too_many(machine)
+def reliable(there: LogZ, back: LogZ) -> bool:
+    """Whether two estimates are worth chains enough and bear each other out."""
+    return min(there.chains, back.chains) >= FEWEST and distance(there, back) <= APART
+
+
+def distance(one: LogZ, other: LogZ) -> float:
+    """Between the intervals of two estimates; 0 where they meet."""
+    return max(one.low - other.high, other.low - one.high, 0.0)
+
+
+def _keys(estimate: LogZ, word: str, way: str, free_energy: float) -> dict[str, float]:
+    """What an estimate comes to."""
+    return {
+        f"{word}{way}log_z": estimate.value,
+        f"{word}{way}log_z_low": estimate.low,
+        f"{word}{way}log_z_high": estimate.high,
+        f"{word}{way}log_likelihood": -free_energy - estimate.value,
+        f"{way}effective_chains": estimate.chains,
+    }
+
+
+def _states_of(machine: Machine) -> tuple[int, str]:
+    """How many units are counted through for an exact likelihood, and which."""
+    if machine.variance is not None:
+        return len(machine.c), "hidden units"
+    return min(machine.W.shape), "units in the smaller layer"
 
 
 def _refuse_too_many(machine: Machine) -> None:
     """Raise ConfigError for more units than can be counted through."""
-    n, units = min(machine.W.shape), "units in the smaller layer"
-    if machine.variance is not None:
-        n, units = len(machine.c), "hidden units"
+    n, units = _states_of(machine)
     if n > ENUMERABLE:
         raise ConfigError(
-            f"--likelihood exact: {n} {units}, at most {ENUMERABLE} can be counted through; use --likelihood ais"
+            f"--likelihood exact: {n} {units}, at most {ENUMERABLE} can be counted through; use --likelihood auto"
         )
 
 
@@ -293,14 +336,15 @@ class Annealing:
 
 
 def _estimate(base: float, log_w: Float64, sign: int) -> LogZ:
-    """base + sign * log mean w, and its values for the mean three standard errors lower and higher."""
+    """base + sign * log mean w, its values for the mean three standard errors lower and higher, effective chains."""
     top = float(log_w.max())
     w = np.exp(log_w - top)
     mean, error = float(w.mean()), float(w.std(ddof=1)) / math.sqrt(len(w))
-    values = sorted(
+    low, high = sorted(
         base + sign * (top + (math.log(m) if m > 0 else -math.inf)) for m in (mean - 3 * error, mean + 3 * error)
     )
-    return LogZ(base + sign * (top + math.log(mean)), *values)
+    chains = float(w.sum()) ** 2 / float(np.square(w).sum())
+    return LogZ(base + sign * (top + math.log(mean)), low, high, chains)
 
 
 def pseudo_log_likelihood(machine: Machine, V: Array) -> float:

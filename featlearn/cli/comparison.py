@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from featlearn.analysis.coding import Coding
-from featlearn.cli.picture import STDOUT, signed
+from featlearn.cli.picture import STDOUT, PictureFile, signed
 from featlearn.errors import ConfigError
-from featlearn.files.atomic import check_output, write_bytes
 from featlearn.files.regular import show
-from featlearn.pictures.comparison import Curve, Errors, comparison_png
+from featlearn.pictures.comparison import Curve, Errors, comparison
+from featlearn.pictures.figure import FORMATS
 
 LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
 
@@ -23,18 +23,13 @@ class Measured:
     codings: Sequence[Coding]
 
 
-@dataclass(frozen=True)
 class Plot:
     """Where the picture goes. Made before any work. Raises DataError for the path, ConfigError."""
 
-    path: str
-    force: bool
-    inputs: Sequence[str]
-
-    def __post_init__(self) -> None:
-        if self.path == STDOUT:
+    def __init__(self, path: str, force: bool, inputs: Sequence[str]) -> None:
+        if path == STDOUT:
             raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
-        check_output(self.path, self.force, self.inputs)
+        self._file = PictureFile("--plot", path, force, inputs, FORMATS)
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
@@ -44,7 +39,7 @@ class Plot:
         errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []
         raw = _raw(pairs, per_class) if per_class else []
         text = signed({"Description": "features compared: RMSE against bits of quantised codes, errors against labels"})
-        write_bytes(self.path, comparison_png(curves, errors, raw, text), self.force, self.inputs)
+        self._file.write(comparison(curves, errors, raw, self._file.format, text))
 
 
 def _names(paths: Sequence[str]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.cli.picture import PictureOutput, signed
+from featlearn.cli.options import refuse_idle_options
+from featlearn.cli.picture import PictureFile, PictureOutput, are_pixels, sheet_of_rows, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError, DataError
@@ -16,11 +17,14 @@ from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.models.parts.arrays import product
 from featlearn.patches.preprocess import Preprocess
-from featlearn.pictures.curve import curve_png
-from featlearn.pictures.mosaic import mosaic, order_filters, png_bytes
+from featlearn.pictures.curve import curve
+from featlearn.pictures.figure import FORMATS as FIGURES
+from featlearn.pictures.mosaic import FORMATS as SHEETS
+from featlearn.pictures.mosaic import mosaic, order_filters, picture_bytes
 
 Array = npt.NDArray[Any]
 BLOCK = 4096  # rows that are encoded together
+PATCHES = 100  # that are drawn unless it is said how many
 
 
 @dataclass(frozen=True)
@@ -34,41 +38,54 @@ class Request:
     through: tuple[str, ...]
     sort: str
     data: str | None
-    contrast: str
+    contrast: str | None
     columns: int | None
     scale: int | None
-    count: int
+    count: int | None
 
 
 def draw(request: Request, words: Words, results: Results) -> None:
     """Draw, write and report. Raises DataError, ConfigError."""
     kind = file_kind(request.file)
     what = request.what or ("filters" if kind == "featlearn-model" else "patches")
+    refuse_idle_options(what=what)
     if request.sort == "use" and request.data is None:
         raise ConfigError("--sort use goes by mean activations: give --data DATASET")
-    if request.through and what != "filters":
-        raise ConfigError(f"--through: draws filters of a model, not {what}; leave it out")
     if what == "patches" and kind == "featlearn-model":
         raise DataError(f"{show(request.file)}: is a model, wanted a data set; a model has --what filters and curve")
     if what != "patches" and kind != "featlearn-model":
         raise DataError(f"{show(request.file)}: is a data set, wanted a model; a data set has --what patches")
     path = request.output or os.path.splitext(request.file)[0] + ".png"
     inputs = [name for name in (request.file, request.data, *request.through) if name]
-    output = PictureOutput(path, request.force, inputs, words, results)
-    png, report = {"filters": _filters, "curve": _curve, "patches": _patches}[what](request)
-    output.write(png, {"what": what} | report)
+    file = PictureFile("-o", path, request.force, inputs, FIGURES if what == "curve" else SHEETS)
+    output = PictureOutput(file, words, results)
+    picture, report = {"filters": _filters, "curve": _curve, "patches": _patches}[what](request, file.format)
+    output.write(picture, {"what": what} | report)
 
 
-def _filters(request: Request) -> tuple[bytes, dict[str, Any]]:
+def _filters(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     learned = load_model(request.file)
     F, shape = _in_pixels(learned, [load_model(path) for path in request.through])
     F = F.reshape(-1, *shape)
-    use = None if request.data is None else mean_activation(learned, request.data)
-    F = F[order_filters(F, request.sort, use)]
+    use = None if request.data is None else _use(learned, len(F), request.data)
+    F = F[order_filters(F, request.sort, use)][: request.count]
     through = f" through {len(request.through)} below it" if request.through else ""
-    text = _text(request, f"filters of a {learned.file.model} model{through}, order: {request.sort}")
+    contrast = request.contrast or "filter"
+    text = _text(f"filters of a {learned.file.model} model{through}, order: {request.sort}", contrast)
     text["Content"] = learned.file.content_hash
-    return _sheet(F, request, text), {"filters": len(F), "shape": list(shape)}
+    sheet = mosaic(F, request.columns, request.scale, contrast)
+    return picture_bytes(sheet, format, text), {"filters": len(F), "shape": list(shape)}
+
+
+def _use(learned: Learned, filters: int, data: str) -> Array:
+    """(filters,) how much each is used over a data set. Raises ConfigError for a model whose codes are not of its
+    filters one by one."""
+    if learned.units != filters:
+        raise ConfigError(
+            f"--sort use: {show(learned.path)} is a {learned.file.model} model, whose {filters} filters have no codes "
+            f"of their own ({learned.units} values); take --sort norm"
+        )
+    return mean_activation(learned, data)
 
 
 def _in_pixels(learned: Learned, below: list[Learned]) -> tuple[Array, tuple[int, int, int]]:
@@ -94,30 +111,33 @@ def _in_pixels(learned: Learned, below: list[Learned]) -> tuple[Array, tuple[int
     return F, learned.shape
 
 
-def _patches(request: Request) -> tuple[bytes, dict[str, Any]]:
+def _patches(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     data = read_dataset(request.file)
-    count = min(request.count, len(data.patches))
-    X = Preprocess.from_dict(data.preprocess).apply(data.patches[:count])
-    F = Preprocess.from_dict(data.preprocess).to_pixels(X).reshape(-1, *data.shape)
-    return _sheet(F, request, _text(request, "preprocessed patches")), {"patches": count, "shape": list(data.shape)}
+    preprocess = Preprocess.from_dict(data.preprocess)
+    if are_pixels(preprocess) and request.contrast is not None:
+        raise ConfigError("--contrast: does nothing with pixels, which are drawn as they are; leave it out")
+    contrast = request.contrast or "filter"
+    X = preprocess.apply(data.patches[: request.count or PATCHES])
+    sheet = sheet_of_rows(X, preprocess, data.shape, request.columns, request.scale, contrast)
+    pixels = signed({"Description": "patches; black is zero"})
+    text = pixels if are_pixels(preprocess) else _text("preprocessed patches", contrast)
+    return picture_bytes(sheet, format, text), {"patches": len(X), "shape": list(data.shape)}
 
 
-def _curve(request: Request) -> tuple[bytes, dict[str, Any]]:
+def _curve(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     learned = load_model(request.file)
-    epochs = len(next(iter(learned.file.history.values()), ()))
-    if not epochs:
+    history = learned.file.history
+    if not {"epoch", "phase", "probe_rmse"} <= history.keys() or not len(history["epoch"]):
         raise DataError(f"{show(request.file)}: has no history to draw")
-    return curve_png(learned.file.history, f"{learned.file.model}"), {"epochs": epochs}
+    text = signed({"Description": f"learning curve of a {learned.file.model} model"})
+    text["Content"] = learned.file.content_hash
+    return curve(history, learned.file.model, format, text), {"epochs": len(history["epoch"])}
 
 
-def _sheet(F: Array, request: Request, text: dict[str, str]) -> bytes:
-    return png_bytes(mosaic(F, request.columns, request.scale, request.contrast), text)
-
-
-def _text(request: Request, description: str) -> dict[str, str]:
+def _text(description: str, contrast: str) -> dict[str, str]:
     """What the picture says of itself; a sheet scaled filter by filter does not show which ones are strong."""
-    contrast = "each tile scaled by itself" if request.contrast == "filter" else "one scale for all tiles"
-    return signed({"Description": f"{description}; {contrast}; mid-grey is zero"})
+    words = "each tile scaled by itself" if contrast == "filter" else "one scale for all tiles"
+    return signed({"Description": f"{description}; {words}; mid-grey is zero"})
 
 
 def mean_activation(learned: Learned, data: str) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featlearn.cli.hints import say_next, to_train
 from featlearn.cli.report import Words
 from featlearn.cli.store import Learned, load_model, provenance, refuse_other_shape, warn_of_unfinished
 from featlearn.errors import DataError
@@ -43,7 +44,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
     refuse_other_shape(request.dataset, data, learned)
     warn_of_unfinished(learned, words)
     n, units = len(data.patches), learned.units
-    codes = Preprocess(PreprocessSpec(), units, low=math.inf, high=-math.inf)
+    codes = Preprocess(PreprocessSpec("none"), units, low=math.inf, high=-math.inf)
     writer = DatasetWriter(
         request.output, n, (1, units, 1), np.float32, data.labels is not None, request.force, request.inputs
     )
@@ -56,7 +57,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
         _refuse_constant(request, codes)
         images = data.images if _is_located(data) and data.images else [data.path]
         writer.finish(codes.to_dict(), images, data.label_names, provenance(inputs=request.inputs))
-    words.say(f"next: featlearn train {request.output} --model rbm")
+    say_next(words, to_train(request.output, codes))
     report = {"output": request.output, "codes": n, "units": units, "bytes": os.path.getsize(request.output)}
     return report | {"low": codes.low, "high": codes.high}
 

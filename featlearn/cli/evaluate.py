@@ -8,7 +8,7 @@ from featlearn.cli.options import (
     as_json,
     command_named,
     common,
-    force,
+    force_of,
     option,
     paths,
     quiet,
@@ -26,9 +26,14 @@ from featlearn.training.classifier import ClassifierConfig
 @common(
     settings_options(CodingConfig, "Codes"),
     settings_options(LikelihoodConfig, "Likelihood"),
-    settings_options(ClassifierConfig, "Linear classifier"),
-    option("--plot", metavar="PATH", help="Picture to write (PNG): all models compared.", group="Output"),
-    force,
+    settings_options(ClassifierConfig, "Linear classifier", needs="train"),
+    option(
+        "--plot",
+        metavar="PATH",
+        help="Picture to write: all models compared. Its suffix says the format: .png, .pdf, .svg or .tif.",
+        group="Output",
+    ),
+    force_of("plot"),
     seed,
     threads,
     quiet,
@@ -39,8 +44,10 @@ def command(models: tuple[str, ...], dataset: str, words: Words, results: Result
 
     The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
     likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
-    standard errors, and the estimate on the way back, whose error has the other sign. Of labelled data sets it adds how
-    far single units tell the classes (selectivity, purity). docs/evaluation.md explains each measure.
+    standard errors, how many chains it is worth, and the estimate on the way back, whose error has the other sign; the
+    names of estimates that do not bear each other out, or rest on a few chains, begin with unreliable_. Of labelled
+    data sets it adds how far single units tell the classes (selectivity, purity). docs/evaluation.md explains each
+    measure.
 
     --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax regression
     makes on this data set after it has learned that one: from codes (classifier_error) and from the inputs (raw_error).
@@ -53,7 +60,7 @@ def command(models: tuple[str, ...], dataset: str, words: Words, results: Result
     Examples:
       featlearn evaluate rbm-l1.h5 patches.h5
       featlearn evaluate none.h5 l1.h5 l2.h5 patches.h5 --json
-      featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood ais
+      featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood auto
       featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100 --plot ab.png
     """
     from featlearn.cli.evaluation import Request, evaluate_models

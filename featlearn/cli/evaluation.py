@@ -1,6 +1,5 @@
 """Model files measured on a data set file."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from featlearn.analysis.classes import class_measures
 from featlearn.analysis.coding import Coding, CodingConfig, codings
 from featlearn.analysis.evaluate import evaluate, mean_metrics
-from featlearn.analysis.likelihood import LikelihoodConfig, is_binary, likelihoods, refuse_unfit
+from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, settled
 from featlearn.cli.classification import (
     Labelled,
     RawErrors,
@@ -51,12 +50,6 @@ class Request:
         classifier = collect(ClassifierConfig, settings)
         return cls(models, dataset, coding=coding, likelihood=likelihood, classifier=classifier, **settings)
 
-    def __post_init__(self) -> None:
-        if self.classifier.per_class and self.train is None:
-            raise ConfigError("--per-class: does nothing without --train; name the labelled data set to learn from")
-        if self.force and self.plot is None:
-            raise ConfigError("--force: does nothing without --plot; add that or leave it out")
-
     @property
     def datasets(self) -> list[str]:
         return [path for path in (self.dataset, self.train) if path is not None]
@@ -83,7 +76,7 @@ def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
 
 
 def _refuse_unfit(learned: Learned, request: Request) -> None:
-    refuse_unfit(learned.model, request.likelihood)
+    settled(request.likelihood, learned.model)
     datasets = [read_dataset(path) for path in request.datasets]
     for dataset in datasets:
         refuse_other_shape(dataset.path, dataset, learned)
@@ -143,11 +136,22 @@ def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, word
     machine = learned.model.machine()
     if machine is not None and machine.variance is None and not is_binary(rows):
         words.say(f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary")
-    config = request.likelihood
+    config = settled(request.likelihood, learned.model)
     if not config.steps:
         return likelihoods(learned.model, rows, config, request.seed)
     with words.progress(config.steps, "annealing steps") as progress:
         found = likelihoods(learned.model, rows, config, request.seed, progress.advance)
-    if not (math.isfinite(found["log_z_low"]) and math.isfinite(found["reverse_log_z_high"])):
-        words.say(f"warning: {path}: a few chains carry all the weight of log_z; take more --ais-betas or --ais-chains")
+    _warn_of_unreliable(path, found, config.ais_chains, words)
     return found
+
+
+def _warn_of_unreliable(path: str, found: dict[str, Any], chains: int, words: Words) -> None:
+    """Say why keys begin with "unreliable_"."""
+    if "unreliable_log_z" not in found:
+        return
+    fewest = min(found["effective_chains"], found["reverse_effective_chains"])
+    there, back = (f"{found[f'unreliable_{way}log_z']:.5g}" for way in ("", "reverse_"))
+    why = f"{fewest:.3g} of {chains} chains carry all the weight of one of them; take more --ais-betas or --ais-chains"
+    if fewest >= FEWEST:
+        why = "believe neither"
+    words.say(f"warning: {path}: log_z is {there} on the way there and {back} on the way back; {why}")

@@ -20,29 +20,20 @@ from featlearn.cli.options import (
     threads,
 )
 from featlearn.cli.report import Results, Words
+from featlearn.patches.extract import Extraction
 from featlearn.patches.preprocess import PreprocessSpec
-
-NORMALIZE = {"normalize": "standardize; center with --whiten; none for whole images"}
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | str:
-        if value == "whole":
-            return "whole"
-        parts = str(value).split("x")
-        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= 65535 for part in parts):
-            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
-        return int(parts[0]), int(parts[-1])
-
 
 which_images = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
     option("--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"),
-    option("-0", "--null", is_flag=True, help="Names in that list end with NUL, as find -print0 does.", group="Images"),
+    option(
+        "-0",
+        "--null",
+        is_flag=True,
+        needs="files_from",
+        help="Names in that list end with NUL, as find -print0 does.",
+        group="Images",
+    ),
     option(
         "--color",
         type=click.Choice(["gray", "rgb"]),
@@ -62,31 +53,6 @@ which_images = common(
         group="Images",
     ),
 )
-which_patches = common(
-    option(
-        "--size",
-        type=Size(),
-        metavar="N|HxW|whole",
-        show_default="16; whole for IDX, CIFAR-10 and rows",
-        help="Height and width of a patch in pixels.",
-        group="Patches",
-    ),
-    option(
-        "--count",
-        type=click.IntRange(1),
-        show_default="10000 without --stride",
-        help="Cut so many patches at random places.",
-        group="Patches",
-    ),
-    option("--stride", type=click.IntRange(1), help="Cut on a grid with this step.", group="Patches"),
-    option(
-        "--drop-flat",
-        type=click.FloatRange(0, 1, max_open=True),
-        show_default="0.2 with --whiten, else 0",
-        help="Leave out this share of the random patches, those of lowest variance.",
-        group="Patches",
-    ),
-)
 like = option(
     "--like",
     metavar="FILE.h5",
@@ -98,7 +64,8 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 
 
 @command_named("extract-patches")
-@common(which_images, which_patches, settings_options(PreprocessSpec, "Preprocessing", NORMALIZE), like)
+@common(which_images, settings_options(Extraction, "Patches"))
+@common(settings_options(PreprocessSpec, "Preprocessing"), like)
 @common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.

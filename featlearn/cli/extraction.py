@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.cli.hints import say_next, to_measure, to_train
+from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
@@ -17,13 +19,11 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
+from featlearn.files.text import size_words
 from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import Extraction, Plan, survey
+from featlearn.patches.extract import COUNT, Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
-
-COUNT = 10_000
-SIZE = (16, 16)
-DROP_FLAT = 0.2  # flat patches would rule a whitening
+from featlearn.settings import to_dict
 
 COLORS = {1: "gray", 3: "rgb"}  # by the channels of a patch
 
@@ -44,12 +44,8 @@ class Request:
 
     inputs: list[str]
     output: str
-    normalize: str | None
-    spec: dict[str, Any]
-    size: tuple[int, int] | str | None
-    count: int | None
-    stride: int | None
-    drop_flat: float | None
+    extraction: Extraction
+    spec: PreprocessSpec
     color: str | None
     max_pixels: int
     labels: str | None
@@ -59,14 +55,14 @@ class Request:
     strict: bool
     force: bool
     dry_run: bool
-    seed: int
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments; reads --files-from. Raises ConfigError."""
-        spec = {key: settings.pop(key) for key in ("whiten", "epsilon", "clip", "to", "threshold")}
+        extraction, spec = collect(Extraction, settings), collect(PreprocessSpec, settings)
         listed = _read_list(settings.pop("files_from"), settings.pop("null"))
-        request = cls(spec=spec, **{**settings, "inputs": [*settings["inputs"], *listed]})
+        inputs = [*settings.pop("inputs"), *listed]
+        request = cls(inputs=inputs, extraction=extraction, spec=spec, **settings)
         request.check()
         return request
 
@@ -74,19 +70,9 @@ class Request:
         """Raises ConfigError for a contradiction."""
         if not self.inputs:
             raise ConfigError("no INPUT: give image files, folders, or dead-leaves for generated images")
-        if self.count is not None and self.stride is not None:
-            raise ConfigError("--count cuts at random places, --stride on a grid: give one of them")
-        if self.size == "whole" and (self.count or self.stride or self.drop_flat):
-            raise ConfigError("--size whole takes each image once: leave out --count, --stride and --drop-flat")
-        if self.drop_flat and self.stride is not None:
-            raise ConfigError("--drop-flat chooses among random patches: leave out --stride")
-        if self.like is not None and self._refits():
+        refits = self.spec != PreprocessSpec() or not (self.extraction.size is None or self.extraction.whole)
+        if self.like is not None and refits:
             raise ConfigError("--like takes size and preprocessing from that file: leave out their options")
-
-    def _refits(self) -> bool:
-        fresh = PreprocessSpec()
-        changed = any(value != getattr(fresh, key) for key, value in self.spec.items())
-        return changed or self.normalize is not None or self.size not in (None, "whole")
 
 
 def extract(request: Request, words: Words) -> dict[str, Any]:
@@ -97,7 +83,11 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     like = None if request.like is None else _fitted(request.like)
     warn = partial(_warn, words)
     sources = _open(request, _color(request, like), warn)
-    extraction = _extraction(request, sources, like)
+    extraction = request.extraction.resolve(
+        whole_images=all(source.whole_by_default for source in sources),
+        whitened=request.spec.whiten != "none",
+        like=like.shape[:2] if like else None,
+    )
     known = like.label_names if like else None
     with words.progress(sum(map(len, sources)), "images read") as progress:
         plan = survey(sources, extraction, warn, request.strict, progress.advance, known)
@@ -106,13 +96,15 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
             f"{shape_words(plan.shape)}; take images of the same kind"
         )
-    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {plan.n_bytes / 1e6:,.1f} MB")
+    if request.color is None and like is None and any(source.lost_color for source in sources):
+        words.say("colour images are read as grey; --color rgb keeps their colours")
+    words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
     if request.dry_run:
         return report
     preprocess = _write(request, extraction, plan, like.preprocess if like else None, files, words)
-    words.say(f"next: featlearn train {request.output} --model rbm")
+    _say_next(request, preprocess, words)
     return report | _range(preprocess)
 
 
@@ -127,10 +119,21 @@ def _color(request: Request, like: Fitted | None) -> str:
     color = COLORS[like.shape[2]]
     if request.color not in (None, color):
         raise ConfigError(
-            f"--color {request.color}: {like.path} was made of {color} images, patches {shape_words(like.shape)}; "
-            "leave out --color"
+            f"--color {request.color}: {show(like.path)} was made of {color} images, patches "
+            f"{shape_words(like.shape)}; leave out --color"
         )
     return color
+
+
+def _say_next(request: Request, preprocess: Preprocess, words: Words) -> None:
+    """Say what to do with the data set: one that is like another is no new one to learn from, but one to measure."""
+    if request.like is None:
+        say_next(words, to_train(request.output, preprocess))
+    elif file_kind(request.like) == "featlearn-model":
+        say_next(words, *to_measure(request.like, request.output))
+    else:
+        say_next(words, *to_measure("MODEL", request.output)[:1])
+        words.say(f"where MODEL is one that has learned from {show(request.like)}")
 
 
 def _range(preprocess: Preprocess) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _write(
 ) -> Preprocess:
     """Cut, write and fit in one pass over the patches."""
     free_space_check(request.output, plan.n_bytes)
-    fitter = None if like else Fitter(_spec(request, extraction), plan.n_pixels, plan.dtype)
+    fitter = None if like else Fitter(request.spec.resolve(extraction.whole), plan.n_pixels, plan.dtype)
     labelled = plan.labels is not None
     writer = DatasetWriter(request.output, plan.n, plan.shape, plan.dtype, labelled, request.force, files)
     with writer, words.progress(plan.n, "patches") as progress:
@@ -158,44 +161,24 @@ def _write(
         for warning in preprocess.warnings:
             words.say(f"warning: {warning}")
         more = [name for name in (request.labels, request.like) if name and os.path.isfile(name)]
-        story = provenance(seed=request.seed, inputs=[*request.inputs, *more])
+        story = provenance(seed=extraction.seed, inputs=[*request.inputs, *more])
+        story["extraction"] = to_dict(extraction)
         writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story)
     return preprocess
-
-
-def _spec(request: Request, extraction: Extraction) -> PreprocessSpec:
-    """The preprocessing asked for. Raises ConfigError."""
-    unsaid = "none" if extraction.size is None else "standardize"
-    if request.spec["whiten"] != "none":
-        unsaid = "center"
-    return PreprocessSpec(normalize=request.normalize or unsaid, **request.spec)
-
-
-def _extraction(request: Request, sources: list[Source], like: Fitted | None) -> Extraction:
-    """Which patches to cut, with the defaults filled in."""
-    cut = request.size or request.count or request.stride
-    if request.size == "whole" or (not cut and all(source.whole_by_default for source in sources)):
-        return Extraction(None, seed=request.seed)
-    size = like.shape[:2] if like else request.size or SIZE
-    assert not isinstance(size, str)
-    count = None if request.stride else request.count or COUNT
-    unsaid = DROP_FLAT if request.spec["whiten"] != "none" and count else 0.0
-    drop_flat = unsaid if request.drop_flat is None else request.drop_flat
-    return Extraction(size, count, request.stride, drop_flat, request.seed)
 
 
 def _open(request: Request, color: str, warn: Callable[[str], None]) -> list[Source]:
     """Files and folders first, generated images after them; a file of that name is a file."""
     made = [name for name in request.inputs if name in NAMES and not os.path.exists(name)]
     files = [name for name in request.inputs if name not in made]
-    n_images = request.images or min(max((request.count or COUNT) // 1000, 8), 64)
+    n_images = request.images or min(max((request.extraction.count or COUNT) // 1000, 8), 64)
     if made and color != "gray":
         said = f"--color {color}" if request.color else f"--like {request.like}"
         raise ConfigError(f"{said}: wants colour, {made[0]} images are grey")
     if request.images is not None and not made:
         raise ConfigError("--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise")
     opened = open_sources(files, color, request.labels, request.max_pixels, warn) if files else []
-    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.seed) for name in made)]
+    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.extraction.seed) for name in made)]
     return sources if request.first is None else first_images(sources, request.first)
 
 
@@ -211,10 +194,10 @@ def _fitted(path: str) -> Fitted:
 def _read_list(name: str | None, null: bool) -> list[str]:
     """The names in --files-from. Raises DataError."""
     if name is None:
-        if null:
-            raise ConfigError("-0 says how the list of --files-from is separated: give --files-from")
         return []
     if name == "-":
+        if sys.stdin is None:
+            raise DataError("--files-from -: standard input is closed; name a file")
         return read_paths(sys.stdin.buffer, null)
     with open(name, "rb") as stream:
         return read_paths(stream, null)

@@ -1,18 +1,17 @@
 """featlearn info: what is in a file, or how featlearn was built."""
 
-import json
+from difflib import SequenceMatcher
 from typing import Any
-
-import click
 
 from featlearn.cli.options import as_json, command_named, common, option, paths, quiet, threads
 from featlearn.cli.report import Results, Words, flat
 from featlearn.errors import ConfigError
+from featlearn.files.regular import show
 
 
 @command_named("info")
 @paths("file", required=False)
-@option("--verify", is_flag=True, help="Hold a data set against its checksum too; a model always is.")
+@option("--verify", is_flag=True, needs="file", help="Hold a data set against its checksum too; a model always is.")
 @option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
 @common(threads, quiet, as_json)
 def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:
@@ -25,11 +24,11 @@ def command(file: str | None, verify: bool, key: str | None, words: Words, resul
     """
     from featlearn.cli.inspection import build, inspect
 
-    values = build() if file is None else inspect(file, verify)
+    values = build() if file is None else inspect(file, verify, words=not results.as_json)
     if key is None or results.as_json:
         return results.show(values if key is None else {key: _pick(values, key)})
     value = _pick(values, key)
-    click.echo(value if isinstance(value, str) else json.dumps(value))
+    results.value(value)
 
 
 def _pick(values: dict[str, Any], key: str) -> Any:
@@ -41,5 +40,15 @@ def _pick(values: dict[str, Any], key: str) -> Any:
         elif isinstance(found, dict) and part in found:
             found = found[part]
         else:
-            raise ConfigError(f"--get {key}: not there; known: {', '.join(flat(values))}")
+            near = ", ".join(map(show, _nearest(key, list(flat(values)))))
+            raise ConfigError(f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed")
     return found
+
+
+def _nearest(key: str, known: list[str]) -> list[str]:
+    """The three known keys that are most alike, as a whole or in their last part."""
+
+    def likeness(other: str) -> float:
+        return max(SequenceMatcher(None, key, part).ratio() for part in (other, other.rpartition(".")[2]))
+
+    return sorted(known, key=likeness, reverse=True)[:3]

@@ -10,6 +10,8 @@ from featlearn.cli.store import load_model, versions
 from featlearn.files.dataset import read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.patches.preprocess import Preprocess
+from featlearn.settings import in_words
+from featlearn.training.train import TrainConfig
 
 
 def build() -> dict[str, Any]:
@@ -23,9 +25,9 @@ def build() -> dict[str, Any]:
     }
 
 
-def inspect(path: str, verify: bool = False) -> dict[str, Any]:
-    """What is in a data set or a model. Raises DataError."""
-    values = _model(path) if file_kind(path) == "featlearn-model" else _dataset(path, verify)
+def inspect(path: str, verify: bool = False, words: bool = False) -> dict[str, Any]:
+    """What is in a data set or a model; with `words`, settings that are off say so. Raises DataError."""
+    values = _model(path, words) if file_kind(path) == "featlearn-model" else _dataset(path, verify)
     return {"path": path, "bytes": os.path.getsize(path)} | values
 
 
@@ -52,19 +54,23 @@ def _label_counts(labels: Any, names: list[str] | None) -> dict[str, int]:
     }
 
 
-def _model(path: str) -> dict[str, Any]:
+def _model(path: str, words: bool) -> dict[str, Any]:
     learned = load_model(path)
     file = learned.file
+    config, training = file.config, file.training
+    if words:
+        config, training = in_words(type(learned.model.config), config), in_words(TrainConfig, training)
     return {
         "format": "featlearn-model",
         "model": file.model,
         "finished": bool(file.progress.get("finished", True)),
-        "config": file.config,
-        "training": file.training,
+        "config": config,
+        "training": training,
         "seed": file.seed,
         "shape": list(file.shape),
         "params": {name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()},
         "preprocess": _preprocess(file.preprocess),
+        "measured": file.progress.get("run", {}).get("measured", {}),
         "last_epoch": {name: float(column[-1]) for name, column in file.history.items() if len(column)},
         "content_hash": file.content_hash,
         "version": file.version,

@@ -4,8 +4,14 @@ import importlib
 
 import click
 
-from featlearn import __version__
+from featlearn import __version__, signals
 from featlearn.cli.run import Session
+from featlearn.errors import DataError
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
@@ -20,6 +26,18 @@ COMMANDS = {  # in the order of use
 }
 
 
+LEAST_MEMORY = 128 << 20
+
+
+def _refuse_little_memory() -> None:
+    """Libraries crash, or end the process, where the address space (ulimit -v) is too small to load them."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
+    if 0 <= limit < LEAST_MEMORY:
+        raise DataError(
+            f"out of memory: ulimit -v allows {limit >> 20} MB, loading the libraries takes {LEAST_MEMORY >> 20}"
+        )
+
+
 class Commands(click.Group):
     """Finds the commands by COMMANDS; each module featlearn/cli/NAME.py has its own as `command`."""
 
@@ -29,7 +47,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        _refuse_little_memory()
         module = importlib.import_module(f"featlearn.cli.{cmd_name.replace('-', '_')}")
+        signals.check()  # a signal that came while it was imported
         command: click.Command = module.command
         return command
 

@@ -25,22 +25,29 @@ from click.core import ParameterSource
 from featlearn.cli.report import Results, Words
 from featlearn.cli.run import Session
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.settings import from_dict, option_name, refuse_idle
+from featlearn.settings import from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T")
-METAVARS = {"IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
+METAVARS = {"Size": "N|HxW|whole", "IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Option(click.Option):
-    """An option that belongs to a group of the help page."""
+    """An option that belongs to a group of the help page.
 
-    def __init__(self, *args: Any, group: str = "Options", **kwargs: Any) -> None:
+    It does nothing without the other parameters that it `needs`, which are written as those of a setting.
+    """
+
+    def __init__(self, *args: Any, group: str = "Options", needs: str = "", **kwargs: Any) -> None:
         kwargs.setdefault("show_default", True)
         super().__init__(*args, **kwargs)
-        self.group = group
+        self.group, self.needs = group, needs
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        """Its names, unquoted, as in our own messages."""
+        return " / ".join(self.opts)
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """Defaults that are said in words without the brackets of Click."""
@@ -49,14 +56,31 @@ class Option(click.Option):
             extra["default"] = self.show_default
         return extra
 
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The variable goes by the option's own name, FEATLEARN_INFO_JSON, whatever the argument is called."""
+    def variable(self, ctx: click.Context) -> str:
+        """The environment variable that sets it: by the option's own name, FEATLEARN_INFO_JSON."""
         name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
-        return os.environ.get(f"{ctx.auto_envvar_prefix}_{name}") or None
+        return f"{ctx.auto_envvar_prefix}_{name}"
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        return os.environ.get(self.variable(ctx)) or None
+
+
+class Argument(click.Argument):
+    """A positional argument, which messages name without quotes."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return self.human_readable_name.rstrip(".")
 
 
 class Command(click.Command):
-    """A command whose help lists options by group, in the order in which the groups were declared."""
+    """A command whose help lists options by group, in the order in which the groups were declared.
+
+    Options that stand on the command line and would do nothing are refused before it runs.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        refuse_idle_options()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
@@ -73,6 +97,24 @@ class Command(click.Command):
 def command_named(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """The decorator that makes a command; its help is the function's docstring."""
     return click.command(name, cls=Command)
+
+
+def invocation() -> dict[str, Any]:
+    """How the running command was called, as plain values: argv, and what set options besides.
+
+    That is the content of a settings file (`config`) and the variables of the environment that were read.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None:
+        return {"argv": []}
+    read = [
+        param.variable(ctx)
+        for param in ctx.command.get_params(ctx)
+        if isinstance(param, Option) and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+    ]
+    environment = {name: os.environ[name] for name in sorted(read)}
+    more = {"config": ctx.default_map, "environment": environment}
+    return {"argv": ["featlearn", *ctx.ensure_object(Session).argv]} | {k: v for k, v in more.items() if v}
 
 
 def option(*args: Any, **kwargs: Any) -> Decorator:
@@ -94,6 +136,20 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return low, high
 
 
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
+
+    name = "n|hxw|whole"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | str:
+        if value == "whole":
+            return "whole"
+        parts = str(value).split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= 65535 for part in parts):
+            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
 class Integers(click.ParamType):  # type: ignore[type-arg]
     """N,N,...: one or more whole numbers, each once; a list of them in a TOML file. Their range the settings check."""
 
@@ -110,28 +166,24 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
         self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
 
 
-def settings_options(
-    cls: type, group: str = "Options", unset: Mapping[str, str] = types.MappingProxyType({})
-) -> Decorator:
+def settings_options(cls: type, group: str = "Options", needs: str = "") -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
-    `unset` maps fields whose default depends on other things to the words that say so: not given, they are None.
-    `collect` makes the instance from the keyword arguments.
+    `needs` are the command's own options without which none of them does anything. `collect` makes the instance from
+    the keyword arguments.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for parameter in reversed(settings_parameters(cls, group, unset)):
-            function = option(*parameter.pop("names"), **parameter)(function)
+        for parameter in reversed(settings_parameters(cls, group)):
+            function = option(*parameter.pop("names"), needs=needs, **parameter)(function)
         return function
 
     return decorate
 
 
-def settings_parameters(
-    cls: type, group: str, unset: Mapping[str, str] = types.MappingProxyType({})
-) -> list[dict[str, Any]]:
+def settings_parameters(cls: type, group: str) -> list[dict[str, Any]]:
     """The arguments of `option` for every field of a settings dataclass, in its order."""
-    return [_parameter(field, group, unset.get(field.name)) for field in fields(cls) if field.metadata]
+    return [_parameter(field, group) for field in fields(cls) if field.metadata]
 
 
 def settings_option_objects(
@@ -166,23 +218,54 @@ def collect(cls: type[T], values: dict[str, Any]) -> T:
     return config
 
 
+def refuse_idle_options(**found: str) -> None:
+    """Refuse options of the running command that were typed and do nothing without others. Raises ConfigError.
+
+    What kind of thing an argument names, and what an option is that was not given, is not known before the command has
+    looked: then it says so as `found`, and calls this again. Until then such needs are not asked for.
+    """
+    ctx = click.get_current_context()
+    others = {param.name or "": param for param in ctx.command.get_params(ctx)}
+
+    def is_known(need: str) -> bool:
+        other, _, wanted = need.partition("=")
+        looked_at = wanted and (isinstance(others[other], click.Argument) or ctx.params[other] is None)
+        return other in found or not (looked_at or ctx.params[other] == "")  # an empty name is refused for itself
+
+    def words(other: str, wanted: str) -> str:
+        if isinstance(others[other], click.Argument):
+            name = others[other].human_readable_name
+            return f"a {wanted.replace('_', ' ')} as {name}" if wanted else name
+        return option_words(other, wanted)
+
+    for name, param in others.items():
+        if isinstance(param, Option) and _is_typed(name):
+            refuse_idle_one(name, " ".join(filter(is_known, param.needs.split())), None, ctx.params | found, words)
+
+
 def _given(field: Field[Any], values: dict[str, Any]) -> bool:
     """Whether a setting stands on the command line; a switch that is left as it is does not count."""
-    source = click.get_current_context().get_parameter_source(field.name)
     idle_switch = field.type is bool and values.get(field.name) == field.default
-    return source is ParameterSource.COMMANDLINE and not idle_switch
+    return _is_typed(field.name) and not idle_switch
 
 
-def _parameter(field: Field[Any], group: str, unset: str | None) -> dict[str, Any]:
+def _is_typed(name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _parameter(field: Field[Any], group: str) -> dict[str, Any]:
     name = option_name(field.name)
     kind = _plain_type(field.type)
-    default = None if unset or field.default is MISSING else field.default
+    default = None if field.default is MISSING else field.default
     help, _, words = field.metadata["help"].removesuffix("]").partition("[default: ")
+    if default is None:
+        words = words or field.metadata["off"]
     if isinstance(default, tuple):
         default = ",".join(map(str, default))  # as it is typed
     out = {"names": [name, field.name], "default": default, "help": _sentence(help.rstrip()), "group": group}
-    if unset or words:
-        out["show_default"] = unset or words
+    if words:
+        out["show_default"] = words
     if kind is bool:
         return out | {"names": [f"{name}/--no-{name[2:]}", field.name]}
     return out | {"type": _click_type(kind, field.metadata)}
@@ -205,7 +288,26 @@ def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):
         return Integers()
+    if get_args(kind) == (int, int):
+        return Size()
     return Pair() if get_args(kind) == (float, float) else click.STRING
+
+
+def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
+    """Return what an option takes in a settings file, in words, where `value` is no such thing; else None.
+
+    A file has types, so 1.5 is no number of epochs and true no number of units, as Click would have it.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(param, click.Option) and param.is_flag:
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(param.type, Pair | Integers) and isinstance(value, list):
+        return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if isinstance(param.type, click.types.IntParamType):
+        return None if number and float(value).is_integer() else "a whole number"
+    if isinstance(param.type, click.types.FloatParamType):
+        return None if number else "a number"
+    return None if isinstance(value, str) else "a text"
 
 
 def _sentence(text: str) -> str:
@@ -214,6 +316,7 @@ def _sentence(text: str) -> str:
 
 
 def _to_words(ctx: click.Context, param: click.Parameter, quiet: bool) -> Words:
+    ctx.ensure_object(Session).quiet = quiet
     return Words(quiet)
 
 
@@ -235,7 +338,13 @@ def output(help: str, required: bool = True, default_words: str | None = None) -
     return option("-o", "--output", metavar="PATH", required=required, help=help, group="Output", **shown)
 
 
-force = option("--force", is_flag=True, help="Replace the output if it exists.", group="Output", show_default=False)
+def force_of(needs: str = "") -> Decorator:
+    """--force, which does nothing where the output that it `needs` is not asked for."""
+    words = "Replace the output if it exists."
+    return option("--force", is_flag=True, help=words, group="Output", show_default=False, needs=needs)
+
+
+force = force_of()
 seed = option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it.")
 threads = option(
     "--threads",
@@ -287,4 +396,6 @@ def common(*decorators: Decorator) -> Decorator:
 
 def paths(name: str, required: bool = True, many: bool = False, metavar: str | None = None) -> Decorator:
     """A positional argument of one or several paths, kept as given (also names that are not valid text)."""
-    return click.argument(name, metavar=metavar, required=required, nargs=-1 if many else 1, type=click.Path())
+    return click.argument(
+        name, cls=Argument, metavar=metavar, required=required, nargs=-1 if many else 1, type=click.Path()
+    )

@@ -21,10 +21,22 @@ from featlearn.cli.report import Results, Words
 
 @command_named("reconstruct")
 @common(paths("model"), paths("input"))
-@option("--count", type=click.IntRange(1, 10_000), default=100, help="How many patches of a data set to draw.")
-@option("--stride", type=click.IntRange(1), default=1, help="Step between the patches of a photograph.")
+@option(
+    "--count",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    needs="input=data_set",
+    help="How many patches of a data set to draw.",
+)
+@option(
+    "--stride",
+    type=click.IntRange(1),
+    default=1,
+    needs="input=photograph",
+    help="Step between the patches of a photograph.",
+)
 @max_pixels()
-@common(output("Picture to write (PNG); - is stdout."), force, threads, quiet, as_json)
+@common(output("Picture to write, .png or .tif; - is stdout."), force, threads, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Show what a model makes of its inputs.
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from featlearn.analysis.metrics import squared_error
 from featlearn.analysis.photo import levels, reconstruct_photo
-from featlearn.cli.picture import PictureOutput, signed
+from featlearn.cli.options import refuse_idle_options
+from featlearn.cli.picture import PictureFile, PictureOutput, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows, shape_words
 from featlearn.errors import DataError
@@ -17,7 +18,7 @@ from featlearn.files.images import read_image
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.patches.preprocess import unit_pixels
-from featlearn.pictures.mosaic import pairs, png_bytes
+from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
 
 Array = npt.NDArray[Any]
 BLOCK = 4096  # rows that are reconstructed together
@@ -38,10 +39,15 @@ class Request:
 
 def reconstruct(request: Request, words: Words, results: Results) -> None:
     """Reconstruct, write the picture and report. Raises DataError, ConfigError."""
-    output = PictureOutput(request.output, request.force, [request.model, request.input], words, results)
+    of_rows = _is_dataset(request.input)
+    refuse_idle_options(input="data_set" if of_rows else "photograph")
+    file = PictureFile("-o", request.output, request.force, [request.model, request.input], FORMATS)
+    output = PictureOutput(file, words, results)
     learned = load_model(request.model)
-    picture, report = _dataset(request, learned) if _is_dataset(request.input) else _photo(request, learned, words)
-    output.write(png_bytes(picture, signed({"Content": learned.file.content_hash})), report)
+    picture, report = _dataset(request, learned) if of_rows else _photo(request, learned, words)
+    text = signed({"Description": f"reconstructions by a {learned.file.model} model"})
+    text["Content"] = learned.file.content_hash
+    output.write(picture_bytes(picture, file.format, text), report)
 
 
 def _is_dataset(path: str) -> bool:
@@ -59,11 +65,13 @@ def _dataset(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]
     rows, data, preprocess = load_rows(request.input, like=learned)
     blocks = (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))
     squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks)
-    X, stats = preprocess.apply_with_stats(data.patches[: request.count], learned.model.dtype)
+    raw = data.patches[: request.count]
+    X, stats = preprocess.apply_with_stats(raw, learned.model.dtype)
     shape = (-1, *learned.shape)
     before = preprocess.invert(X, stats).reshape(shape)
     after = preprocess.invert(learned.reconstruct(X), stats).reshape(shape)
-    return pairs(before, after), {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
+    picture = pairs(before, after, tones=levels(unit_pixels(raw, preprocess.spec.threshold)))
+    return picture, {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
 
 
 def _photo(request: Request, learned: Learned, words: Words) -> tuple[Array, dict[str, Any]]:
@@ -81,4 +89,4 @@ def _photo(request: Request, learned: Learned, words: Words) -> tuple[Array, dic
     report = {"psnr": psnr, "shape": list(image.shape)}
     if levels(image) != (0, 1):
         report["levels"] = list(levels(image))
-    return np.rint(again * 255).astype(np.uint8), report
+    return pixel_bytes(again), report

@@ -1,16 +1,59 @@
 """Where a command's output goes: words and progress to stderr (Words), results to stdout (Results)."""
 
+import contextlib
 import json
 import math
+import os
+import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
+from featlearn import signals
+
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
+
+
+def tell(*lines: str) -> None:
+    """Print lines on stderr, made printable. Words are not results: a stderr that fails is given up for good."""
+    with _giving_up_stderr():
+        click.echo("\n".join(map(printable, lines)), err=True)
+
+
+@contextlib.contextmanager
+def _giving_up_stderr() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        sys.stderr = None  # as where it was closed from the start; what could not be written is not tried again
+
+
+def printable(text: str) -> str:
+    """`text` with its control, format and other invisible characters escaped, which a terminal would obey."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shell_quoted(words: Sequence[str]) -> str:
+    """A command line that can be pasted into bash, zsh or ksh, and holds printable characters alone."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    parts = (c if c.isprintable() and c not in "'\\" else _octal(c) for c in word)
+    return f"$'{''.join(parts)}'"
+
+
+def _octal(c: str) -> str:
+    """Three digits a byte, so that what follows is none of them."""
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(c))
 
 
 class Words:
@@ -21,7 +64,7 @@ class Words:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            click.echo(text, err=True)
+            tell(text)
 
     def progress(self, total: int, unit: str) -> "Progress":
         """A progress report over `total` units, to be used with `with`."""
@@ -38,19 +81,25 @@ class Progress:
         self.bar: Any = None
 
     def __enter__(self) -> Self:
+        signals.check()
         if not self.words.quiet and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=self.total, unit=" " + self.unit, leave=False, dynamic_ncols=True, file=sys.stderr)
+            with _giving_up_stderr():
+                self.bar = tqdm(
+                    total=self.total, unit=" " + self.unit, leave=False, dynamic_ncols=True, file=sys.stderr
+                )
         return self
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """`n` more units are done; `note` is shown beside the count."""
+        """`n` more units are done; `note` is shown beside the count. Raises Interrupted after a signal."""
+        signals.check()
         self.done += n
-        if self.bar is not None:
+        if self.bar is not None and sys.stderr is not None:
             if note:
                 self.bar.set_postfix_str(note, refresh=False)
-            self.bar.update(n)
+            with _giving_up_stderr():
+                self.bar.update(n)
         elif time.monotonic() - self.last >= PLAIN_SECONDS:
             self.last = time.monotonic()
             counts = f"{self.done:,} of {self.total:,} {self.unit} ({100 * self.done // max(self.total, 1)} %)"
@@ -59,8 +108,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        if self.bar is not None and sys.stderr is not None:
+            with _giving_up_stderr():
+                self.bar.close()
 
 
 class Results:
@@ -73,10 +123,11 @@ class Results:
         """One thing: a line for each value."""
         if self.as_json:
             return self._object(values)
-        lines = flat(values)
-        width = max(map(len, lines), default=0)
-        for key, value in lines.items():
-            click.echo(f"{key:<{width}}  {_text(value)}")
+        _columns([[key, _text(value)] for key, value in flat(values).items()])
+
+    def value(self, value: Any) -> None:
+        """A single value: a text as it is, all else as JSON."""
+        click.echo(printable(value) if isinstance(value, str) else json.dumps(value))
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Alike things: a row each under the keys of all, a single one as lines; in JSON the list `name`."""
@@ -115,7 +166,8 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells, each column as wide as its widest."""
+    """Print rows of cells, each column as wide as its widest; names in files may hold anything."""
+    cells = [list(map(printable, row)) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -128,7 +180,7 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return " ".join(map(_text, value))
-    return str(value).encode("utf-8", "backslashreplace").decode()  # names of files need not be text
+    return str(value)
 
 
 def _finite(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Exit codes:
     0 done   1 the data or the run failed   2 wrong usage or settings   3 diverged
-    130, 143, 129 stopped by SIGINT, SIGTERM, SIGHUP (by the signal itself, so that a shell sees it)   141 closed pipe
+    129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (by the signal itself, so that a shell sees it)   141 closed pipe
 """
 
 import io
@@ -11,72 +11,72 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import NoReturn
 
 import click
 
+from featlearn import signals
+from featlearn.cli.report import tell
 from featlearn.errors import FeatlearnError
+from featlearn.files.regular import show
+from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
+"""What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
 
 
 @dataclass
 class Session:
-    """What has to be known about a command line when it fails; the options --debug and --json set it."""
+    """What has to be known about a command line beside its command; the options --debug, --json and --quiet set it."""
 
     debug: bool = False
     json: bool = False
-    stopped_by: int | None = None
-
-
-class Interrupted(BaseException):
-    """A signal asked for the end; on its way up, context managers remove temporary files."""
-
-    def __init__(self, signum: int) -> None:
-        self.signum = signum
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
+    quiet: bool = False
+    argv: Sequence[str] = ()
 
 
 def run_and_exit(argv: Sequence[str]) -> NoReturn:
-    """`run` as a process: with signal handlers, and an end that the shell understands."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
+    """`run` as a process: with the handlers of `signals.install`, and an end that the shell understands."""
     session = Session()
     try:
-        install_signal_handlers()
+        signals.release()
+        _open_standard_streams()
         code = run(argv, session)
+        signals.uninstall()
     except Interrupted as error:  # so early or late that `run` was not there to see it
         code = _report(error, session, "--json" in argv)
-    if session.stopped_by is not None:
-        signal.signal(session.stopped_by, signal.SIG_DFL)
-        os.kill(os.getpid(), session.stopped_by)
+    stopped_by = signals.noted()
+    if stopped_by is not None:
+        signal.signal(stopped_by, signal.SIG_DFL)
+        os.kill(os.getpid(), stopped_by)
     sys.exit(code)
 
 
-def install_signal_handlers() -> None:
-    """Turn the first signal into Interrupted; a second one kills at once. What nohup or a shell ignores stays so."""
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, raise_interrupted)
-
-
-def raise_interrupted(signum: int, frame: FrameType | None) -> NoReturn:
-    """The signal handler of every command."""
-    for name in SIGNALS:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is raise_interrupted:
-            signal.signal(number, signal.SIG_DFL)
-    raise Interrupted(signum)
+def _open_standard_streams() -> None:
+    """Where one was closed, let no file of ours get its number: libraries write their messages to number 2."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be valid text
 
 
 def run(argv: Sequence[str], session: Session | None = None) -> int:
     """Run a command line; errors become one line on stderr, and with --json one object on stdout. -> exit code."""
     session = session or Session()
+    session.argv = list(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: None if session.quiet else tell(f"warning: {message}")
+        return _run(argv, session)
+
+
+def _run(argv: Sequence[str], session: Session) -> int:
     try:
         from featlearn.cli.main import cli
 
@@ -87,6 +87,7 @@ def run(argv: Sequence[str], session: Session | None = None) -> int:
             cli.invoke(ctx)
         if sys.stdout is not None:
             sys.stdout.flush()
+        signals.check()
         return 0
     except BaseException as error:
         return _report(error, session, session.json or "--json" in argv)
@@ -94,22 +95,25 @@ def run(argv: Sequence[str], session: Session | None = None) -> int:
 
 def _report(error: BaseException, session: Session, as_json: bool) -> int:
     """Say what went wrong. -> exit code"""
+    noted = signals.noted()
+    if noted is not None:  # whatever came of it
+        error = Interrupted(noted).with_traceback(error.__traceback__)
     code, message = _explain(error)
     if session.debug and message:
-        traceback.print_exception(error)
-    if isinstance(error, Interrupted):
-        session.stopped_by = error.signum
+        tell(*"".join(traceback.format_exception(error)).splitlines())
+    if isinstance(error, click.UsageError):
+        shown = io.StringIO()
+        error.show(shown)
+        tell(*shown.getvalue().splitlines())
+    elif message:
+        tell(f"featlearn: error: {message}")
     try:
-        if isinstance(error, click.UsageError):
-            error.show()
-        elif message:
-            click.echo(f"featlearn: error: {message}", err=True)
         if as_json and message:
             click.echo(json.dumps({"error": message, "exit_code": code}))
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        _drop_stdout()
+        sys.stdout = None  # so that the interpreter's own flush at the end does not fail once more
     return code
 
 
@@ -130,13 +134,9 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return 128 + error.signum, words
     if isinstance(error, KeyboardInterrupt):
         return 128 + signal.SIGINT, "stopped by SIGINT"
-    if isinstance(error, MemoryError):
-        return 1, f"out of memory{': ' + words if words else ''}; take less data (--count) or smaller batches"
+    if isinstance(error, MemoryError) or any(found in words for found in NO_MEMORY):
+        what = f": {words}" if isinstance(error, MemoryError) and words else ""
+        return 1, f"out of memory{what}; take less data (--count) or smaller batches"
     if isinstance(error, OSError) and error.strerror:
-        return 1, f"{'standard output' if error.filename is None else repr(error.filename)}: {error.strerror}"
+        return 1, f"{'standard output' if error.filename is None else show(str(error.filename))}: {error.strerror}"
     return 1, f"internal error: {type(error).__name__}: {words}; run with --debug"
-
-
-def _drop_stdout() -> None:
-    """What stdout could not take goes nowhere, so that the interpreter's own flush at the end stays quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

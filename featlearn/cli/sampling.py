@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.analysis.fantasies import binary_rows, fantasies, noise
-from featlearn.cli.picture import PictureOutput, signed
+from featlearn.cli.picture import PictureFile, PictureOutput, sheet_of_rows, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError
 from featlearn.files.regular import show
-from featlearn.pictures.mosaic import mosaic, png_bytes, sheet_of_pixels
+from featlearn.pictures.mosaic import FORMATS, picture_bytes
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +34,8 @@ class Request:
 def sample(request: Request, words: Words, results: Results) -> None:
     """Run the chains, write the picture and report. Raises DataError, ConfigError."""
     inputs = [name for name in (request.model, request.data) if name]
-    output = PictureOutput(request.output, request.force, inputs, words, results)
+    file = PictureFile("-o", request.output, request.force, inputs, FORMATS)
+    output = PictureOutput(file, words, results)
     if request.every is not None and request.every > request.steps:
         raise ConfigError(f"--every {request.every}: more than the {request.steps} --steps; nothing would be drawn")
     learned = load_model(request.model)
@@ -49,8 +50,9 @@ def sample(request: Request, words: Words, results: Results) -> None:
         found = np.concatenate([V[None], found])
     columns = None if request.every is None else len(V)
     text = signed({"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash})
-    picture = _picture(learned, found.reshape(-1, learned.preprocess.n_visible), columns)
-    output.write(png_bytes(picture, text), report)
+    rows = found.reshape(-1, learned.preprocess.n_visible)
+    picture = sheet_of_rows(rows, learned.preprocess, learned.shape, columns)
+    output.write(picture_bytes(picture, file.format, text), report)
 
 
 def _start(request: Request, learned: Learned) -> Array:
@@ -61,16 +63,3 @@ def _start(request: Request, learned: Learned) -> Array:
     rows, _, _ = load_rows(request.data, like=learned)
     X = rows.block(0, min(request.count, len(rows)))
     return binary_rows(X, request.seed) if binary else X
-
-
-def _bounded(learned: Learned) -> bool:
-    """Whether the model's data are pixels within 0..1."""
-    return learned.preprocess.low >= 0 and learned.preprocess.high <= 1
-
-
-def _picture(learned: Learned, rows: Array, columns: int | None) -> Array:
-    """Pixels as they are; values of other data with mid-grey for zero, on one scale."""
-    shape = (-1, *learned.shape)
-    if _bounded(learned):
-        return sheet_of_pixels(learned.preprocess.invert(rows).reshape(shape), columns)
-    return mosaic(learned.preprocess.to_pixels(rows).reshape(shape), columns, contrast="common")

@@ -15,18 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, _core
+from featlearn.cli.options import invocation
 from featlearn.cli.report import Words
-from featlearn.errors import ConfigError, DataError, FeatlearnError
+from featlearn.errors import ConfigError, DataError
 from featlearn.files import hdf5
+from featlearn.files.block import DATASET
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.files.kind import file_kind
+from featlearn.files.kind import file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
-from featlearn.files.regular import show
+from featlearn.files.regular import open_regular, show
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.settings import from_dict
+from featlearn.settings import from_file
 
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
@@ -64,7 +66,7 @@ def load_model(path: str) -> Learned:
         cls = model_class(file.model)
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
-        model: Model = cls(from_dict(cls.Config, file.config), next(iter(params.values())).dtype)
+        model: Model = cls(from_file(cls.Config, file.config), next(iter(params.values())).dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
         fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
@@ -110,15 +112,16 @@ def shape_words(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def provenance(
-    argv: Sequence[str] | None = None, seed: int | None = None, inputs: Sequence[str] = ()
-) -> dict[str, Any]:
+def provenance(seed: int | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
     """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and provenance.
+
+    What a settings file and variables of the environment have set stands beside the command line.
 
     No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same bytes.
     """
-    out: dict[str, Any] = {
-        "argv": _listed(["featlearn", *(sys.argv[1:] if argv is None else argv)]),
+    called = invocation()
+    out: dict[str, Any] = called | {
+        "argv": _listed(called["argv"]),
         "versions": {"featlearn": __version__} | versions(),
         "platform": f"{sys.platform} {platform.machine()}",
         "instruction_set": _core.isa(),
@@ -136,7 +139,7 @@ def provenance(
 
 def versions() -> dict[str, str]:
     """Of Python and the libraries that numbers pass through."""
-    own = {"python": platform.python_version(), "numpy": version("numpy"), "scipy": version("scipy")}
+    own = {"python": platform.python_version(), "numpy": version("numpy")}
     return own | hdf5.versions()
 
 
@@ -150,17 +153,16 @@ def _listed(items: list[Any], total: int | None = None) -> list[Any]:
 
 
 def _input(path: str) -> dict[str, Any]:
-    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name."""
+    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name.
+
+    Raises DataError if it cannot be read: another provenance would be a wrong one.
+    """
     out: dict[str, Any] = {"name": path}
     if not os.path.isfile(path):
         return out
-    if path.endswith((".h5", ".hdf5")):
-        try:
-            kind = file_kind(path)
-            file = read_dataset(path) if kind == "featlearn-dataset" else read_model(path)
-            digest = file.digest if isinstance(file, Dataset) else file.content_hash
-            return out | {"digest": digest, "provenance": file.provenance}
-        except FeatlearnError:
-            pass  # somebody else's HDF5 file
-    with open(path, "rb") as stream:
-        return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}
+    if not is_ours(path):
+        with open_regular(path) as stream:
+            return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}
+    file = read_dataset(path) if file_kind(path) == DATASET else read_model(path)
+    digest = file.digest if isinstance(file, Dataset) else file.content_hash
+    return out | {"digest": digest, "provenance": file.provenance}

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -22,11 +23,13 @@ from featlearn.cli.options import (
     seed,
     settings_option_objects,
     threads,
+    wanted_in_a_file,
 )
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError, DataError
+from featlearn.files.regular import reason, show
 from featlearn.models import model_class, model_ids
-from featlearn.settings import option_name
+from featlearn.settings import option_name, to_dict
 
 NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
 
@@ -49,11 +52,12 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
+        from featlearn.training.optim import usual_rates
         from featlearn.training.train import BATCH, TrainConfig
 
         if cls is None:
             return settings_option_objects(TrainConfig, "Training")
-        words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in cls.rates.items())}
+        words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(cls).items())}
         words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
         if cls.one_pass:
             words["batch_size"] = str(BATCH)
@@ -61,12 +65,14 @@ class TrainCommand(ModelCommand):
         return [one for one in own if one.name not in _idle(cls)] + super().offered(cls)
 
     def make_parser(self, ctx: click.Context) -> Any:
-        """Refuses unknown keys of the TOML file before anything is parsed."""
-        known = [param.name or "" for param in self.get_params(ctx) if param.name not in NOT_IN_TOML]
-        for key in ctx.default_map or {}:
+        """Refuse unknown keys of the TOML file, and values of another type, before anything is parsed."""
+        known = {param.name or "": param for param in self.get_params(ctx) if param.name not in NOT_IN_TOML}
+        for key, value in (ctx.default_map or {}).items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
                 raise ConfigError(f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            if (wanted := wanted_in_a_file(known[key], value)) is not None:
+                raise ConfigError(f"--config: {key}: got {repr(value)[:60]}, wanted {wanted}")
         return super().make_parser(ctx)
 
 
@@ -95,16 +101,21 @@ def _read_toml(path: str | None) -> dict[str, Any]:
         with open(path, "rb") as stream:
             return {key.replace("-", "_"): value for key, value in tomllib.load(stream).items()}
     except OSError as error:
-        raise DataError(f"--config {path!r}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"--config {path!r}: not a TOML file: {error}") from error
+        raise DataError(f"--config {show(path)}: {reason(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"--config {show(path)}: not a TOML file: {error}") from error
 
 
 @click.command("train", cls=TrainCommand)
 @paths("dataset", required=False)
 @option("--model", type=click.Choice(model_ids()), required=True, help="What to learn; --model NAME --help shows more.")
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force)
-@option("--resume", is_flag=True, help="Go on with an unfinished run of this output, if there is one.", group="Output")
+@option(
+    "--resume",
+    is_flag=True,
+    help="Go on with an unfinished run of this output; with --force start anew where it is another.",
+    group="Output",
+)
 @option(
     "--checkpoint-every",
     type=click.FloatRange(0),
@@ -114,7 +125,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
     group="Output",
 )
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
-@option("--show-config", is_flag=True, help="Print the settings as TOML and stop.")
+@option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(seed, dtype, threads, quiet, as_json)
 def command(
     dataset: str | None,
@@ -135,15 +146,19 @@ def command(
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
     """
-    from featlearn.cli.training_run import Request, run
+    from featlearn.cli.training_run import Request, make_plan, run
     from featlearn.training.train import TrainConfig
 
-    if show_config:
-        return click.echo(_toml(click.get_current_context()), nl=False)
+    ctx = click.get_current_context()
     cls = model_class(model)
     options = cls.training_defaults | options  # what is not offered has its default too
     training, settings = collect(TrainConfig, options), collect(cls.Config, options)
-    run(Request(dataset, model, settings, training, output or _file_name(cls, training), **options), words, results)
+    request = Request(dataset, model, settings, training, output or _file_name(cls, training), **options)
+    if not show_config:
+        return run(request, words, results)
+    plan = make_plan(request, words)
+    resolved = {"model": model} | to_dict(plan.training) | to_dict(plan.config)
+    click.echo(_toml({name: resolved.get(name, ctx.params.get(name)) for name in _names(ctx)}), nl=False)
 
 
 def _file_name(cls: Any, training: Any) -> str:
@@ -152,8 +167,11 @@ def _file_name(cls: Any, training: Any) -> str:
     return f"{cls.id}.h5" if usual else f"{cls.id}-{training.decay}.h5"
 
 
-def _toml(ctx: click.Context) -> str:
-    """The settings of a command line as TOML, in the order of the help page; what is unset is left out."""
-    names = [param.name for param in ctx.command.get_params(ctx) if param.name and param.name not in NOT_IN_TOML]
-    settled = {name: ctx.params[name] for name in names if ctx.params.get(name) is not None}
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settled.items())
+def _names(ctx: click.Context) -> list[str]:
+    """The settings that a TOML file may hold, in the order of the help page."""
+    return [param.name for param in ctx.command.get_params(ctx) if param.name and param.name not in NOT_IN_TOML]
+
+
+def _toml(settings: Mapping[str, Any]) -> str:
+    """Return settings as TOML; what is None is left out, since None is what they are without being said."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value is not None)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.files.hdf5 import Reader
-from featlearn.files.images import to_color
+from featlearn.files.images import loses_color, to_color
 from featlearn.files.mat5 import read_mat5
 from featlearn.files.regular import check_regular, open_regular, reason, show
 
@@ -37,11 +37,13 @@ class ArraySource:
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False
+    lost_color: bool = False
 
     def __post_init__(self) -> None:
         shape = self.images.shape
         if len(shape) not in (3, 4) or min(shape) < 1 or (len(shape) == 4 and shape[3] not in (1, 3)):
-            raise DataError(f"{show(self.name)}: array {shape}, wanted n images: (n, h, w) or (n, h, w, 3)")
+            wanted = f"wanted n images: (n, h, w) or (n, h, w, 3){colours_last(shape)}"
+            raise DataError(f"{show(self.name)}: array {shape}, {wanted}")
         self._dtype = self._stored_as()
 
     def __len__(self) -> int:
@@ -54,7 +56,9 @@ class ArraySource:
         """Image i as (h, w, c) uint8, uint16 or float32."""
         image = self.images[i]
         scale = 255 if image.dtype.kind == "b" else 1
-        return to_color(image.astype(self._dtype) * self._dtype.type(scale), self.color)
+        pixels = image.astype(self._dtype) * self._dtype.type(scale)
+        self.lost_color = self.lost_color or loses_color(pixels, self.color)
+        return to_color(pixels, self.color)
 
     def _stored_as(self) -> np.dtype[Any]:
         """uint8, uint16 or float32, whichever holds the values. Raises DataError when none does."""
@@ -248,3 +252,10 @@ def _stack(path: str, array: Array) -> Array:
 def _refuse_ambiguous(place: str, shape: tuple[int, ...], remedy: str) -> None:
     if shape[2] == 3:
         raise DataError(f"{place}: {shape} may be one colour image or a stack of grey ones; save colour as {remedy}")
+
+
+def colours_last(shape: tuple[int, ...]) -> str:
+    """Return the remedy for images (n, 1 or 3, h, w), whose colours stand first; else nothing."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return "; put the colours last: X.transpose(0, 2, 3, 1)"
+    return ""

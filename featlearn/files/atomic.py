@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 import sys
+import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,8 @@ from weakref import WeakValueDictionary
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.regular import reason, show
-from featlearn.files.undisturbed import Undisturbed
+from featlearn.files.text import size_words
+from featlearn.signals import Undisturbed, check
 
 try:
     import fcntl
@@ -30,7 +32,8 @@ _FULL = {
     errno.EDQUOT: "disk quota used up",
     errno.EFBIG: "file size limit reached (ulimit -f)",
 }
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524}
+"""What file systems without locks answer; 524 is the kernel's own ENOTSUPP, which Lustre and DVS let through."""
 _held: "WeakValueDictionary[str, Output]" = WeakValueDictionary()
 """Targets being written by this very process, to which its own fcntl locks are no barrier."""
 
@@ -70,12 +73,16 @@ def free_space_check(path: str, n_bytes: int) -> None:
     except OSError:
         return  # the writing itself will tell
     if free < n_bytes:
-        raise DataError(f"{show(path)}: disk full, the file needs about {_mb(n_bytes)} and {_mb(free)} are free")
+        raise DataError(
+            f"{show(path)}: disk full, the file needs about {size_words(n_bytes)} and {size_words(free)} are free"
+        )
 
 
 def write_bytes(path: str, data: bytes, force: bool = False, inputs: Iterable[str] = ()) -> None:
     """Write a small file (a picture, JSON) atomically; path "-" is standard output. Raises DataError."""
     if path == "-":
+        if sys.stdout is None:
+            raise DataError("standard output: is closed; name a file")
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -144,7 +151,8 @@ class Output:
         os.ftruncate(self._fd, size)
 
     def commit(self) -> None:
-        """Make the temporary file the final one, for good."""
+        """Make the temporary file the final one, for good. Raises Interrupted if a signal has asked for the end."""
+        check()
         # A failed fsync is a failed save: the kernel may have dropped the pages, so it is not tried again.
         os.fsync(self._fd)
         self._close()
@@ -173,6 +181,7 @@ class Output:
         _held[self.target] = self
         name = self.target + ".lock"
         for _ in range(100 if fcntl else 0):
+            made = not os.path.lexists(name)
             fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
             try:
                 fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,10 +196,15 @@ class Output:
                     continue
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     raise busy from error
+                if made:
+                    _remove_lock(name)
                 if error.errno not in _NO_LOCKS:
                     raise
-                _remove_lock(name)  # some network file systems have no locks; the rename still keeps files whole
-                return
+                folder = os.path.dirname(name)
+                warnings.warn(
+                    f"{show(folder)}: files cannot be locked there; let no two runs write the same file", stacklevel=1
+                )
+                return  # the rename still keeps files whole
 
     def _clean_orphans(self) -> None:
         """Remove what killed runs left; holding the lock, no live one can own it."""
@@ -228,7 +242,7 @@ class Output:
             return
         for cause in _chain(error):
             if isinstance(cause, OSError) and cause.errno in _FULL:
-                needs = f", the file needs about {_mb(self.needs)}" if self.needs else ""
+                needs = f", the file needs about {size_words(self.needs)}" if self.needs else ""
                 raise DataError(
                     f"{show(self.path)}: {_FULL[cause.errno]}{needs}; free some space or choose another place"
                 ) from error
@@ -241,7 +255,7 @@ def _resolve(path: str) -> str:
     if path == "-":
         raise DataError("-: this file cannot go to standard output, which is not seekable; name a file")
     if not path or "\0" in path or path.endswith(os.sep):
-        raise DataError(f"{path!r}: not a file name")
+        raise DataError(f"{show(path)}: not a file name")
     target = os.path.realpath(path)
     if os.path.islink(target):
         raise DataError(f"{show(path)}: symbolic links in a circle")
@@ -284,7 +298,3 @@ def _chain(error: BaseException) -> list[BaseException]:
             found.append(e)
             queue += [e.__cause__, e.__context__]
     return found
-
-
-def _mb(n: int) -> str:
-    return f"{max(n / 1e6, 0.1):,.1f} MB" if n < 1e7 else f"{n / 1e6:,.0f} MB"

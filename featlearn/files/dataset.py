@@ -14,9 +14,9 @@ from featlearn.files import block
 from featlearn.files.atomic import Output, free_space_check
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import open_regular, show
+from featlearn.files.regular import read_start, show
 from featlearn.files.text import to_json
-from featlearn.files.undisturbed import Undisturbed
+from featlearn.signals import Undisturbed
 
 Array = npt.NDArray[Any]
 DTYPES = ("uint8", "uint16", "float32")
@@ -45,8 +45,7 @@ class Dataset:
 
 def read_dataset(path: str, verify: bool = False) -> Dataset:
     """Open a data set; `verify` reads all of it and holds it against its SHA-256. Raises DataError."""
-    with open_regular(path) as file:
-        block.parse(path, file.read(block.SIZE), block.DATASET)
+    block.parse(path, read_start(path, block.SIZE), block.DATASET)
     place = show(path)
     with Reader(path) as reader:
         # Read again from the file now open: it may have been replaced since.

@@ -46,19 +46,26 @@ BYTES_A_PIXEL = 16  # that decoding may take at its worst
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-def read_image(path: str, color: str = "gray", max_pixels: int = MAX_PIXELS, warn: Warn = lambda text: None) -> Array:
+def read_image(
+    path: str,
+    color: str = "gray",
+    max_pixels: int = MAX_PIXELS,
+    warn: Warn = lambda text: None,
+    lose_color: Callable[[], None] = lambda: None,
+) -> Array:
     """An image as (height, width, c), c = 1 for `color` "gray" and 3 for "rgb", upright.
 
     uint8; uint16 for 16 bits a channel; float32 as they are for floating-point TIFF. Colour becomes grey by ITU-R 601
     (0.299 R + 0.587 G + 0.114 B, gamma not undone); alpha is dropped; of several frames the first is taken. An EXIF
-    block too damaged to say how the image is turned is told to `warn`. Raises DataError for an image that cannot be
+    block too damaged to say how the image is turned is told to `warn`; that it had colours which are not kept, to
+    `lose_color`. Raises DataError for an image that cannot be
     used, those above `max_pixels` among them; ReadError and MemoryError for what is no fault of the image.
     """
     with open_regular(path) as file, warnings.catch_warnings(), _pillow_limit(max_pixels):
         warnings.simplefilter("ignore")  # oddities of metadata, which the pixels do not depend on
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _read(_readable(file), path, color, max_pixels, warn)
+            return _read(_readable(file), path, color, max_pixels, warn, lose_color)
         except (FeatlearnError, ImportError):
             raise
         except MemoryError as error:
@@ -89,6 +96,13 @@ def to_color(array: Array, color: str) -> Array:
     return grey
 
 
+def loses_color(array: Array, color: str) -> bool:
+    """Whether `to_color` takes colours from pixels; those that are grey in three channels have none."""
+    if color == "rgb" or array.ndim == 2 or array.shape[2] == 1:
+        return False
+    return not all(np.array_equal(array[:, :, 0], array[:, :, i]) for i in (1, 2))
+
+
 def _luminance(array: Array) -> Array:
     """(h, w, 1) of (h, w, 3)."""
     if array.dtype.kind == "f":
@@ -107,7 +121,7 @@ def _stripes(height: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, height)) for start in range(0, height, step))
 
 
-def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn) -> Array:
+def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn, lose_color: Callable[[], None]) -> Array:
     """The pixels of an open file."""
     head = file.read(30)
     if not head:
@@ -125,8 +139,13 @@ def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn) -> Arr
         upright = (width, height) if turn > 4 else (height, width)
         out = np.empty((*upright, 3 if color == "rgb" else 1), dtype)
         stored = _as_stored(out, turn)
+        lost = False
         for part in _stripes(height, width):
-            stored[part] = to_color(rows(part.start, part.stop), color)
+            decoded = rows(part.start, part.stop)
+            lost = lost or loses_color(decoded, color)
+            stored[part] = to_color(decoded, color)
+    if lost:
+        lose_color()
     return out
 
 

@@ -14,9 +14,9 @@ from featlearn.files import block
 from featlearn.files.atomic import Output
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import open_regular, show
+from featlearn.files.regular import open_regular, read_start, reason, show
 from featlearn.files.text import to_json
-from featlearn.files.undisturbed import Undisturbed
+from featlearn.signals import Undisturbed
 
 Array = npt.NDArray[Any]
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")
@@ -106,13 +106,12 @@ def write_into(out: Output, model: ModelFile) -> None:
 def read_model(path: str) -> ModelFile:
     """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
     place = show(path)
+    _, digest = block.parse(path, read_start(path, block.SIZE), block.MODEL)
     with open_regular(path) as file:
-        head = file.read(block.SIZE)
-        _, digest = block.parse(path, head, block.MODEL)
         try:
-            image = head + file.read()
+            image = file.read()
         except (OSError, MemoryError) as error:
-            raise DataError(f"{place}: cannot be read: {error}") from error
+            raise DataError(f"{place}: cannot be read: {reason(error)}") from error
     if block.digest([memoryview(image)[block.SIZE :]]) != digest:
         raise DataError(
             f"{place}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"

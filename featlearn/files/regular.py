@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import shlex
 import stat
 
 from featlearn.errors import DataError, FeatlearnError, ReadError
@@ -13,8 +14,8 @@ OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
 
 
 def show(path: str) -> str:
-    """`path` as it may be printed: file names can hold newlines and terminal escape codes."""
-    return path if path.isprintable() else repr(path)
+    """`path` as it may be printed, quoted only where it must be: it can be empty, or hold newlines and escape codes."""
+    return path if path and path.isprintable() else repr(path)
 
 
 def reason(error: BaseException) -> str:
@@ -30,13 +31,14 @@ def check_regular(path: str) -> os.stat_result:
     Raises DataError, ReadError.
     """
     if "\0" in path or not path:
-        raise DataError(f"{path!r}: not a file name")
+        raise DataError(f"{show(path)}: not a file name")
     try:
         result = os.stat(path)
     except OSError as error:
         raise unreadable(path, error) from error
     if stat.S_ISDIR(result.st_mode):
-        raise DataError(f"{show(path)}: is a folder, wanted a file")
+        command = f"featlearn extract-patches {shlex.quote(path)} -o patches.h5"
+        raise DataError(f"{show(path)}: is a folder, wanted a file; of a folder of images, run {command} first")
     if not stat.S_ISREG(result.st_mode):
         raise DataError(f"{show(path)}: is a device, pipe or socket, wanted a regular file")
     return result
@@ -50,6 +52,15 @@ def open_regular(path: str) -> io.BufferedReader:
         return open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def read_start(path: str, n: int) -> bytes:
+    """The first `n` bytes of a regular file, fewer where it ends before. Raises DataError, ReadError."""
+    with open_regular(path) as file:
+        try:
+            return file.read(n)
+        except OSError as error:
+            raise unreadable(path, error) from error
 
 
 def unreadable(path: str, error: OSError) -> FeatlearnError:

@@ -37,6 +37,10 @@ class Source(Protocol):
     def whole_by_default(self) -> bool:
         """Whether an image is usually taken whole (digits) and not cut into patches (photographs)."""
 
+    @property
+    def lost_color(self) -> bool:
+        """Whether an image that has been read had colours, which became grey."""
+
     def __len__(self) -> int: ...
     def names(self) -> list[str]:
         """One name an image."""
@@ -52,7 +56,11 @@ class Reading:
     color: str = "gray"
     max_pixels: int = MAX_PIXELS
     warn: Callable[[str], None] = lambda text: None
+    lost_color: bool = False
     _noted: set[str] = field(default_factory=set)
+
+    def lose_color(self) -> None:
+        self.lost_color = True
 
     def note(self, path: str, text: str) -> None:
         """Warn of an image: of each once, though it may be read several times, and by name only of the first ones."""
@@ -86,7 +94,12 @@ class ImageFiles:
         path = self.paths[i]
         if path in self.problems:
             raise DataError(f"{show(path)}: {self.problems[path]}")
-        return read_image(path, self.reading.color, self.reading.max_pixels, lambda text: self.reading.note(path, text))
+        how = self.reading
+        return read_image(path, how.color, how.max_pixels, lambda text: how.note(path, text), how.lose_color)
+
+    @property
+    def lost_color(self) -> bool:
+        return self.reading.lost_color
 
 
 @dataclass
@@ -111,6 +124,10 @@ class First:
     @property
     def whole_by_default(self) -> bool:
         return self.source.whole_by_default
+
+    @property
+    def lost_color(self) -> bool:
+        return self.source.lost_color
 
     def __len__(self) -> int:
         return self.count

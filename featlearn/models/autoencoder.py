@@ -21,7 +21,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
@@ -44,7 +44,7 @@ class Autoencoder(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("sigmoid", REMARKS, choices=ACTIVATIONS)
         tied: bool = setting(False, "decode with the encoder's weights")
         output_units: str = setting(
@@ -81,20 +81,25 @@ class Autoencoder(Model):
     config: Config
 
     @classmethod
-    def settle(cls, config: Any, low: float, high: float) -> Any:
-        """Output units and loss that fit data within low..high."""
-        wanted = config.output_units
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Choose output units and loss that fit the data, and the scale of the initial weights."""
+        wanted, loss = config.output_units, config.loss
+        if "auto" in (wanted, loss) and data.known_within(0, 1) is None:
+            raise ConfigError("--output-units, --loss: auto wants the range of the data; say which")
         if wanted == "auto":
-            wanted = "sigmoid" if (low >= 0 and high <= 1) or config.loss == "cross-entropy" else "linear"
+            wanted = "sigmoid" if data.known_within(0, 1) or loss == "cross-entropy" else "linear"
         least, most = RANGES.get(wanted, (-math.inf, math.inf))
-        if low < least or high > most:
-            option = "--loss cross-entropy" if config.loss == "cross-entropy" else f"--output-units {wanted}"
+        if data.known_within(least, most) is False:
+            option = "--loss cross-entropy" if loss == "cross-entropy" else f"--output-units {wanted}"
             raise ConfigError(
-                f"{option}: the data lie in {low:g}..{high:g}, wanted {least:g}..{most:g}; "
+                f"{option}: {data.words}, wanted {least:g}..{most:g}; "
                 "extract with --clip 3 --to 0.1,0.9, or use --output-units linear --loss squared"
             )
-        loss = cls.usual_loss if wanted == "sigmoid" else "squared"
-        return replace(config, output_units=wanted, loss=loss if config.loss == "auto" else config.loss)
+        if loss == "auto":
+            loss = cls.usual_loss if wanted == "sigmoid" else "squared"
+        bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
+        scale = bound if config.init_scale is None else config.init_scale
+        return replace(config, output_units=wanted, loss=loss, init_scale=scale)
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -108,20 +113,14 @@ class Autoencoder(Model):
         return found
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Fresh parameters; output and loss must have been settled by then. Raises ConfigError."""
-        config = self.config
-        if "auto" in (config.output_units, config.loss):
-            raise ConfigError("--output-units, --loss: auto must be settled from the data before init")
-        bound = math.sqrt(6 / (n_visible + config.hidden + 1))
-        scale = config.init_scale
+        """Make fresh parameters. Raises ConfigError where output units or loss are auto still."""
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
 
         def weights(columns: int, draw: int) -> Array:
             if config.init == "normal":
-                return rng.normal((n_visible, columns), self.dtype, Purpose.INIT, draw) * (
-                    0.01 if scale is None else scale
-                )
+                return np.asarray(config.init_scale * rng.normal((n_visible, columns), self.dtype, Purpose.INIT, draw))
             u = rng.uniform(n_visible * columns, Purpose.INIT, draw).reshape(n_visible, columns)
-            return np.asarray((2 * u - 1) * (bound if scale is None else scale), self.dtype)
+            return np.asarray((2 * u - 1) * config.init_scale, self.dtype)
 
         width = config.hidden * pieces(config.activation)
         self.params = {"W": weights(width, 0)}

@@ -1,6 +1,6 @@
 """The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
 
-    settle(config, low, high) decides what the data's range decides
+    resolve(config, data)    decides every None and auto from what is known of the data
     init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
@@ -27,6 +27,7 @@ What only some models can do:
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -38,6 +39,9 @@ from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
 
 Array = npt.NDArray[Any]
+
+MAX_UNITS = 10_000_000
+"""Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
 
 
@@ -59,6 +63,31 @@ class Step:
 
 
 Loss = Callable[[Array, Step], Gradients]
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What is known of the data before training: all that a setting None or auto may depend on.
+
+    `low` and `high` bound the values of the rows: infinite where nothing bounds them, None where that is not known.
+    """
+
+    n_visible: int
+    low: float | None = None
+    high: float | None = None
+
+    def known_within(self, low: float, high: float) -> bool | None:
+        """Whether all values lie in low..high; None where that is not known."""
+        if self.low is None or self.high is None:
+            return None
+        return low <= self.low and self.high <= high
+
+    @property
+    def words(self) -> str:
+        """Where the data lie, for messages."""
+        if self.low is None or self.high is None or math.isinf(self.low) or math.isinf(self.high):
+            return "normalized and whitened data have no bounds"
+        return f"the data lie in {self.low:g}..{self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +128,8 @@ class Model:
     """The params that weight decay applies to (never biases)."""
     decay_weights: ClassVar[dict[str, float]] = {"l1": 0.01, "l2": 0.1}
     """Usual strengths of weight decay with this model; here the blog's."""
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.01, "adam": 0.001}
-    """Usual learning rates, by optimizer."""
+    rates: ClassVar[dict[str, float]] = {}
+    """Usual learning rates by the optimiser's name, where they are not the optimiser's own."""
     demo: ClassVar[dict[str, Any]] = {"size": 16, "normalize": "standardize"}
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
     training_defaults: ClassVar[dict[str, Any]] = {}
@@ -115,11 +144,15 @@ class Model:
         self.state: dict[str, Array] = {}
 
     @classmethod
-    def settle(cls, config: Any, low: float, high: float) -> Any:
-        """`config` with what depends on the data's range decided. Raises ConfigError where they do not fit."""
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Return `config` with every None and auto decided; a resolved one comes back as it is.
+
+        Raises ConfigError where config and data do not fit, or where an auto wants a range that is not known.
+        """
         return config
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Resolve the config, and make params and state. Raises ConfigError."""
         raise NotImplementedError
 
     def encode(self, X: Array) -> Array:

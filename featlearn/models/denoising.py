@@ -21,7 +21,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Array, Step
+from featlearn.models.base import Array, DataSummary, Step
 from featlearn.settings import setting
 
 
@@ -30,7 +30,7 @@ class Denoising(Autoencoder):
 
     id = "denoising"
     training_defaults: ClassVar[dict[str, Any]] = {"batch_size": 20, "momentum": 0.0}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
@@ -64,13 +64,14 @@ class Denoising(Autoencoder):
     config: Config
 
     @classmethod
-    def settle(cls, config: Any, low: float, high: float) -> Any:
-        if config.corruption == "salt-and-pepper" and (low < 0 or high > 1):
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Resolve as an autoencoder does. Raises ConfigError for noise that does not fit the data."""
+        if config.corruption == "salt-and-pepper" and data.known_within(0, 1) is False:
             raise ConfigError(
-                f"--corruption salt-and-pepper: makes values 0 or 1, but the data lie in {low:g}..{high:g}; "
+                f"--corruption salt-and-pepper: makes values 0 or 1, but {data.words}; "
                 "use --corruption masking or gaussian"
             )
-        return super().settle(config, low, high)
+        return super().resolve(config, data)
 
     @classmethod
     def variants(cls) -> dict[str, Any]:

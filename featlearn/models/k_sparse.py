@@ -28,7 +28,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum
 from featlearn.models.parts.sparse_code import (
     Code,
@@ -41,9 +41,9 @@ from featlearn.models.parts.sparse_code import (
     prefix_outputs,
 )
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 
-ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # the defaults of what is None
+ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # what resolve makes of None
 START, WIDEST = 12, 0.3  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
 MEMORY = 0.999  # of the threshold's running mean
 
@@ -59,20 +59,27 @@ class KSparse(Model):
     id = "k-sparse"
     decayed = ("W", "D")
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.5, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.5}
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         k: int = setting(5, "hidden units that a row may use", low=1)
         alpha: float | None = setting(
-            None, "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]", low=1
+            None,
+            "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]",
+            low=1,
+            off="a threshold",
         )
         k_start: int | None = setting(
             None, "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]", low=1
         )
         k_ramp: float | None = setting(
-            None, "share of the training in which k falls from --k-start to --k  [default: 0.5]", above=0, high=1
+            None,
+            "share of the training in which k falls from --k-start to --k  [default: 0.5]",
+            above=0,
+            high=1,
+            off="k does not fall",
         )
         units: str = setting("linear", "kind of hidden units", choices=("linear", "rectified"))
         tied: bool = setting(True, "decode with the weights of the encoder; else with its own")
@@ -83,16 +90,18 @@ class KSparse(Model):
         )
         unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
         init_scale: float | None = setting(
-            None, "standard deviation of the initial weights  [default: 0.01]", above=0, high=1000
+            None, "standard deviation of the initial weights  [default: 0.01]", above=0, high=1000, off="norm 1"
         )
         batch_top_k: bool = setting(False, "keep the largest activations of a minibatch, k a row only on average")
         aux_k: int | None = setting(
-            None, "dead units that learn from what a reconstruction leaves over  [default: none]", low=1
+            None, "dead units that learn from what a reconstruction leaves over", low=1, off="none"
         )
-        aux_weight: float | None = setting(None, "weight of the loss of --aux-k  [default: 1/32]", above=0)
+        aux_weight: float | None = setting(
+            None, "weight of the loss of --aux-k  [default: 1/32]", above=0, off="no --aux-k"
+        )
         dead_after: int = setting(100_000, "rows without use after which a unit counts as dead", low=1)
         matryoshka: str | None = setting(
-            None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64  [default: no]"
+            None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64", off="no"
         )
 
         def __post_init__(self) -> None:
@@ -130,6 +139,18 @@ class KSparse(Model):
 
     config: Config
 
+    @classmethod
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Fill in what is not said; None stays where the setting has nothing to do."""
+        usual = {
+            "alpha": None if config.batch_top_k else ALPHA,
+            "k_start": config.start,
+            "k_ramp": RAMP if config.start > config.k else None,
+            "init_scale": None if config.unit_norm else INIT_SCALE,
+            "aux_weight": None if config.aux_k is None else AUX_WEIGHT,
+        }
+        return fill(config, usual)
+
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
 
@@ -165,8 +186,8 @@ class KSparse(Model):
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Small normal weights (or of norm 1); b, and mu where there is one, begin at the data's mean."""
-        config = self.config
-        scale = INIT_SCALE if config.init_scale is None else config.init_scale
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
+        scale = config.init_scale or 1.0  # none: unit_norm scales
         W = (scale * rng.normal((config.hidden, n_visible), self.dtype, Purpose.INIT)).T
         b = np.zeros(n_visible, self.dtype) if mean is None else mean.astype(self.dtype)
         self.params = {"W": W, "b": b, "c": np.zeros(config.hidden, self.dtype)}
@@ -204,7 +225,8 @@ class KSparse(Model):
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
             return np.where(np.maximum(threshold, 0) < A, A, 0)
-        kept = min((ALPHA if config.alpha is None else config.alpha) * config.k, config.hidden)
+        assert config.alpha is not None
+        kept = min(config.alpha * config.k, config.hidden)
         return self._select(self._centred(X), round(kept), units).dense(config.hidden)
 
     def decode(self, H: Array) -> Array:
@@ -222,8 +244,10 @@ class KSparse(Model):
 
     def k_at(self, progress: float) -> int:
         """k when that share of the training is done."""
-        ramp = RAMP if self.config.k_ramp is None else self.config.k_ramp
-        return self.config.k + round((self.config.start - self.config.k) * max(0.0, 1 - progress / ramp))
+        config = self.config
+        if config.k_ramp is None:
+            return config.k
+        return config.k + round((config.start - config.k) * max(0.0, 1 - progress / config.k_ramp))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Through the kept entries alone; "dead_share" are the units without use for dead_after rows."""
@@ -266,9 +290,10 @@ class KSparse(Model):
     ) -> float:
         """Adds the auxiliary loss's gradient to those of the dead units; its value per row."""
         config, own = self.config, chosen(units, dead)
-        weight = AUX_WEIGHT if config.aux_weight is None else config.aux_weight
-        weight /= self.state["variance"][0]
-        code = self._select(seen, min(config.aux_k or 0, len(dead)), own)
+        assert config.aux_k is not None
+        assert config.aux_weight is not None
+        weight = config.aux_weight / self.state["variance"][0]
+        code = self._select(seen, min(config.aux_k, len(dead)), own)
         Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
         backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), config.units == "rectified")

@@ -27,7 +27,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -50,7 +50,7 @@ class MeanCovarianceRBM(Model):
 
     id = "mcrbm"
     demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.075, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.075}
     training_defaults: ClassVar[dict[str, Any]] = {
         "momentum": 0.0,
         "lr_schedule": "linear",
@@ -60,10 +60,12 @@ class MeanCovarianceRBM(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units for the mean", low=1)
-        hidden_cov: int = setting(256, "number of hidden units for the covariance", low=1)
-        factors: int = setting(256, "number of factors: filters whose squared responses covariance units see", low=1)
-        chains: int = setting(128, "number of persistent chains", low=1)
+        hidden: int = setting(100, "number of hidden units for the mean", low=1, high=MAX_UNITS)
+        hidden_cov: int = setting(256, "number of hidden units for the covariance", low=1, high=MAX_UNITS)
+        factors: int = setting(
+            256, "number of factors: filters whose squared responses covariance units see", low=1, high=MAX_UNITS
+        )
+        chains: int = setting(128, "number of persistent chains", low=1, high=MAX_UNITS)
         leapfrog: int = setting(20, "leapfrog steps of hybrid Monte Carlo", low=1, high=1000)
         rejection: float = setting(0.1, "share of hybrid Monte Carlo's proposals to reject", above=0, below=1)
         freeze: int = setting(3000, "updates before FH is learned and the L1 penalty begins", low=0)
@@ -75,11 +77,11 @@ class MeanCovarianceRBM(Model):
     config: Config
 
     @classmethod
-    def settle(cls, config: Config, low: float, high: float) -> Config:
-        """Refuses plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
-        if low >= 0 and high <= 1:
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Refuse plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
+        if data.known_within(0, 1):
             raise ConfigError(
-                f"--model mcrbm: the data lie in {low:g}..{high:g}, wanted centred values of about unit variance; "
+                f"--model mcrbm: {data.words}, wanted centred values of about unit variance; "
                 "extract with --whiten zca or pca"
             )
         return config

@@ -17,17 +17,17 @@ An eigenvector's sign means nothing: the entry of largest magnitude is made posi
 whitened data or beyond the rank of few rows, any rotation within them is as good, and that which LAPACK finds is taken.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.models.base import Array, Gradients, Loss, Model, Phase, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Phase, Step
 from featlearn.models.parts.arrays import product, rmse
 from featlearn.random import Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 
 MOST = 100  # components where nothing else is asked for
 WIDEST = 8192  # visible values up to which a covariance is made: it takes visible^2 of memory
@@ -47,7 +47,7 @@ class PCA(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int | None = setting(
-            None, "number of components  [default: as many as visible values, but at most 100]", low=1
+            None, "number of components  [default: as many as visible values, but at most 100]", low=1, high=MAX_UNITS
         )
 
         def __post_init__(self) -> None:
@@ -58,9 +58,11 @@ class PCA(Model):
     def moving_loss(self) -> str:
         return "nothing is descended here: one pass over the data is enough"
 
-    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Empty sums about `mean`, and `hidden` settled. Raises ConfigError, DataError."""
-        hidden = min(n_visible, MOST) if self.config.hidden is None else self.config.hidden
+    @classmethod
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Choose the number of components. Raises ConfigError, DataError."""
+        n_visible = data.n_visible
+        hidden = min(n_visible, MOST) if config.hidden is None else config.hidden
         if hidden > n_visible:
             raise ConfigError(
                 f"--hidden {hidden}: rows of {n_visible} visible values have no more than {n_visible} components; "
@@ -71,9 +73,14 @@ class PCA(Model):
                 f"--model pca: rows of {n_visible} visible values need {n_visible**2 * 8 / 2**30:.1f} GB a matrix, at "
                 f"most {WIDEST} can be analysed; extract smaller patches"
             )
-        self.config = replace(self.config, hidden=hidden)
+        return fill(config, {"hidden": hidden})
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Make empty sums about `mean`. Raises ConfigError, DataError."""
+        self.config = self.resolve(self.config, DataSummary(n_visible))
+        hidden = self.config.hidden
         shift = np.zeros(n_visible) if mean is None else np.array(mean, np.float64)
-        self.params = {"W": np.zeros((n_visible, hidden), self.dtype), "b": shift.astype(self.dtype)}
+        self.params = {"W": np.zeros((n_visible, hidden or 0), self.dtype), "b": shift.astype(self.dtype)}
         self.state = {
             "count": np.zeros(1, np.int64),
             "shift": shift,

@@ -34,13 +34,14 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Gradients, Loss, Machine, Model, Phase, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Machine, Model, Phase, Step
 from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
 from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
+INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
 DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
 
 
@@ -55,21 +56,21 @@ class RBM(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         visible: str = setting(
             "auto",
             "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
             choices=("auto", "bernoulli", "gaussian"),
         )
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
-        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0)
+        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
         learn_sigma: bool = setting(False, "learn the standard deviation of each gaussian visible unit, from --sigma")
         sigma_rate: float = setting(
             0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
         )
         cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=500)
         persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
-        chains: int = setting(100, "number of persistent chains", low=1, needs="persistent")
+        chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
         sample_visible: bool = setting(
             False, "draw the visible units of CD's chain too, for a better density model", without="persistent"
         )
@@ -101,7 +102,11 @@ class RBM(Model):
             high=1000,
         )
         target: float | None = setting(
-            None, "sparsity target: wanted mean activation of the hidden units, e.g. 0.02", above=0, below=1
+            None,
+            "sparsity target: wanted mean activation of the hidden units, e.g. 0.02",
+            above=0,
+            below=1,
+            off="no target",
         )
         sparsity: str = setting(
             "hinton",
@@ -110,7 +115,11 @@ class RBM(Model):
             needs="target",
         )
         target_weight: float | None = setting(
-            None, "strength of the pull to the sparsity target  [default: 1, lee: 10]", low=0, needs="target"
+            None,
+            "strength of the pull to the sparsity target  [default: 1, lee: 10]",
+            low=0,
+            needs="target",
+            off="no target",
         )
         target_memory: float = setting(
             0.95,
@@ -145,38 +154,46 @@ class RBM(Model):
     config: Config
 
     @classmethod
-    def settle(cls, config: Config, low: float, high: float) -> Config:
-        """Visible units that fit data within low..high."""
-        within = low >= 0 and high <= 1
-        if config.visible == "bernoulli" and not within:
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Choose visible units that fit the data, initial values and the strength of the pull."""
+        within, visible = data.known_within(0, 1), config.visible
+        if visible == "bernoulli" and within is False:
             raise ConfigError(
-                f"--visible bernoulli: the data lie in {low:g}..{high:g}, wanted 0..1; "
+                f"--visible bernoulli: {data.words}, wanted 0..1; "
                 "use --visible gaussian or extract with --normalize none"
             )
-        return replace(config, visible="bernoulli" if within else "gaussian") if config.visible == "auto" else config
+        if visible == "auto":
+            if within is None:
+                raise ConfigError("--visible: auto wants the range of the data; say bernoulli or gaussian")
+            visible = "bernoulli" if within else "gaussian"
+        sparse = config.target if config.units == "binary" else None
+        usual = {
+            "init_scale": INIT_SCALES[config.init],
+            "hidden_bias": 0.0 if sparse is None else _log_odds(sparse),
+            "target_weight": None if config.target is None else WEIGHTS[config.sparsity],
+        }
+        return fill(replace(config, visible=visible), usual)
 
     def moving_loss(self) -> str:
         return "contrastive divergence draws new states at every update"
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Fresh parameters; `visible` must have been settled by then. Raises ConfigError."""
-        config = self.config
-        if config.visible == "auto":
-            raise ConfigError("--visible: auto must be settled from the data before init: bernoulli or gaussian")
+        """Make fresh parameters. Raises ConfigError where --visible is auto still."""
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
+        assert config.init_scale is not None
+        assert config.hidden_bias is not None
         shape = (n_visible, config.hidden)
         if config.init == "normal":
-            W = rng.normal(shape, self.dtype, Purpose.INIT) * _or(config.init_scale, 0.01)
+            W = rng.normal(shape, self.dtype, Purpose.INIT) * config.init_scale
         else:
             W = np.zeros(shape, self.dtype)
             units = np.arange(config.hidden)
-            W[units % n_visible, units] = _or(config.init_scale, 0.5)
+            W[units % n_visible, units] = config.init_scale
         b = np.zeros(n_visible, self.dtype)
         if config.visible_bias == "data" and mean is not None:
             b[:] = [_log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
-        sparse = config.target if config.units == "binary" else None
-        c = _or(config.hidden_bias, 0.0 if sparse is None else _log_odds(sparse))
-        active = 1 / (1 + math.exp(-c))
-        self.params = {"W": W, "b": b, "c": np.full(config.hidden, c, self.dtype)}
+        active = 1 / (1 + math.exp(-config.hidden_bias))
+        self.params = {"W": W, "b": b, "c": np.full(config.hidden, config.hidden_bias, self.dtype)}
         self.state = {"q": np.full(config.hidden, active, self.dtype)}
         if config.learn_sigma:
             self.params["z"] = np.full(n_visible, 2 * math.log(config.sigma), self.dtype)
@@ -264,7 +281,7 @@ class RBM(Model):
         pull = self._sparsity_pull(H0)
         if config.sparsity == "goh" and config.target is not None:
             T = goh_targets(H0, config.target, config.goh_order)
-            H0 = H0 + self._target_weight * (T - H0)
+            H0 = H0 + config.target_weight * (T - H0)
         grads = self._statistics(X, H0, V, H)
         if config.centered:
             self._centre(grads, X, H0)
@@ -310,16 +327,12 @@ class RBM(Model):
     def _sparsity_pull(self, H0: Array) -> Array | None:
         """(hidden,) the gradient of Hinton's or Lee's penalty, or None; q takes in this minibatch."""
         config, memory = self.config, self.config.target_memory
-        if config.target is None or config.sparsity == "goh":
+        if config.target is None or config.target_weight is None or config.sparsity == "goh":
             return None
         if config.sparsity == "lee":
-            return lee_pull(H0, config.target, self._target_weight)
+            return lee_pull(H0, config.target, config.target_weight)
         q = self.state["q"] = memory * self.state["q"] + (1 - memory) * column_mean(H0)
-        return hinton_pull(q, config.target, self._target_weight)
-
-    @property
-    def _target_weight(self) -> float:
-        return _or(self.config.target_weight, WEIGHTS[self.config.sparsity])
+        return hinton_pull(q, config.target, config.target_weight)
 
     def refinement(self, X: Array, step: Step) -> Gradients:
         """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or cross-entropy)."""
@@ -398,10 +411,6 @@ class RBM(Model):
             return None
         variance = None if self.bernoulli else _or_ones(self.variance, self.params["b"])
         return Machine(self.params["W"], self.params["b"], self.params["c"], variance)
-
-
-def _or(value: float | None, default: float) -> float:
-    return default if value is None else value
 
 
 def _or_ones(variance: Array | None, like: Array) -> Array:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import Array, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import mean, product
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -43,7 +43,7 @@ class SESM(Model):
 
     id = "sesm"
     decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)}
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 10,
@@ -54,7 +54,7 @@ class SESM(Model):
 
     @dataclass(frozen=True)
     class Config:
-        hidden: int = setting(100, "number of hidden units", low=1)
+        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0, high=1000)
         code_error: float = setting(
             1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0, high=1000

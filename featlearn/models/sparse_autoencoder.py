@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Array
+from featlearn.models.base import MAX_UNITS, Array
 from featlearn.models.parts.arrays import column_mean
 from featlearn.models.parts.layers import REMARKS
 from featlearn.settings import setting
@@ -31,7 +31,7 @@ class SparseAutoencoder(Autoencoder):
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
-        hidden: int = setting(25, "number of hidden units", low=1)
+        hidden: int = setting(25, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh"))
         rho: float = setting(0.01, "sparsity parameter: wanted mean activation of each hidden unit", above=0, below=1)
         beta: float = setting(3.0, "weight of the sparsity penalty", low=0)

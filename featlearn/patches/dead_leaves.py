@@ -139,6 +139,7 @@ class Generated:
     labels = None
     label_names = None
     whole_by_default = False
+    lost_color = False
 
     def __post_init__(self) -> None:
         if self.name not in NAMES:

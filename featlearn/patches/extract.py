@@ -7,7 +7,7 @@ What they are depends on the images, the extraction and the seed alone: row i is
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.random import Purpose, Random
+from featlearn.settings import check, fill, setting
 
 Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
@@ -28,6 +29,9 @@ PLACE = 96  # bytes that the place of a row takes while its stripe is made
 PIECE = 1 << 20  # bytes of patches that are cut at a time
 DRAW = 1 << 16  # rows whose places come from one draw
 NAMED = 10  # skipped images that are named; the others are only counted
+
+WHOLE = "whole"
+SIZE, COUNT, DROP_FLAT = (16, 16), 10_000, 0.2  # what resolve makes of None
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
 
@@ -46,31 +50,59 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Extraction:
-    """What to cut: patches of `size` (height, width), None for whole images; `count` at random places or on a grid of
-    `stride`. Of the random ones the share `drop_flat` is left out, those of least variance. Raises ConfigError."""
+    """What to cut out of images; a field None is not said, `resolve` decides it. Raises ConfigError."""
 
-    size: tuple[int, int] | None
-    count: int | None = None
-    stride: int | None = None
-    drop_flat: float = 0.0
+    size: tuple[int, int] | str | None = setting(
+        None,
+        "height and width of a patch in pixels, or whole  [default: 16; whole for IDX, CIFAR-10 and rows]",
+        low=1,
+        high=65535,
+    )
+    count: int | None = setting(
+        None,
+        "cut so many patches at random places  [default: 10000 without --stride]",
+        low=1,
+        off="every place of the grid, or every image",
+    )
+    stride: int | None = setting(None, "cut on a grid with this step", low=1, high=2**31, off="random places")
+    drop_flat: float | None = setting(
+        None,
+        "leave out this share of the random patches, those of lowest variance  [default: 0.2 with --whiten, else 0]",
+        low=0,
+        below=1,
+    )
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.size is not None and min(self.size) < 1:
-            raise ConfigError(f"--size: got {self.size[0]}x{self.size[1]}, both must be at least 1")
+        check(self)
+        if isinstance(self.size, str) and self.size != WHOLE:
+            raise ConfigError(f"--size: got {self.size!r}, must be height and width, or {WHOLE}")
         if self.count is not None and self.stride is not None:
-            raise ConfigError("--count and --stride: random places or a grid, not both; leave one out")
-        if self.size is not None and self.count is None and self.stride is None:
-            raise ConfigError("--size: give --count for so many random patches, or --stride for a grid")
-        if self.size is None and self.stride is not None:
-            raise ConfigError("--stride: whole images have one place each; leave it out or give a --size")
-        for name, value in (("--count", self.count), ("--stride", self.stride)):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}: got {value}, must be at least 1")
-        if not 0 <= self.drop_flat < 1:
-            raise ConfigError(f"--drop-flat: got {self.drop_flat:g}, must be at least 0 and below 1")
-        if self.drop_flat and self.count is None:
-            raise ConfigError("--drop-flat: chooses among random patches, so it needs --count")
+            raise ConfigError("--count cuts at random places, --stride on a grid: give one of them")
+        if self.whole and (self.count or self.stride or self.drop_flat):
+            raise ConfigError("--size whole takes each image once: leave out --count, --stride and --drop-flat")
+        if self.drop_flat and self.stride is not None:
+            raise ConfigError("--drop-flat chooses among random patches: leave out --stride")
+
+    @property
+    def whole(self) -> bool:
+        """Whether each image is one patch."""
+        return self.size == WHOLE
+
+    def resolve(
+        self, whole_images: bool = False, whitened: bool = False, like: tuple[int, int] | None = None
+    ) -> "Extraction":
+        """Return the extraction with all that is not said decided.
+
+        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the whitening.
+        `like`: the size of the patches of another data set.
+        """
+        cut = self.size or self.count or self.stride
+        if whole_images and not cut:
+            return replace(self, size=WHOLE, drop_flat=0.0)
+        random = not (self.whole or self.stride)
+        usual = {"size": like or SIZE, "count": COUNT if random else None}
+        return fill(self, usual | {"drop_flat": DROP_FLAT if whitened and random else 0.0})
 
 
 class Block(NamedTuple):
@@ -163,10 +195,12 @@ def survey(
     if (table[:, 2] != table[0, 2]).any():
         odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
         raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
-    if extraction.size is None:
+    extraction = extraction.resolve()
+    if extraction.whole:
         size = Counter(shapes).most_common(1)[0][0][:2]
         fits = (table[:, :2] == size).all(axis=1)
     else:
+        assert isinstance(extraction.size, tuple)
         size = extraction.size
         fits = (table[:, :2] >= size).all(axis=1)
     if not fits.any():
@@ -175,9 +209,7 @@ def survey(
             f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
             f"the widest of {width} pixels; take a smaller --size"
         )
-    wanted = (
-        f"of {size[0]}x{size[1]} as most images are" if extraction.size is None else f"at least {size[0]}x{size[1]}"
-    )
+    wanted = f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
     for k in np.flatnonzero(~fits).tolist():
         skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
     if skipped.count > NAMED:

@@ -15,7 +15,7 @@ Variances divide by the number of values (not by one less).
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, from_file, setting, to_dict, unresolved
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -42,18 +42,23 @@ PER_PATCH = ("center", "contrast")
 class PreprocessSpec:
     """What to do with the pixels. Raises ConfigError for values out of range and for contradictions."""
 
-    normalize: str = setting(
-        "none",
-        "center each patch, scale its contrast too, or standardize each pixel",
+    normalize: str | None = setting(
+        None,
+        "center each patch, scale its contrast too, or standardize each pixel  [default: standardize; center with "
+        "--whiten; none for whole images]",
         choices=("none", "center", "contrast", "standardize"),
     )
     whiten: str = setting(
         "none", "decorrelate the pixels, keeping them pixels (zca) or not (pca)", choices=("none", "zca", "pca")
     )
-    epsilon: float = setting(0.1, "whitening: added to the eigenvalues, in units of their mean", low=0)
-    clip: float | None = setting(None, "cut values beyond this many standard deviations", above=0)
-    to: tuple[float, float] | None = setting(None, "map the clipped values to this range: LOW,HIGH")
-    threshold: float | None = setting(None, "first make pixels binary: 1 above this value, else 0", low=0, below=1)
+    epsilon: float = setting(
+        0.1, "whitening: added to the eigenvalues, in units of their mean", low=0, needs="whiten=zca|pca"
+    )
+    clip: float | None = setting(None, "cut values beyond this many standard deviations", above=0, off="nothing is cut")
+    to: tuple[float, float] | None = setting(None, "map the clipped values to this range: LOW,HIGH", off="not mapped")
+    threshold: float | None = setting(
+        None, "first make pixels binary: 1 above this value, else 0", low=0, below=1, off="greys stay"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -63,6 +68,10 @@ class PreprocessSpec:
             raise ConfigError("--to: maps clipped values, so it needs --clip, e.g. --clip 3")
         if not (np.isfinite(self.to).all() and self.to[0] < self.to[1]):
             raise ConfigError(f"--to: got {self.to[0]:g},{self.to[1]:g}, wanted LOW,HIGH with LOW below HIGH")
+
+    def resolve(self, whole: bool = False) -> "PreprocessSpec":
+        """Return the spec with its normalization decided, for patches or for `whole` images."""
+        return fill(self, {"normalize": "center" if self.whiten != "none" else "none" if whole else "standardize"})
 
 
 class PatchStats(NamedTuple):
@@ -87,7 +96,7 @@ def row_means(X: Float64) -> Float64:
     return means[:, 0]
 
 
-def normalize_patches(X: Float64, how: str) -> PatchStats:
+def normalize_patches(X: Float64, how: str | None) -> PatchStats:
     """Takes each row's mean and, for contrast, its scale from X (n, d) in place; returns them."""
     n, d = X.shape
     mean, scale = np.zeros(n), np.ones(n)
@@ -198,11 +207,8 @@ class Preprocess:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and arrays for a file; what is unset or unbounded is absent."""
-        spec = self.spec
-        values: dict[str, Any] = {"normalize": spec.normalize, "whiten": spec.whiten, "epsilon": spec.epsilon}
-        values |= {name: getattr(spec, name) for name in ("threshold", "clip") if getattr(spec, name) is not None}
-        if spec.to is not None:
-            values["to_low"], values["to_high"] = spec.to
+        spec = {name: value for name, value in to_dict(self.spec).items() if value is not None}
+        values = {name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()}
         values["n_pixels"] = self.n_pixels
         values["constant_pixels"] = self.constant_pixels
         values["level"], values["spread"] = self.level, self.spread
@@ -215,11 +221,13 @@ class Preprocess:
         """The inverse of to_dict. Raises DataError for values that no fit makes."""
         values = dict(values)
         try:
-            to = (float(values.pop("to_low")), float(values.pop("to_high"))) if "to_low" in values else None
-            threshold, clip = (float(values.pop(key)) if key in values else None for key in ("threshold", "clip"))
-            normalize, whiten, epsilon = (values.pop(key) for key in ("normalize", "whiten", "epsilon"))
-            spec = PreprocessSpec(str(normalize), str(whiten), float(epsilon), clip, to, threshold)
-            self = cls(spec, int(values.pop("n_pixels")), constant_pixels=int(values.pop("constant_pixels")))
+            own = {field.name for field in fields(PreprocessSpec)} & values.keys()
+            spec = {name: np.asarray(values.pop(name)).tolist() for name in own}
+            self = cls(
+                from_file(PreprocessSpec, spec),
+                int(values.pop("n_pixels")),
+                constant_pixels=int(values.pop("constant_pixels")),
+            )
             for name in ("level", "spread", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
         except KeyError as err:
@@ -281,6 +289,7 @@ class Fitter:
     """
 
     def __init__(self, spec: PreprocessSpec, d: int, dtype: npt.DTypeLike) -> None:
+        assert not unresolved(spec)
         self.spec, self.d, self.n = spec, d, 0
         self._products = self._squares = None
         if spec.whiten != "none":
@@ -290,6 +299,9 @@ class Fitter:
                     f"{WIDEST} pixels can be whitened; take a smaller --size or --whiten none"
                 )
             self._products = np.zeros((d, d))
+            # OpenBLAS takes its memory at the first call, for good, and ends the process where there is none: so do
+            # that before an output is open.
+            np.linalg.eigh(np.ones((8, 8)))
         elif spec.normalize == "standardize" or spec.clip is not None:
             self._squares = np.zeros(d)
         self._block = np.empty((max(1, min(FIT_ROWS, FIT_PIXELS // d)), d), dtype)
@@ -333,7 +345,7 @@ class Fitter:
         spec, done = self.spec, Preprocess(self.spec, self.d)
         if spec.to is not None:
             done.low, done.high = spec.to
-        elif spec.normalize == spec.whiten == "none" and spec.clip is None:
+        elif spec.normalize == spec.whiten == "none":  # to clip narrows it further
             done.low, done.high = float(low.min()), float(high.max())
         if self._shift is None:
             return done

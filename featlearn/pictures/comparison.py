@@ -1,10 +1,10 @@
 """Models side by side: what their codes cost and keep, and how well few labels do with them."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from featlearn.pictures.figure import figure_bytes, new_figure
 
 SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
 COLOURS = 10  # of matplotlib's cycle; after them the dashes change
@@ -31,19 +31,15 @@ class Errors:
     points: Sequence[tuple[int, float, float]]
 
 
-def comparison_png(
-    curves: Sequence[Curve], errors: Sequence[Errors], raw: Sequence[Errors], text: dict[str, str]
+def comparison(
+    curves: Sequence[Curve], errors: Sequence[Errors], raw: Sequence[Errors], format: str, text: dict[str, str]
 ) -> bytes:
-    """A PNG with `text` chunks: RMSE against bits and, where there are any, errors against labels.
+    """A picture with `text`: RMSE against bits and, where there are any, errors against labels.
 
     errors[i] belongs to curves[i] and has its colour; those of `raw` inputs are grey.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = 2 if errors else 1
-    figure = Figure(figsize=(1 + 5.5 * panels, 5.2), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1 + 5.5 * panels, 5.2)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     lines = _codes(axes[0], curves)
     if errors:
@@ -52,14 +48,15 @@ def comparison_png(
     columns = max(min(len(lines), 5, WIDE * panels // (longest + SAMPLE)), 1)
     for label in figure.legend(handles=lines, loc="outside lower center", ncols=columns).get_texts():
         label.set_parse_math(False)
-    out = io.BytesIO()
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # letters that the font lacks are boxes
-        figure.savefig(out, format="png", metadata=text)
-    return out.getvalue()
+    return figure_bytes(figure, format, text)
 
 
 def _label(name: str) -> str:
-    """A name as the legend can show it: a long one is cut, one with _ in front would be left out."""
+    """A name as the legend can show it: a long one is cut, one with _ in front would be left out.
+
+    Control characters, which an SVG must not hold, are replaced.
+    """
+    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
     name = name if len(name) <= LONGEST else "..." + name[-LONGEST:]
     return " " + name if name.startswith("_") else name
 

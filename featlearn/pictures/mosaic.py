@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ Array = npt.NDArray[Any]
 GREY = 128  # weight 0
 GAP = 60  # the tone between tiles: no filter's extreme, no filter's zero
 WIDTH = 900  # screen pixels that a sheet aims at
+TIFF_DESCRIPTION, TIFF_SOFTWARE = 270, 305  # numbers of tags
+TONES = (0.0, 1.0)  # pixels that are black and white
+
+FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Of a picture made of pixels, by suffix."""
 
 
 def order_filters(F: Array, by: str = "trained", use: Array | None = None) -> Array:
@@ -43,29 +49,41 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
     return _sheet(np.rint(tiles).astype(np.uint8), columns, scale)
 
 
-def sheet_of_pixels(P: Array, columns: int | None = None, scale: int | None = None) -> Array:
-    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are, 0 black and 1 white."""
+def sheet_of_pixels(
+    P: Array, columns: int | None = None, scale: int | None = None, tones: tuple[float, float] = TONES
+) -> Array:
+    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are; `tones` are the values of black and white."""
     k, h, w, _ = P.shape
     columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
-    return _sheet(_bytes(P), columns, scale)
+    return _sheet(pixel_bytes(P, tones), columns, scale)
 
 
-def pairs(inputs: Array, reconstructions: Array, columns: int | None = None, scale: int | None = None) -> Array:
-    """uint8 sheet of pixels in 0..1 (k, h, w, c): each row of inputs stands above the row of their reconstructions."""
+def pairs(
+    inputs: Array,
+    reconstructions: Array,
+    columns: int | None = None,
+    scale: int | None = None,
+    tones: tuple[float, float] = TONES,
+) -> Array:
+    """uint8 sheet of pixels (k, h, w, c): each row of inputs stands above the row of their reconstructions.
+
+    `tones` are the values of black and white.
+    """
     k, h, w, c = inputs.shape
     columns = min(columns or math.ceil(math.sqrt(2 * k * h / w)), max(k, 1))
     rows = math.ceil(k / columns)
-    stacked = np.full((rows, 2, columns, h, w, c), GAP / 255)
+    stacked = np.full((rows, 2, columns, h, w, c), GAP, np.uint8)
     for part, pixels in enumerate((inputs, reconstructions)):
-        padded = np.full((rows * columns, h, w, c), GAP / 255)
-        padded[:k] = pixels
+        padded = np.full((rows * columns, h, w, c), GAP, np.uint8)
+        padded[:k] = pixel_bytes(pixels, tones)
         stacked[:, part] = padded.reshape(rows, columns, h, w, c)
-    return _sheet(_bytes(stacked).reshape(-1, h, w, c), columns, scale)
+    return _sheet(stacked.reshape(-1, h, w, c), columns, scale)
 
 
-def _bytes(pixels: Array) -> Array:
-    """Pixels in 0..1, or beyond and then cut, as 0..255."""
-    return np.asarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+def pixel_bytes(pixels: Array, tones: tuple[float, float] = TONES) -> Array:
+    """Pixels as 0..255; those beyond `tones`, the values of black and white, are cut."""
+    black, white = tones
+    return np.asarray(np.rint(np.clip((pixels - black) / (white - black), 0, 1) * 255).astype(np.uint8))
 
 
 def _sheet(tiles: Array, columns: int, scale: int | None) -> Array:
@@ -81,14 +99,26 @@ def _sheet(tiles: Array, columns: int, scale: int | None) -> Array:
     return sheet[:, :, 0] if c == 1 else sheet
 
 
-def png_bytes(picture: Array, text: dict[str, str]) -> bytes:
-    """A uint8 picture (H, W), (H, W, 1) or (H, W, 3) as a PNG with `text` chunks; the same picture, the same bytes."""
+def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: int | None = None) -> bytes:
+    """A uint8 picture (H, W), (H, W, 1) or (H, W, 3) as a file of a `format` out of FORMATS.
+
+    `text` goes into it, in a TIFF as Software and ImageDescription. The same picture has the same bytes.
+    """
     from PIL import Image, PngImagePlugin
 
+    size = {} if dpi is None else {"dpi": (dpi, dpi)}
+    squeezed = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+    image = Image.fromarray(np.ascontiguousarray(squeezed))
+    out = io.BytesIO()
+    if format == "TIFF":
+        about = "; ".join(f"{key}: {value}" for key, value in text.items() if key != "Software")
+        tags = {TIFF_SOFTWARE: text.get("Software", ""), TIFF_DESCRIPTION: about}
+        image.save(
+            out, "TIFF", compression="tiff_lzw", tiffinfo={tag: words for tag, words in tags.items() if words}, **size
+        )
+        return out.getvalue()
     info = PngImagePlugin.PngInfo()
     for key, value in text.items():
         info.add_text(key, value)
-    out = io.BytesIO()
-    squeezed = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
-    Image.fromarray(np.ascontiguousarray(squeezed)).save(out, format="PNG", pnginfo=info, optimize=True)
+    image.save(out, "PNG", pnginfo=info, optimize=True, **size)
     return out.getvalue()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Loss, Model, Step
+from featlearn.models.base import Array, DataSummary, Loss, Model, Step
 from featlearn.random import Purpose, Random
 
 ROWS, VISIBLE = 7, 6
@@ -34,11 +34,11 @@ def check_gradients(cls: type[Model], config: Any | None = None, problems: int =
     configs = cls.variants() if config is None else {"": config}
     found = []
     for variant, settings in configs.items():
-        settled = _settle(cls, settings)
-        for name in cls(settled, np.float64).losses():
+        resolved = _resolve(cls, settings)
+        for name in cls(resolved, np.float64).losses():
             worst: dict[str, float] = {}
             for problem in range(problems):
-                for parameter, difference in _smooth_problem(cls, settled, name, seed + problem).items():
+                for parameter, difference in _smooth_problem(cls, resolved, name, seed + problem).items():
                     worst[parameter] = max(worst.get(parameter, 0.0), difference)
             found += [Check(variant, name, parameter, difference) for parameter, difference in worst.items()]
     if not found:
@@ -46,11 +46,11 @@ def check_gradients(cls: type[Model], config: Any | None = None, problems: int =
     return found
 
 
-def _settle(cls: type[Model], config: Any) -> Any:
+def _resolve(cls: type[Model], config: Any) -> Any:
     try:
-        return cls.settle(config, 0.0, 1.0)
+        return cls.resolve(config, DataSummary(VISIBLE, 0.0, 1.0))
     except ConfigError:
-        return cls.settle(config, -math.inf, math.inf)
+        return cls.resolve(config, DataSummary(VISIBLE, -math.inf, math.inf))
 
 
 def _smooth_problem(cls: type[Model], config: Any, name: str, seed: int) -> dict[str, float]:

@@ -1,24 +1,28 @@
 """How parameters follow gradients: by steps of a rate (SGD, Adam), or by line searches (L-BFGS, conjugate gradient).
 
-All keep what they know in `arrays`, so that a run that was stopped goes on as if it had not been. That is why the
-directions of L-BFGS and conjugate gradient are made here, by the equations of Nocedal & Wright, Numerical Optimization
-(2nd ed., 2006), and only the search along them is scipy's: scipy.optimize.minimize cannot be stopped and resumed.
+All keep what they know in `arrays`, so that a run that was stopped goes on as if it had not been. That is why L-BFGS
+and conjugate gradient are made here, by the equations of Nocedal & Wright, Numerical Optimization (2nd ed., 2006), and
+not by scipy. Their inner products are the kernels', so that bytes do not depend on BLAS.
+
+Each describes itself: its usual learning rate and the settings of the training that it reads. A new optimiser is a
+class and its row in OPTIMIZERS.
 """
 
 import math
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Array, Gradients
+from featlearn.models.base import Array, Gradients, Model
+from featlearn.training.line_search import strong_wolfe
 
 MEMORY = 20  # pairs of steps and gradient differences that L-BFGS keeps
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
+_ONE_ENTRY, _FIRST_ROW = np.array([0, 1]), np.zeros(1, np.int32)  # a sparse product of one row with one
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,10 @@ class Decay:
     soft: bool = True
 
     def cost(self, w: Array) -> float:
-        """l1 * |w| + l2 * w^2 / 2, summed over a parameter."""
-        total = self.l1 * float(np.abs(w).sum(dtype=np.float64)) if self.l1 else 0.0
-        return total + (self.l2 / 2 * float(np.square(w).sum(dtype=np.float64)) if self.l2 else 0.0)
+        """l1 * |w| + l2 * w^2 / 2, summed over a parameter in float64."""
+        flat = w.ravel().astype(np.float64)
+        total = self.l1 * dot(np.abs(flat), np.ones_like(flat)) if self.l1 else 0.0
+        return total + (self.l2 / 2 * dot(flat, flat) if self.l2 else 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,12 @@ class Rates:
 class Optimizer:
     """Base of all: `step` changes params in place and tells the metrics that came with the gradient."""
 
+    title: ClassVar[str]
+    """Its name in words."""
+    rate: ClassVar[float | None] = None
+    """Its usual learning rate; None: it has no use for one."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """The settings of the training that only some optimisers read, this one among them."""
     searches: ClassVar[bool] = False
     """Whether it follows a loss by line searches, and so needs one that stands still."""
 
@@ -72,6 +83,10 @@ class Optimizer:
     def take(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
         """Go on with arrays from a file."""
         self.arrays = {name: value.copy() for name, value in arrays.items()}
+
+    def forget(self) -> None:
+        """Begin anew: the loss has become another, that of other rows."""
+        self.arrays, self.converged = {}, False
 
 
 class Stepper(Optimizer):
@@ -105,6 +120,9 @@ class Stepper(Optimizer):
 class SGD(Stepper):
     """velocity = momentum * velocity - lr * gradient; parameter += velocity; none is kept without momentum."""
 
+    title = "stochastic gradient descent with momentum"
+    rate = 0.01
+    reads = ("lr", "lr_schedule", "momentum", "initial_momentum", "initial_epochs")
     kinds = ("velocity",)
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
@@ -120,6 +138,9 @@ class SGD(Stepper):
 class Adam(Stepper):
     """D. Kingma, J. Ba, ICLR 2015; decay apart from the gradient (I. Loshchilov, F. Hutter, ICLR 2019)."""
 
+    title = "Adam"
+    rate = 0.001
+    reads = ("lr", "lr_schedule")
     kinds = ("mean", "square")
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
@@ -141,13 +162,9 @@ class LineSearch(Optimizer):
     """
 
     searches = True
+    reads = ("searches",)
     curvature: ClassVar[float]
-
-    def __init__(self) -> None:
-        from scipy.optimize import line_search  # not before it is needed: it takes half a second
-
-        super().__init__()
-        self.search = line_search
+    """The share of the slope that may be left at the end of a search."""
 
     def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
         loss, x = _Loss(params, evaluate, rates), _flat(params)
@@ -155,21 +172,16 @@ class LineSearch(Optimizer):
         start = loss.at(x) if kept is None else _Point(x, float(self.arrays["loss"][0]), kept, {})
         direction = self.direction(start.gradient)
         if not self._learned:  # the gradient alone knows no length
-            direction *= min(1.0, 1 / max(math.sqrt(float(direction @ direction)), 1e-30))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a search that finds nothing: that is handled below
-            found, *_ = self.search(
-                loss.value,
-                loss.gradient,
-                x,
-                direction,
-                gfk=start.gradient,
-                old_fval=start.loss,
-                old_old_fval=self._before(),
-                c2=self.curvature,
-            )
-        end = loss.last if found is not None else min(loss.seen, key=lambda point: point.loss, default=start)
-        if found is not None and end.loss < start.loss:
+            direction *= min(1.0, 1 / max(math.sqrt(dot(direction, direction)), 1e-30))
+        slope = dot(start.gradient, direction)
+
+        def along(length: float) -> tuple[float, float]:
+            point = loss.at(x + length * direction)
+            return point.loss, dot(point.gradient, direction)
+
+        found = strong_wolfe(along, start.loss, slope, self.first_length(start.loss, slope), self.curvature)
+        end = loss.seen[-1] if found else min(loss.seen, key=lambda point: point.loss, default=start)
+        if found and end.loss < start.loss:
             self.learn(start, end, direction)
         else:  # begin again with steepest descent; where that found nothing either, it is over
             self.converged = not (end.loss < start.loss or self._learned)
@@ -194,7 +206,7 @@ class LineSearch(Optimizer):
                 w.dtype == np.float64 and w.shape == ((1,) if name in ("loss", "before") else (size,))
                 for name, w in arrays.items()
             )
-            and all(float(arrays[f"s.{number}"] @ arrays[f"y.{number}"]) > 0 for number in numbers[0])
+            and all(dot(arrays[f"s.{number}"], arrays[f"y.{number}"]) > 0 for number in numbers[0])
         )
 
     @property
@@ -202,45 +214,42 @@ class LineSearch(Optimizer):
         """Whether there is anything to make a direction of but the gradient."""
         return bool(self.arrays.keys() - {"gradient", "loss", "before"})
 
-    def forget(self) -> None:
-        """The loss has become another: that of other rows."""
-        self.arrays, self.converged = {}, False
-
     def direction(self, gradient: Array) -> Array:
         raise NotImplementedError
 
     def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
         raise NotImplementedError
 
-    def _before(self) -> float | None:
-        """The loss one step earlier, from which the search guesses its first length; None: 1."""
-        return None
+    def first_length(self, loss: float, slope: float) -> float:
+        """The length of the first step that is tried, from where loss and slope are these."""
+        return 1.0
 
 
 class LBFGS(LineSearch):
     """Limited-memory BFGS: minus the inverse Hessian of the last steps times the gradient (algorithm 7.4)."""
 
+    title = "L-BFGS"
     curvature = 0.9
 
     def direction(self, gradient: Array) -> Array:
         q = -gradient
         pairs = [(self.arrays[f"s.{i}"], self.arrays[f"y.{i}"]) for i in self._numbers]
-        rho = [1 / float(s @ y) for s, y in pairs]
+        rho = [1 / dot(s, y) for s, y in pairs]
         alpha = [0.0] * len(pairs)
         for i in reversed(range(len(pairs))):
             s, y = pairs[i]
-            alpha[i] = rho[i] * float(s @ q)
+            alpha[i] = rho[i] * dot(s, q)
             q -= alpha[i] * y
         if pairs:
             y = pairs[-1][1]
-            q /= rho[-1] * float(y @ y)
+            q /= rho[-1] * dot(y, y)
         for i, (s, y) in enumerate(pairs):
-            q += (alpha[i] - rho[i] * float(y @ q)) * s
+            q += (alpha[i] - rho[i] * dot(y, q)) * s
         return q
 
     def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
         s, y = end.x - start.x, end.gradient - start.gradient
-        if not float(s @ y) > 1e-10 * float(y @ y):  # rounding: it would not keep the Hessian positive
+        if not dot(s, y) > 1e-10 * dot(y, y):  # rounding: it would not keep the Hessian positive
             return
         numbers = self._numbers
         for i in numbers[: len(numbers) + 1 - MEMORY]:
@@ -257,6 +266,7 @@ class LBFGS(LineSearch):
 class CG(LineSearch):
     """Nonlinear conjugate gradient by Polak and Ribiere, restarted where it would turn back (equation 5.45)."""
 
+    title = "conjugate gradient"
     curvature = 0.1
 
     def direction(self, gradient: Array) -> Array:
@@ -264,18 +274,33 @@ class CG(LineSearch):
         if d is None:
             return -gradient
         old = self.arrays["old"]
-        beta = max(0.0, float(gradient @ (gradient - old)) / max(float(old @ old), 1e-300))
+        beta = max(0.0, dot(gradient, gradient - old) / max(dot(old, old), 1e-300))
         new = beta * d - gradient
-        return new if float(new @ gradient) < 0 else -gradient
+        return new if dot(new, gradient) < 0 else -gradient
 
     def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
         self.arrays |= {"direction": direction, "old": start.gradient}
 
-    def _before(self) -> float | None:
-        return float(self.arrays["before"][0]) if "direction" in self.arrays else None
+    def first_length(self, loss: float, slope: float) -> float:
+        """Where the loss would fall as much as by the last step, were it a parabola; at most 1 (equation 3.60)."""
+        if "direction" not in self.arrays or not slope < 0:
+            return 1.0
+        length = 2.02 * (loss - float(self.arrays["before"][0])) / slope
+        return min(1.0, length) if length > 0 else 1.0
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "lbfgs": LBFGS, "cg": CG}
+
+
+def readers(setting: str) -> list[str]:
+    """The names of the optimisers that read a setting of the training."""
+    return [name for name, cls in OPTIMIZERS.items() if setting in cls.reads]
+
+
+def usual_rates(model: type[Model]) -> dict[str, float]:
+    """The learning rates of the optimisers that have one, with a model."""
+    own = {name: cls.rate for name, cls in OPTIMIZERS.items() if cls.rate is not None}
+    return own | model.rates
 
 
 @dataclass(frozen=True)
@@ -289,33 +314,27 @@ class _Point:
 
 
 class _Loss:
-    """Loss and gradient of all parameters as one vector; remembers where it was last."""
+    """Loss and gradient of all parameters as one vector, and the points where it was `seen`."""
 
     def __init__(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> None:
         self.params, self.evaluate, self.rates = params, evaluate, rates
-        self.asked: Any = None
         self.seen: list[_Point] = []
 
-    @property
-    def last(self) -> _Point:
+    def at(self, x: Array) -> _Point:
+        _set(self.params, x)
+        metrics, grads = self.evaluate()
+        parts = [grads[name] + self.rates.decay_of(name).l2 * w for name, w in self.params.items()]
+        value = metrics["loss"] if math.isfinite(metrics["loss"]) else math.inf
+        gradient = np.concatenate([part.ravel() for part in parts], dtype=np.float64)
+        self.seen.append(_Point(_flat(self.params), value, gradient, metrics))
         return self.seen[-1]
 
-    def at(self, x: Array) -> _Point:
-        if self.asked is None or not np.array_equal(x, self.asked):
-            self.asked = x.copy()
-            _set(self.params, x)
-            metrics, grads = self.evaluate()
-            parts = [grads[name] + self.rates.decay_of(name).l2 * w for name, w in self.params.items()]
-            value = metrics["loss"] if math.isfinite(metrics["loss"]) else math.inf
-            gradient = np.concatenate([part.ravel() for part in parts], dtype=np.float64)
-            self.seen.append(_Point(_flat(self.params), value, gradient, metrics))
-        return self.last
 
-    def value(self, x: Array) -> float:
-        return self.at(x).loss
-
-    def gradient(self, x: Array) -> Array:
-        return self.at(x).gradient
+def dot(a: Array, b: Array) -> float:
+    """The inner product of two vectors (n,) float64, in the kernels' own order of sums."""
+    out = np.empty(1)
+    _core.sparse_dot(out, _ONE_ENTRY, _FIRST_ROW, a[None], b[None])
+    return float(out[0])
 
 
 def _rows_first(a: Array) -> Array:

@@ -20,7 +20,7 @@ class Progress:
     stopped: str = ""  # why, if before its last epoch
     rate: float = 1.0  # what the adaptive schedule has made of the learning rate
     last_loss: float | None = None  # of the epoch before, in this phase
-    seconds: float = 0.0
+    measured: dict[str, float] = field(default_factory=dict)  # of the finished model, over all rows
     sums: dict[str, float] = field(default_factory=dict)  # of this epoch's metrics
     first_errors: list[float] = field(default_factory=list)  # what divergence is measured against
 

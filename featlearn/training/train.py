@@ -8,7 +8,6 @@ place where gradients of several workers would be summed.
 import copy
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -21,19 +20,27 @@ from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.base import Array, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 from featlearn.training import schedules
-from featlearn.training.optim import OPTIMIZERS, Decay, LineSearch, Rates
+from featlearn.training.optim import OPTIMIZERS, Decay, Rates, readers, usual_rates
 from featlearn.training.progress import Progress
 
 Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
-PROBE = 1000  # training rows whose reconstruction error is followed
+PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 BATCH = 100
 ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
+SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
+BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
+RATES_IN_WORDS = "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(Model).items())
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
+
+
+def _read_by(name: str) -> str:
+    """What a setting needs that only some optimisers read."""
+    return "optimizer=" + "|".join(readers(name))
 
 
 class Rows(Protocol):
@@ -48,41 +55,51 @@ class TrainConfig:
     """How to train, whatever the model."""
 
     epochs: int = setting(20, "passes over the data", low=1)
-    batch_size: int | None = setting(None, "rows in a minibatch  [default: 100; lbfgs, cg: all]", low=1)
+    batch_size: int | None = setting(
+        None, f"rows in a minibatch  [default: 100; {SEARCHING}: all]", low=1, off="all rows"
+    )
     optimizer: str = setting(
-        "sgd",
-        "stochastic gradient descent with momentum, Adam, or by line searches: L-BFGS, conjugate gradient",
+        next(iter(OPTIMIZERS)),
+        "how parameters follow gradients: " + ", ".join(cls.title for cls in OPTIMIZERS.values()),
         choices=tuple(OPTIMIZERS),
     )
     searches: int = setting(
         3,
-        "lbfgs, cg: line searches on a minibatch; on all rows it is one an epoch",
+        f"{SEARCHING}: line searches on a minibatch; on all rows it is one an epoch",
         low=1,
-        needs="optimizer=lbfgs|cg batch_size",
+        needs=f"{_read_by('searches')} batch_size",
     )
     lr: float | None = setting(
         None,
-        "learning rate of sgd and adam  [default: 0.01; adam: 0.001; or the model's]",
+        f"learning rate of {', '.join(readers('lr'))}  [default: {RATES_IN_WORDS}; or the model's]",
         above=0,
-        needs="optimizer=sgd|adam",
+        needs=_read_by("lr"),
+        off="found by searches",
     )
     lr_schedule: str = setting(
         "constant",
         "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
-        needs="optimizer=sgd|adam",
+        needs=_read_by("lr_schedule"),
     )
-    momentum: float = setting(0.9, "momentum of sgd", low=0, below=1, needs="optimizer=sgd")
+    momentum: float = setting(
+        0.9, f"momentum of {', '.join(readers('momentum'))}", low=0, below=1, needs=_read_by("momentum")
+    )
     initial_momentum: float = setting(
-        0.5, "momentum of the first --initial-epochs", low=0, below=1, needs="initial_epochs optimizer=sgd"
+        0.5,
+        "momentum of the first --initial-epochs",
+        low=0,
+        below=1,
+        needs=f"initial_epochs {_read_by('initial_momentum')}",
     )
-    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs="optimizer=sgd")
+    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs=_read_by("initial_epochs"))
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
         "strength of the decay, multiplied by the learning rate  [default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
+        off="no decay",
     )
     l1_method: str = setting(
         "soft",
@@ -95,9 +112,10 @@ class TrainConfig:
         None,
         "stop when the validation error has not fallen for so many epochs; the best model is kept",
         low=1,
+        off="never",
     )
     tolerance: float | None = setting(
-        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0
+        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0, off="never"
     )
 
     def __post_init__(self) -> None:
@@ -107,20 +125,26 @@ class TrainConfig:
         if self.decay == "none" and self.decay_weight:
             raise ConfigError(f"--decay-weight {self.decay_weight:g} without a decay: add --decay l1 or l2")
         if self.by_searches and self.decay == "l1":
-            raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; use --optimizer sgd")
+            raise ConfigError(f"--decay l1: has no gradient at 0 for {self.optimizer} to follow; {BY_STEPS}")
 
     @property
     def by_searches(self) -> bool:
         """Whether the optimizer follows a loss by line searches."""
-        return issubclass(OPTIMIZERS[self.optimizer], LineSearch)
+        return OPTIMIZERS[self.optimizer].searches
+
+    def resolve(self, model: type[Model]) -> "TrainConfig":
+        """Fill in what is not said, for a model; a resolved config comes back as it is."""
+        usual: dict[str, Any] = {
+            "batch_size": None if self.by_searches else BATCH,
+            "lr": None if model.one_pass else usual_rates(model).get(self.optimizer),
+            "decay_weight": model.decay_weights.get(self.decay),
+        }
+        return fill(self, usual)
 
     @property
-    def batch_rows(self) -> int | None:
-        """Rows of a minibatch, None: all."""
-        return self.batch_size or (None if self.by_searches else BATCH)
-
-    def weight_decay(self, model: Model) -> Decay:
-        weight = model.decay_weights.get(self.decay, 0.0) if self.decay_weight is None else self.decay_weight
+    def weight_decay(self) -> Decay:
+        """The decay of a resolved config."""
+        weight = self.decay_weight or 0.0
         return Decay(
             l1=weight if self.decay == "l1" else 0.0,
             l2=weight if self.decay == "l2" else 0.0,
@@ -132,6 +156,7 @@ class Training:
     """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
 
     def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
+        config = config.resolve(type(model))
         self.model, self.rows, self.config, self.seed = model, rows, config, seed
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
@@ -141,10 +166,11 @@ class Training:
         self.good = self._snapshot()
         self.best: dict[str, Array] | None = None
         # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
-        least = LARGEST if config.batch_rows else float(np.finfo(model.dtype).max)
+        least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.batch_size = config.batch_rows or len(self.train_rows)
+        self.probe_rows = _spread(self.train_rows, PROBE)
+        self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
             raise ConfigError(f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out")
@@ -152,7 +178,7 @@ class Training:
         if config.by_searches and moving:
             raise ConfigError(
                 f"--optimizer {config.optimizer}: searches along a loss that must stand still, but {moving}; "
-                "use --optimizer sgd or adam"
+                + BY_STEPS
             )
         self._all: Array | None = None  # all rows, where they are one batch
 
@@ -181,9 +207,7 @@ class Training:
         with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
             while not self.progress.finished:
                 for batch in self._epoch_batches():
-                    started = time.perf_counter()
                     self._update(batch)
-                    self.progress.seconds += time.perf_counter() - started
                     if self._epoch_ends():
                         self._end_epoch()
                         on_epoch(self)
@@ -209,7 +233,7 @@ class Training:
         rates = Rates(
             schedules.learning_rate(config.lr_schedule, self.lr * at.rate, done),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done),
-            config.weight_decay(self.model) if phase.decay else Decay(),
+            config.weight_decay if phase.decay else Decay(),
             self.model.decayed,
         )
 
@@ -241,7 +265,7 @@ class Training:
     def _steps(self, evaluate: Callable[[], Gradients], rates: Rates) -> Iterator[dict[str, float]]:
         """The metrics of one step; of several line searches where the rows are some of all."""
         optimizer = self.optimizer
-        if not isinstance(optimizer, LineSearch) or self.batches == 1:
+        if not optimizer.searches or self.batches == 1:
             yield optimizer.step(self.model.params, evaluate, rates)
             return
         optimizer.forget()
@@ -253,7 +277,7 @@ class Training:
     def lr(self) -> float:
         """The learning rate of this phase, before any schedule."""
         given = self.config.lr if self.phase.lr is None else self.phase.lr
-        return self.model.rates.get(self.config.optimizer, math.nan) if given is None else given
+        return 0.0 if given is None else given  # None: nothing goes along a gradient by a rate
 
     def _decay_cost(self, rates: Rates) -> float:
         return sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
@@ -271,11 +295,10 @@ class Training:
         self._check_weights()
         row: dict[str, float] = {"epoch": at.epochs_done + 1, "phase": at.phase, "step": at.step}
         row |= {key: total / at.batch for key, total in at.sums.items()}
-        row |= self.measure(self.train_rows[:PROBE])
-        if len(self.validation_rows):
-            row |= {f"validation_{key}": value for key, value in self.measure(self.validation_rows).items()}
+        for name, index in (("probe", self.probe_rows), ("validation", self.validation_rows)):
+            if len(index):
+                row |= {f"{name}_{key}": value for key, value in self.measure(index).items()}
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
-        row["seconds"] = at.seconds
         if self.history and self.history.keys() != row.keys():
             raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
         for key, value in row.items():
@@ -293,6 +316,8 @@ class Training:
             self._take_best()
             if not over:
                 self._finish_phase()
+            if at.phase == len(self.phases) - 1:
+                at.measured = self._final_measures()
             at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
             self.optimizer = OPTIMIZERS[self.config.optimizer]()
             at.finished = at.phase == len(self.phases)
@@ -331,15 +356,25 @@ class Training:
             for key, value in self.best.items():
                 self.model.params[key][...] = value
 
-    def measure(self, index: Index) -> dict[str, float]:
-        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's own."""
+    def _final_measures(self) -> dict[str, float]:
+        """Of the finished model, which need not be that of the last epoch: "rmse" over all rows it was trained on."""
+        found = {"rmse": self.measure(self.train_rows, own=False)["rmse"]}
+        if len(self.validation_rows):
+            found["validation_rmse"] = self.measure(self.validation_rows, own=False)["rmse"]
+        for key, value in found.items():
+            if not math.isfinite(value):
+                self._diverge(f"{key} is {value:g}")
+        return found
+
+    def measure(self, index: Index, own: bool = True) -> dict[str, float]:
+        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's `own`."""
         total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
             squares = np.empty(len(X), np.float64)
             _core.row_sqdist(squares, X, self.model.reconstruct(X))
             total, n = total + math.fsum(squares), n + X.size
-            for key, value in self.model.extra_metrics(X).items():
+            for key, value in (self.model.extra_metrics(X) if own else {}).items():
                 sums[key] = sums.get(key, 0.0) + value * len(X)
         return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
@@ -368,9 +403,7 @@ class Training:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
-        remedy = (
-            "use --optimizer adam" if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
-        )
+        remedy = BY_STEPS if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
         raise DivergedError(
             f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; " + remedy
         )
@@ -405,6 +438,8 @@ class Training:
         if not Progress.fits(values):
             return False
         at = Progress(**values)
+        if at.diverged:
+            return False
         rows = {len(column) for column in history.values()} or {0}
         if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
             return False
@@ -414,12 +449,7 @@ class Training:
         return within and at.epoch * self.batches + at.batch < self.updates(self.phases[at.phase])
 
     def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from a checkpoint; the model's params and state must have been loaded by the caller.
-
-        Raises ConfigError for the checkpoint of a diverged run, which would only diverge again.
-        """
-        if progress.get("diverged"):
-            raise ConfigError("--resume: that run diverged; start again with --force and a lower --lr")
+        """Go on from a checkpoint; the model's params and state must have been loaded by the caller."""
         kept = split_arrays(arrays)
         self.optimizer = OPTIMIZERS[self.config.optimizer]()
         self.optimizer.take(kept["optimizer"], self.model.params)
@@ -446,10 +476,10 @@ def _largest(w: Array) -> float:
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     """(training rows, validation rows) of n, both in order. Raises ConfigError where either is too few."""
     held_out = round(config.validation * n)
-    if n - held_out < (config.batch_rows or 1):
+    if n - held_out < (config.batch_size or 1):
         share = f" beside --validation {config.validation:g}" if held_out else ""
         raise ConfigError(
-            f"--batch-size {config.batch_rows or 1}: only {n - held_out} training rows{share}; take "
+            f"--batch-size {config.batch_size or 1}: only {n - held_out} training rows{share}; take "
             + ("a smaller batch" if n > held_out else "a smaller --validation")
         )
     if config.validation and not held_out:
@@ -458,9 +488,14 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
 
+def _spread(index: Index, most: int) -> Index:
+    """At most so many of the rows, at equal distances."""
+    return index[:: math.ceil(len(index) / most)]
+
+
 def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
     """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
-    index = index[:: math.ceil(len(index) / MEAN_ROWS)]
+    index = _spread(index, MEAN_ROWS)
     total: Any = 0.0
     for start in range(0, len(index), PROBE):
         total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)

@@ -20,6 +20,7 @@ from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.hdf5.types import DTYPES, NAME, Array
 from featlearn.files.regular import check_regular, reason, show
 from featlearn.files.text import MAX
+from featlearn.signals import Undisturbed
 
 _MAX_NAMES = 1024
 _MAX_CHUNK = 64 << 20
@@ -36,7 +37,7 @@ class Reader:
     def __init__(self, path: str, image: bytes | None = None) -> None:
         self.path = path
         self.size = check_regular(path).st_size if image is None else len(image)
-        with self._guard(""):
+        with self._guard(""), Undisturbed():
             fapl = h5p.create(h5p.FILE_ACCESS)
             try:
                 fapl.set_fclose_degree(h5f.CLOSE_STRONG)
@@ -62,7 +63,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with Undisturbed(), contextlib.suppress(RuntimeError):  # nothing was written that a close could fail to keep
+            self._file.close()
 
     @property
     def fd(self) -> int:

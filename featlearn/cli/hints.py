@@ -1,0 +1,37 @@
+"""Which commands fit what has just been done; said on stderr, ready to be typed."""
+
+import os
+from collections.abc import Sequence
+
+from featlearn.cli.report import Words, shell_quoted
+from featlearn.patches.preprocess import Preprocess
+
+
+def say_next(words: Words, *commands: Sequence[str]) -> None:
+    """Say which commands may follow, one a line, quoted for a shell."""
+    for label, command in zip(["next:", *["or:  "] * len(commands)], commands, strict=False):
+        words.say(f"{label} {shell_quoted(['featlearn', *command])}")
+
+
+def as_argument(path: str) -> str:
+    """Return the path so that it is not taken for an option."""
+    return os.path.join(os.curdir, path) if path.startswith("-") else path
+
+
+def to_train(path: str, preprocess: Preprocess) -> list[str]:
+    """Return the command that learns from a data set, with a model that its preprocessing suits."""
+    return ["train", as_argument(path), "--model", _suited(preprocess)]
+
+
+def _suited(preprocess: Preprocess) -> str:
+    """Return the model for which such data are usually made: what is mapped to a range is made for units with one."""
+    spec = preprocess.spec
+    if spec.to is not None:
+        return "sparse-autoencoder" if spec.to[0] >= 0 and spec.to[1] <= 1 else "sesm"
+    return "rbm" if spec.whiten == "none" else "k-sparse"
+
+
+def to_measure(model: str, path: str) -> list[list[str]]:
+    """Return the commands that measure a model on a data set made like its own, and encode that."""
+    model, path = as_argument(model), as_argument(path)
+    return [["evaluate", model, path], ["encode", model, path, "-o", "codes.h5"]]

@@ -1,0 +1,38 @@
+"""What several tests are made of."""
+
+import numpy as np
+
+
+class Rows:
+    """Rows (n, visible) as what models learn from and are judged by."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def block(self, start, stop):
+        return self.X[start:stop].copy()
+
+    def take(self, index):
+        return self.X[index]
+
+
+def same(a, b):
+    """Whether two dicts of arrays have the same names and bytes."""
+    return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def central(function, at, h=1e-3):
+    """Derivatives of the number function() by each element of `at`, changed in place; exact for polynomials of degree
+    four, else the error is of order h^4."""
+    out = np.empty_like(at)
+    for i in np.ndindex(at.shape):
+        keep, values = at[i], {}
+        for k in (-2, -1, 1, 2):
+            at[i] = keep + k * h
+            values[k] = function()
+        at[i] = keep
+        out[i] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+    return out
