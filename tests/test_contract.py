@@ -23,7 +23,7 @@ from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients
 from helpers import same
-from model_bytes import N_VISIBLE, configs, digests, fresh, line_searches, span, trained
+from model_bytes import N_VISIBLE, configs, digest, digests, fresh, line_searches, span, trained
 
 DTYPES = ("float32", "float64")
 LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
@@ -208,6 +208,37 @@ def test_parameters_of_another_config_are_refused(id, tmp_path):
         load_model(str(tmp_path / "model.h5"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("encode", "CUT", "DATA", "-o", "OUT.h5"),
+        ("evaluate", "DATA.model", "CUT", "DATA"),
+        ("reconstruct", "CUT", "DATA", "-o", "OUT.png"),
+        ("sample", "CUT", "-o", "OUT.png"),
+        ("visualize", "CUT", "-o", "OUT.png"),
+        ("info", "CUT"),
+        ("check-gradients", "CUT", "DATA"),
+        ("extract-patches", "dead-leaves", "--images", 1, "--like", "CUT", "-o", "OUT.h5"),
+        ("train", "DATA", "--model", "rbm", "--resume", "-o", "CUT"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_cut_model_is_refused_by_every_command(command, work, run_here, tmp_path):
+    """Its checksum is right, and its parameters fit each other; in one line, and nothing is written."""
+    file = read_model(str(work.model))
+    params = {"W": file.params["W"][:, :-1].copy(), "b": file.params["b"], "c": file.params["c"][:-1].copy()}
+    write_model(str(tmp_path / "cut.h5"), replace(file, params=params))
+    names = {"CUT": tmp_path / "cut.h5", "DATA": work.patches, "DATA.model": work.model}
+    names |= {f"OUT.{suffix}": tmp_path / f"out.{suffix}" for suffix in ("h5", "png")}
+    ran = run_here(*(names.get(word, word) for word in command))
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        f"featlearn: error: {tmp_path / 'cut.h5'}: params/W is 64 x 11 float32, wanted 64 x 12 float32 by its config "
+        "and visible values; train it again"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.h5"]
+
+
 @every_model
 def test_shapes_are_those_that_init_makes(id):
     for config in configs(model_class(id)).values():
@@ -248,7 +279,7 @@ def test_bytes_do_not_depend_on_threads(id):
     before, found = _core.get_threads(), []
     for threads in (1, 2, 3):
         _core.set_threads(threads)
-        found.append(digests(id))
+        found.append(digests(id) | {"large": digest(trained(id, settled(id)))})
     _core.set_threads(before)
     assert found[0] == found[1] == found[2]
 

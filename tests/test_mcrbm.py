@@ -9,10 +9,7 @@ import pytest
 from featlearn.errors import ConfigError
 from featlearn.models.base import Step
 from featlearn.models.mcrbm import RATES, MeanCovarianceRBM
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
-from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
 from helpers import central
 
 D, DTYPES = 6, ("float32", "float64")
@@ -192,32 +189,6 @@ def test_decode_solves_the_linear_system(dtype):
     model.params["b"][...] = 0
     assert not model.decode(np.zeros((3, 7), dtype)).any()
     assert model.decode(H[:0]).shape == (0, 12)
-
-
-def test_a_resumed_run_ends_with_the_same_bytes():
-    pixels = np.random.default_rng(5).integers(0, 256, size=(200, 9), dtype=np.uint8)
-    fitter = Fitter(PreprocessSpec(normalize="standardize"), 9, np.uint8)
-    fitter.update(pixels)
-    rows = Rows(pixels, fitter.finish(), np.dtype(np.float32))
-
-    def begin():
-        model = MeanCovarianceRBM(MeanCovarianceRBM.Config(hidden=4, hidden_cov=5, factors=6, chains=7, freeze=25))
-        model.init(9, Random(1))
-        return Training(model, rows, TrainConfig(epochs=4, batch_size=20, lr=0.075, momentum=0.0), seed=1)
-
-    whole, stopped, resumed = begin(), begin(), begin()
-    assert whole.run()
-    assert not stopped.run(on_batch=lambda at: at.progress.step == 17)
-    arrays, progress = stopped.checkpoint()
-    resumed.model.params, resumed.model.state = copy.deepcopy((stopped.model.params, stopped.model.state))
-    resumed.restore(arrays, progress, {key: np.array(column) for key, column in stopped.history.items()})
-    assert resumed.run()
-    for kind in ("params", "state"):
-        for name, value in getattr(whole.model, kind).items():
-            assert value.tobytes() == getattr(resumed.model, kind)[name].tobytes(), name
-    assert {"free_energy", "rejection", "step_size", "error"} <= whole.history.keys()
-    whole.history.pop("seconds"), resumed.history.pop("seconds")
-    assert whole.history == resumed.history
 
 
 def test_plain_pixels_are_refused():
