@@ -97,9 +97,10 @@ def test_every_optimizer(model, options, folder, run_here, tmp_path):
 
 def test_a_stopped_run_resumes_to_the_same_bytes(folder):
     """By L-BFGS, whose many arrays go through the file."""
-    command = ["train", "p.h5", "--model", "sparse-autoencoder", "--epochs", "1000", "--checkpoint-every", "0.05"]
+    command = ["train", "p.h5", "--model", "sparse-autoencoder", "--epochs", "300"]
     name = "stopped.h5"
-    process = subprocess.Popen([*FEATLEARN, *command, "-o", name], cwd=folder, stderr=subprocess.PIPE, text=True)
+    slow = [*FEATLEARN, *command, "--checkpoint-every", "0", "-o", name]
+    process = subprocess.Popen(slow, cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (folder / (name + ".ckpt")).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
