@@ -154,7 +154,7 @@ def test_the_examples_of_help_pages_run(name, examples, tmp_path, run_here, monk
         words = smaller(line + " ")
         for long, short in EXAMPLES.items():
             words = words.replace(long, short)
-        force = ["--force"] if "--force" in page else []  # the files of the other examples are there
+        force = ["--force"] if "--output" in page else []  # the files of the other examples are there
         ran = run_here(*shlex.split(words)[1:], *force)
         assert ran.code == 0, (line, ran.err)
 
