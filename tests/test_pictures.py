@@ -6,9 +6,9 @@ import xml.dom.minidom
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
+from featlearn.pictures import curve as curves
 from featlearn.pictures import figure
 from featlearn.pictures.comparison import Curve, Errors, comparison
 from featlearn.pictures.curve import curve, panels
@@ -176,6 +176,6 @@ def test_any_name_can_be_in_a_comparison(name):
 )
 def test_an_error_that_falls_a_hundredfold_is_drawn_on_a_log_axis(rmse, scale, monkeypatch):
     seen = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: seen.append(figure.axes[0].get_yscale()))
+    monkeypatch.setattr(curves, "figure_bytes", lambda figure, *rest: seen.append(figure.axes[0].get_yscale()))
     curve({"epoch": np.arange(1.0, 4.0), "phase": np.zeros(3), "probe_rmse": np.array(rmse)}, "run.h5", "PNG", {})
     assert seen == [scale]
