@@ -11,6 +11,13 @@ class DataError(FeatlearnError):
     """A file or its contents cannot be used as asked, or cannot be written."""
 
 
+class ReadError(FeatlearnError):
+    """An input failed while it was read: a failing disk, or a file changed or cut meanwhile. It always ends the run.
+
+    No DataError, since it is no damage of one image, which may be skipped.
+    """
+
+
 class ConfigError(FeatlearnError):
     """Settings that are out of range or contradict each other."""
 

@@ -16,7 +16,8 @@ from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.models.parts.arrays import product
 from featlearn.patches.preprocess import Preprocess
-from featlearn.pictures.curve import curve_png
+from featlearn.patches.rows import Rows
+from featlearn.pictures.curve import PANELS, curve_png
 from featlearn.pictures.mosaic import mosaic, order_filters, png_bytes
 
 Array = npt.NDArray[Any]
@@ -97,15 +98,16 @@ def _in_pixels(learned: Learned, below: list[Learned]) -> tuple[Array, tuple[int
 def _patches(request: Request) -> tuple[bytes, dict[str, Any]]:
     data = read_dataset(request.file)
     count = min(request.count, len(data.patches))
-    X = Preprocess.from_dict(data.preprocess).apply(data.patches[:count])
-    F = Preprocess.from_dict(data.preprocess).to_pixels(X).reshape(-1, *data.shape)
+    preprocess = Preprocess.from_dict(data.preprocess)
+    X = Rows(data.patches, preprocess, memory=0, name=show(request.file)).block(0, count)
+    F = preprocess.to_pixels(X).reshape(-1, *data.shape)
     return _sheet(F, request, _text(request, "preprocessed patches")), {"patches": count, "shape": list(data.shape)}
 
 
 def _curve(request: Request) -> tuple[bytes, dict[str, Any]]:
     learned = load_model(request.file)
-    epochs = len(next(iter(learned.file.history.values()), ()))
-    if not epochs:
+    epochs = len(learned.file.history.get("epoch", ()))
+    if not epochs or not PANELS.keys() & learned.file.history.keys():
         raise DataError(f"{show(request.file)}: has no history to draw")
     return curve_png(learned.file.history, f"{learned.file.model}"), {"epochs": epochs}
 

@@ -9,6 +9,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force,
+    max_memory,
     option,
     paths,
     quiet,
@@ -31,6 +32,7 @@ from featlearn.training.classifier import ClassifierConfig
     force,
     seed,
     threads,
+    max_memory,
     quiet,
     as_json,
 )

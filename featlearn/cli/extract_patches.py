@@ -10,6 +10,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force,
+    max_memory,
     option,
     output,
     paths,
@@ -70,7 +71,7 @@ which_patches = common(
         help="Cut so many patches at random places.",
         group="Patches",
     ),
-    option("--stride", type=click.IntRange(1), help="Cut on a grid with this step.", group="Patches"),
+    option("--stride", type=click.IntRange(1, 65535), help="Cut on a grid with this step.", group="Patches"),
     option(
         "--drop-flat",
         type=click.FloatRange(0, 1, max_open=True),
@@ -90,7 +91,7 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 
 @command_named("extract-patches")
 @common(which_images, which_patches, settings_options(PreprocessSpec, "Preprocessing", NORMALIZE), like)
-@common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, quiet, as_json)
+@common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 

@@ -4,7 +4,18 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import as_json, command_named, common, force, option, output, paths, quiet, threads
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    force,
+    max_memory,
+    option,
+    output,
+    paths,
+    quiet,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 
@@ -12,7 +23,7 @@ from featlearn.cli.report import Results, Words
 @common(paths("model"), paths("input"))
 @option("--count", type=click.IntRange(1, 10_000), default=100, help="How many patches of a data set to draw.")
 @option("--stride", type=click.IntRange(1), default=1, help="Step between the patches of a photograph.")
-@common(output("Picture to write (PNG); - is stdout."), force, threads, quiet, as_json)
+@common(output("Picture to write (PNG); - is stdout."), force, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Show what a model makes of its inputs.
 

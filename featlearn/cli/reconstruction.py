@@ -17,6 +17,7 @@ from featlearn.files.images import read_image
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.patches.preprocess import unit_pixels
+from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import pairs, png_bytes
 
 Array = npt.NDArray[Any]
@@ -58,7 +59,8 @@ def _dataset(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]
     rows, data, preprocess = load_rows(request.input, like=learned)
     blocks = (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))
     squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks)
-    X, stats = preprocess.apply_with_stats(data.patches[: request.count], learned.model.dtype)
+    first = data.patches[: request.count]
+    X, stats = make_rows(first, preprocess, learned.model.dtype, show(request.input), np.arange(len(first)))
     shape = (-1, *learned.shape)
     before = preprocess.invert(X, stats).reshape(shape)
     after = preprocess.invert(learned.reconstruct(X), stats).reshape(shape)

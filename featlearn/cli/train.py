@@ -15,6 +15,7 @@ from featlearn.cli.options import (
     common,
     dtype,
     force,
+    max_memory,
     option,
     output,
     paths,
@@ -28,7 +29,21 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.models import model_class, model_ids
 from featlearn.settings import option_name
 
-NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
+NOT_IN_TOML = {
+    *(
+        "dataset",
+        "output",
+        "config",
+        "show_config",
+        "resume",
+        "force",
+        "words",
+        "results",
+        "help",
+        "threads",
+        "max_memory",
+    )
+}
 
 
 class TrainCommand(ModelCommand):
@@ -115,7 +130,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
 )
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the settings as TOML and stop.")
-@common(seed, dtype, threads, quiet, as_json)
+@common(seed, dtype, threads, max_memory, quiet, as_json)
 def command(
     dataset: str | None,
     model: str,

@@ -4,7 +4,18 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import as_json, command_named, common, force, option, output, paths, quiet, threads
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    force,
+    max_memory,
+    option,
+    output,
+    paths,
+    quiet,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 
@@ -35,7 +46,7 @@ from featlearn.cli.report import Results, Words
 @option("--scale", type=click.IntRange(1, 64), show_default="by size", help="Screen pixels to a pixel.")
 @option("--count", type=click.IntRange(1, 100_000), default=100, help="How many patches of a data set.")
 @common(output("Picture to write; - is stdout.", required=False, default_words="FILE with the suffix .png"), force)
-@common(threads, quiet, as_json)
+@common(threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw filters, patches or the learning curve as a picture (PNG).
 
