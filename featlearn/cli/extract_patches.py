@@ -96,8 +96,9 @@ def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 
     INPUT is an image or a folder of images (searched recursively), an IDX file (.gz or not), a CIFAR-10 batch, .npy,
-    .npz, .mat or HDF5; or the name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an (n, d) data
-    set in HDF5 each row is an example, whatever it means.
+    .npz, .mat, HDF5 or .csv; or the name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an
+    (n, d) array each row is an example, whatever it means; a single grey image is (1, h, w). FILE:NAME takes one of
+    several arrays.
 
     Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read.
 
