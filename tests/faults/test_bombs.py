@@ -179,6 +179,7 @@ def test_a_bomb_is_refused_in_little_memory(tmp_path, own, name):
     assert code == 1, err
     (line,) = err.splitlines()
     assert line.startswith(f"featlearn: error: {tmp_path / name}: ")
+    assert "; if you trust it, give --max-memory" in line or "longer than 16 MiB" in line
     assert peak - own <= ALLOWED
 
 
