@@ -141,7 +141,7 @@ def test_a_file_cut_while_it_is_used_ends_the_run_in_words(tmp_path, name):
 
 
 def test_arrays_larger_than_the_memory_limit_are_read_in_place(tmp_path, monkeypatch):
-    monkeypatch.setattr("featlearn.files.limits._chosen", 100_000)
+    monkeypatch.setattr("featlearn.files.budget._chosen", 100_000)
     big = RNG.integers(0, 256, (300, 64, 64), np.uint8)
     for name in ("c.npy", "stored.npz", "x.h5", "v73.mat"):
         CONTAINERS[name](tmp_path / name, {"x": big})
@@ -232,7 +232,7 @@ def test_long_csv_is_read_by_blocks(tmp_path, monkeypatch):
 
 
 def test_csv_is_held_against_the_memory_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("featlearn.files.limits._chosen", 1000)
+    monkeypatch.setattr("featlearn.files.budget._chosen", 1000)
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 200))
     with pytest.raises(DataError, match=r"200 rows or more of 2 numbers would take 0.0 MB .* give --max-memory"):
         open_sources([str(tmp_path / "x.csv.gz")])

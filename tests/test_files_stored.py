@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from featlearn.errors import DataError, ReadError
-from featlearn.files import limits, stored
-from featlearn.files.limits import FLOOR, RATIO, Budget, process_memory, set_max_memory
+from featlearn.files import budget, stored
+from featlearn.files.budget import FLOOR, RATIO, Budget, process_memory, set_max_memory
 from featlearn.files.stored import Descriptor, Stored, pieces, verify
 
 HEAD, GAP = 512, 77
@@ -137,10 +137,10 @@ def test_the_limit_follows_the_file(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(bytes(range(256)) * 1000)
     Budget(str(path)).claim(FLOOR)
-    budget = Budget(str(path))
-    budget.claim(FLOOR // 2)
+    shared = Budget(str(path))
+    shared.claim(FLOOR // 2)
     with pytest.raises(DataError, match=r"x: the rest would take 268 MB of memory, 268 MB are allowed .* 269MB"):
-        budget.claim(FLOOR // 2 + 1, "the rest")
+        shared.claim(FLOOR // 2 + 1, "the rest")
     set_max_memory(1000)
     with pytest.raises(DataError, match="--max-memory 1MB"):
         Budget(str(path)).claim(1001)
@@ -160,7 +160,7 @@ def test_holes_do_not_count(tmp_path, data, hole, counted):
 
 
 def test_the_memory_of_a_process_is_what_ulimit_leaves(monkeypatch):
-    program = "from featlearn.files.limits import process_memory; print(process_memory())"
+    program = "from featlearn.files.budget import process_memory; print(process_memory())"
     limit = 4 << 30
     ran = subprocess.run(
         [sys.executable, "-c", program],
@@ -170,5 +170,5 @@ def test_the_memory_of_a_process_is_what_ulimit_leaves(monkeypatch):
         check=True,
     )
     assert int(ran.stdout) <= limit
-    monkeypatch.setattr(limits.cgroup, "settings", lambda name: ["max", "12345"] if name == "memory.max" else [])
+    monkeypatch.setattr(budget.cgroup, "settings", lambda name: ["max", "12345"] if name == "memory.max" else [])
     assert process_memory() == 12345

@@ -5,7 +5,7 @@
     force          force: bool                wherever there is an output
     seed           seed: int                  extract-patches train evaluate sample check-gradients
     threads        (sets the kernels')        all
-    max_memory     (sets files.limits')       wherever there is an input
+    max_memory     (sets files.budget')       wherever there is an input
     dtype          dtype: str                 train
     quiet          words: report.Words        all
     as_json        results: report.Results    all
@@ -244,7 +244,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
     if not ctx.resilient_parsing:
-        from featlearn.files.limits import set_max_memory
+        from featlearn.files.budget import set_max_memory
 
         set_max_memory(n)
 

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import DataError, FeatlearnError
+from featlearn.files.budget import Budget
 from featlearn.files.hdf5 import Reader
 from featlearn.files.images import to_color
-from featlearn.files.limits import Budget
 from featlearn.files.mat5 import read_mat5
 from featlearn.files.regular import check_regular, open_regular, reason, show
 from featlearn.files.stored import Descriptor, Stored, pieces

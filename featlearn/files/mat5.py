@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import DataError, FeatlearnError
-from featlearn.files.limits import Budget
+from featlearn.files.budget import Budget
 from featlearn.files.regular import open_regular, reason, show
 
 Array = npt.NDArray[Any]

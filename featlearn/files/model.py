@@ -13,9 +13,9 @@ import numpy.typing as npt
 from featlearn.errors import DataError
 from featlearn.files import block
 from featlearn.files.atomic import Output
+from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.limits import Budget
 from featlearn.files.regular import open_regular, show
 from featlearn.files.stored import Descriptor, verify
 from featlearn.files.text import to_json

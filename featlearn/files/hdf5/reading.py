@@ -16,8 +16,8 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
 from featlearn.errors import DataError, FeatlearnError
+from featlearn.files.budget import Budget
 from featlearn.files.hdf5.types import DTYPES, NAME, Array
-from featlearn.files.limits import Budget
 from featlearn.files.regular import check_regular, reason, show
 from featlearn.files.stored import Descriptor, Stored
 from featlearn.files.text import MAX
