@@ -123,6 +123,16 @@ def test_the_memory_limit_can_be_raised_for_one_command(run_here, tmp_path):
         assert run_here(*dry, "--max-memory", bad).code == 2
 
 
+def test_one_grey_image_in_a_matrix_is_told_how_to_be_saved(run_here, tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(1024, dtype=np.uint8).reshape(32, 32))
+    cut = ("extract-patches", tmp_path / "x.npy", "-o", tmp_path / "o.h5", "--size", 8)
+    ran = run_here(*cut)
+    assert ran.code == 1
+    assert "; an array that is one grey image is saved as (1, h, w)" in ran.err
+    np.save(tmp_path / "x.npy", np.load(tmp_path / "x.npy")[None])
+    assert run_here(*cut).code == 0
+
+
 def test_strides_beyond_any_image_are_refused(work, run_here, tmp_path):
     ran = run_here("extract-patches", work.photos, "-o", tmp_path / "o.h5", "--stride", 2**63)
     assert (ran.code, "Traceback" in ran.err, "internal" in ran.err) == (2, False, False)

@@ -169,9 +169,12 @@ def survey(
         fits = (table[:, :2] >= size).all(axis=1)
     if not fits.any():
         height, width = table[:, :2].max(axis=0)
+        remedy = "take a smaller --size"
+        if height == 1:
+            remedy += ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
         raise DataError(
             f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
-            f"the widest of {width} pixels; take a smaller --size"
+            f"the widest of {width} pixels; {remedy}"
         )
     wanted = (
         f"of {size[0]}x{size[1]} as most images are" if extraction.size is None else f"at least {size[0]}x{size[1]}"
