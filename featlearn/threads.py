@@ -2,10 +2,11 @@
 
 import math
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-CGROUPS = Path("/sys/fs/cgroup")
-MEMBERSHIP = Path("/proc/self/cgroup")
+from featlearn import cgroup
 
 
 def default_threads() -> int:
@@ -21,26 +22,23 @@ def default_threads() -> int:
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
-def cgroup_quota(root: Path = CGROUPS, membership: Path = MEMBERSHIP) -> float | None:
+def cgroup_quota(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> float | None:
     """The cores that a container's cgroup (version 2, else 1) allows this process; None where nothing limits it."""
-    quotas = []
-    for line in _read(membership).splitlines():
-        if line.startswith("0::/"):
-            group = root / line[4:]
-            quotas += [_cpu_max(folder / "cpu.max") for folder in (group, *group.parents)]
-    quotas += [_cpu_max(root / "cpu.max"), _cfs(root / "cpu")]
+    quotas = [_cpu_max(text) for text in cgroup.settings("cpu.max", root, membership)]
+    quotas.append(_cfs(root / "cpu"))
     known = [quota for quota in quotas if quota is not None]
     return min(known) if known else None
 
 
-def _cpu_max(path: Path) -> float | None:
+def _cpu_max(text: str) -> float | None:
     """'200000 100000' is two cores, 'max 100000' is no limit."""
-    words = _read(path).split()
+    words = text.split()
     return _ratio(words[0], words[1]) if len(words) == 2 else None
 
 
 def _cfs(folder: Path) -> float | None:
-    return _ratio(_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip())
+    quota, period = (cgroup.read(folder / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period"))
+    return _ratio(quota, period)
 
 
 def _ratio(quota: str, period: str) -> float | None:
@@ -49,11 +47,12 @@ def _ratio(quota: str, period: str) -> float | None:
     return int(quota) / int(period)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, ValueError):
-        return ""
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Within: numpy's BLAS and LAPACK use one thread, whose sums do not depend on cores and which starves no kernel."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
+    return limits
 
 
 def use_threads(n: int | None) -> None:

@@ -49,10 +49,10 @@ def test_codes_are_used_as_they_are(stages):
     data = read_dataset(str(stages / "codes.h5"))
     preprocess = Preprocess.from_dict(data.preprocess)
     assert preprocess.spec == PreprocessSpec("none")
-    assert (preprocess.low, preprocess.high) == (data.patches.min(), data.patches.max())
+    assert (preprocess.low, preprocess.high) == (data.patches[:].min(), data.patches[:].max())
     assert preprocess.apply(data.patches[:9]).tobytes() == np.asarray(data.patches[:9]).tobytes()
     fitter = Fitter(PreprocessSpec("none"), 12, np.float32)
-    fitter.update(data.patches)
+    fitter.update(data.patches[:])
     assert fitter.finish().to_dict() == data.preprocess
     assert read_model(str(stages / "two.h5")).config["visible"] == "bernoulli"
 
@@ -91,7 +91,7 @@ def test_the_report(work, run_here, tmp_path):
     report = json.loads(ok(run_here("encode", work.model, work.patches, "-o", out, "--json")).out)
     codes = read_dataset(str(out))
     wanted = {"output": str(out), "codes": 600, "units": 12, "bytes": os.path.getsize(out)}
-    assert report == wanted | {"low": codes.patches.min(), "high": codes.patches.max()}
+    assert report == wanted | {"low": codes.patches[:].min(), "high": codes.patches[:].max()}
     assert run_here("encode", work.model, work.patches, "-o", out, "--force", "--quiet").err == ""
 
 

@@ -247,7 +247,7 @@ def test_info_of_a_data_set(work, run_here):
 
 def test_verify_finds_damage(work, run_here, tmp_path):
     data = bytearray(work.patches.read_bytes())
-    where = data.find(read_dataset(str(work.patches)).patches.tobytes())
+    where = data.find(read_dataset(str(work.patches)).patches[:].tobytes())
     data[where + 1000] ^= 1
     (tmp_path / "p.h5").write_bytes(bytes(data))
     assert run_here("info", tmp_path / "p.h5").code == 0

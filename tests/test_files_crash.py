@@ -56,7 +56,7 @@ def value_in(kind, path):
         values = np.concatenate([model.params["W"].ravel(), model.params["b"]])
     else:
         data = read_dataset(str(path), verify=True)
-        values = np.concatenate([data.patches.ravel(), data.preprocess["mean"]])
+        values = np.concatenate([data.patches[:].ravel(), data.preprocess["mean"]])
     assert len(set(values.tolist())) == 1
     return values[0]
 

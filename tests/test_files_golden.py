@@ -11,6 +11,7 @@ import pytest
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
+from featlearn.files.stored import Stored
 
 HERE = Path(__file__).parent
 VERSIONS = sorted((HERE / "golden").glob("v*"))
@@ -19,8 +20,8 @@ PAGE = (HERE.parent / "docs" / "formats.md").read_text("utf-8")
 
 def plain(value):
     """Arrays as nested lists, and their types as text beside them."""
-    if isinstance(value, np.ndarray):
-        return {"dtype": str(value.dtype), "values": value.tolist()}
+    if isinstance(value, np.ndarray | Stored):
+        return {"dtype": str(value.dtype), "values": np.asarray(value).tolist()}
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

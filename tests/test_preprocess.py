@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
@@ -455,3 +456,25 @@ def test_every_setting_is_stored_under_its_own_name():
         assert np.array_equal(stored[name], said[name])
         assert stored.keys() & said.keys() == {key for key, value in to_dict(spec).items() if value is not None}
         assert Preprocess.from_dict(stored).spec == spec
+
+
+@pytest.mark.parametrize("size", [16, 28])
+def test_whitening_does_not_depend_on_the_threads_of_blas(size):
+    """As many threads as cores is what numpy takes by itself, and LAPACK's sums are others then."""
+    rows = np.random.default_rng(0).integers(0, 256, (1500, size * size), np.uint8)
+    found = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            done = fit(PreprocessSpec("center", "zca"), rows)
+        found.append((done.whitening.tobytes(), done.unwhitening.tobytes()))
+    assert found == [found[0]] * 3
+
+
+def test_a_scale_that_no_fit_makes_is_refused():
+    rows = patches()
+    values = fit(PreprocessSpec("standardize"), rows).to_dict()
+    for bad, message in ((0.0, "'scale' is 0 at a pixel, wanted above 0"), (-1.0, "'scale' is -1"), (np.nan, "NaN")):
+        scale = values["scale"].copy()
+        scale[3] = bad
+        with pytest.raises(DataError, match=message):
+            Preprocess.from_dict(values | {"scale": scale})

@@ -17,6 +17,7 @@ from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.models.parts.arrays import product
 from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import curve, panels
 from featlearn.pictures.figure import FORMATS as FIGURES
 from featlearn.pictures.mosaic import FORMATS as SHEETS
@@ -117,11 +118,12 @@ def _patches(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     if are_pixels(preprocess) and request.contrast is not None:
         raise ConfigError("--contrast: does nothing with pixels, which are drawn as they are; leave it out")
     contrast = request.contrast or "filter"
-    X = preprocess.apply(data.patches[: request.count or PATCHES])
+    count = min(request.count or PATCHES, len(data.patches))
+    X = Rows(data.patches, preprocess, memory=0, name=show(request.file)).block(0, count)
     sheet = sheet_of_rows(X, preprocess, data.shape, request.columns, request.scale, contrast)
     pixels = signed({"Description": "patches; black is zero"})
     text = pixels if are_pixels(preprocess) else _text("preprocessed patches", contrast)
-    return picture_bytes(sheet, format, text), {"patches": len(X), "shape": list(data.shape)}
+    return picture_bytes(sheet, format, text), {"patches": count, "shape": list(data.shape)}
 
 
 def _curve(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:

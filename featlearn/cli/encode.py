@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from featlearn.cli.options import as_json, command_named, common, force, output, paths, quiet, threads
+from featlearn.cli.options import as_json, command_named, common, force, max_memory, output, paths, quiet, threads
 from featlearn.cli.report import Results, Words
 
 
 @command_named("encode")
 @common(paths("model"), paths("dataset"))
-@common(output("Data set of codes to write (HDF5)."), force, threads, quiet, as_json)
+@common(output("Data set of codes to write (HDF5)."), force, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Write the codes that a model gives to the rows of a data set, as a data set that every command takes.
 

@@ -64,7 +64,7 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
 
 def _blocks(learned: Learned, data: Dataset) -> Iterator[tuple[int, Array]]:
     """Codes by blocks of rows: the number of the first, and codes (m, units) float32. Raises DataError."""
-    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, memory=0)  # each is needed once
+    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))  # each is needed once
     for start in range(0, len(rows), BLOCK):
         with np.errstate(over="ignore", invalid="ignore"):
             H = learned.model.encode(rows.block(start, min(start + BLOCK, len(rows)))).astype(np.float32, copy=False)

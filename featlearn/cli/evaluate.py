@@ -9,6 +9,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force_of,
+    max_memory,
     option,
     paths,
     quiet,
@@ -36,6 +37,7 @@ from featlearn.training.classifier import ClassifierConfig
     force_of("plot"),
     seed,
     threads,
+    max_memory,
     quiet,
     as_json,
 )

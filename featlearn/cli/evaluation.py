@@ -21,9 +21,9 @@ from featlearn.cli.classification import (
 from featlearn.cli.comparison import LEVELS, Measured, Plot
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
-from featlearn.cli.store import Learned, load_model, load_rows, refuse_other_shape, warn_of_unfinished
+from featlearn.cli.store import Learned, load_model, refuse_other_shape, rows_like, warn_of_unfinished
 from featlearn.errors import ConfigError
-from featlearn.files.dataset import read_dataset
+from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.regular import show
 from featlearn.patches.rows import Rows
 from featlearn.training.classifier import ClassifierConfig
@@ -65,19 +65,19 @@ def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
     inputs = [*request.models, *request.datasets]
     plot = None if request.plot is None else Plot(request.plot, request.force, inputs)
     models, raw = [load_model(path) for path in request.models], RawErrors()
+    datasets = [read_dataset(path) for path in request.datasets]
     for learned in models:  # what one of them cannot be asked is refused before another has taken its time
-        _refuse_unfit(learned, request)
+        _refuse_unfit(learned, datasets, request)
     if plot and len({preprocess_key(learned) for learned in models}) > 1:
         words.say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
-    measured = [_measure(learned, request, words, raw) for learned in models]
+    measured = [_measure(learned, datasets, request, words, raw) for learned in models]
     if plot:
         plot.write(measured, request.coding.bins, request.classifier.per_class or ())
     return [dict(one.row) for one in measured]
 
 
-def _refuse_unfit(learned: Learned, request: Request) -> None:
+def _refuse_unfit(learned: Learned, datasets: list[Dataset], request: Request) -> None:
     settled(request.likelihood, learned.model)
-    datasets = [read_dataset(path) for path in request.datasets]
     for dataset in datasets:
         refuse_other_shape(dataset.path, dataset, learned)
     if request.train is None:
@@ -96,12 +96,12 @@ def _refuse_unfit(learned: Learned, request: Request) -> None:
         )
 
 
-def _measure(learned: Learned, request: Request, words: Words, raw: RawErrors) -> Measured:
-    path = learned.path
-    rows, dataset, preprocess = load_rows(request.dataset, like=learned)
+def _measure(learned: Learned, datasets: list[Dataset], request: Request, words: Words, raw: RawErrors) -> Measured:
+    path, dataset = learned.path, datasets[0]
+    rows = rows_like(dataset, learned)
     warn_of_unfinished(learned, words)
     likely = _likelihoods(path, learned, rows, request, words)
-    measures = evaluate(learned.model, rows, learned.shape, preprocess)
+    measures = evaluate(learned.model, rows, learned.shape, learned.preprocess)
     for warning in measures.pop("warnings"):
         words.say(f"warning: {path}: {warning}")
     coded = codings(learned.model, rows, request.levels)
@@ -109,7 +109,8 @@ def _measure(learned: Learned, request: Request, words: Words, raw: RawErrors) -
     if dataset.labels is not None:
         measures |= class_measures(learned.model, rows, dataset.labels)
     if request.train is not None:
-        train_rows, train_dataset, _ = load_rows(request.train, like=learned)
+        train_dataset = datasets[1]
+        train_rows = rows_like(train_dataset, learned)
         if "free_energy" in measures:
             measures["free_energy_gap"] = _gap(learned, measures, train_rows)
         if dataset.labels is not None and train_dataset.labels is not None:

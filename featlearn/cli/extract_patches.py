@@ -10,6 +10,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force,
+    max_memory,
     max_pixels,
     option,
     output,
@@ -66,13 +67,14 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 @command_named("extract-patches")
 @common(which_images, settings_options(Extraction, "Patches"))
 @common(settings_options(PreprocessSpec, "Preprocessing"), like)
-@common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, quiet, as_json)
+@common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 
     INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz or not), a
-    CIFAR-10 batch, .npy, .npz, .mat or HDF5; or the name of images to generate: dead-leaves, dead-leaves-photo,
-    pink-noise. Of an (n, d) data set in HDF5 each row is an example, whatever it means.
+    CIFAR-10 batch, .npy, .npz, .mat, HDF5 or .csv; or the name of images to generate: dead-leaves, dead-leaves-photo,
+    pink-noise. Of an (n, d) array each row is an example, whatever it means; a single grey image is (1, h, w).
+    FILE:NAME takes one of several arrays.
 
     Images that are damaged, links that lead nowhere and links to folders that hold them are named and skipped.
 

@@ -14,6 +14,7 @@ from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
+from featlearn.files.arrays import split_member
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.kind import file_kind
@@ -77,7 +78,8 @@ class Request:
 
 def extract(request: Request, words: Words) -> dict[str, Any]:
     """Do it. -> what to report. Raises DataError, ConfigError."""
-    files = [name for name in (*request.inputs, request.like, request.labels) if name and os.path.exists(name)]
+    named = [split_member(name)[0] for name in (*request.inputs, request.like, request.labels) if name]
+    files = [name for name in named if os.path.exists(name)]
     if not request.dry_run:
         check_output(request.output, request.force, files)
     like = None if request.like is None else _fitted(request.like)

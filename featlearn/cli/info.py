@@ -3,7 +3,7 @@
 from difflib import SequenceMatcher
 from typing import Any
 
-from featlearn.cli.options import as_json, command_named, common, option, paths, quiet, threads
+from featlearn.cli.options import as_json, command_named, common, max_memory, option, paths, quiet, threads
 from featlearn.cli.report import Results, Words, flat
 from featlearn.errors import ConfigError
 from featlearn.files.regular import show
@@ -13,7 +13,7 @@ from featlearn.files.regular import show
 @paths("file", required=False)
 @option("--verify", is_flag=True, needs="file", help="Hold a data set against its checksum too; a model always is.")
 @option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
-@common(threads, quiet, as_json)
+@common(threads, max_memory, quiet, as_json)
 def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:
     """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from featlearn import __version__, _core
 from featlearn.cli.store import load_model, versions
-from featlearn.files.dataset import read_dataset
+from featlearn.files.dataset import check_finite_patches, read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.patches.preprocess import Preprocess
 from featlearn.settings import in_words
@@ -33,6 +33,8 @@ def inspect(path: str, verify: bool = False, words: bool = False) -> dict[str, A
 
 def _dataset(path: str, verify: bool) -> dict[str, Any]:
     data = read_dataset(path, verify)
+    if verify:
+        check_finite_patches(data)
     values: dict[str, Any] = {
         "format": "featlearn-dataset",
         "patches": len(data.patches),

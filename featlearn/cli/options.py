@@ -5,6 +5,7 @@
     force          force: bool                wherever there is an output
     seed           seed: int                  extract-patches train evaluate sample check-gradients
     threads        (sets the kernels')        all
+    max_memory     (sets files.budget')       wherever there is an input
     dtype          dtype: str                 train
     max_pixels     max_pixels: int            extract-patches reconstruct
     quiet          words: report.Words        all
@@ -14,6 +15,7 @@ What a settings dataclass declares becomes options by `settings_options`.
 """
 
 import os
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
@@ -332,6 +334,26 @@ def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> N
         use_threads(n)
 
 
+class Bytes(click.ParamType):  # type: ignore[type-arg]
+    """4GB, 500MB or 2GiB -> bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
+        if not found or (found[3] and not found[2]):
+            self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
+        power = " KMGT".index(found[2].upper() or " ")
+        return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
+def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
+    if not ctx.resilient_parsing:
+        from featlearn.files.budget import set_max_memory
+
+        set_max_memory(n)
+
+
 def output(help: str, required: bool = True, default_words: str | None = None) -> Decorator:
     """-o; commands say what goes there."""
     shown = {"show_default": default_words} if default_words else {}
@@ -353,6 +375,15 @@ threads = option(
     expose_value=False,
     show_default="the cores that this process may use",
     help="Threads to compute with; results do not depend on it.",
+)
+max_memory = option(
+    "--max-memory",
+    type=Bytes(),
+    metavar="SIZE",
+    callback=_set_max_memory,
+    expose_value=False,
+    show_default="64 times the file or 256 MiB, at most half of the memory",
+    help="Memory that the unpacked contents of one input file may take, e.g. 4GB.",
 )
 dtype = option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Precision of the computation."

@@ -9,6 +9,7 @@ from featlearn.cli.options import (
     command_named,
     common,
     force,
+    max_memory,
     max_pixels,
     option,
     output,
@@ -36,7 +37,7 @@ from featlearn.cli.report import Results, Words
     help="Step between the patches of a photograph.",
 )
 @max_pixels()
-@common(output("Picture to write, .png or .tif; - is stdout."), force, threads, quiet, as_json)
+@common(output("Picture to write, .png or .tif; - is stdout."), force, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Show what a model makes of its inputs.
 

@@ -18,6 +18,7 @@ from featlearn.files.images import read_image
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.patches.preprocess import unit_pixels
+from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
 
 Array = npt.NDArray[Any]
@@ -66,7 +67,7 @@ def _dataset(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]
     blocks = (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))
     squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks)
     raw = data.patches[: request.count]
-    X, stats = preprocess.apply_with_stats(raw, learned.model.dtype)
+    X, stats = make_rows(raw, preprocess, learned.model.dtype, show(request.input), np.arange(len(raw)))
     shape = (-1, *learned.shape)
     before = preprocess.invert(X, stats).reshape(shape)
     after = preprocess.invert(learned.reconstruct(X), stats).reshape(shape)

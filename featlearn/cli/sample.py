@@ -4,7 +4,19 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import as_json, command_named, common, force, option, output, paths, quiet, seed, threads
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    force,
+    max_memory,
+    option,
+    output,
+    paths,
+    quiet,
+    seed,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 
@@ -19,7 +31,7 @@ from featlearn.cli.report import Results, Words
     help="Draw all chains after each so many steps: one column a chain, one line a time, --data first.",
 )
 @option("--data", metavar="DATASET", show_default="noise", help="Begin the chains at the first rows of this data set.")
-@common(output("Picture to write, .png or .tif; - is stdout."), force, seed, threads, quiet, as_json)
+@common(output("Picture to write, .png or .tif; - is stdout."), force, seed, threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw samples from a model: the means that its Markov chains come to.
 

@@ -19,6 +19,7 @@ from featlearn.cli.options import invocation
 from featlearn.cli.report import Words
 from featlearn.errors import ConfigError, DataError
 from featlearn.files import hdf5
+from featlearn.files.arrays import split_member
 from featlearn.files.block import DATASET
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.kind import file_kind, is_ours
@@ -113,9 +114,14 @@ def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) ->
     dataset = read_dataset(path)
     if like is not None:
         refuse_other_shape(path, dataset, like)
-    preprocess = like.preprocess if like is not None else Preprocess.from_dict(dataset.preprocess)
-    wanted = np.dtype(dtype) if like is None else like.model.dtype
-    return Rows(dataset.patches, preprocess, wanted), dataset, preprocess
+        return rows_like(dataset, like), dataset, like.preprocess
+    preprocess = Preprocess.from_dict(dataset.preprocess)
+    return Rows(dataset.patches, preprocess, np.dtype(dtype), name=show(path)), dataset, preprocess
+
+
+def rows_like(dataset: Dataset, like: Learned) -> Rows:
+    """The rows of a data set preprocessed as that model was trained on, and in its dtype. Raises DataError."""
+    return Rows(dataset.patches, like.preprocess, like.model.dtype, name=show(dataset.path))
 
 
 def refuse_other_shape(path: str, dataset: Dataset, like: Learned) -> None:
@@ -175,14 +181,16 @@ def _listed(items: list[Any], total: int | None = None) -> list[Any]:
 def _input(path: str) -> dict[str, Any]:
     """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name.
 
-    Raises DataError if it cannot be read: another provenance would be a wrong one.
+    Raises DataError if it cannot be read: another provenance would be a wrong one. A data set is not held against its
+    digest here: the command that read it did so.
     """
     out: dict[str, Any] = {"name": path}
+    path, _ = split_member(path)
     if not os.path.isfile(path):
         return out
     if not is_ours(path):
         with open_regular(path) as stream:
             return out | {"digest": hashlib.file_digest(stream, "sha256").hexdigest()}
-    file = read_dataset(path) if file_kind(path) == DATASET else read_model(path)
+    file = read_dataset(path, verify=False) if file_kind(path) == DATASET else read_model(path)
     digest = file.digest if isinstance(file, Dataset) else file.content_hash
     return out | {"digest": digest, "provenance": file.provenance}

@@ -16,6 +16,7 @@ from featlearn.cli.options import (
     common,
     dtype,
     force,
+    max_memory,
     option,
     output,
     paths,
@@ -31,7 +32,21 @@ from featlearn.files.regular import reason, show
 from featlearn.models import model_class, model_ids
 from featlearn.settings import option_name, to_dict
 
-NOT_IN_TOML = {"dataset", "output", "config", "show_config", "resume", "force", "words", "results", "help", "threads"}
+NOT_IN_TOML = {
+    *(
+        "dataset",
+        "output",
+        "config",
+        "show_config",
+        "resume",
+        "force",
+        "words",
+        "results",
+        "help",
+        "threads",
+        "max_memory",
+    )
+}
 
 
 class TrainCommand(ModelCommand):
@@ -126,7 +141,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
 )
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
-@common(seed, dtype, threads, quiet, as_json)
+@common(seed, dtype, threads, max_memory, quiet, as_json)
 def command(
     dataset: str | None,
     model: str,

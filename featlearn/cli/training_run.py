@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from featlearn import __version__, signals
 from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
-from featlearn.cli.store import load_model, load_rows, provenance
+from featlearn.cli.store import load_model, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, discard
 from featlearn.files.dataset import read_dataset
@@ -135,7 +135,8 @@ def _describe_data(request: Request, words: Words) -> Data:
     if path is not None:
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
-        return Data(path, dataset.digest, dataset.shape, preprocess, lambda: load_rows(path, request.dtype)[0])
+        make_rows = partial(Rows, dataset.patches, preprocess, np.dtype(request.dtype), name=show(path))
+        return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(request.model).demo)
     size = demo.pop("size")
@@ -145,7 +146,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {request.seed}"
-    return Data(name, name, plan.shape, preprocess, lambda: Rows(patches, preprocess, np.dtype(request.dtype)))
+    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, preprocess, np.dtype(request.dtype)))
 
 
 def _finished(plan: Plan) -> ModelFile | None:

@@ -4,7 +4,18 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import as_json, command_named, common, force, option, output, paths, quiet, threads
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    force,
+    max_memory,
+    option,
+    output,
+    paths,
+    quiet,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 TILES = "what=filters|patches"  # what has tiles
@@ -51,7 +62,7 @@ TILES = "what=filters|patches"  # what has tiles
     help="How many filters, the first of their order, or how many patches.",
 )
 @common(output("Picture to write; - is stdout.", required=False, default_words="FILE with the suffix .png"), force)
-@common(threads, quiet, as_json)
+@common(threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw filters, patches or the learning curve as a picture.
 

@@ -1,68 +1,95 @@
-"""Images in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz, .mat and HDF5, each as an ArraySource."""
+"""Arrays in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz, .mat, HDF5 and .csv, each as an ArraySource.
+
+One rule for all of them (`_sources`): an array of two dimensions is n rows of d numbers, one of three or four is n
+images. What lies in the file as it is stays there and is read when it is asked for (Stored); what has to be unpacked
+is claimed from the file's memory budget first.
+"""
 
 import contextlib
 import gzip
 import math
+import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, FeatlearnError
+from featlearn.files.budget import Budget
 from featlearn.files.hdf5 import Reader
 from featlearn.files.images import loses_color, to_color
 from featlearn.files.mat5 import read_mat5
 from featlearn.files.regular import check_regular, open_regular, reason, show
+from featlearn.files.stored import Descriptor, Stored, pieces
+from featlearn.files.table import read_csv
 
 Array = npt.NDArray[Any]
 
 CIFAR_ROW = 1 + 3 * 32 * 32
 CIFAR_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-_MAX_DEFLATE = 1032
-"""deflate makes data at most this many times smaller; what claims more is a bomb."""
+_ZIP_HEADER = 30
+
+
+def _as_it_is(entry: Array) -> Array:
+    return entry
+
+
+def _transposed(entry: Array) -> Array:
+    return entry.T
+
+
+def _row(entry: Array) -> Array:
+    """(d,) as an image of one line."""
+    return entry[None, :]
+
+
+def _cifar_image(entry: Array) -> Array:
+    """A label and planes of red, green and blue as (32, 32, 3)."""
+    return entry[1:].reshape(3, 32, 32).transpose(1, 2, 0)
 
 
 @dataclass
 class ArraySource:
-    """n images in one array: images (n, h, w) or (n, h, w, 1 or 3) of any plain number type."""
+    """n images: `entries` (n, ...) of any plain number type, each of which `arrange` makes (h, w) or (h, w, 1 or 3)."""
 
     name: str
-    images: Array
+    entries: Array | Stored
     color: str
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False
+    arrange: Callable[[Array], Array] = _as_it_is
+    dtype: np.dtype[Any] | None = None
+    """uint8, uint16 or float32, whichever holds the values; found out where it is not given."""
     lost_color: bool = False
 
     def __post_init__(self) -> None:
-        shape = self.images.shape
-        if len(shape) not in (3, 4) or min(shape) < 1 or (len(shape) == 4 and shape[3] not in (1, 3)):
-            wanted = f"wanted n images: (n, h, w) or (n, h, w, 3){colours_last(shape)}"
-            raise DataError(f"{show(self.name)}: array {shape}, {wanted}")
-        self._dtype = self._stored_as()
+        if self.dtype is None:
+            self.dtype = self._stored_as()
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.entries)
 
     def names(self) -> list[str]:
         return [self.name] if len(self) == 1 else [f"{self.name}[{i}]" for i in range(len(self))]
 
     def read(self, i: int) -> Array:
         """Image i as (h, w, c) uint8, uint16 or float32."""
-        image = self.images[i]
+        image = self.arrange(self.entries[i])
+        assert self.dtype is not None
         scale = 255 if image.dtype.kind == "b" else 1
-        pixels = image.astype(self._dtype) * self._dtype.type(scale)
+        pixels = image.astype(self.dtype) * self.dtype.type(scale)
         self.lost_color = self.lost_color or loses_color(pixels, self.color)
         return to_color(pixels, self.color)
 
     def _stored_as(self) -> np.dtype[Any]:
-        """uint8, uint16 or float32, whichever holds the values. Raises DataError when none does."""
-        dtype = self.images.dtype
+        """The dtype that holds the values. Raises DataError when none does."""
+        dtype = self.entries.dtype
         if dtype.kind == "b" or dtype == np.uint8:
             return np.dtype(np.uint8)
         if dtype.newbyteorder("=") == np.uint16:
@@ -72,51 +99,97 @@ class ArraySource:
             return np.dtype(np.float32)
         if dtype.kind not in "iu":
             raise DataError(f"{show(self.name)}: {dtype} values, wanted integers or floats")
-        low, high = int(self.images.min()), int(self.images.max())
+        bounds = [(int(part.min()), int(part.max())) for _, part in pieces(self.entries)]
+        low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         if low < 0 or high > 65535:
             raise DataError(f"{show(self.name)}: integers {low}..{high}, wanted 0..255 or 0..65535, or floats")
         return np.dtype(np.uint8 if high <= 255 else np.uint16)
 
     def _check_finite(self) -> None:
-        with np.errstate(over="ignore"):
-            bad = [i for i, image in enumerate(self.images) if not np.isfinite(image.astype(np.float32)).all()]
+        bad: list[int] = []
+        count = 0
+        for first, part in pieces(self.entries):
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(part.astype(np.float32, copy=False))
+            if not finite.all():
+                found = np.flatnonzero(~finite.reshape(len(part), -1).all(axis=1))
+                bad.append(first + int(found[0]))
+                count += len(found)
         if bad:
+            what = "row" if self.arrange is _row else "image"
             raise DataError(
-                f"{show(self.name)}: image {bad[0]} holds NaN or infinity ({len(bad)} of {len(self.images)} images do)"
+                f"{show(self.name)}: {what} {bad[0]} holds NaN or infinity ({count} of {len(self)} {what}s do)"
             )
+
+
+class _Found(NamedTuple):
+    """An array with what makes an image of an entry."""
+
+    entries: Array | Stored
+    arrange: Callable[[Array], Array]
+
+
+def split_member(path: str) -> tuple[str, str | None]:
+    """(file, name of an array in it) of FILE:NAME where FILE is there and FILE:NAME is not; else (path, None)."""
+    file, colon, name = path.rpartition(":")
+    if colon and name and not os.path.lexists(path) and os.path.isfile(file):
+        return file, name
+    return path, None
+
+
+def refuse_member(path: str, member: str | None) -> None:
+    """Raise DataError where an array is named in a file that has no names."""
+    if member is not None:
+        raise DataError(f"{show(path)}: holds no named arrays, leave out {':' + member!r}")
 
 
 def open_idx(path: str, color: str) -> ArraySource:
     """An IDX file of images, gzipped or not, as MNIST is distributed."""
-    return ArraySource(path, read_idx(path, 3), color, whole_by_default=True)
+    entries = read_idx(path, 3)
+    _claim_image(path, entries.shape)
+    return ArraySource(path, entries, color, whole_by_default=True)
 
 
-def read_idx(path: str, ndim: int) -> Array:
+def read_idx(path: str, ndim: int) -> Array | Stored:
     """An IDX file of unsigned bytes in `ndim` dimensions: 3 images (magic 2051), 1 labels (magic 2049)."""
     size = check_regular(path).st_size
     wanted = f"an IDX file of {'images (magic 2051)' if ndim == 3 else 'labels (magic 2049)'}"
+    head_size = 4 + 4 * ndim
     with open_regular(path) as file:
         packed = file.peek(2)[:2] == b"\x1f\x8b"
-        stream = gzip.GzipFile(fileobj=file) if packed else file
+        stream: Any = gzip.GzipFile(fileobj=file) if packed else file
         try:
-            head = stream.read(4 + 4 * ndim)
+            head = stream.read(head_size)
             magic = int.from_bytes(head[:4], "big")
-            if len(head) < 4 + 4 * ndim or magic != 2048 + ndim:
+            if len(head) < head_size or magic != 2048 + ndim:
                 raise DataError(f"{show(path)}: starts with {head[:4].hex() or 'nothing'}, wanted {wanted}")
             shape = struct.unpack(f">{ndim}I", head[4:])
             n = math.prod(shape)
-            # Held against the file before n bytes are allocated.
-            if n > size * (_MAX_DEFLATE if packed else 1):
-                raise DataError(f"{show(path)}: declares {n:,} bytes of data, the file has {size:,}")
-            data = stream.read(n + 1)
-        except (OSError, EOFError, MemoryError, zlib.error) as error:
+            if n == 0:
+                raise DataError(f"{show(path)}: is empty, shape {shape}")
+            if not packed:
+                if head_size + n != size:
+                    found = f"{size - head_size:,}"
+                    raise DataError(f"{show(path)}: declares {n:,} bytes of data, the file has {found}")
+                return Stored(Descriptor(path, os.dup(file.fileno())), head_size, shape, np.uint8)
+            Budget(path).claim(n)
+            return _read_exactly(path, stream, n).reshape(shape)
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{show(path)}: is damaged or cut off ({reason(error)})") from error
-    if len(data) != n:
-        found = "more" if len(data) > n else f"{len(data):,}"
-        raise DataError(f"{show(path)}: declares {n:,} bytes of data, {found} are there")
-    if n == 0:
-        raise DataError(f"{show(path)}: is empty, shape {shape}")
-    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _read_exactly(path: str, stream: Any, n: int) -> Array:
+    """(n,) bytes, and nothing may be left behind them. Raises DataError."""
+    out = np.empty(n, np.uint8)
+    done = 0
+    while done < n:
+        got = stream.readinto(out.data[done : done + (1 << 20)])
+        if not got:
+            raise DataError(f"{show(path)}: declares {n:,} bytes of data, {done:,} are there")
+        done += got
+    if stream.read(1):
+        raise DataError(f"{show(path)}: declares {n:,} bytes of data, more are there")
+    return out
 
 
 def open_cifar(path: str, color: str) -> ArraySource:
@@ -124,134 +197,204 @@ def open_cifar(path: str, color: str) -> ArraySource:
     size = check_regular(path).st_size
     if size == 0 or size % CIFAR_ROW:
         raise DataError(f"{show(path)}: {size:,} bytes, wanted a CIFAR-10 batch (a multiple of {CIFAR_ROW})")
-    rows = np.memmap(path, np.uint8, "r").view(np.ndarray).reshape(-1, CIFAR_ROW)
-    labels = rows[:, 0].astype(np.int64)
+    with open_regular(path) as file:
+        rows = Stored(Descriptor(path, os.dup(file.fileno())), 0, (size // CIFAR_ROW, CIFAR_ROW), np.uint8)
+    labels = np.concatenate([part[:, 0].astype(np.int64) for _, part in pieces(rows)])
     if labels.max() >= len(CIFAR_NAMES):
         raise DataError(f"{show(path)}: label {labels.max()}, wanted 0..9: no CIFAR-10 batch")
-    images = rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return ArraySource(path, images, color, labels, list(CIFAR_NAMES), whole_by_default=True)
+    return ArraySource(path, rows, color, labels, list(CIFAR_NAMES), True, _cifar_image)
 
 
 def open_npy(path: str, color: str) -> ArraySource:
-    """A .npy file, mapped: (h, w), (n, h, w) or (n, h, w, 3)."""
-    check_regular(path)
-    try:
-        # Pickled objects cannot be mapped, and mapping fails when the file is shorter than its header says.
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:
-        raise DataError(f"{show(path)}: is no whole .npy file of numbers ({reason(error)})") from error
-    return ArraySource(path, _stack(path, array.view(np.ndarray)), color)
+    """A .npy file: n rows (n, d), or n images (n, h, w) or (n, h, w, 3)."""
+    with _naming(path, ".npy"), open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        shape, fortran, dtype = _npy_header(file)
+        n = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or n > size - file.tell():
+            raise ValueError(f"{dtype} {shape} does not fit its size")
+        array = (
+            _in_place(path, file.fileno(), file.tell(), shape, dtype, fortran, Budget(path)) if n else np.empty(shape)
+        )
+    return _sources(path, {"": array}, color)[0]
 
 
-def open_npz(path: str, color: str) -> list[ArraySource]:
-    """Every array of 2 to 4 dimensions in a .npz file; the others (labels, say) are passed over."""
-    try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            size = check_regular(path).st_size
-            found = list(_npz_arrays(path, archive, size))
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{show(path)}: is no whole .npz file of numbers ({reason(error)})") from error
-    if not found:
-        raise DataError(f"{show(path)}: has no array of 2, 3 or 4 dimensions")
-    return [ArraySource(f"{path}:{name}", _stack(path, array), color) for name, array in found]
+def open_npz(path: str, color: str, member: str | None = None) -> list[ArraySource]:
+    """The arrays of a .npz file."""
+    with _naming(path, ".npz"), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        members = {
+            info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
+        }
+        shapes = {name: _npz_member(path, archive, info)[0] for name, info in members.items()}
+        chosen = _choose(path, shapes, member)
+        budget = Budget(path)
+        budget.claim(sum(members[name].file_size for name in chosen if members[name].compress_type))
+        arrays = {name: _npz_array(path, file.fileno(), archive, members[name], budget) for name in chosen}
+    return _sources(path, arrays, color)
 
 
-def _npz_arrays(path: str, archive: zipfile.ZipFile, size: int) -> Iterator[tuple[str, Array]]:
-    left = size * _MAX_DEFLATE
-    for info in sorted(archive.infolist(), key=lambda info: info.filename):
-        if not info.filename.endswith(".npy"):
-            continue
-        left -= info.file_size
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or left < 0:
-            raise DataError(f"{show(path)}: {info.filename!r} is packed otherwise than numpy does")
-        with archive.open(info) as member:
-            shape, fortran, dtype = _npy_header(member)
-            n = math.prod(shape) * dtype.itemsize
-            if not 2 <= len(shape) <= 4 or n == 0:
-                continue
-            if dtype.hasobject or n != info.file_size - member.tell():
-                raise DataError(f"{show(path)}: {info.filename!r}: {dtype} {shape} does not fit its size")
-            array = np.frombuffer(member.read(n), dtype)
-            yield info.filename.removesuffix(".npy"), array.reshape(shape, order="F" if fortran else "C")
+def _npz_member(
+    path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """(shape, whether Fortran's order, dtype, bytes of the header) of a member. Raises DataError."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+        raise DataError(f"{show(path)}: {info.filename!r} is packed otherwise than numpy does")
+    with archive.open(info) as stream:
+        shape, fortran, dtype = _npy_header(stream)
+        at = stream.tell()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != info.file_size - at:
+        raise DataError(f"{show(path)}: {info.filename!r}: {dtype} {shape} does not fit its size")
+    return shape, fortran, dtype, at
+
+
+def _npz_array(path: str, fd: int, archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> Array | Stored:
+    """A member's values: where they lie if they are not packed, else unpacked. Either way its CRC is checked."""
+    shape, fortran, dtype, at = _npz_member(path, archive, info)
+    n = math.prod(shape) * dtype.itemsize
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        with archive.open(info) as stream:
+            stream.read(at)
+            values = _read_exactly(path, stream, n).view(dtype)
+        return values.reshape(shape, order="F" if fortran else "C")
+    lengths = os.pread(fd, _ZIP_HEADER, info.header_offset)[26:]
+    start = info.header_offset + _ZIP_HEADER + sum(struct.unpack("<2H", lengths))
+    whole = Stored(Descriptor(path, os.dup(fd)), start, (info.file_size,), np.uint8)
+    crc = 0
+    for _, part in pieces(whole):
+        crc = zlib.crc32(part.data, crc)
+    if crc != info.CRC:
+        raise DataError(f"{show(path)}: {info.filename!r} is damaged: its CRC-32 does not match")
+    return _in_place(path, fd, start + at, shape, dtype, fortran, budget)
+
+
+def _in_place(
+    path: str, fd: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], fortran: bool, budget: Budget
+) -> Array | Stored:
+    """An array that lies in a file as it is; in Fortran's order it has to be taken into memory."""
+    if not fortran:
+        return Stored(Descriptor(path, os.dup(fd)), offset, shape, dtype)
+    budget.claim(math.prod(shape) * dtype.itemsize, "an array in Fortran's order")
+    return np.asarray(Stored(Descriptor(path, os.dup(fd)), offset, shape[::-1], dtype)).T
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    shape, fortran, dtype = read(file)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"shape {shape}")
+    return shape, fortran, dtype
 
 
-def open_mat(path: str, color: str) -> list[ArraySource]:
-    """The numeric arrays of a .mat file: (h, w, n) or (h, w, 3, n), the last axis numbers the images; else (h, w)."""
+def open_mat(path: str, color: str, member: str | None = None) -> list[ArraySource]:
+    """The numeric arrays of a .mat file: images (h, w, n) or (h, w, 3, n), the last axis counts them; rows (n, d)."""
     with open_regular(path) as file:
         head = file.read(10)
-    arrays = _mat_v73(path) if head == b"MATLAB 7.3" else read_mat5(path)
-    arrays = {name: array for name, array in arrays.items() if 2 <= array.ndim <= 4 and sorted(array.shape)[-2] > 1}
-    # Matrices are images only where there are no stacks of images: they go along with those as labels or sizes.
-    stacks = {name: array for name, array in arrays.items() if array.ndim > 2} or arrays
-    if not stacks:
-        raise DataError(f"{show(path)}: has no numeric array of 2, 3 or 4 dimensions")
-    many = len(stacks) > 1
-    return [
-        ArraySource(f"{path}:{name}" if many else path, _mat_stack(path, name, array), color)
-        for name, array in sorted(stacks.items())
-    ]
+    if head == b"MATLAB 7.3":
+        return _open_members(path, color, member, by_matlab=True)
+    found = read_mat5(path)
+    chosen = _choose(path, {name: array.shape for name, array in found.items()}, member)
+    arrays = {name: found[name].T for name in chosen}
+    return _sources(path, arrays, color, _found_by_matlab)
 
 
-def open_hdf5(path: str, color: str) -> list[ArraySource]:
-    """The data sets of numbers in the root of any HDF5 file: (n, h, w), (n, h, w, 3), or n examples (n, d).
+def open_hdf5(path: str, color: str, member: str | None = None) -> list[ArraySource]:
+    """The data sets of numbers in the root of any HDF5 file."""
+    return _open_members(path, color, member, by_matlab=False)
 
-    What featlearn learns from need not be images: rows of (n, d) are taken whole, as patches of 1 x d.
-    """
-    found: dict[str, Array] = {}
+
+def _open_members(path: str, color: str, member: str | None, by_matlab: bool) -> list[ArraySource]:
     with Reader(path) as reader:
-        for name in reader.names(""):
-            with contextlib.suppress(DataError):  # groups, texts
-                array = reader.map(name)
-                if 2 <= array.ndim <= 4 and array.size:
-                    found[name] = array[:, None, :] if array.ndim == 2 else array
-    if not found:
+        shapes = {name: shape for name in reader.names("") if (shape := reader.shape(name)) is not None}
+        if by_matlab:  # which counts the axes the other way round
+            shapes = {name: shape[::-1] for name, shape in shapes.items()}
+        arrays = {name: reader.stored(name) for name in _choose(path, shapes, member)}
+    return _sources(path, arrays, color, _found_by_matlab if by_matlab else _found)
+
+
+def _found(path: str, place: str, array: Array | Stored) -> _Found:
+    """The one rule: (n, d) is n rows of d numbers; (n, h, w) and (n, h, w, 1 or 3) are n images. Raises DataError."""
+    shape = array.shape
+    if array.ndim == 3:
+        _refuse_ambiguous(place, shape, "(1, h, w, 3)")
+    if array.ndim not in (2, 3, 4) or min(shape) < 1 or (array.ndim == 4 and shape[3] not in (1, 3)):
         raise DataError(
-            f"{show(path)}: is an HDF5 file without a data set of numbers of 2, 3 or 4 dimensions in its root"
+            f"{show(place)}: array {shape}, wanted n rows (n, d) or n images (n, h, w) or (n, h, w, 3)"
+            + colours_last(shape)
         )
-    many = len(found) > 1
-    return [
-        ArraySource(f"{path}:{name}" if many else path, array, color, whole_by_default=array.shape[1] == 1)
-        for name, array in sorted(found.items())
-    ]
+    return _Found(array, _row if array.ndim == 2 else _as_it_is)
 
 
-def _mat_v73(path: str) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    with Reader(path) as reader:
-        for name in reader.names(""):
-            with contextlib.suppress(DataError):  # cells, texts, structures
-                found[name] = reader.map(name).T  # MATLAB numbers the axes the other way round
-    return found
-
-
-def _mat_stack(path: str, name: str, array: Array) -> Array:
-    """MATLAB's (h, w, n) or (h, w, c, n) as (n, h, w[, c])."""
-    if array.ndim == 4:
-        return array.transpose(3, 0, 1, 2) if array.shape[2] in (1, 3) else array
+def _found_by_matlab(path: str, place: str, array: Array | Stored) -> _Found:
+    """The same of an array whose axes are MATLAB's reversed: images are (h, w, n) and (h, w, 1 or 3, n) there."""
+    shape = array.shape[::-1]
     if array.ndim == 3:
-        _refuse_ambiguous(f"{show(path)}: {name}", array.shape, "(h, w, 3, 1)")
-        return array.transpose(2, 0, 1)
-    return array[None]
+        _refuse_ambiguous(place, shape, "(h, w, 3, 1)")
+    if array.ndim == 3 or (array.ndim == 4 and shape[2] in (1, 3)):
+        return _Found(array, _transposed)
+    Budget(path).claim(array.nbytes)
+    return _found(path, place, np.asarray(array).T)
 
 
-def _stack(path: str, array: Array) -> Array:
-    """(h, w), (n, h, w) or (n, h, w, c) as (n, h, w[, c])."""
-    if array.ndim == 3:
-        _refuse_ambiguous(show(path), array.shape, "(1, h, w, 3)")
-    return array[None] if array.ndim == 2 else array
+def _choose(path: str, shapes: Mapping[str, tuple[int, ...]], member: str | None) -> list[str]:
+    """The names of the arrays to take: the one that is named; else all of images; else all of rows.
+
+    Matrices beside images are their labels or sizes, and so are vectors (n, 1) or (1, n) beside matrices.
+    Raises DataError.
+    """
+    if member is not None:
+        if member not in shapes:
+            known = ", ".join(sorted(shapes)[:10]) or "none"
+            raise DataError(f"{show(path)}: has no array {member!r} of numbers; there are {known}")
+        return [member]
+    able = {name: shape for name, shape in shapes.items() if 2 <= len(shape) <= 4 and min(shape) > 0}
+    matrices = {name: shape for name, shape in able.items() if len(shape) == 2 and min(shape) > 1}
+    stacks = {name: shape for name, shape in able.items() if len(shape) > 2 and sorted(shape)[-2] > 1}
+    chosen = sorted(stacks or matrices or able)
+    if not chosen:
+        raise DataError(f"{show(path)}: has no array of numbers of 2, 3 or 4 dimensions")
+    widths = {able[name][1] for name in chosen if len(able[name]) == 2}
+    if len(widths) > 1:
+        words = ", ".join(f"{name} {able[name][0]}x{able[name][1]}" for name in chosen[:5])
+        raise DataError(
+            f"{show(path)}: has rows of several lengths ({words}); name the array to read, "
+            f"as in {show(path)}:{chosen[0]}"
+        )
+    return chosen
+
+
+def _sources(
+    path: str,
+    arrays: Mapping[str, Array | Stored],
+    color: str,
+    find: Callable[[str, str, Array | Stored], _Found] = _found,
+) -> list[ArraySource]:
+    """The arrays as sources, FILE:NAME, or FILE where the name is empty. Raises DataError."""
+    sources = []
+    for name, array in sorted(arrays.items()):
+        place = f"{path}:{name}" if name else path
+        entries, arrange = find(path, place, array)
+        _claim_image(path, entries.shape)
+        sources.append(ArraySource(place, entries, color, whole_by_default=arrange is _row, arrange=arrange))
+    return sources
+
+
+def _claim_image(path: str, shape: tuple[int, ...]) -> None:
+    """One image is in memory at a time, as floats at most, and grey may become colour. Raises DataError."""
+    Budget(path).claim(math.prod(shape[1:]) * 12, "one image")
+
+
+def open_csv(path: str, color: str) -> ArraySource:
+    """A .csv or .csv.gz file of numbers: a row of numbers a line."""
+    rows, dtype = read_csv(path)
+    return ArraySource(path, rows, color, whole_by_default=True, arrange=_row, dtype=dtype)
 
 
 def _refuse_ambiguous(place: str, shape: tuple[int, ...], remedy: str) -> None:
     if shape[2] == 3:
-        raise DataError(f"{place}: {shape} may be one colour image or a stack of grey ones; save colour as {remedy}")
+        raise DataError(
+            f"{show(place)}: {shape} may be one colour image or a stack of grey ones; save colour as {remedy}"
+        )
 
 
 def colours_last(shape: tuple[int, ...]) -> str:
@@ -259,3 +402,14 @@ def colours_last(shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[1] in (1, 3):
         return "; put the colours last: X.transpose(0, 2, 3, 1)"
     return ""
+
+
+@contextlib.contextmanager
+def _naming(path: str, kind: str) -> Iterator[None]:
+    """Within: whatever the file's contents cause is said of it."""
+    try:
+        yield
+    except (FeatlearnError, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(f"{show(path)}: is no whole {kind} file of numbers ({reason(error)})") from error

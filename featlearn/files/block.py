@@ -68,7 +68,8 @@ def parse(path: str, head: bytes, wanted: str | None = None) -> tuple[str, str]:
 
 def check_root(path: str, kind: str, format: object, version: object) -> None:
     """Hold the root attributes format and format_version against the block's kind. Raises DataError."""
-    if format != kind or version != VERSION:
+    # The version's type comes first: of an array, != has no one answer.
+    if not isinstance(format, str) or not isinstance(version, int) or (format, version) != (kind, VERSION):
         raise DataError(f"{show(path)}: format is {format!r:.40} version {version!r:.20}, wanted {kind!r} {VERSION}")
 
 

@@ -15,6 +15,8 @@ from featlearn.files.atomic import Output, free_space_check
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.regular import read_start, show
+from featlearn.files.stored import KEPT, Stored, pieces
+from featlearn.files.stored import verify as verify_sum
 from featlearn.files.text import to_json
 from featlearn.signals import Undisturbed
 
@@ -24,17 +26,17 @@ DTYPES = ("uint8", "uint16", "float32")
 
 @dataclass
 class Dataset:
-    """A data set in memory; `patches`, `labels` and `origin` are read-only and mapped from the file, not loaded."""
+    """A data set; `patches` and `origin` stay in the file, and are read by blocks when they are asked for."""
 
     path: str
-    patches: Array
+    patches: Array | Stored
     """(n, height * width * channels) uint8, uint16 or float32."""
     shape: tuple[int, int, int]
     """(height, width, channels)."""
     labels: Array | None
     """(n,) int64, indices into label_names where there are names."""
     label_names: list[str] | None
-    origin: Array | None
+    origin: Array | Stored | None
     """(n, 3) int64: index into images, row, column."""
     images: list[str] | None
     preprocess: dict[str, Any]
@@ -43,21 +45,28 @@ class Dataset:
     """SHA-256 of the file's contents, as its user block has it."""
 
 
-def read_dataset(path: str, verify: bool = False) -> Dataset:
-    """Open a data set; `verify` reads all of it and holds it against its SHA-256. Raises DataError."""
+def read_dataset(path: str, verify: bool = True) -> Dataset:
+    """Open a data set, hold all of it against its SHA-256, and what is read of it later against sums made meanwhile.
+
+    Without `verify` nothing is held against anything: for those who only look at it. Raises DataError, ReadError.
+    """
     block.parse(path, read_start(path, block.SIZE), block.DATASET)
     place = show(path)
     with Reader(path) as reader:
         # Read again from the file now open: it may have been replaced since.
-        _, digest = block.parse(path, b"".join(reader.parts(0, block.SIZE)), block.DATASET)
-        if verify and block.digest(reader.parts(block.SIZE)) != digest:
-            raise DataError(f"{place}: does not match its SHA-256: damaged since it was written; make it again")
+        opened, head = reader.descriptor(), bytearray(block.SIZE)
+        opened.read_into(memoryview(head), 0)
+        _, digest = block.parse(path, bytes(head), block.DATASET)
         block.check_root(path, block.DATASET, reader.attribute("", "format"), reader.attribute("", "format_version"))
-        patches = reader.map("patches", 2)
+        patches = reader.stored("patches", 2, KEPT)
         shape = read_shape(path, reader)
         n = len(patches)
-        labels = reader.map("labels", 1) if reader.exists("labels") else None
-        origin = reader.map("origin", 2) if reader.exists("origin") else None
+        stored_labels = reader.stored("labels", 1) if reader.exists("labels") else None
+        origin = reader.stored("origin", 2) if reader.exists("origin") else None
+        arrays = [array for array in (patches, stored_labels, origin) if isinstance(array, Stored)]
+        if verify and not verify_sum(opened, block.SIZE, reader.size, digest, arrays):
+            raise DataError(f"{place}: does not match its SHA-256: damaged since it was written; make it again")
+        labels = None if stored_labels is None else np.asarray(stored_labels)
         images, label_names = reader.strings("images"), reader.strings("label_names")
         data = Dataset(
             path, patches, shape, labels, label_names, origin, images,
@@ -67,14 +76,10 @@ def read_dataset(path: str, verify: bool = False) -> Dataset:
         )  # fmt: skip
     if patches.dtype.name not in DTYPES or patches.shape[1] != math.prod(shape) or n == 0:
         raise DataError(f"{place}: patches: {patches.dtype} {patches.shape} do not fit the patch shape {shape}")
-    if verify and patches.dtype.kind == "f":
-        for start in range(0, n, 4096):
-            check_finite_rows(place, patches[start : start + 4096], start)
     if labels is not None:
-        _check_index(f"{place}: labels", labels, (n,), labels, None if label_names is None else len(label_names))
+        _check_index(f"{place}: labels", labels, (n,), None if label_names is None else len(label_names))
     if origin is not None:
-        index = origin[:, 0] if origin.shape == (n, 3) else origin
-        _check_index(f"{place}: origin", origin, (n, 3), index, None if images is None else len(images))
+        _check_index(f"{place}: origin", origin, (n, 3), None if images is None else len(images))
     return data
 
 
@@ -203,8 +208,18 @@ def check_finite_rows(place: str, rows: Array, first: int = 0) -> None:
         raise DataError(f"{place}: patch {first + bad[0]} holds NaN or infinity ({len(bad)} such patches here)")
 
 
-def _check_index(place: str, array: Array, shape: tuple[int, ...], index: Array, n: int | None) -> None:
+def check_finite_patches(data: Dataset) -> None:
+    """Raise DataError if a patch of a data set holds NaN or infinity."""
+    if data.patches.dtype.kind == "f":
+        for first, rows in pieces(data.patches):
+            check_finite_rows(show(data.path), rows, first)
+
+
+def _check_index(place: str, array: Array | Stored, shape: tuple[int, ...], n: int | None) -> None:
+    """Refuse labels, or origins by their first column, that are no indices into `n` names."""
     if array.dtype != np.int64 or array.shape != shape:
         raise DataError(f"{place}: {array.dtype} {array.shape}, wanted int64 {shape}")
-    if index.min() < 0 or (n is not None and index.max() >= n):
-        raise DataError(f"{place}: index {index.min()}..{index.max()} out of range, {n} names are there")
+    for _, part in pieces(array):
+        index = part if part.ndim == 1 else part[:, 0]
+        if index.min() < 0 or (n is not None and index.max() >= n):
+            raise DataError(f"{place}: index {index.min()}..{index.max()} out of range, {n} names are there")

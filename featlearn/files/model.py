@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,11 @@ import numpy.typing as npt
 from featlearn.errors import DataError
 from featlearn.files import block
 from featlearn.files.atomic import Output
+from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import open_regular, read_start, reason, show
+from featlearn.files.regular import open_regular, show
+from featlearn.files.stored import Descriptor, verify
 from featlearn.files.text import to_json
 from featlearn.signals import Undisturbed
 
@@ -106,17 +109,7 @@ def write_into(out: Output, model: ModelFile) -> None:
 def read_model(path: str) -> ModelFile:
     """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
     place = show(path)
-    _, digest = block.parse(path, read_start(path, block.SIZE), block.MODEL)
-    with open_regular(path) as file:
-        try:
-            image = file.read()
-        except (OSError, MemoryError) as error:
-            raise DataError(f"{place}: cannot be read: {reason(error)}") from error
-    if block.digest([memoryview(image)[block.SIZE :]]) != digest:
-        raise DataError(
-            f"{place}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"
-        )
-    with Reader(path, image) as reader:
+    with Reader(path, _verified(path)) as reader:
         block.check_root(path, block.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version"))
         names = {name: reader.attribute("", name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
         if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
@@ -137,9 +130,37 @@ def read_model(path: str) -> ModelFile:
     if not model.params:
         raise DataError(f"{place}: params: is missing or empty")
     check_finite(place, "params", model.params)
-    if len({column.shape for column in model.history.values()}) > 1 or any(c.ndim != 1 for c in model.history.values()):
-        raise DataError(f"{place}: history: columns of different shapes")
+    _check_history(place, model.history)
     return model
+
+
+def _verified(path: str) -> bytearray:
+    """The whole file, if it matches its SHA-256; as much memory as that is claimed first. Raises DataError."""
+    with open_regular(path) as opened:
+        _, digest = block.parse(path, opened.read(block.SIZE), block.MODEL)
+        file = Descriptor(path, os.dup(opened.fileno()))
+        size = os.fstat(file.fd).st_size
+    # By pieces first: of what is damaged nothing is kept.
+    Budget(path).claim(size)
+    if verify(file, block.SIZE, size, digest, ()):
+        image = bytearray(size)
+        file.read_into(memoryview(image), 0)
+        if block.digest([memoryview(image)[block.SIZE :]]) == digest:
+            return image
+    raise DataError(
+        f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"
+    )
+
+
+def _check_history(place: str, history: dict[str, Array]) -> None:
+    """Raise DataError unless the columns are of one length, with integers as `epoch` and, where it is, `phase`."""
+    if len({column.shape for column in history.values()}) > 1 or any(c.ndim != 1 for c in history.values()):
+        raise DataError(f"{place}: history: columns of different shapes")
+    if history and "epoch" not in history:
+        raise DataError(f"{place}: history/epoch: is missing")
+    for name in history.keys() & {"epoch", "phase"}:
+        if history[name].dtype.kind not in "iu":
+            raise DataError(f"{place}: history/{name}: holds {history[name].dtype}, wanted integers")
 
 
 def _arrays(reader: Reader, group: str) -> dict[str, Array]:

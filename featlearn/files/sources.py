@@ -219,27 +219,31 @@ def _open_folder(folder: str, reading: Reading) -> ImageFiles:
 
 
 def _open_file(path: str, color: str) -> Sequence[Source] | None:
-    """The sources in a container, told by its first bytes; None for what must be an image."""
+    """The sources in a container, or in FILE:NAME one of its arrays, told by its first bytes; None for an image."""
+    path, member = arrays.split_member(path)
     check_regular(path)
     with open_regular(path) as file:
         head = file.read(block.SIZE + 8)
     lower = path.lower()
+    if head.startswith(b"PK\x03\x04"):
+        return arrays.open_npz(path, color, member)
+    if head.startswith(b"MATLAB") or lower.endswith(".mat"):
+        return arrays.open_mat(path, color, member)
+    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]) and not head.startswith(b"featlearn-"):
+        return arrays.open_hdf5(path, color, member)
+    arrays.refuse_member(path, member)
     if lower.endswith(".bin"):
         return [arrays.open_cifar(path, color)]
+    if lower.endswith((".csv", ".csv.gz")):
+        return [arrays.open_csv(path, color)]
     if head.startswith((b"\0\0\x08", b"\x1f\x8b")):
         return [arrays.open_idx(path, color)]
     if head.startswith(b"\x93NUMPY"):
         return [arrays.open_npy(path, color)]
-    if head.startswith(b"PK\x03\x04"):
-        return arrays.open_npz(path, color)
-    if head.startswith(b"MATLAB") or lower.endswith(".mat"):
-        return arrays.open_mat(path, color)
     if lower.endswith((".npy", ".npz")):
         raise DataError(f"{show(path)}: is damaged or no {lower[-4:]} file")
     if head.startswith(b"featlearn-"):
         raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
-    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
-        return arrays.open_hdf5(path, color)
     return None
 
 
@@ -262,7 +266,7 @@ def _label_by_folder(sources: list[Any]) -> None:
 
 
 def _label_from_file(sources: list[Any], path: str) -> None:
-    labels = arrays.read_idx(path, 1).astype(np.int64)
+    labels = np.asarray(arrays.read_idx(path, 1)).astype(np.int64)
     total = sum(len(source) for source in sources)
     if len(labels) != total:
         raise DataError(f"{show(path)}: {len(labels):,} labels for {total:,} images")

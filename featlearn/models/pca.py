@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn import _core
+from featlearn.eigen import eigen
 from featlearn.errors import ConfigError, DataError
 from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Phase, Step
 from featlearn.models.parts.arrays import product, rmse
@@ -129,12 +130,10 @@ class PCA(Model):
 
     def _solve(self, C: Array) -> None:
         """W and the variances from the covariance; LAPACK's eigh is all that is not our own arithmetic."""
-        values, V = np.linalg.eigh(C)
+        values, V = eigen(C)
         hidden = self.params["W"].shape[1]
-        W = V[:, ::-1][:, :hidden]
-        signs = np.where(W[np.abs(W).argmax(axis=0), np.arange(hidden)] < 0, -1.0, 1.0)
-        self.params["W"][...] = W * signs
-        self.state = {"variance": np.maximum(values[::-1][:hidden], 0)}  # rounding leaves some of zero below it
+        self.params["W"][...] = V[:, :hidden]
+        self.state = {"variance": np.maximum(values[:hidden], 0)}  # rounding leaves some of zero below it
 
     def losses(self) -> dict[str, Loss]:
         """None: nothing is descended."""

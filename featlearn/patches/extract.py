@@ -64,7 +64,7 @@ class Extraction:
         low=1,
         off="every place of the grid, or every image",
     )
-    stride: int | None = setting(None, "cut on a grid with this step", low=1, high=2**31, off="random places")
+    stride: int | None = setting(None, "cut on a grid with this step", low=1, high=65535, off="random places")
     drop_flat: float | None = setting(
         None,
         "leave out this share of the random patches, those of lowest variance  [default: 0.2 with --whiten, else 0]",
@@ -205,9 +205,12 @@ def survey(
         fits = (table[:, :2] >= size).all(axis=1)
     if not fits.any():
         height, width = table[:, :2].max(axis=0)
+        remedy = "take a smaller --size"
+        if height == 1:
+            remedy += ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
         raise DataError(
             f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
-            f"the widest of {width} pixels; take a smaller --size"
+            f"the widest of {width} pixels; {remedy}"
         )
     wanted = f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
     for k in np.flatnonzero(~fits).tolist():

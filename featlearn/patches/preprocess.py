@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
+from featlearn.eigen import eigen
 from featlearn.errors import ConfigError, DataError
 from featlearn.settings import check, fill, from_file, setting, to_dict, unresolved
 
@@ -243,9 +244,18 @@ class Preprocess:
                 raise DataError(f"preprocessing: {name!r} has the shape {found}, wanted {wanted}")
             if array is not None:
                 setattr(self, name, np.ascontiguousarray(array, np.float64))
+                self._check_fitted(name)
         if values:
             raise DataError(f"preprocessing: unknown {min(values)!r}; a newer featlearn may read it")
         return self
+
+    def _check_fitted(self, name: str) -> None:
+        """Raise DataError for a fitted array with values that no fit makes."""
+        array = getattr(self, name)
+        if not np.isfinite(array).all():
+            raise DataError(f"preprocessing: {name!r} holds NaN or infinity")
+        if name == "scale" and not (array > 0).all():
+            raise DataError(f"preprocessing: 'scale' is {array.min():g} at a pixel, wanted above 0")
 
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
@@ -409,11 +419,10 @@ class Fitter:
             )
 
     def _whiten(self, done: Preprocess, covariance: Float64, peak: float) -> None:
-        """Sets the whitening of `done` and its inverse. numpy's eigh is all that is not our own arithmetic."""
+        """Sets the whitening of `done` and its inverse. LAPACK's eigh is all that is not our own arithmetic."""
         spec, d = self.spec, self.d
-        values, V = np.linalg.eigh(covariance)
-        values, V = np.maximum(values[::-1], 0), V[:, ::-1]
-        V = V * np.where(V[abs(V).argmax(axis=0), np.arange(d)] < 0, -1.0, 1.0)
+        values, V = eigen(covariance)
+        values = np.maximum(values, 0)
         average = math.fsum(values) / d
         if average <= (NOTHING * peak) ** 2:
             raise DataError(

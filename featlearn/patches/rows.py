@@ -1,28 +1,68 @@
 """Preprocessed rows for training and encoding, from memory where they fit, else made anew at every call."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.patches.preprocess import Preprocess
+from featlearn.errors import DataError
+from featlearn.patches.preprocess import PatchStats, Preprocess
 
 Array = npt.NDArray[Any]
+BLOCK = 1 << 22  # bytes of rows that are made together
+
+
+class Raw(Protocol):
+    """Raw patches (n, n_pixels): an array, or what gives arrays when it is indexed by a slice or by numbers."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Array: ...
+
+
+def make_rows(
+    patches: Array, preprocess: Preprocess, dtype: npt.DTypeLike, name: str, index: npt.NDArray[np.integer[Any]]
+) -> tuple[Array, PatchStats]:
+    """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers in `name`.
+
+    Raises DataError where a patch, or what is made of it, is not finite.
+    """
+    with np.errstate(all="ignore"):
+        X, stats = preprocess.apply_with_stats(patches, dtype)
+    for values, words in ((patches, "holds NaN or infinity"), (X, "is not finite once it is preprocessed")):
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            more = f" ({len(bad)} such rows of {len(values)} read together)" if len(bad) > 1 else ""
+            raise DataError(f"{name}: row {index[bad[0]]} {words}{more}; extract the patches again, or leave it out")
+    return X, stats
 
 
 class Rows:
-    """Rows of `patches` (n, n_pixels), raw and possibly mapped from a file, preprocessed to floats of `dtype`.
+    """Rows of `patches` (n, n_pixels), raw and possibly left in a file, preprocessed to floats of `dtype`.
 
     When all of them take at most `memory` bytes they are made once. The bytes of a row are the same either way.
+    `name` stands for them in errors. Raises DataError for rows that are not finite, when they are made.
     """
 
     def __init__(
-        self, patches: Array, preprocess: Preprocess, dtype: npt.DTypeLike = np.float32, memory: int = 2**31
+        self,
+        patches: Raw,
+        preprocess: Preprocess,
+        dtype: npt.DTypeLike = np.float32,
+        memory: int = 2**31,
+        name: str = "data",
     ) -> None:
-        self.patches, self.preprocess, self.dtype = patches, preprocess, np.dtype(dtype)
+        self.patches, self.preprocess, self.dtype, self.name = patches, preprocess, np.dtype(dtype), name
         self._made: Array | None = None
-        if len(patches) * preprocess.n_visible * self.dtype.itemsize <= memory:
-            self._made = preprocess.apply(patches, self.dtype)
+        row = preprocess.n_visible * self.dtype.itemsize
+        if len(patches) * row <= memory:
+            made = np.empty((len(patches), preprocess.n_visible), self.dtype)
+            step = max(1, BLOCK // row)
+            for start in range(0, len(patches), step):
+                stop = min(start + step, len(patches))
+                made[start:stop] = self._make(patches[start:stop], np.arange(start, stop))
+            self._made = made
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -45,10 +85,13 @@ class Rows:
         """(len(index), n_visible) those rows; the caller's own."""
         if self._made is not None:
             return np.take(self._made, index, axis=0)
-        return self.preprocess.apply(self.patches[index], self.dtype)
+        return self._make(self.patches[index], index)
 
     def block(self, start: int, stop: int) -> Array:
         """(stop - start, n_visible) rows in a row; the caller's own."""
         if self._made is not None:
             return self._made[start:stop].copy()
-        return self.preprocess.apply(self.patches[start:stop], self.dtype)
+        return self._make(self.patches[start:stop], np.arange(start, stop))
+
+    def _make(self, patches: Array, index: npt.NDArray[np.integer[Any]]) -> Array:
+        return make_rows(patches, self.preprocess, self.dtype, self.name, index)[0]

@@ -43,7 +43,7 @@ def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None
     shown = {label: history[column] for label, column in columns.items() if column in history}
     for label, values in shown.items():
         axes.plot(epoch, values, label=label, marker="o" if len(epoch) < 30 else None, markersize=3)
-    for at in epoch[1:][np.diff(history["phase"]) > 0]:
+    for at in epoch[1:][np.diff(history.get("phase", epoch * 0)) > 0]:
         axes.axvline(at - 0.5, color="grey", linestyle=":", label="refinement begins")
     values = np.concatenate(list(shown.values()))
     if values.min() > 0 and values.max() > 100 * values.min():

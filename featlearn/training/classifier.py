@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from featlearn.models.base import Array, Gradients, Model
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
+from featlearn.threads import one_blas_thread
 from featlearn.training.optim import LBFGS, Decay, Rates
 
 BLOCK = 4096  # rows at a time
@@ -193,7 +193,7 @@ def _fit(
         return metrics, grads
 
     decay, optimizer = Decay(l2=strength), LBFGS()
-    with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
         losses: list[float] = []
         while len(losses) < iterations and not optimizer.converged:
             metrics = optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))

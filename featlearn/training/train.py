@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.base import Array, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, fill, setting
+from featlearn.threads import one_blas_thread
 from featlearn.training import schedules
 from featlearn.training.optim import OPTIMIZERS, Decay, Rates, readers, usual_rates
 from featlearn.training.progress import Progress
@@ -204,7 +204,7 @@ class Training:
         Can be called again (also on a Training restored from a checkpoint) and goes on where it stood.
         """
         # numpy's BLAS would start a second pool of threads that starves ours
-        with threadpool_limits(limits=1, user_api="blas"), np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             while not self.progress.finished:
                 for batch in self._epoch_batches():
                     self._update(batch)

@@ -7,7 +7,6 @@ and floats of at most 8 bytes, sizes held against the file before anything is al
 
 import contextlib
 import math
-import mmap
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -17,8 +16,10 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
 from featlearn.errors import DataError, FeatlearnError
+from featlearn.files.budget import Budget
 from featlearn.files.hdf5.types import DTYPES, NAME, Array
 from featlearn.files.regular import check_regular, reason, show
+from featlearn.files.stored import Descriptor, Stored
 from featlearn.files.text import MAX
 from featlearn.signals import Undisturbed
 
@@ -34,7 +35,7 @@ class Reader:
     `image`, the whole file as bytes, is read instead of `path` if given.
     """
 
-    def __init__(self, path: str, image: bytes | None = None) -> None:
+    def __init__(self, path: str, image: bytes | bytearray | None = None) -> None:
         self.path = path
         self.size = check_regular(path).st_size if image is None else len(image)
         with self._guard(""), Undisturbed():
@@ -56,6 +57,7 @@ class Reader:
             if image is None:
                 self.size = os.fstat(self.fd).st_size
         self._left = self.size
+        self._budget = Budget(path)
 
     def __enter__(self) -> Self:
         return self
@@ -71,16 +73,9 @@ class Reader:
         """The open file's descriptor (none for an image)."""
         return int(self._file.get_vfd_handle())
 
-    def parts(self, offset: int = 0, n: int | None = None) -> Iterator[bytes]:
-        """The file's bytes from `offset` on, piece by piece, `n` of them or all."""
-        end = self.size if n is None else min(self.size, offset + n)
-        while offset < end:
-            with self._guard(""):
-                part = os.pread(self.fd, min(1 << 22, end - offset), offset)
-            if not part:
-                return
-            yield part
-            offset += len(part)
+    def descriptor(self) -> Descriptor:
+        """The open file, to be read beside HDF5 and after it."""
+        return Descriptor(self.path, os.dup(self.fd))
 
     def names(self, group: str) -> list[str]:
         """The names of the links in a group that can be ours, sorted. A missing group has none."""
@@ -116,27 +111,33 @@ class Reader:
                 values[name] = self._attribute(f"{group}/@{name}", attribute)
         return values
 
+    def shape(self, key: str) -> tuple[int, ...] | None:
+        """The shape of a data set of integers or floats; None for a group, a text or whatever else there is."""
+        left = self._left
+        try:
+            with self._guard(key):
+                return self._checked(key, None)[1]
+        except DataError:
+            return None
+        finally:
+            self._left = left  # nothing was taken
+
     def array(self, key: str, ndim: int | None = None) -> Array:
         """A data set of integers or floats, read into memory, native byte order."""
         with self._guard(key):
             data_set, shape, dtype = self._checked(key, ndim)
             return self._load(data_set, shape, dtype)
 
-    def map(self, key: str, ndim: int | None = None) -> Array:
-        """A data set as a read-only array, mapped into memory where its layout allows it."""
+    def stored(self, key: str, ndim: int | None = None, kept: int = 0) -> Array | Stored:
+        """A data set that stays in the file where its layout allows it, else a read-only array in memory."""
         with self._guard(key):
             data_set, shape, dtype = self._checked(key, ndim)
-            plain = data_set.get_create_plist().get_layout() == h5d.CONTIGUOUS and dtype.isnative
-            offset = data_set.get_offset() if plain and math.prod(shape) else None
-            if offset is None or offset % dtype.itemsize:
-                out = self._load(data_set, shape, dtype)
-                out.flags.writeable = False
-                return out
-            # _checked has seen that the bytes lie inside the file.
-            start = offset - offset % mmap.ALLOCATIONGRANULARITY
-            n = offset - start + math.prod(shape) * dtype.itemsize
-            pages = mmap.mmap(self.fd, n, access=mmap.ACCESS_READ, offset=start)
-            return np.frombuffer(pages, dtype, math.prod(shape), offset - start).reshape(shape)
+            if data_set.get_create_plist().get_layout() == h5d.CONTIGUOUS and shape and math.prod(shape):
+                # _checked has seen that the bytes lie inside the file.
+                return Stored(self.descriptor(), int(data_set.get_offset()), shape, dtype, kept)
+            out = self._load(data_set, shape, dtype)
+            out.flags.writeable = False
+            return out
 
     def strings(self, key: str) -> list[str] | None:
         """A data set of fixed-length strings (a scalar is a list of one); None if it is missing."""
@@ -154,6 +155,7 @@ class Reader:
             return self._open(key, h5d.DatasetID) is not None
 
     def _load(self, data_set: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        self._budget.claim(math.prod(shape) * dtype.itemsize)
         out = np.empty(shape, dtype.newbyteorder("="))
         if out.size:
             data_set.read(h5s.ALL, h5s.ALL, out, mtype=data_set.get_type() if dtype.kind == "S" else None)
