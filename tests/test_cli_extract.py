@@ -255,7 +255,7 @@ def test_links_are_followed_and_broken_ones_counted(work, run_here, tmp_path):
     cut = ("--size", 8, "--count", 50)
     made = [extract(run_here, tmp_path / name, *cut, "-o", tmp_path / f"{name}.h5") for name in ("links", "files")]
     assert [(report["images"], report["skipped"]) for report in made] == [(4, 0)] * 2
-    patches = [read_dataset(str(tmp_path / f"{name}.h5")).patches.tobytes() for name in ("links", "files")]
+    patches = [read_dataset(str(tmp_path / f"{name}.h5")).patches[:].tobytes() for name in ("links", "files")]
     assert patches[0] == patches[1]
     (tmp_path / "links" / "gone.png").symlink_to("nothing")
     (tmp_path / "links" / "loop").symlink_to(".")

@@ -204,7 +204,8 @@ def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
 
 def _refuse_missing(inputs: Sequence[str]) -> None:
     """Raise DataError for inputs that are not there: all of them are named at once, before anything is read."""
-    missing = [path for path in inputs if not os.path.exists(path)]
+    files = [arrays.split_member(path)[0] for path in inputs]
+    missing = [path for path in files if not os.path.exists(path)]
     if len(missing) > 1:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         names = ", ".join(map(show, missing[:NAMED]))
