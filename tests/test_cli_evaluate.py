@@ -46,7 +46,7 @@ def test_all_commands_mean_the_same_error(model, run_here, tmp_path):
     report(run_here, "extract-patches", "dead-leaves", "--size", 6, "--count", 2500, "-o", data)
     how = ("--model", model, "--hidden", 10)
     trained = report(run_here, "train", data, *how, "-o", out)["rmse"]
-    again = report(run_here, "reconstruct", out, data, "-o", tmp_path / "r.h5")["rmse"]
+    again = report(run_here, "reconstruct", out, data, "-o", tmp_path / "r.png")["rmse"]
     measured = report(run_here, "evaluate", out, data)["models"][0]["rmse"]
     assert trained == pytest.approx(again, rel=1e-12)
     assert trained == pytest.approx(measured, rel=1e-12)
@@ -275,7 +275,7 @@ def test_get_prints_one_value(key, value, work, run_here):
 
 
 @pytest.mark.parametrize(
-    ("key", "near"), [("config.hiden", "config.hidden"), ("rmse", "last_epoch.rmse"), ("lr", "training.lr")]
+    ("key", "near"), [("config.hiden", "config.hidden"), ("rmse", "measured.rmse"), ("lr", "training.lr")]
 )
 def test_get_of_an_unknown_key_names_the_nearest(key, near, work, run_here):
     ran = run_here("info", work.model, "--get", key)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from featlearn.cli import store
 from featlearn.files.dataset import read_dataset
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
@@ -416,3 +417,16 @@ def test_colours_that_are_lost_are_said_once(kind, more, run_here, tmp_path, rng
     assert ran.err.splitlines().count(GREYED) == lost
     if not more:
         assert GREYED not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err
+
+
+def test_provenance_is_bounded(monkeypatch):
+    """Names beyond the twentieth are counted; what inputs say of their own inputs is left out where it grows long."""
+    told = {"argv": 15_000 * "x"}
+    monkeypatch.setattr(store, "_input", lambda path: {"name": path, "digest": "d", "provenance": told})
+    short = store.provenance(inputs=["a", "b"])
+    assert [one["provenance"] for one in short["inputs"]] == [told, told]
+    monkeypatch.setattr(store, "invocation", lambda: {"argv": ["featlearn", "train", *map(str, range(100))]})
+    long = store.provenance(inputs=[f"{i}.png" for i in range(50)])
+    assert len(json.dumps(long)) < 10_000
+    assert long["argv"][-2:] == ["17", "... and 82 more"]
+    assert long["inputs"][-2:] == [{"name": "19.png", "digest": "d"}, {"name": "... and 30 more"}]

@@ -6,11 +6,12 @@ import xml.dom.minidom
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from featlearn.pictures import figure
 from featlearn.pictures.comparison import Curve, Errors, comparison
-from featlearn.pictures.curve import curve
+from featlearn.pictures.curve import curve, panels
 from featlearn.pictures.mosaic import FORMATS, GAP, GREY, mosaic, order_filters, pairs, picture_bytes, sheet_of_pixels
 
 
@@ -24,6 +25,10 @@ def test_tiles_stand_row_by_row_on_mid_grey():
     assert sheet[1 + 8 + 1, 1 + 1] == 255
     assert sheet[0, 0] == sheet[12, 10] == GAP
     assert (sheet[5:8, 1:5] == GREY).all()
+
+
+def test_the_gap_is_no_tone_of_a_filter():
+    assert 1 < GAP < GREY
 
 
 def test_common_contrast_keeps_the_sizes():
@@ -129,17 +134,25 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
     assert image.std() > 5
 
 
-@pytest.mark.parametrize("panels", [1, 2])
-def test_a_comparison_is_a_picture_with_the_same_bytes(panels):
+def test_what_there_are_curves_of():
+    whole = {"epoch": np.arange(2), "phase": np.zeros(2), "probe_rmse": np.ones(2), "probe_free_energy": np.ones(2)}
+    assert panels(whole) == ["rmse", "free_energy"]
+    for key, left in (("epoch", []), ("phase", []), ("probe_rmse", ["free_energy"]), ("probe_free_energy", ["rmse"])):
+        assert panels({name: column for name, column in whole.items() if name != key}) == left
+    assert panels({name: column[:0] for name, column in whole.items()}) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_comparison_is_a_picture_with_the_same_bytes(count):
     """Also of more models than there are colours, and of errors far apart."""
     curves = [Curve(f"m{i}", [(2, 0.1, 1.0 + i), (5, 0.3, 0.02), (256, 1.0, 0.01)], (5,)) for i in range(13)]
-    errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)] if panels == 2 else []
-    raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])] if panels == 2 else []
+    errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)] if count == 2 else []
+    raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])] if count == 2 else []
     data = comparison(curves, errors, raw, "PNG", {"Software": "test"})
     assert data == comparison(curves, errors, raw, "PNG", {"Software": "test"})
     image = Image.open(io.BytesIO(data))
     assert image.text == {"Software": "test"}
-    assert image.width > 600 * panels
+    assert image.width > 600 * count
     assert np.asarray(image.convert("L")).std() > 5
 
 
@@ -156,3 +169,13 @@ def test_any_name_can_be_in_a_comparison(name):
     assert (legend[:, [0, 1, 2, -3, -2, -1]] > 128).all(), "it goes beyond the picture"
     xml.dom.minidom.parseString(comparison(curves, [], [], "SVG", {}))
     assert comparison(curves, [], [], "PDF", {}).rstrip().endswith(b"%%EOF")
+
+
+@pytest.mark.parametrize(
+    ("rmse", "scale"), [([1.0, 0.3, 0.009], "log"), ([1.0, 0.3, 0.011], "linear"), ([1.0, 0.3, 0.0], "linear")]
+)
+def test_an_error_that_falls_a_hundredfold_is_drawn_on_a_log_axis(rmse, scale, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: seen.append(figure.axes[0].get_yscale()))
+    curve({"epoch": np.arange(1.0, 4.0), "phase": np.zeros(3), "probe_rmse": np.array(rmse)}, "run.h5", "PNG", {})
+    assert seen == [scale]

@@ -17,7 +17,7 @@ from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
 from featlearn.models.parts.arrays import product
 from featlearn.patches.preprocess import Preprocess
-from featlearn.pictures.curve import curve
+from featlearn.pictures.curve import curve, panels
 from featlearn.pictures.figure import FORMATS as FIGURES
 from featlearn.pictures.mosaic import FORMATS as SHEETS
 from featlearn.pictures.mosaic import mosaic, order_filters, picture_bytes
@@ -127,7 +127,7 @@ def _patches(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
 def _curve(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
     learned = load_model(request.file)
     history = learned.file.history
-    if not {"epoch", "phase", "probe_rmse"} <= history.keys() or not len(history["epoch"]):
+    if not panels(history):
         raise DataError(f"{show(request.file)}: has no history to draw")
     text = signed({"Description": f"learning curve of a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash

@@ -19,13 +19,20 @@ def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text
 
     From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows, validation_*.
     """
-    panels = [key for key in PANELS if f"probe_{key}" in history]
-    figure = new_figure(7, 1 + 3.2 * len(panels))
-    for axes, key in zip(figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0], panels, strict=True):
+    keys = panels(history)
+    figure = new_figure(7, 1 + 3.2 * len(keys))
+    for axes, key in zip(figure.subplots(len(keys), sharex=True, squeeze=False)[:, 0], keys, strict=True):
         _panel(axes, history, key)
     figure.axes[0].set_title(title)
     figure.axes[-1].set_xlabel("epoch")
     return figure_bytes(figure, format, text)
+
+
+def panels(history: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """Return the measures whose course a history holds; none where it is not one that can be drawn."""
+    if not len(history.get("epoch", ())) or "phase" not in history:
+        return []
+    return [key for key in PANELS if f"probe_{key}" in history]
 
 
 def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None:
