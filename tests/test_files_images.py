@@ -16,6 +16,7 @@ from featlearn.files.exif import orientation
 from featlearn.files.images import loses_color, read_image, to_color
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
+from featlearn.files.regular import open_regular
 
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 13
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50
@@ -455,6 +456,14 @@ def test_libtiff_is_given_what_was_read(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "open_regular", lambda name: Elsewhere(io.FileIO(name)))
     np.testing.assert_array_equal(read_image(str(tmp_path / "x.tif"), "rgb"), RGB)
     os.close(nothing)
+
+
+def test_closing_what_was_only_read_cannot_fail(tmp_path):
+    (tmp_path / "x").write_bytes(b"1")
+    with open_regular(str(tmp_path / "x")) as file:
+        assert file.read() == b"1"
+        os.close(file.fileno())
+    assert file.closed
 
 
 def test_lack_of_memory_is_no_damage_of_the_image(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Opening files of others: regular files only, one-line errors, no path printed raw."""
 
+import contextlib
 import errno
 import io
 import os
@@ -49,9 +50,17 @@ def open_regular(path: str) -> io.BufferedReader:
     check_regular(path)
     try:
         # Should the file have become a FIFO since, O_NONBLOCK keeps this from waiting.
-        return open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+        return _Reading(io.FileIO(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))))
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+class _Reading(io.BufferedReader):
+    """A file that is only read: nothing is lost when closing it fails, so that is no error."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
 
 
 def read_start(path: str, n: int) -> bytes:

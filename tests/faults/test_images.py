@@ -92,6 +92,8 @@ def odd():
         for part in (0, 10, 30, len(data) // 2, len(data) - 20):
             found[f"cut-at-{part}-{name.replace('.', '-')}.{name.rpartition('.')[2]}"] = (data[:part], "")
     large, wide = "more than 89,478,485", struct.pack("<HH", 60_000, 60_000)
+    torn = bytearray(good["tiff_lzw.tif"])
+    torn[100:900] = bytes(800)
     jpeg, header = good["progressive.jpg"], good["jpg"].index(b"\xff\xc0")
     last = jpeg.rindex(b"\xff\xda")
     scans = jpeg[:last] + (jpeg[last : last + 10] + b"\0") * 4000 + b"\xff\xd9"
@@ -124,6 +126,7 @@ def odd():
         ),
         "circle.tif": (tiff({256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 279: 64}, bytes(range(64)), 72), None),
         "strips.tif": (tiff({256: 4, 257: 4, 258: 8, 259: 1, 262: 1, 273: 2**31, 279: 2**31}), ""),
+        "torn.tif": (bytes(torn), "is damaged or cut off"),
         "photograph.png": (good["jpg"], None),
         "letters.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image of a known kind"),
         "letters.jpg": (b"%PDF-1.7\n", "no image of a known kind"),
