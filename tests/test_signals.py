@@ -146,8 +146,10 @@ def test_a_noted_signal_wins_over_success(run_here):
 
 
 def wait_for(path, process):
+    deadline = time.monotonic() + 60
     while not path.exists():
         assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.005)
 
 

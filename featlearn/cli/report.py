@@ -14,6 +14,7 @@ from typing import Any, Self
 import click
 
 from featlearn import signals
+from featlearn.errors import DataError
 
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
 
@@ -30,6 +31,23 @@ def _giving_up_stderr() -> Iterator[None]:
         yield
     except OSError:
         sys.stderr = None  # as where it was closed from the start; what could not be written is not tried again
+
+
+@contextlib.contextmanager
+def to_stdout() -> Iterator[None]:
+    """Within, an OSError is about standard output: raises DataError for it, and BrokenPipeError as it is."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"standard output: {error.strerror}") from error
+
+
+def _print(line: str) -> None:
+    """Print a line on stdout. Raises DataError, BrokenPipeError."""
+    with to_stdout():
+        click.echo(line)
 
 
 def printable(text: str) -> str:
@@ -127,7 +145,7 @@ class Results:
 
     def value(self, value: Any) -> None:
         """A single value: a text as it is, all else as JSON."""
-        click.echo(printable(value) if isinstance(value, str) else json.dumps(value))
+        _print(printable(value) if isinstance(value, str) else json.dumps(value))
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Alike things: a row each under the keys of all, a single one as lines; in JSON the list `name`."""
@@ -145,7 +163,7 @@ class Results:
         _columns([[key, *(_text(thing.get(key)) for thing in things)] for key in _keys(things)])
 
     def _object(self, values: Mapping[str, Any]) -> None:
-        click.echo(json.dumps(_finite(values), allow_nan=False))
+        _print(json.dumps(_finite(values), allow_nan=False))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -170,7 +188,7 @@ def _columns(cells: Sequence[Sequence[str]]) -> None:
     cells = [list(map(printable, row)) for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from typing import NoReturn
 import click
 
 from featlearn import signals
-from featlearn.cli.report import tell
+from featlearn.cli.report import tell, to_stdout
 from featlearn.errors import FeatlearnError
 from featlearn.files.regular import show
 from featlearn.signals import Interrupted
@@ -83,10 +83,13 @@ def _run(argv: Sequence[str], session: Session) -> int:
         if "_FEATLEARN_COMPLETE" in os.environ:  # a shell asks for completions
             cli.main(list(argv), prog_name="featlearn", obj=session)
         # not cli.main: it takes a closed pipe for a failure
-        with cli.make_context("featlearn", list(argv), obj=session) as ctx:
+        with to_stdout():  # help pages
+            context = cli.make_context("featlearn", list(argv), obj=session)
+        with context as ctx:
             cli.invoke(ctx)
         if sys.stdout is not None:
-            sys.stdout.flush()
+            with to_stdout():
+                sys.stdout.flush()
         signals.check()
         return 0
     except BaseException as error:
@@ -138,5 +141,5 @@ def _explain(error: BaseException) -> tuple[int, str]:
         what = f": {words}" if isinstance(error, MemoryError) and words else ""
         return 1, f"out of memory{what}; take less data (--count) or smaller batches"
     if isinstance(error, OSError) and error.strerror:
-        return 1, f"{'standard output' if error.filename is None else show(str(error.filename))}: {error.strerror}"
+        return 1, f"{'a file' if error.filename is None else show(str(error.filename))}: {error.strerror}"
     return 1, f"internal error: {type(error).__name__}: {words}; run with --debug"

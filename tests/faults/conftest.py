@@ -187,8 +187,8 @@ class Lab:
         self.server.stdin.write(json.dumps(trial) + "\n")
         self.server.stdin.flush()
         code = int(self.server.stdout.readline())
-        operations = [tuple(line.split(" ", 1)) for line in log.read_text().splitlines()]
-        return Ended(case, folder, code, out.read_text("latin-1"), err.read_text(), operations)
+        operations = [tuple(line.split(" ", 1)) for line in log.read_text("latin-1").split("\n")[:-1]]
+        return Ended(case, folder, code, out.read_text("latin-1"), err.read_text(errors="replace"), operations)
 
     def run_alone(self, case, after=None, **options):
         """Run a case as a process of its own, from its start on, with SIGTERM after so many seconds."""

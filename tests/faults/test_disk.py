@@ -13,12 +13,12 @@ FAULTS = tuple(itertools.product((errno.ENOSPC, errno.EIO, SHORT), (False, True)
 """(errno, whether all further operations of that kind fail too)"""
 
 
-def chosen(n, thorough, kinds):
-    """(operation of n, errno, sticky): each with every fault, or two."""
+def chosen(struck, thorough, deal):
+    """(operation, errno, sticky): each with every fault; or the last ones of some kinds, dealt out to the commands."""
     if thorough:
-        return [(at, *fault) for at in range(n) for fault in FAULTS]
-    start = 0 if kinds == WRITING else 1
-    return [(n * (2 * i + 1) // 4, *FAULTS[start + 2 * i]) for i in range(2)]
+        return [(at, *fault) for at in range(len(struck)) for fault in FAULTS]
+    last = sorted({kind: at for at, kind in enumerate(struck)}.items())
+    return [(at, *FAULTS[(deal + at) % 4]) for _, at in last[deal % 4 :: 4] or last[:1]]
 
 
 @pytest.mark.parametrize("kinds", [WRITING, READING])
@@ -27,7 +27,7 @@ def test_operations_fail(lab, cases, command, kinds, thorough, report):
     struck = [kind for kind, _ in undisturbed.operations if kind in kinds.split(",")]
     assert struck
     bad, tried, failed = [], 0, 0
-    for at, number, sticky in chosen(len(struck), thorough, kinds):
+    for at, number, sticky in chosen(struck, thorough, list(cases).index(command)):
         ended = lab.run(case, kinds, at, number, sticky)
         tried, failed = tried + 1, failed + bool(ended.code)
         # A removal that fails leaves what it was to remove, for the next run.
