@@ -107,32 +107,86 @@ def test_rows_of_unknown_classes_are_errors():
 
 
 def test_of_few_rows_each_is_held_out_once_of_many_a_sixth():
-    few, many = classifier._folds(100), classifier._folds(6000)
+    y = problem(100)[1]
+    few = classifier._folds(y)
     assert len(few) == 6
     assert np.array_equal(np.sum(few, axis=0), np.ones(100))
-    assert {int(fold.sum()) for fold in few} == {16, 17}
-    assert [int(fold.sum()) for fold in many] == [1000]
-    assert len(classifier._folds(3)) == 3
+    for k in range(3):
+        sizes = [np.count_nonzero(y[fold] == k) for fold in few]
+        assert max(sizes) - min(sizes) <= 1
+    (many,) = classifier._folds(problem(6000)[1])
+    assert abs(int(many.sum()) - 1000) <= 3
+    assert len(classifier._folds(np.arange(3, dtype=np.int32))) == 3
+    assert len(classifier._folds(np.zeros(3, np.int32))) == 3
 
 
-def test_the_decay_is_that_of_the_fewest_errors_over_all_folds():
+@pytest.mark.parametrize("by_class", [False, True])
+def test_runs_are_held_out_of_each_class_and_not_single_rows(by_class):
+    y = problem(30_000)[1]
+    y = np.sort(y) if by_class else y
+    (held_out,) = classifier._folds(y)
+    starts = []
+    for k in range(3):
+        of_class = held_out[y == k]
+        assert np.mean(of_class) == pytest.approx(1 / 6, abs=0.01)
+        edges = np.flatnonzero(np.diff(of_class.astype(int))) + 1
+        assert (np.diff(edges) >= classifier.RUN).all()
+        starts.append(int(edges[0]))
+        assert len(edges) >= 14  # eight runs, spread over all rows
+    assert len({start // classifier.RUN for start in starts}) == 3, "other runs of other classes"
+
+
+def least_loss(scores, y):
+    """Of softmax(t scores) over t, by scipy."""
+
+    def loss(log_t):
+        return -log_softmax(np.exp(log_t) * scores, axis=1)[np.arange(len(y)), y].mean()
+
+    return scipy.optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9}).fun
+
+
+def test_the_loss_at_the_best_scale():
     rng = np.random.default_rng(0)
-    X, y = problem(150, apart=0.7, seed=2)
+    y = rng.integers(0, 4, 500).astype(np.int32)
+    for size in (0.1, 1.0, 50.0):
+        scores = size * (rng.normal(size=(500, 4)) + 1.5 * np.eye(4)[y])
+        found = classifier._loss_at_best_scale(scores, y)
+        assert found == pytest.approx(least_loss(scores, y), rel=1e-4)
+        assert found == pytest.approx(classifier._loss_at_best_scale(2 * scores + 7, y), rel=1e-4)
+    assert classifier._loss_at_best_scale(1000.0 * np.eye(4)[y], y) == 0
+    assert classifier._loss_at_best_scale(np.zeros((500, 4)), y) == pytest.approx(np.log(4))
+
+
+def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
+    """At the best scale of the weights; by errors, or by the loss at the scale that the decay leaves, it is another."""
+    monkeypatch.setattr(classifier, "STRENGTHS", STRENGTHS[:3])
+    rng = np.random.default_rng(7)
+    X, y = problem(150, apart=0.8, seed=7)
     codes = Codes(None, Rows(np.hstack([X, rng.normal(size=(150, 20))])))
-    Z, errors = codes.block(0, 150), []
-    for decay in STRENGTHS:
-        wrong = 0
-        for held_out in classifier._folds(150):
+    Z, losses, others = codes.block(0, 150), [], []
+    for decay in STRENGTHS[:3]:
+        scores = np.empty((150, 3))
+        for held_out in classifier._folds(y):
             W, b = scipy_softmax(Z[~held_out], y[~held_out], 3, decay)
-            wrong += np.count_nonzero((Z[held_out] @ W + b).argmax(axis=1) != y[held_out])
-        errors.append(wrong)
+            scores[held_out] = Z[held_out] @ W + b
+        losses.append(least_loss(scores, y))
+        others.append((np.mean(scores.argmax(axis=1) != y), -log_softmax(scores, axis=1)[np.arange(150), y].mean()))
     config = ClassifierConfig(classifier_iterations=1000)
-    assert train_classifier(Softmax(25, 3, np.float64), codes, y, config) == STRENGTHS[int(np.argmin(errors))]
+    chosen = STRENGTHS[int(np.argmin(losses))]
+    assert train_classifier(Softmax(25, 3, np.float64), codes, y, config) == chosen
+    assert chosen not in [STRENGTHS[i] for i in np.argmin(others, axis=0)]
 
 
 def test_of_equal_decays_the_strongest_is_taken():
     X, y = problem(60, apart=50)
     assert train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, ClassifierConfig()) == STRENGTHS[0]
+
+
+def test_codes_that_say_nothing_and_classes_of_one_row_are_learned_somehow():
+    for y in (np.arange(2), np.arange(40) % 2, np.arange(3)):
+        softmax, codes = Softmax(4, 3, np.float64), Codes(None, Rows(np.zeros((len(y), 4))))
+        train_classifier(softmax, codes, y.astype(np.int32), ClassifierConfig())
+        assert all(np.isfinite(w).all() for w in softmax.params.values())
 
 
 def test_rows_that_come_class_by_class_are_learned():
@@ -149,4 +203,4 @@ def test_steps_are_those_that_are_reported():
     for decay in (None, 0.1):
         config, heard = ClassifierConfig(classifier_decay=decay), []
         train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, config, heard.append)
-        assert sum(heard) == classifier.classifier_steps(config, 60)
+        assert sum(heard) == classifier.classifier_steps(config, y)

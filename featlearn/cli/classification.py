@@ -98,7 +98,7 @@ def _by_all(what: str, model: Model | None, task: Task, words: Words) -> dict[st
     """After learning all rows: the error and, of codes, the weight decay."""
     codes = Codes(model, task.train.rows)
     softmax = Softmax(codes.width, task.classes, codes.block(0, 1).dtype)
-    with words.progress(classifier_steps(task.config, len(codes)), "iterations") as progress:
+    with words.progress(classifier_steps(task.config, task.train.labels), "iterations") as progress:
         decay = train_classifier(softmax, codes, task.train.labels, task.config, progress.advance)
     error = classification_error(softmax, Codes(model, task.test.rows, codes), task.test.labels)
     return {f"{what}_error": error} | ({} if model is None else {f"{what}_decay": decay})

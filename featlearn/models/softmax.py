@@ -32,9 +32,13 @@ class Softmax:
         _core.softmax(P, None, P, self.params["b"], None)
         return P
 
+    def scores(self, H: Array) -> Array:
+        """w_k'h + b_k: (n, features) -> (n, classes)."""
+        return np.asarray(product(H, self.params["W"]) + self.params["b"])
+
     def predict(self, H: Array) -> npt.NDArray[np.int64]:
         """(n,) the likeliest class of each row; ties go to the lowest."""
-        return np.asarray(np.argmax(product(H, self.params["W"]) + self.params["b"], axis=1))
+        return np.asarray(np.argmax(self.scores(H), axis=1))
 
     def add_gradient(self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None) -> float:
         """Adds the sums over rows H (n, features) of class y (n,) to grads; returns that of -log p(y | h).
