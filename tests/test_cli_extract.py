@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlearn.cli import store
 from featlearn.files.dataset import read_dataset
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
@@ -230,3 +231,15 @@ def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_p
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert run_here(*args, "--force").code == 0
     assert read_dataset(str(tmp_path / "p.h5")).provenance["time"] == "1970-01-02T00:00:00+00:00"
+
+
+def test_provenance_is_bounded(monkeypatch):
+    """Names beyond the twentieth are counted; what inputs say of their own inputs is left out where it grows long."""
+    told = {"argv": 15_000 * "x"}
+    monkeypatch.setattr(store, "_input", lambda path: {"name": path, "digest": "d", "provenance": told})
+    short = store.provenance(["train"], inputs=["a", "b"])
+    assert [one["provenance"] for one in short["inputs"]] == [told, told]
+    long = store.provenance(["extract-patches", *map(str, range(100))], inputs=[f"{i}.png" for i in range(50)])
+    assert len(json.dumps(long)) < 10_000
+    assert long["argv"][-2:] == ["17", "... and 82 more"]
+    assert long["inputs"][-2:] == [{"name": "19.png", "digest": "d"}, {"name": "... and 30 more"}]

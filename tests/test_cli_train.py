@@ -61,7 +61,7 @@ def test_same_bytes_for_threads_and_instruction_sets(data):
     """Threads, instruction set and a second run change nothing in the learned parameters."""
     sets = {"avx512": ["avx512", "avx2", "plain"], "avx2": ["avx2", "plain"], "plain": ["plain"]}[_core.isa()]
     found = {}
-    for i, (isa, threads) in enumerate([(isa, threads) for isa in sets for threads in (1, 2)]):
+    for i, (isa, threads) in enumerate([(sets[0], 1), (sets[-1], 2)]):
         name = f"same-{i}.h5"
         options = ("--model", "rbm", "--hidden", 40, "--epochs", 2, "--decay", "l1", "--target", 0.1, "--refine", 5)
         report = train(data, "p.h5", *options, "--threads", threads, "-o", name, FEATLEARN_ISA=isa)

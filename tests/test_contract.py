@@ -1,11 +1,18 @@
 """What every model must do, whoever wrote it: the registry is walked, a new model is tested without another line."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy._core import _multiarray_umath
 
-from featlearn import __version__
+import model_bytes
+from featlearn import __version__, _core
 from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import ModelFile, read_model, write_model
@@ -14,25 +21,25 @@ from featlearn.models.base import Step
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
+from featlearn.training.gradcheck import check_gradients
+from helpers import same
+from model_bytes import N_VISIBLE, configs, digest, digests, fresh, line_searches, span, trained
 
-N_VISIBLE = 20
 DTYPES = ("float32", "float64")
-pytestmark = pytest.mark.parametrize("id", model_ids())
+LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
+every_model = pytest.mark.parametrize("id", model_ids())
 
 
 def settled(id):
-    """The model's own settings for pixels, or for whitened data where pixels are refused."""
+    """The model's own settings for the data of these tests."""
     cls = model_class(id)
-    try:
-        return cls.settle(cls.Config(), 0.0, 1.0)
-    except ConfigError:
-        return cls.settle(cls.Config(), -3.0, 3.0)
+    return cls.settle(cls.Config(), *span(cls))
 
 
-def make(id, dtype="float32"):
+def make(id, dtype="float32", n_visible=N_VISIBLE, config=None):
     """A model with random parameters, biases included."""
-    model = model_class(id)(settled(id), dtype)
-    model.init(N_VISIBLE, Random(3))
+    model = model_class(id)(config or settled(id), dtype)
+    model.init(n_visible, Random(3))
     generator = np.random.default_rng(4)
     for value in model.params.values():
         value += generator.normal(scale=0.3, size=value.shape).astype(dtype)
@@ -47,9 +54,13 @@ def rows(n, dtype):
     return (pixels()[:n] / 255).astype(dtype)
 
 
+def preprocess(n_visible):
+    fitter = Fitter(PreprocessSpec(), n_visible, np.uint8)
+    fitter.update(np.resize(pixels(), (1000, n_visible)))
+    return fitter.finish().to_dict()
+
+
 def file_of(model):
-    fitter = Fitter(PreprocessSpec(), N_VISIBLE, np.uint8)
-    fitter.update(pixels())
     return ModelFile(
         model=model.id,
         config=to_dict(model.config),
@@ -57,13 +68,14 @@ def file_of(model):
         seed=3,
         shape=(4, 5, 1),
         params=model.params,
-        preprocess=fitter.finish().to_dict(),
+        preprocess=preprocess(N_VISIBLE),
         state=model.state,
         progress={"finished": True},
         version=__version__,
     )
 
 
+@every_model
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_codes_and_reconstructions(id, dtype):
     model, X = make(id, dtype), rows(7, dtype)
@@ -79,6 +91,7 @@ def test_codes_and_reconstructions(id, dtype):
     assert np.array_equal(X, rows(7, dtype)), "the input was changed"
 
 
+@every_model
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gradient_has_keys_shapes_and_dtype_of_the_parameters(id, dtype):
     model = make(id, dtype)
@@ -93,6 +106,7 @@ def test_gradient_has_keys_shapes_and_dtype_of_the_parameters(id, dtype):
     assert all(np.array_equal(model.params[name], value) for name, value in before.items()), "gradient changed params"
 
 
+@every_model
 def test_gradient_is_counted(id):
     """The same step draws the same numbers, whatever was drawn before."""
     results = []
@@ -106,6 +120,7 @@ def test_gradient_is_counted(id):
     assert all(grads[name].tobytes() == grads2[name].tobytes() for name in grads)
 
 
+@every_model
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_row_does_not_depend_on_its_neighbours(id, dtype):
     model, X = make(id, dtype), rows(1000, dtype)
@@ -119,12 +134,14 @@ def test_a_row_does_not_depend_on_its_neighbours(id, dtype):
             assert model.decode(codes).tobytes() == Y[start : start + n].tobytes()
 
 
+@every_model
 def test_filters_are_in_the_space_of_the_data(id):
     F = make(id).filters()
     assert F.ndim == 2
     assert F.shape[1] == N_VISIBLE
 
 
+@every_model
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_save_and_load(id, dtype, tmp_path):
     model, path = make(id, dtype), str(tmp_path / "model.h5")
@@ -139,11 +156,13 @@ def test_save_and_load(id, dtype, tmp_path):
     assert read_model(path).state.keys() == model.state.keys()
 
 
+@every_model
 def test_config_survives_json(id):
     cls, config = model_class(id), settled(id)
     assert from_dict(cls.Config, json.loads(json.dumps(to_dict(config)))) == config
 
 
+@every_model
 def test_unknown_setting_is_refused(id, tmp_path):
     cls = model_class(id)
     with pytest.raises(ConfigError, match="unknown setting 'hiden'"):
@@ -155,15 +174,174 @@ def test_unknown_setting_is_refused(id, tmp_path):
         load_model(str(tmp_path / "model.h5"))
 
 
+def spoilt(file):
+    """By name, params of which one is missing, too many, cut along an axis, or of another dtype."""
+    found = {"added": file.params | {"Q": np.zeros(3, np.float32)}}
+    for name, value in file.params.items():
+        found[f"{name} missing"] = {key: other for key, other in file.params.items() if key != name}
+        found[f"{name} of another dtype"] = file.params | {name: value.astype("float64")}
+        for axis in range(value.ndim):
+            found[f"{name} cut along {axis}"] = file.params | {name: np.delete(value, -1, axis)}
+    return {key: params for key, params in found.items() if params}
+
+
+@every_model
 def test_parameters_that_do_not_fit_are_refused(id, tmp_path):
-    for i, spoil in enumerate(("missing", "cut")):
-        file = file_of(make(id))
-        name = next(iter(file.params))
-        if spoil == "missing":
-            del file.params[name]
-        else:
-            file.params[name] = file.params[name][..., :-1].copy()
+    """In one line that says what was found and what is wanted."""
+    file = file_of(make(id))
+    for i, params in enumerate(spoilt(file).values()):
         path = str(tmp_path / f"{i}.h5")
-        write_model(path, file)
-        with pytest.raises(DataError, match=r"\.h5: param"):
+        write_model(path, replace(file, params=params))
+        with pytest.raises(DataError, match=r"\.h5: params/\w+ is .*, wanted .* by its config") as caught:
             load_model(path)
+        assert "\n" not in str(caught.value)
+
+
+@every_model
+def test_parameters_of_another_config_are_refused(id, tmp_path):
+    """Though they fit each other."""
+    file, cls = file_of(make(id)), model_class(id)
+    model = cls(replace(settled(id), hidden=file.config["hidden"] - 1), "float32")
+    model.init(N_VISIBLE, Random(3))
+    write_model(str(tmp_path / "model.h5"), replace(file, params=model.params))
+    with pytest.raises(DataError, match=r"model\.h5: params/\w+ is"):
+        load_model(str(tmp_path / "model.h5"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("encode", "CUT", "DATA", "-o", "OUT.h5"),
+        ("evaluate", "DATA.model", "CUT", "DATA"),
+        ("reconstruct", "CUT", "DATA", "-o", "OUT.png"),
+        ("sample", "CUT", "-o", "OUT.png"),
+        ("visualize", "CUT", "-o", "OUT.png"),
+        ("info", "CUT"),
+        ("check-gradients", "CUT", "DATA"),
+        ("extract-patches", "dead-leaves", "--images", 1, "--like", "CUT", "-o", "OUT.h5"),
+        ("train", "DATA", "--model", "rbm", "--resume", "-o", "CUT"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_cut_model_is_refused_by_every_command(command, work, run_here, tmp_path):
+    """Its checksum is right, and its parameters fit each other; in one line, and nothing is written."""
+    file = read_model(str(work.model))
+    params = {"W": file.params["W"][:, :-1].copy(), "b": file.params["b"], "c": file.params["c"][:-1].copy()}
+    write_model(str(tmp_path / "cut.h5"), replace(file, params=params))
+    names = {"CUT": tmp_path / "cut.h5", "DATA": work.patches, "DATA.model": work.model}
+    names |= {f"OUT.{suffix}": tmp_path / f"out.{suffix}" for suffix in ("h5", "png")}
+    ran = run_here(*(names.get(word, word) for word in command))
+    assert ran.code == 1
+    assert ran.err.splitlines() == [
+        f"featlearn: error: {tmp_path / 'cut.h5'}: params/W is 64 x 11 float32, wanted 64 x 12 float32 by its config "
+        "and visible values; train it again"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.h5"]
+
+
+@every_model
+def test_shapes_are_those_that_init_makes(id):
+    for config in configs(model_class(id)).values():
+        model = model_class(id)(config, "float32")
+        model.init(N_VISIBLE, Random(3))
+        assert model.shapes(N_VISIBLE) == {name: value.shape for name, value in model.params.items()}
+
+
+# --- what a wrong model would fail: gradients, sums in an order of their own, runs that do not go on as they were
+
+
+@every_model
+def test_gradients_are_those_of_the_losses(id):
+    """In all variants; a model that has none to check must be learned without descent."""
+    cls = model_class(id)
+    if cls.one_pass:
+        with pytest.raises(ConfigError, match="no gradients to check"):
+            check_gradients(cls)
+        return
+    checks = check_gradients(cls, problems=1)
+    assert [check for check in checks if not check.difference < 1e-9] == []
+    assert {check.variant for check in checks} == set(cls.variants())
+    assert {check.parameter for check in checks} >= set(make(id).params) - {"mu"}
+
+
+@every_model
+def test_gradients_at_the_parameters_of_a_file(id, work, run_here, tmp_path):
+    path = tmp_path / "model.h5"
+    model = make(id, n_visible=64, config=configs(model_class(id))["usual"])
+    write_model(str(path), replace(file_of(model), shape=(8, 8, 1), preprocess=preprocess(64)))
+    ran = run_here("check-gradients", path, work.patches, "--epsilon", 1e-3, "--json")
+    assert ran.code == (2 if model_class(id).one_pass else 0), ran.err + ran.out
+
+
+@every_model
+def test_bytes_do_not_depend_on_threads(id):
+    """Of parameters, state, history, codes and reconstructions, in all variants."""
+    before, found = _core.get_threads(), []
+    for threads in (1, 2, 3):
+        _core.set_threads(threads)
+        found.append(digests(id) | {"large": digest(trained(id, settled(id)))})
+    _core.set_threads(before)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """By environment, the digests of all models: under each instruction set, and under BLAS and numpy of other CPUs."""
+    program = Path(model_bytes.__file__)
+    paths = os.pathsep.join([str(program.parent), os.environ["PYTHONPATH"]])
+    features = [name for name in _multiarray_umath.__cpu_dispatch__ if _multiarray_umath.__cpu_features__[name]]
+    blas = {"avx512": "SkylakeX", "avx2": "Haswell", "plain": "Sandybridge"}
+    found = {}
+    for isa in _core._isas():
+        environment = os.environ | {"PYTHONPATH": paths, "FEATLEARN_ISA": isa, "OPENBLAS_CORETYPE": blas[isa]}
+        if isa == "plain" and features:
+            environment["NPY_DISABLE_CPU_FEATURES"] = " ".join(features)
+        ran = subprocess.run(
+            [sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert ran.returncode == 0, ran.stderr
+        found[isa] = json.loads(ran.stdout)
+    return found
+
+
+@every_model
+def test_bytes_do_not_depend_on_the_processor(id, elsewhere):
+    """Nor on what numpy and BLAS make of it, but for what LAPACK finds."""
+    here = digests(id)
+    for isa, found in elsewhere.items():
+        if id not in LAPACK:
+            assert found[id] == here, isa
+
+
+def test_line_searches_do_not_depend_on_the_processor(elsewhere):
+    """L-BFGS and conjugate gradient, whose vectors are as long as all parameters, in float32 and float64."""
+    here = line_searches()
+    assert all(found["line searches"] == here for found in elsewhere.values())
+
+
+@every_model
+def test_a_stopped_run_goes_on_in_the_same_bytes(id):
+    """After every update, through what a checkpoint holds, in the memory order of a file; in all variants."""
+    for name, config in configs(model_class(id)).items():
+        whole = trained(id, config)
+        stopped = fresh(id, config)
+        while not stopped.run(on_batch=lambda training: True):
+            arrays, progress = stopped.checkpoint()
+            again = fresh(id, config)
+            for key, value in stopped.model.params.items():
+                again.model.params[key][...] = value
+            again.model.state = copied(stopped.model.state)
+            history = {key: np.array(column) for key, column in stopped.history.items()}
+            assert again.keeps(arrays), name
+            again.restore(copied(arrays), json.loads(json.dumps(progress)), history)
+            stopped = again
+        assert same(whole.model.params, stopped.model.params), name
+        assert same(whole.model.state, stopped.model.state), name
+        assert whole.history.keys() == stopped.history.keys(), name
+        for key, column in whole.history.items():
+            assert key == "seconds" or column == stopped.history[key], (name, key)
+
+
+def copied(arrays):
+    """As a file gives them back."""
+    return {name: np.array(value, order="C") for name, value in arrays.items()}

@@ -4,6 +4,8 @@ import gzip
 import os
 import re
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +25,22 @@ SET_UP = [
     'pip install ".[test]" && pytest\n',
 ]
 SMALLER = {
-    "--count 40000": "--count 3000",
-    "--epochs 10": "--epochs 1",
-    "--hidden 500": "--hidden 40",
+    "--count 40000": "--count 1500",
+    "--count 100000": "--count 1500",
+    "--count 10000": "--count 1500",
     "--first 20000": "--first 150",
-    "--count 100000": "--count 3000",
     "--epochs 200": "--epochs 1",
+    "--epochs 10": "--epochs 1",
+    "--epochs 15": "--epochs 1",
+    "--epochs 20": "--epochs 1",
+    "--epochs 6": "--epochs 1",
+    "--hidden 1000": "--hidden 50",
+    "--hidden 500": "--hidden 40",
+    "--hidden 200": "--hidden 20",
+    "--k 25": "--k 5",
+    "--model sparse-autoencoder -o": "--model sparse-autoencoder --epochs 5 -o",
     "--model mcrbm": "--model mcrbm --epochs 1",
-    "--per-class 10,100,1000": "--per-class 2,5 --draws 2",
+    "--per-class 10,100,1000": "--per-class 2 --draws 1",
     "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
@@ -73,17 +83,80 @@ def folder(tmp_path_factory):
     return folder
 
 
+def smaller(text):
+    for long, short in SMALLER.items():
+        text = text.replace(long, short)
+    return text
+
+
 @pytest.mark.parametrize(("page", "i"), BLOCKS)
 def test_documented_commands_run(page, i, folder):
     """The blocks of a page run one after another in one folder, as a reader would."""
-    block = runnable(page)[i]
-    for long, short in SMALLER.items():
-        block = block.replace(long, short)
+    block = smaller(runnable(page)[i])
     environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     run = subprocess.run(
         ["sh", "-e", "-c", block], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+EXAMPLES = {
+    "--model rbm ": "--model rbm --epochs 1 ",
+    "--steps 1000 --every 100": "--steps 4 --every 2",
+    "--per-class 10,100 ": "--per-class 2 --draws 1 ",
+}
+"""What makes the examples of help pages quick, besides."""
+
+
+@pytest.fixture(scope="module")
+def examples(folder, tmp_path_factory, run_here):
+    """Every file that an example names: photographs, patches of them, labelled digits, and models of both."""
+    made = tmp_path_factory.mktemp("examples")
+    for name in ("photos", "more-photos"):
+        shutil.copytree(folder / name, made / name)
+    shutil.copy(folder / "photos" / "0.png", made / "photo.png")
+    Image.open(made / "photo.png").save(made / "photo.jpg")
+    rng = np.random.default_rng(0)
+    idx(made / "images", rng.integers(0, 256, (120, 8, 8)))
+    idx(made / "labels", np.arange(120) % 4)
+
+    def run(*args):
+        ran = run_here(*args)
+        assert ran.code == 0, ran.err
+
+    def train(data, name, kind="rbm", hidden=9):
+        epochs = () if kind == "pca" else ("--epochs", 1)
+        run("train", made / data, "--model", kind, "--hidden", hidden, *epochs, "-o", made / name)
+
+    run("extract-patches", made / "photos", "--size", 8, "--count", 200, "-o", made / "patches.h5")
+    for name in ("digits.h5", "test.h5"):
+        run("extract-patches", made / "images", "--labels", made / "labels", "-o", made / name)
+    for name in ("rbm-l1.h5", "edges.h5", "none.h5", "l1.h5", "l2.h5", "first.h5"):
+        train("patches.h5", name)
+    for name in ("rbm.h5", "a.h5", "b.h5"):
+        train("digits.h5", name)
+    train("digits.h5", "pca.h5", "pca")
+    train("patches.h5", "model.h5", "autoencoder")
+    run("encode", made / "first.h5", made / "patches.h5", "-o", made / "codes.h5")
+    train("codes.h5", "second.h5")
+    run("encode", made / "second.h5", made / "codes.h5", "-o", made / "second-codes.h5")
+    train("second-codes.h5", "third.h5")
+    return made
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_help_pages_run(name, examples, tmp_path, run_here, monkeypatch):
+    """One after another in one folder, as they stand but shorter."""
+    shutil.copytree(examples, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    page = run_here(name, "--help").out
+    for line in re.search(r"Examples?:\n((?:    .*\n)+)", page)[1].splitlines():
+        words = smaller(line + " ")
+        for long, short in EXAMPLES.items():
+            words = words.replace(long, short)
+        force = ["--force"] if "--output" in page else []  # the files of the other examples are there
+        ran = run_here(*shlex.split(words)[1:], *force)
+        assert ran.code == 0, (line, ran.err)
 
 
 def test_the_set_up_is_two_commands():

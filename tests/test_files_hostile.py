@@ -144,6 +144,20 @@ def test_trick_in_place_of_a_parameter(tmp_path, trick):
     assert_refused(read_model, path)
 
 
+def test_more_chunks_than_a_file_can_hold_are_refused_before_they_are_read(tmp_path):
+    """HDF5 looks for each of them, which takes minutes for millions; the few that are stored deflate to all bytes."""
+    path = tmp_path / "m.h5"
+    make_model(path)
+    with h5py.File(path, "r+") as file:
+        del file["params/W"]
+        values = file.create_dataset("params/W", (200_000,), "u1", chunks=(1,), compression=9)
+        values[:600] = 1
+    reseal(path)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(DataError, match="has 200,000 chunks, more than the file has room for"):
+        read_model(str(path))
+
+
 @pytest.mark.parametrize("trick", ["external link", "soft link", "external storage", "virtual layout", "fletcher32",
                                    "chunked bomb", "vlen string", "5 dimensions", "compound"])  # fmt: skip
 @pytest.mark.parametrize("key", ["patches", "labels", "origin"])

@@ -8,13 +8,12 @@ import pytest
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import Step
-from featlearn.models.mcrbm import RATES, MeanCovarianceRBM
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
-from featlearn.patches.rows import Rows
+from featlearn.models.mcrbm import JITTER, MeanCovarianceRBM
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
 from helpers import central
 
+PUBLISHED = {"VF": 2.0, "FH": 0.02, "d": 0.02, "W": 0.2, "b": 0.02, "c": 0.1}
+"""The rates of M. Ranzato's mcRBM.py in units of epsilon: VF, FH, bias_cov, w_mean, bias_vis, bias_mean."""
 D, DTYPES = 6, ("float32", "float64")
 
 
@@ -70,7 +69,7 @@ def test_gradient_is_that_of_data_minus_chains():
     V = model.state["chains"]
     for name, value in model.params.items():
         numeric = central(lambda: model.free_energy(X).mean() - model.free_energy(V).mean(), value)
-        assert distance(RATES[name] * numeric, grads[name]) < 1e-9, name
+        assert distance(PUBLISHED[name] * numeric, grads[name]) < 1e-9, name
 
 
 def test_fh_is_frozen_and_then_penalised_with_vf():
@@ -79,9 +78,22 @@ def test_fh_is_frozen_and_then_penalised_with_vf():
         (_, grads), (_, plain_grads) = (model.gradient(X, Step(number, 3)) for model in (penalised, plain))
         for name in grads:
             l1 = 0.1 * (number == 2) * (name in ("VF", "FH"))
-            expected = plain_grads[name] + l1 * RATES[name] * np.sign(plain.params[name])
+            expected = plain_grads[name] + l1 * PUBLISHED[name] * np.sign(plain.params[name])
             np.testing.assert_allclose(grads[name], expected, atol=1e-15)
         assert grads["FH"].any() == (number == 2)
+
+
+def test_steps_of_paths_differ_in_length(monkeypatch):
+    """By up to JITTER either way: a path that is half a turn of some direction is none at the next update."""
+    model, V, sizes = make(), data(7), []
+    monkeypatch.setattr(model, "leapfrog", lambda V, P, size: (sizes.append(size), (V, P))[1])
+    for number in range(200):
+        model.propose(V, Step(number, 3))
+    shares = np.array(sizes) / float(model.state["step_size"][0])
+    assert JITTER == 0.2
+    assert 0.8 <= shares.min() < 0.81
+    assert 1.19 < shares.max() <= 1.2
+    assert abs(shares.mean() - 1) < 0.03  # a standard error of .008
 
 
 def test_leapfrog_goes_back_and_keeps_its_energy():
@@ -192,32 +204,6 @@ def test_decode_solves_the_linear_system(dtype):
     model.params["b"][...] = 0
     assert not model.decode(np.zeros((3, 7), dtype)).any()
     assert model.decode(H[:0]).shape == (0, 12)
-
-
-def test_a_resumed_run_ends_with_the_same_bytes():
-    pixels = np.random.default_rng(5).integers(0, 256, size=(200, 9), dtype=np.uint8)
-    fitter = Fitter(PreprocessSpec(normalize="standardize"), 9, np.uint8)
-    fitter.update(pixels)
-    rows = Rows(pixels, fitter.finish(), np.dtype(np.float32))
-
-    def begin():
-        model = MeanCovarianceRBM(MeanCovarianceRBM.Config(hidden=4, hidden_cov=5, factors=6, chains=7, freeze=25))
-        model.init(9, Random(1))
-        return Training(model, rows, TrainConfig(epochs=4, batch_size=20, lr=0.075, momentum=0.0), seed=1)
-
-    whole, stopped, resumed = begin(), begin(), begin()
-    assert whole.run()
-    assert not stopped.run(on_batch=lambda at: at.progress.step == 17)
-    arrays, progress = stopped.checkpoint()
-    resumed.model.params, resumed.model.state = copy.deepcopy((stopped.model.params, stopped.model.state))
-    resumed.restore(arrays, progress, {key: np.array(column) for key, column in stopped.history.items()})
-    assert resumed.run()
-    for kind in ("params", "state"):
-        for name, value in getattr(whole.model, kind).items():
-            assert value.tobytes() == getattr(resumed.model, kind)[name].tobytes(), name
-    assert {"free_energy", "rejection", "step_size", "error"} <= whole.history.keys()
-    whole.history.pop("seconds"), resumed.history.pop("seconds")
-    assert whole.history == resumed.history
 
 
 def test_plain_pixels_are_refused():

@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 import pytest
 
-from featlearn import _core
 from featlearn.cli.store import load_model, load_rows
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import read_model
@@ -145,15 +144,6 @@ def test_values_that_are_not_finite_are_refused():
         learn(X, mean=False)
 
 
-def test_the_sums_do_not_depend_on_threads():
-    found = []
-    for threads in (1, 2):
-        _core.set_threads(threads)
-        model, _ = learn(uncentred(), "float32", batch=64)
-        found.append([model.params[name].tobytes() for name in "Wb"] + [model.state["variance"].tobytes()])
-    assert found[0] == found[1]
-
-
 def test_held_out_rows_are_not_learned_from():
     X = uncentred()
     model, training = learn(X, hidden=5, validation=0.2)
@@ -162,31 +152,6 @@ def test_held_out_rows_are_not_learned_from():
     R = X[training.validation_rows] - X[training.train_rows].mean(axis=0)
     wanted = np.sqrt(np.square(R - R @ V @ V.T).mean())
     assert training.history["validation_rmse"] == [pytest.approx(wanted, rel=1e-9)]
-
-
-def test_a_stopped_pass_goes_on_in_the_same_bytes():
-    """After each minibatch, through copies of what a checkpoint holds."""
-    X, config = uncentred(), TrainConfig(epochs=1, batch_size=60)
-    whole, _ = learn(X, "float32", 60)
-
-    def fresh():
-        model = PCA(None, "float32")
-        model.init(30, Random(0), mean_row(Rows(X.astype("float32")), np.arange(500)))
-        return Training(model, Rows(X.astype("float32")), config)
-
-    training, stops = fresh(), 0
-    while not training.run(on_batch=lambda at: True):
-        arrays, progress = training.checkpoint()
-        again = fresh()
-        assert {k: (v.shape, v.dtype) for k, v in again.model.state.items()} == {
-            k: (v.shape, v.dtype) for k, v in training.model.state.items()
-        }
-        again.model.state = {name: value.copy() for name, value in training.model.state.items()}
-        again.restore({k: v.copy() for k, v in arrays.items()}, progress, {})
-        training, stops = again, stops + 1
-    assert stops == 8
-    assert all(training.model.params[name].tobytes() == whole.params[name].tobytes() for name in "Wb")
-    assert training.model.state["variance"].tobytes() == whole.state["variance"].tobytes()
 
 
 def test_it_is_not_trained_as_what_descends():

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from featlearn.pictures.comparison import Curve, Errors, comparison_png
@@ -21,6 +22,10 @@ def test_tiles_stand_row_by_row_on_mid_grey():
     assert sheet[1 + 8 + 1, 1 + 1] == 255
     assert sheet[0, 0] == sheet[12, 10] == GAP
     assert (sheet[5:8, 1:5] == GREY).all()
+
+
+def test_the_gap_is_no_tone_of_a_filter():
+    assert 1 < GAP < GREY
 
 
 def test_common_contrast_keeps_the_sizes():
@@ -105,3 +110,13 @@ def test_any_name_can_be_in_a_comparison(name):
     legend = both[-60:]
     assert (legend[:, 5:-5] < 128).any()
     assert (legend[:, [0, 1, 2, -3, -2, -1]] > 128).all(), "it goes beyond the picture"
+
+
+@pytest.mark.parametrize(
+    ("rmse", "scale"), [([1.0, 0.3, 0.009], "log"), ([1.0, 0.3, 0.011], "linear"), ([1.0, 0.3, 0.0], "linear")]
+)
+def test_an_error_that_falls_a_hundredfold_is_drawn_on_a_log_axis(rmse, scale, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **kwargs: seen.append(figure.axes[0].get_yscale()))
+    curve_png({"epoch": np.arange(1.0, 4.0), "phase": np.zeros(3), "rmse": np.array(rmse)}, "run.h5")
+    assert seen == [scale]

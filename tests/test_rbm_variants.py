@@ -1,9 +1,6 @@
 """What else an RBM can be: persistent, centered, sparse by Lee or Goh, rectified, with learned variances."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,8 +12,6 @@ from featlearn.models.base import Step
 from featlearn.models.parts.sparsity import ORDERS, goh_targets, lee_pull
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
-from helpers import Rows
 
 
 def sigmoid(x):
@@ -59,33 +54,19 @@ def test_persistent_chains_go_on_where_they_were():
         np.testing.assert_allclose(grads["c"], H.mean(0) - H0.mean(0), atol=1e-13)
 
 
-@pytest.mark.parametrize("config", [{"persistent": True, "centered": True}, {"target": 0.1, "sparsity": "hinton"}])
-def test_a_resumed_run_goes_on_with_the_same_state(config):
-    """Chains, offsets and running means stand in the state: a run that was stopped ends in the same bytes."""
-    rows, settings = Rows(binary(100, 7, np.float32)), TrainConfig(epochs=2, batch_size=10, lr=0.1)
-
-    def training():
-        model = RBM(RBM.Config(hidden=5, visible="bernoulli", **config))
-        model.init(7, Random(0))
-        return Training(model, rows, settings, seed=0)
-
-    whole, first, second = training(), training(), training()
-    whole.run()
-    first.run(on_batch=lambda at: at.progress.step == 7)
-    arrays, progress = first.checkpoint()
-    second.model.params, second.model.state = first.model.params, first.model.state
-    second.restore(arrays, progress, {key: np.array(column) for key, column in first.history.items()})
-    second.run()
-    for name, value in (whole.model.params | whole.model.state).items():
-        assert (second.model.params | second.model.state)[name].tobytes() == value.tobytes(), name
-
-
-@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
-def test_persistent_chains_give_the_likelihood_gradient(visible):
+@pytest.mark.parametrize(
+    ("visible", "chain"),
+    [
+        ("bernoulli", {"persistent": True, "chains": 2000}),
+        ("gaussian", {"persistent": True, "chains": 2000}),
+        ("gaussian", {"cd": 30}),  # where the variances are learned its chain has noise, unasked
+    ],
+)
+def test_long_chains_give_the_likelihood_gradient(visible, chain):
     """Of every parameter, log variances included: the mean over long chains against central differences of log p."""
     gaussian = visible == "gaussian"
     config = {"learn_sigma": True, "sigma": 0.8, "sigma_rate": 1.0} if gaussian else {}
-    model = make(n_visible=3, hidden=3, visible=visible, scale=0.6, persistent=True, chains=2000, **config)
+    model = make(n_visible=3, hidden=3, visible=visible, scale=0.6, **chain, **config)
     if gaussian:
         model.params["z"] += [-0.3, 0.0, 0.4]
     X = np.random.default_rng(0).normal(size=(500, 3)) if gaussian else 1 - binary(500, 3) * [1, 0.0, 1]
@@ -286,53 +267,3 @@ def test_contradictions_are_refused():
     ):
         with pytest.raises(ConfigError, match=word):
             RBM.Config(**bad)
-
-
-BYTES = """
-import hashlib
-import numpy as np
-from featlearn import _core
-from featlearn.models.base import Step
-from featlearn.models.mcrbm import MeanCovarianceRBM
-from featlearn.models.rbm import RBM
-from featlearn.random import Random
-
-models = [
-    (RBM, {"visible": "bernoulli", "persistent": True, "centered": True, "sample_data": True}),
-    (RBM, {"visible": "bernoulli", "target": 0.1, "sparsity": "lee", "sample_visible": True, "cd": 2}),
-    (RBM, {"visible": "gaussian", "learn_sigma": True, "target": 0.1, "sparsity": "goh"}),
-    (RBM, {"visible": "gaussian", "units": "rectified", "sigma": 0.7}),
-    (MeanCovarianceRBM, {"freeze": 0, "leapfrog": 3, "hidden_cov": 60, "factors": 60, "chains": 40}),
-]
-for threads in (1, 2):
-    _core.set_threads(threads)
-    digest = hashlib.sha256()
-    for cls, config in models:
-        for dtype in ("float32", "float64"):
-            model = cls(cls.Config(hidden=70, **config), dtype)
-            model.init(50, Random(0), np.full(50, 0.3))
-            X = np.random.default_rng(0).random((40, 50)).astype(dtype)
-            for number in range(3):
-                metrics, grads = model.gradient(X, Step(number, 5))
-                for name, value in model.params.items():
-                    value -= (0.1 * grads[name]).astype(dtype)
-                model.project()
-            arrays = model.params | model.state | {"H": model.encode(X), "Y": model.decode(model.encode(X))}
-            for name in sorted(arrays):
-                digest.update(arrays[name].tobytes())
-            digest.update(repr((metrics, model.extra_metrics(X))).encode())
-    print(digest.hexdigest())
-"""
-
-
-def test_all_variants_give_the_same_bytes_everywhere():
-    """Whatever the threads and the instruction set."""
-    found = set()
-    for isa in _core._isas():
-        environment = os.environ | {"FEATLEARN_ISA": isa}
-        ran = subprocess.run(
-            [sys.executable, "-c", BYTES], env=environment, capture_output=True, text=True, timeout=100
-        )
-        assert ran.returncode == 0, ran.stderr
-        found.update(ran.stdout.split())
-    assert len(found) == 1

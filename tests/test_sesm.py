@@ -13,7 +13,6 @@ from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.training.gradcheck import check_gradients
 from featlearn.training.train import TrainConfig, Training
 
 CONFIG = SESM.Config(hidden=9, sparsity=0.6, code_error=0.8, gain=4.0)
@@ -42,14 +41,6 @@ def loss(model, X, Z):
         + np.square(X - (L @ W.T + b)).sum(axis=1)
         + config.sparsity * np.log(1 + L**2).sum(axis=1)
     )
-
-
-def test_gradients():
-    """Every parameter, with codes held and with codes that follow the parameters, where dL/dz comes in."""
-    checks = check_gradients(SESM) + check_gradients(SESM, SESM.Config(hidden=4))
-    assert {check.loss for check in checks} == {"codes held", "codes follow"}
-    assert {check.parameter for check in checks} == {"W", "b", "c"}
-    assert max(check.difference for check in checks) < 1e-9
 
 
 def test_gradient_by_the_code():

@@ -65,6 +65,7 @@ def load_model(path: str) -> Learned:
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
         model: Model = cls(from_dict(cls.Config, file.config), next(iter(params.values())).dtype)
+        _refuse_other_shapes(path, params, model.shapes(preprocess.n_visible), model.dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
         fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
@@ -75,6 +76,25 @@ def load_model(path: str) -> Learned:
     if not fits:
         raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
     return Learned(path, model, preprocess, file)
+
+
+def _refuse_other_shapes(
+    path: str, params: dict[str, npt.NDArray[Any]], wanted: dict[str, tuple[int, ...]], dtype: np.dtype[Any]
+) -> None:
+    """Raise DataError for parameters that are not those of the model's settings and visible values."""
+    for name in sorted(params.keys() | wanted.keys()):
+        found = (params[name].shape, params[name].dtype) if name in params else ("missing", "")
+        ours = (wanted[name], dtype) if name in wanted else ("no such parameter", "")
+        if found != ours:
+            raise DataError(
+                f"{show(path)}: params/{show(name)} is {_plain(*found)}, wanted {_plain(*ours)} by its config and "
+                "visible values; train it again"
+            )
+
+
+def _plain(shape: tuple[int, ...] | str, dtype: np.dtype[Any] | str) -> str:
+    """((64, 12), float32) -> "64 x 12 float32"."""
+    return f"{shape if isinstance(shape, str) else ' x '.join(map(str, shape))} {dtype}".rstrip()
 
 
 def warn_of_unfinished(learned: Learned, words: Words) -> None:

@@ -104,7 +104,7 @@ class Autoencoder(Model):
             for g, loss in outputs:
                 for tied in (False, True) if f != "maxout" else (False,):
                     name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
-                    found[name] = cls.Config(hidden=5, activation=f, tied=tied, output_units=g, loss=loss)
+                    found[name] = cls.Config(**cls.small, activation=f, tied=tied, output_units=g, loss=loss)
         return found
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
@@ -128,6 +128,12 @@ class Autoencoder(Model):
         if not config.tied:
             self.params["D"] = weights(config.hidden, 1)
         self.params |= {"b": np.zeros(n_visible, self.dtype), "c": np.zeros(width, self.dtype)}
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.config.hidden
+        width = hidden * pieces(self.config.activation)
+        untied = {} if self.config.tied else {"D": (n_visible, hidden)}
+        return {"W": (n_visible, width)} | untied | {"b": (n_visible,), "c": (width,)}
 
     @property
     def decoder(self) -> Array:

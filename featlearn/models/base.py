@@ -2,6 +2,7 @@
 
     settle(config, low, high) decides what the data's range decides
     init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
+    shapes(n_visible)        those of params, without making them: what a file is held against
     encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
     decode(H) -> X           reconstruction from codes
     reconstruct(X) -> X      decode(encode(X)), unless codes for use are others than those for reconstruction
@@ -14,7 +15,7 @@
                              minibatch to the model's state and answers zeros, and finish() makes params of the sums
     moving_loss()            why line searches cannot follow the loss, where they cannot
     at_rest(progress)        from where on losses can be compared, for what changes in the course of training
-    losses()                 what central differences can check
+    losses(), variants()     what central differences can check, and in which settings; these all tests go through
     project()                after every update: puts parameters back to where they are allowed to be
 
 What only some models can do:
@@ -103,6 +104,8 @@ class Model:
     """Usual learning rates by the optimiser's name, where they are not the optimiser's own."""
     demo: ClassVar[dict[str, Any]] = {"size": 16, "normalize": "standardize"}
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
+    small: ClassVar[dict[str, Any]] = {"hidden": 5}
+    """Sizes of a model whose gradients are checked in an instant."""
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Defaults of the training's settings with this model, where they are not the usual ones."""
     one_pass: ClassVar[bool] = False
@@ -120,6 +123,10 @@ class Model:
         return config
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        raise NotImplementedError
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter that init makes for rows of so many values."""
         raise NotImplementedError
 
     def encode(self, X: Array) -> Array:
@@ -148,8 +155,8 @@ class Model:
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
-        """By name, configs that between them use every formula of the losses; for checks of gradients."""
-        return {"default": cls.Config()}
+        """By name, small configs that between them use every formula: what gradients are checked in."""
+        return {"default": cls.Config(**cls.small)}
 
     def losses(self) -> dict[str, Loss]:
         """By name, the functions of rows whose metrics hold the "loss" that the gradients belong to."""

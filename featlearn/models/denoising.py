@@ -85,7 +85,8 @@ class Denoising(Autoencoder):
             for loss in ("cross-entropy", "squared"):
                 for tied in (True, False):
                     name = f"{kind}, {loss}{', tied' if tied else ''}"
-                    found[name] = cls.Config(hidden=5, tied=tied, output_units="sigmoid", loss=loss, **options)
+                    settings: dict[str, Any] = {"tied": tied, "output_units": "sigmoid", "loss": loss}
+                    found[name] = cls.Config(**cls.small, **settings, **options)
         return found
 
     def moving_loss(self) -> str | None:

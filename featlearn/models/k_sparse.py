@@ -20,7 +20,7 @@ unit. So that no units die, k falls linearly during the first part of the traini
     pre_bias       learned: mu is b itself
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -59,6 +59,7 @@ class KSparse(Model):
     id = "k-sparse"
     decayed = ("W", "D")
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
+    small: ClassVar[dict[str, Any]] = {"hidden": 6, "k": 2}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.5}
 
     @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class KSparse(Model):
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
-        """Without what is no gradient of the loss alone: unit_norm, and aux_k whose residual is held."""
+        modern = {"batch_top_k": True, "unit_norm": True, "aux_k": 2, "dead_after": 50, "matryoshka": "2,4"}
         made: dict[str, dict[str, Any]] = {
             "tied": {},
             "untied": {"tied": False},
@@ -151,15 +152,22 @@ class KSparse(Model):
             "batch top-k": {"batch_top_k": True},
             "matryoshka": {"matryoshka": "2,4"},
             "matryoshka, untied": {"matryoshka": "2,4", "tied": False},
+            "unit norm": {"unit_norm": True},
+            "modern": modern | {"tied": False, "units": "rectified", "pre_bias": "learned"},
         }
-        return {name: cls.Config(hidden=6, k=2, **options) for name, options in made.items()}
+        return {name: cls.Config(**cls.small, **options) for name, options in made.items()}
 
     def losses(self) -> dict[str, Loss]:
-        """The loss, by the parameters that follow it."""
+        """The loss, by the parameters that follow it; without the auxiliary one, which takes its residual as given."""
         return {"loss": self._loss}
 
     def _loss(self, X: Array, step: Step) -> Gradients:
-        metrics, grads = self.gradient(X, step)
+        """Where features have unit norm, of the features that the parameters become by projection."""
+        twin = KSparse(replace(self.config, aux_k=None, aux_weight=None), self.dtype)
+        twin.params = {name: value.copy(order="K") for name, value in self.params.items()}
+        twin.state = dict(self.state)
+        twin.project()
+        metrics, grads = twin.gradient(X, step)
         grads.pop("mu", None)  # held
         return metrics, grads
 
@@ -180,6 +188,13 @@ class KSparse(Model):
         if config.unit_norm:
             _to_unit_norm(W)
             self.project()
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.config.hidden
+        found: dict[str, tuple[int, ...]] = {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)}
+        if not self.config.tied:
+            found["D"] = (n_visible, hidden)
+        return found | ({"mu": (n_visible,)} if self.config.pre_bias == "mean" else {})
 
     def _units(self) -> dict[str, Array]:
         """W, c, and D where it is not W, a row for each unit."""

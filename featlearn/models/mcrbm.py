@@ -51,6 +51,7 @@ class MeanCovarianceRBM(Model):
     id = "mcrbm"
     demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.075}
+    small: ClassVar[dict[str, Any]] = {"hidden": 4, "hidden_cov": 5, "factors": 5, "chains": 3}
     training_defaults: ClassVar[dict[str, Any]] = {
         "momentum": 0.0,
         "lr_schedule": "linear",
@@ -111,6 +112,11 @@ class MeanCovarianceRBM(Model):
             "norm": np.full(1, 0.02 * math.sqrt(n_visible), self.dtype),
         }
         self.project()
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        c = self.config
+        mean_units = {"W": (n_visible, c.hidden), "b": (n_visible,), "c": (c.hidden,)}
+        return mean_units | {"VF": (n_visible, c.factors), "FH": (c.factors, c.hidden_cov), "d": (c.hidden_cov,)}
 
     def _inputs(self, V: Array) -> tuple[Array, Array, Array, Array, Array]:
         """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but biases."""
@@ -238,7 +244,7 @@ class MeanCovarianceRBM(Model):
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
-        return {"small": cls.Config(hidden=4, hidden_cov=5, factors=5, chains=3)}
+        return {"small": cls.Config(**cls.small), "frozen": cls.Config(**cls.small, freeze=0)}
 
     def losses(self) -> dict[str, Loss]:
         """The free energy, whose difference between data and chains is descended."""

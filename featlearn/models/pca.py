@@ -81,6 +81,10 @@ class PCA(Model):
             "products": np.zeros((n_visible, n_visible)),
         }
 
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = min(n_visible, MOST) if self.config.hidden is None else self.config.hidden
+        return {"W": (n_visible, hidden), "b": (n_visible,)}
+
     def encode(self, X: Array) -> Array:
         """W'(x - b) of each row: (n, visible) -> (n, hidden)."""
         H = np.empty((len(X), self.config.hidden or 0), X.dtype)  # gemm refuses a W of another width

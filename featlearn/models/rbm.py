@@ -188,6 +188,11 @@ class RBM(Model):
             centre = np.full(n_visible, 0.5 * self.bernoulli) if mean is None else mean
             self.state |= {"mu": centre.astype(self.dtype), "lambda": np.full(config.hidden, active, self.dtype)}
 
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.config.hidden
+        z = {"z": (n_visible,)} if self.config.learn_sigma else {}
+        return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)} | z
+
     @property
     def bernoulli(self) -> bool:
         return self.config.visible == "bernoulli"
@@ -336,12 +341,18 @@ class RBM(Model):
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
-        gaussian: dict[str, Any] = {"visible": "gaussian", "hidden": 5}
+        bernoulli: dict[str, Any] = {"visible": "bernoulli"} | cls.small
+        gaussian = bernoulli | {"visible": "gaussian"}
         return {
-            "bernoulli": cls.Config(visible="bernoulli", hidden=5),
+            "bernoulli": cls.Config(**bernoulli),
             "gaussian": cls.Config(**gaussian, sigma=0.7),
             "gaussian, learned sigma": cls.Config(**gaussian, learn_sigma=True),
             "rectified": cls.Config(**gaussian, units="rectified"),
+            "persistent, centered": cls.Config(**bernoulli, persistent=True, chains=7, centered=True),
+            "sampled": cls.Config(**bernoulli, cd=2, sample_visible=True, sample_data=True),
+            "sparse, refined": cls.Config(**bernoulli, target=0.1, refine=5),
+            "sparse by Lee": cls.Config(**bernoulli, target=0.1, sparsity="lee"),
+            "sparse by Goh": cls.Config(**bernoulli, target=0.1, sparsity="goh"),
         }
 
     def losses(self) -> dict[str, Loss]:

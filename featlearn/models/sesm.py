@@ -85,8 +85,8 @@ class SESM(Model):
     @classmethod
     def variants(cls) -> dict[str, Any]:
         return {
-            "default": cls.Config(hidden=5, gain=2.0),
-            "other weights": cls.Config(hidden=4, gain=1.0, sparsity=3.0, code_error=0.3),
+            "default": cls.Config(**cls.small, gain=2.0),
+            "other weights": cls.Config(**cls.small, gain=1.0, sparsity=3.0, code_error=0.3),
         }
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
@@ -98,6 +98,10 @@ class SESM(Model):
             "b": np.asarray(b, self.dtype).copy(),
             "c": np.full(config.hidden, config.hidden_bias, self.dtype),
         }
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.config.hidden
+        return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)}
 
     def encode(self, X: Array) -> Array:
         """l(f_enc(x)) of each row: (n, visible) -> (n, hidden)."""

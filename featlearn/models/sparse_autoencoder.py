@@ -45,7 +45,14 @@ class SparseAutoencoder(Autoencoder):
             for g, loss in (("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("linear", "squared")):
                 for tied in (False, True):
                     name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
-                    found[name] = cls.Config(hidden=5, activation=f, tied=tied, output_units=g, loss=loss, rho=0.1)
+                    settings: dict[str, Any] = {
+                        "activation": f,
+                        "tied": tied,
+                        "output_units": g,
+                        "loss": loss,
+                        "rho": 0.1,
+                    }
+                    found[name] = cls.Config(**cls.small, **settings)
         return found
 
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:

@@ -1,5 +1,6 @@
-"""Gradients held against central differences, parameter by parameter, on small random problems in float64."""
+"""Gradients held against central differences in float64: on small random problems, or at a model's own parameters."""
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -7,26 +8,34 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, Loss, Model, Step
+from featlearn.models.base import Array, Gradients, Model, Step
 from featlearn.random import Purpose, Random
 
 ROWS, VISIBLE = 7, 6
 STEP = 4e-3  # of the differences: their error is of its sixth power
 SMOOTH = 1e-6  # differences of two widths that disagree by more straddle a kink, where there is no derivative
+ROUNDING = 1e-14  # of a loss, as a share of it
+ELEMENTS = 100  # of a parameter that are checked
 TRIES = 50
 
 
 @dataclass(frozen=True)
 class Check:
-    """How far one parameter's gradient lies from its differences: |g - d| / (|g| + |d|), the worst of the problems."""
+    """How far one parameter's gradient lies from its differences, |g - d| / (|g| + |d|), the worst of the problems.
+
+    `elements` of the parameter are checked: at most ELEMENTS a problem, and none that lies at a kink.
+    """
 
     variant: str
     loss: str
     parameter: str
+    elements: int
     difference: float
 
 
-def check_gradients(cls: type[Model], config: Any | None = None, problems: int = 3, seed: int = 0) -> list[Check]:
+def check_gradients(
+    cls: type[Model], config: Any | None = None, problems: int = 3, seed: int = 0, epsilon: float = STEP
+) -> list[Check]:
     """Check every loss of a model: of `config`, or of all the model's variants. Raises ConfigError.
 
     A problem is ROWS random rows in 0..1 of VISIBLE values, and random parameters.
@@ -36,14 +45,24 @@ def check_gradients(cls: type[Model], config: Any | None = None, problems: int =
     for variant, settings in configs.items():
         settled = _settle(cls, settings)
         for name in cls(settled, np.float64).losses():
-            worst: dict[str, float] = {}
-            for problem in range(problems):
-                for parameter, difference in _smooth_problem(cls, settled, name, seed + problem).items():
-                    worst[parameter] = max(worst.get(parameter, 0.0), difference)
-            found += [Check(variant, name, parameter, difference) for parameter, difference in worst.items()]
-    if not found:
-        raise ConfigError(f"--model {cls.id}: has no loss that is descended, so there are no gradients to check")
-    return found
+            checks = [_random_problem(cls, settled, name, seed + i, epsilon) for i in range(problems)]
+            for parameter in checks[0]:
+                counts, distances = zip(*(check[parameter] for check in checks), strict=True)
+                found.append(Check(variant, name, parameter, sum(counts), max(distances)))
+    return found or _refuse_without_losses(cls)
+
+
+def check_model(model: Model, X: Array, seed: int = 0, epsilon: float = STEP) -> list[Check]:
+    """Check every loss of a float64 model at its parameters, on rows X (n, visible). Raises ConfigError."""
+    found = []
+    for name in model.losses():
+        for parameter, check in _check(model, name, X, seed, epsilon).items():
+            found.append(Check("", name, parameter, *check))
+    return found or _refuse_without_losses(type(model))
+
+
+def _refuse_without_losses(cls: type[Model]) -> list[Check]:
+    raise ConfigError(f"--model {cls.id}: has no loss that is descended, so there are no gradients to check")
 
 
 def _settle(cls: type[Model], config: Any) -> Any:
@@ -53,8 +72,10 @@ def _settle(cls: type[Model], config: Any) -> Any:
         return cls.settle(config, -math.inf, math.inf)
 
 
-def _smooth_problem(cls: type[Model], config: Any, name: str, seed: int) -> dict[str, float]:
-    """The differences of a random problem that has a derivative, by parameter. Raises ConfigError if none is found."""
+def _random_problem(
+    cls: type[Model], config: Any, name: str, seed: int, epsilon: float
+) -> dict[str, tuple[int, float]]:
+    """The check of a random problem, drawn anew while it lies at too many kinks. Raises ConfigError."""
     for attempt in range(TRIES):
         rng, model = Random(seed * TRIES + attempt), cls(config, np.float64)
         X = rng.uniform(ROWS * VISIBLE, Purpose.STEP).reshape(ROWS, VISIBLE)
@@ -62,31 +83,46 @@ def _smooth_problem(cls: type[Model], config: Any, name: str, seed: int) -> dict
         for i, w in enumerate(model.params.values()):
             w += 0.5 * rng.normal(w.shape, np.float64, Purpose.CHAIN, i)
         model.project()
-        loss, step = model.losses()[name], Step(1, seed)
-        _, grads = loss(X, step)
-        found = {}
-        for parameter in grads:
-            w = model.params[parameter]
-            wide, narrow = (_differences(loss, X, step, w, width) for width in (STEP, STEP / 2))
-            if _distance(wide, narrow) > SMOOTH:
-                break
-            found[parameter] = _distance(grads[parameter], (16 * narrow - wide) / 15)  # Richardson
-        else:
-            return found
-    raise ConfigError(f"--model {cls.id}: {name} has no derivative at any of {TRIES} random places")
+        try:
+            return _check(model, name, X, seed, epsilon)
+        except ConfigError as error:
+            found = error
+    raise found
 
 
-def _differences(loss: Loss, X: Array, step: Step, w: Array, width: float) -> Array:
-    """The derivative of the loss by each element of w, from four values about it."""
-    out = np.empty_like(w)
-    for i in np.ndindex(*w.shape):
-        kept, values = w[i], []
-        for k in (-2, -1, 1, 2):
-            w[i] = kept + k * width
-            values.append(loss(X, step)[0]["loss"])
-        w[i] = kept
-        out[i] = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * width)
-    return out
+def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict[str, tuple[int, float]]:
+    """By parameter, how many elements were checked and their distance. Raises ConfigError at too many kinks."""
+    loss, step, state = model.losses()[name], Step(1, seed), copy.deepcopy(model.state)
+
+    def at_params() -> Gradients:
+        model.state = copy.deepcopy(state)  # that of a minibatch is not that of the next
+        return loss(X, step)
+
+    metrics, grads = at_params()
+    noise = ROUNDING * abs(metrics["loss"]) / epsilon
+    found = {}
+    for i, (parameter, grad) in enumerate(grads.items()):
+        w = model.params[parameter]
+        chosen = np.unravel_index(Random(seed).permutation(w.size, Purpose.CHAIN, i)[:ELEMENTS], w.shape)
+        wide, narrow = np.empty((2, len(chosen[0])))
+        for j, element in enumerate(zip(*chosen, strict=True)):
+            values, kept = {}, w[element]
+            for k in (-4, -2, -1, 1, 2, 4):
+                w[element] = kept + k * epsilon / 2
+                values[k] = at_params()[0]["loss"]
+            w[element] = kept
+            wide[j] = (8 * (values[2] - values[-2]) - (values[4] - values[-4])) / (12 * epsilon)
+            narrow[j] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (6 * epsilon)
+        smooth = np.abs(wide - narrow) <= SMOOTH * (np.abs(narrow) + np.median(np.abs(narrow))) + noise
+        if 2 * smooth.sum() < len(smooth):
+            raise ConfigError(
+                f"{name} has no derivative by most of {parameter} within {epsilon:g}: lower --epsilon, e.g. "
+                f"--epsilon {epsilon / 10:g}"
+            )
+        differences = (16 * narrow - wide) / 15  # Richardson
+        found[parameter] = int(smooth.sum()), _distance(grad[chosen][smooth], differences[smooth])
+    model.state = state
+    return found
 
 
 def _distance(a: Array, b: Array) -> float:

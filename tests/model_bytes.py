@@ -1,0 +1,92 @@
+"""Small runs of every model and their bytes; as a program, the digests of all models as JSON, wherever it is run."""
+
+import functools
+import hashlib
+import json
+
+import numpy as np
+
+from featlearn.errors import ConfigError
+from featlearn.models import model_class, model_ids
+from featlearn.random import Random
+from featlearn.training.train import TrainConfig, Training, mean_row
+from helpers import Rows
+
+N_VISIBLE = 20
+N = 230  # rows, no multiple of any minibatch
+
+
+def span(cls):
+    """What the data lie in: 0..1 like pixels, or where these are refused like whitened ones."""
+    try:
+        cls.settle(cls.Config(), 0.0, 1.0)
+    except ConfigError:
+        return -3.0, 3.0
+    return 0.0, 1.0
+
+
+def configs(cls):
+    """All variants, and the usual settings with a few more units, by name."""
+    usual = cls.Config(**{name: 3 * size for name, size in cls.small.items()})
+    return {name: cls.settle(config, *span(cls)) for name, config in (cls.variants() | {"usual": usual}).items()}
+
+
+@functools.cache
+def data(cls, dtype="float32"):
+    """Rows (N, N_VISIBLE) of few causes, made of integers, whose sums have no order."""
+    low, high = span(cls)
+    rng = np.random.default_rng(5)
+    causes, fields = rng.integers(-3, 4, (N, 4)), rng.integers(-3, 4, (4, N_VISIBLE))
+    X = causes @ fields + rng.integers(-20, 21, (N, N_VISIBLE))
+    return Rows((low + (high - low) * ((X - X.min()) / (X.max() - X.min()))).astype(dtype))
+
+
+def fresh(id, config, dtype="float32", **training):
+    """A run of a model that has not begun, by its own training settings but of few epochs."""
+    cls = model_class(id)
+    settings = cls.training_defaults | {"epochs": 1 if cls.one_pass else 3} | training
+    model, rows = cls(config, dtype), data(cls, dtype)
+    model.init(N_VISIBLE, Random(3), mean_row(rows, np.arange(N)))
+    return Training(model, rows, TrainConfig(**settings), seed=7)
+
+
+def trained(id, config, dtype="float32", **training):
+    """The same at its end."""
+    run = fresh(id, config, dtype, **training)
+    assert run.run()
+    return run
+
+
+def digest(run):
+    """Of all that a run leaves behind, and of what the model makes of rows."""
+    sha, model, X = hashlib.sha256(), run.model, run.rows.X
+    H = model.encode(X)
+    made = {"H": H, "Y": model.decode(H), "Z": model.reconstruct(X), "F": model.filters()}
+    arrays = model.params | model.state | made
+    for name in sorted(arrays):
+        sha.update(np.ascontiguousarray(arrays[name]).tobytes())
+    sha.update(repr({key: column for key, column in run.history.items() if key != "seconds"}).encode())
+    return sha.hexdigest()[:16]
+
+
+def digests(id):
+    """By variant and dtype."""
+    cls = model_class(id)
+    found = {name: digest(trained(id, config)) for name, config in configs(cls).items()}
+    found["float64"] = digest(trained(id, configs(cls)["usual"], "float64"))
+    return found
+
+
+def line_searches():
+    """Digests of the optimizers that search along a line, by name and dtype."""
+    id = "sparse-autoencoder"
+    config = configs(model_class(id))["usual"]
+    return {
+        f"{optimizer} {dtype}": digest(trained(id, config, dtype, optimizer=optimizer, epochs=40))
+        for optimizer in ("lbfgs", "cg")
+        for dtype in ("float32", "float64")
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps({id: digests(id) for id in model_ids()} | {"line searches": line_searches()}))
