@@ -191,6 +191,53 @@ def test_check_gradients_of_one_variant_and_a_wrong_one(run_here, monkeypatch):
     assert [line.split()[-1] for line in ran.out.splitlines()[1:]] == ["ok", "ok", "ok", "WRONG"]
 
 
+def test_check_gradients_of_a_file_and_a_wrong_one(folder, run_here, tmp_path, monkeypatch):
+    """At its own parameters and rows: kinks of ReLU are left out, of which a smaller step meets fewer."""
+    model, data = tmp_path / "relu.h5", folder / "p.h5"
+    report(run_here, "train", data, "--model", "autoencoder", "--activation", "relu", "--epochs", 1, "-o", model)
+    found = {eps: report(run_here, "check-gradients", model, data, "--epsilon", eps)["checks"] for eps in (4e-3, 1e-4)}
+    for checks in found.values():
+        assert [row["parameter"] for row in checks] == ["D", "W", "b", "c"]
+        assert max(row["difference"] for row in checks) < 1e-8
+    assert sum(row["elements"] for row in found[4e-3]) < sum(row["elements"] for row in found[1e-4])
+    seen, right = [], Autoencoder.gradient
+
+    def wrong(self, X, step):
+        metrics, grads = right(self, X, step)
+        seen.append((self.dtype, X.shape, {name: w.shape for name, w in self.params.items()}))
+        return metrics, grads | {"b": 1.001 * grads["b"]}
+
+    monkeypatch.setattr(Autoencoder, "gradient", wrong)
+    ran = run_here("check-gradients", model, data)
+    assert ran.code == 1
+    assert [line.split()[-1] for line in ran.out.splitlines()[1:]] == ["ok", "ok", "WRONG", "ok"]
+    assert seen[0] == (np.float64, (20, 64), {"D": (64, 100), "W": (64, 100), "b": (64,), "c": (100,)})
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "give --model NAME, or MODEL.h5 DATASET.h5"),
+        (("MODEL", "DATA", "--model", "rbm"), "give --model NAME, or MODEL.h5 DATASET.h5"),
+        (("MODEL",), "needs a data set to be checked on"),
+        (("MODEL", "DATA", "--problems", 2), "--problems: does nothing with a model file"),
+        (("--model", "pca"), "no loss that is descended"),
+    ],
+)
+def test_check_gradients_of_nothing_is_refused(args, words, work, run_here):
+    ran = run_here("check-gradients", *({"MODEL": work.model, "DATA": work.patches}.get(one, one) for one in args))
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert words in ran.err
+
+
+def test_check_gradients_is_small_unless_sizes_are_given(run_here):
+    """And every unit is checked that can be, of many a hundred."""
+    for options, wanted in (((), {"W": 30, "b": 6, "c": 5}), (("--hidden", 40), {"W": 100, "b": 6, "c": 40})):
+        args = ("--model", "autoencoder", "--activation", "relu", "--tied", "--problems", 1, *options)
+        found = report(run_here, "check-gradients", *args)["checks"]
+        assert all(0.6 * wanted[row["parameter"]] <= row["elements"] <= wanted[row["parameter"]] for row in found)
+
+
 WRONG = {
     "k above hidden": (("w.h5", "--model", "k-sparse", "--hidden", 10, "--k", 11), "--k 11"),
     "rho of 1": (("p.h5", "--model", "sparse-autoencoder", "--rho", 1), "--rho"),
