@@ -53,7 +53,7 @@ def test_memory_decides_by_the_size_of_the_floats():
     raw = patches()
     done = fit(PreprocessSpec("none"), raw)
     calls, apply = [], done.apply_with_stats
-    done.apply_with_stats = lambda rows, dtype: calls.append(len(rows)) or apply(rows, dtype)
+    done.apply_with_stats = lambda rows, *more: calls.append(len(rows)) or apply(rows, *more)
     for memory, made in ((600 * 30 * 4, [600]), (600 * 30 * 4 - 1, [2, 3])):
         calls.clear()
         rows = Rows(raw, done, memory=memory)

@@ -108,15 +108,9 @@ class Stored:
             stop = min(start + self.step, len(self))
             yield self.offset + start * self.entry, (stop - start) * self.entry
 
-    def know(self, sums: list[int], blocks: dict[int, bytes]) -> None:
-        """Hold every later read against the sums of the blocks; some of them are at hand already."""
+    def know(self, sums: list[int]) -> None:
+        """Hold every later read against the sums of the blocks."""
         self._sums = sums
-        self._kept = {number: np.frombuffer(data, np.uint8) for number, data in blocks.items()}
-
-    @property
-    def room(self) -> int:
-        """How many blocks are kept."""
-        return self._room
 
     def _native(self, raw: Array) -> Array:
         return raw if raw.dtype.isnative else raw.astype(self.dtype)
@@ -189,13 +183,12 @@ def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterabl
             sha.update(part)
             at += len(part)
 
-    found: list[tuple[Stored, list[int], dict[int, bytes]]] = []
+    found: list[tuple[Stored, list[int]]] = []
     for array in sorted(arrays, key=lambda array: array.offset):
         if array.offset < at:
             raise DataError(f"{show(file.path)}: two of its arrays lie in the same place")
         skip_to(array.offset)
         sums: list[int] = []
-        kept: dict[int, bytes] = {}
         for offset, n in array.block_spans():
             if len(buffer) < n:
                 buffer = memoryview(bytearray(n))
@@ -203,13 +196,11 @@ def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterabl
             file.read_into(part, offset)
             sha.update(part)
             sums.append(zlib.crc32(part))
-            if len(kept) + 1 < array.room:
-                kept[len(kept)] = bytes(part)
             at = offset + n
-        found.append((array, sums, kept))
+        found.append((array, sums))
     skip_to(size)
     if sha.hexdigest() != digest:
         return False
-    for array, sums, kept in found:
-        array.know(sums, kept)
+    for array, sums in found:
+        array.know(sums)
     return True

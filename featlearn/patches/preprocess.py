@@ -145,15 +145,20 @@ class Preprocess:
         """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their dtype."""
         return self.apply_with_stats(rows, dtype)[0]
 
-    def apply_with_stats(self, rows: Array, dtype: npt.DTypeLike = np.float32) -> tuple[Array, PatchStats]:
-        """The same, and what was taken from each patch, for `invert`. Raises DataError for another width."""
+    def apply_with_stats(
+        self, rows: Array, dtype: npt.DTypeLike = np.float32, out: Array | None = None
+    ) -> tuple[Array, PatchStats]:
+        """The same, made in `out` where it is given, and what was taken from each patch, for `invert`.
+
+        Raises DataError for another width.
+        """
         if rows.ndim != 2 or rows.shape[1] != self.n_pixels:
             raise DataError(
                 f"patches of {rows.shape[-1]} pixels: the preprocessing was fitted on {self.n_pixels}; "
                 "extract them with the same --size and --color"
             )
         rows = np.asarray(rows)
-        out = np.empty((len(rows), self.n_visible), dtype)
+        out = np.empty((len(rows), self.n_visible), dtype) if out is None else out
         stats = PatchStats(np.empty(len(rows)), np.empty(len(rows)))
         whitening = self._whitening(out.dtype)
         for part in self._parts(len(rows)):

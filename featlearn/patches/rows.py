@@ -22,14 +22,19 @@ class Raw(Protocol):
 
 
 def make_rows(
-    patches: Array, preprocess: Preprocess, dtype: npt.DTypeLike, name: str, index: npt.NDArray[np.integer[Any]]
+    patches: Array,
+    preprocess: Preprocess,
+    dtype: npt.DTypeLike,
+    name: str,
+    index: npt.NDArray[np.integer[Any]],
+    out: Array | None = None,
 ) -> tuple[Array, PatchStats]:
     """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers in `name`.
 
-    Raises DataError where a patch, or what is made of it, is not finite.
+    They are made in `out` where it is given. Raises DataError where a patch, or what is made of it, is not finite.
     """
     with np.errstate(all="ignore"):
-        X, stats = preprocess.apply_with_stats(patches, dtype)
+        X, stats = preprocess.apply_with_stats(patches, dtype, out)
     for values, words in ((patches, "holds NaN or infinity"), (X, "is not finite once it is preprocessed")):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -61,7 +66,7 @@ class Rows:
             step = max(1, BLOCK // row)
             for start in range(0, len(patches), step):
                 stop = min(start + step, len(patches))
-                made[start:stop] = self._make(patches[start:stop], np.arange(start, stop))
+                self._make(patches[start:stop], np.arange(start, stop), made[start:stop])
             self._made = made
 
     def __len__(self) -> int:
@@ -93,5 +98,5 @@ class Rows:
             return self._made[start:stop].copy()
         return self._make(self.patches[start:stop], np.arange(start, stop))
 
-    def _make(self, patches: Array, index: npt.NDArray[np.integer[Any]]) -> Array:
-        return make_rows(patches, self.preprocess, self.dtype, self.name, index)[0]
+    def _make(self, patches: Array, index: npt.NDArray[np.integer[Any]], out: Array | None = None) -> Array:
+        return make_rows(patches, self.preprocess, self.dtype, self.name, index, out)[0]
