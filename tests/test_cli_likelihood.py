@@ -235,7 +235,7 @@ def test_models_have_defaults_of_their_own(run_here):
     for model, epochs, rate in (("mcrbm", 30, 0.075), ("rbm", 20, 0.01), ("k-sparse", 20, 0.5)):
         assert f"epochs = {epochs}\n" in run_here("train", "--model", model, "--show-config").out
         words = " ".join(run_here("train", "--model", model, "--help").out.split())
-        assert f"Learning rate of sgd and adam. [default: sgd {rate:g}; adam 0.001; x>0]" in words
+        assert f"Learning rate of sgd, adam. [default: sgd {rate:g}; adam 0.001; x>0]" in words
     assert "epochs = 3\n" in run_here("train", "--model", "mcrbm", "--epochs", 3, "--show-config").out
 
 
