@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from featlearn.cli import report
+from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words, printable, shell_quoted
 
 HOSTILE = "a\x1b[31m\nb\r\u202egnp\x9b\udcff\u200b\x00é"
@@ -48,7 +49,7 @@ NAMES = ["a b.h5", "it's.h5", "$(date).h5", "a\\b.h5", "a\nb\x1b1'.h5", "é\udcf
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_next_command_can_be_pasted(name, capsys):
-    Words().next("train", name, "--model", "rbm")
+    say_next(Words(), ["train", as_argument(name), "--model", "rbm"])
     line = capsys.readouterr().err
     assert line.isascii() or line.rstrip("\n").isprintable()
     command = line.removeprefix("next: featlearn ")
@@ -59,7 +60,7 @@ def test_the_next_command_can_be_pasted(name, capsys):
 
 
 def test_a_file_named_like_an_option_can_be_pasted(capsys):
-    Words().next("visualize", "-x.h5")
+    say_next(Words(), ["visualize", as_argument("-x.h5")])
     assert capsys.readouterr().err == "next: featlearn visualize ./-x.h5\n"
 
 

@@ -147,7 +147,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
         if value == "whole":
             return "whole"
         parts = str(value).split("x")
-        if len(parts) > 2 or not all(part.isdecimal() and 0 < int(part) <= 65535 for part in parts):
+        if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts):
             self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
         return int(parts[0]), int(parts[-1])
 
@@ -340,7 +340,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
+        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
         if not found or (found[3] and not found[2]):
             self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
         power = " KMGT".index(found[2].upper() or " ")
