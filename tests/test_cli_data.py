@@ -46,7 +46,7 @@ def cut(work, tmp_path, monkeypatch):
         os.truncate(path, 10_000)
 
     monkeypatch.setattr(encoding, "refuse_other_shape", shorten)
-    monkeypatch.setattr(evaluation, "refuse_unfit", shorten)
+    monkeypatch.setattr(evaluation, "refuse_other_shape", shorten)
     return path
 
 
@@ -145,7 +145,7 @@ def test_a_curve_of_any_history(run_here, tmp_path):
     path = tmp_path / "m.h5"
     path.write_bytes(golden.read_bytes())
     with h5py.File(path, "r+") as file:
-        del file["history/rmse"]
+        del file["history/probe_rmse"]
     data = path.read_bytes()
     path.write_bytes(block.make(block.MODEL, hashlib.sha256(data[512:]).hexdigest()) + data[512:])
     ran = run_here("visualize", path, "--what", "curve", "-o", tmp_path / "y.png")

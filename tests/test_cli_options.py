@@ -109,14 +109,21 @@ def test_help_shows_default_range_and_choices():
 
 
 def test_a_default_that_depends_is_said_in_words():
+    @dataclass(frozen=True)
+    class Open:
+        kind: str | None = setting(None, "which kind  [default: a, or b at night]")
+        most: int | None = setting(None, "how many", off="no limit")
+
     @command_named("fake")
-    @settings_options(Config, unset={"kind": "a, or b at night"})
+    @settings_options(Open)
     def depends(**values):
         """Fake."""
-        click.echo(repr(values["kind"]))
+        click.echo(repr(values))
 
-    assert invoke(command=depends).output == "None\n"
-    assert "a, or b at night" in invoke("--help", command=depends).output
+    assert invoke(command=depends).output == "{'kind': None, 'most': None}\n"
+    help = invoke("--help", command=depends).output
+    assert "a, or b at night" in help
+    assert "no limit" in help
 
 
 def test_quiet_silences_words():

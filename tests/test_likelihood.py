@@ -14,8 +14,8 @@ from featlearn.analysis.likelihood import (
     exact_log_z,
     likelihoods,
     pseudo_log_likelihood,
+    resolve,
     schedule,
-    settled,
 )
 from featlearn.errors import ConfigError
 from featlearn.models.base import Machine, Model
@@ -183,7 +183,7 @@ def test_what_is_reported():
     assert likelihoods(gaussian, rows, LikelihoodConfig(), 0) == {}
     for kind in ("auto", "exact", "ais"):
         with pytest.raises(ConfigError, match="--likelihood: this rbm model has none"):
-            settled(LikelihoodConfig(kind), rbm(units="rectified"))
+            resolve(LikelihoodConfig(kind), rbm(units="rectified"))
     assert (exact["likelihood_method"], found["likelihood_method"]) == ("exact", "ais")
     assert found["effective_chains"] <= 50
     assert found["reverse_effective_chains"] <= 50
@@ -200,9 +200,9 @@ def test_auto_is_exact_where_it_can_be(hidden, visible, method, gaussian):
     model.init(visible, Random(0))
     if gaussian:
         method = "exact" if hidden <= 22 else "ais"
-    assert settled(LikelihoodConfig("auto", ais_betas=77), model) == LikelihoodConfig(method, ais_betas=77)
-    assert settled(LikelihoodConfig(), model) == LikelihoodConfig()
-    assert settled(LikelihoodConfig("ais"), model).likelihood == "ais"
+    assert resolve(LikelihoodConfig("auto", ais_betas=77), model) == LikelihoodConfig(method, ais_betas=77)
+    assert resolve(LikelihoodConfig(), model) == LikelihoodConfig()
+    assert resolve(LikelihoodConfig("ais"), model).likelihood == "ais"
 
 
 class Fixed(Model):

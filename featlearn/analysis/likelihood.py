@@ -86,7 +86,7 @@ class LogZ(NamedTuple):
     """The effective number: that of equal weights whose mean would be as well known."""
 
 
-def settled(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
+def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
     """`config` with "auto" decided. Raises ConfigError if it asks for a likelihood that `model` cannot have."""
     machine = model.machine()
     if machine is None and config.likelihood:
@@ -103,7 +103,7 @@ def settled(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
 def likelihoods(
     model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Measures of `model` on `rows` in nats a row, `config` being `settled`; empty for a model that is no Machine.
+    """Measures of `model` on `rows` in nats a row, `config` being resolved; empty for a model that is no Machine.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
     likelihood_method                           with `likelihood`: exact or ais, and

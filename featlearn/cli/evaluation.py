@@ -8,7 +8,7 @@ import numpy as np
 from featlearn.analysis.classes import class_measures
 from featlearn.analysis.coding import Coding, CodingConfig, codings
 from featlearn.analysis.evaluate import evaluate, mean_metrics
-from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, settled
+from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, resolve
 from featlearn.cli.classification import (
     Labelled,
     RawErrors,
@@ -77,7 +77,7 @@ def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
 
 
 def _refuse_unfit(learned: Learned, datasets: list[Dataset], request: Request) -> None:
-    settled(request.likelihood, learned.model)
+    resolve(request.likelihood, learned.model)
     for dataset in datasets:
         refuse_other_shape(dataset.path, dataset, learned)
     if request.train is None:
@@ -137,7 +137,7 @@ def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, word
     machine = learned.model.machine()
     if machine is not None and machine.variance is None and not is_binary(rows):
         words.say(f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary")
-    config = settled(request.likelihood, learned.model)
+    config = resolve(request.likelihood, learned.model)
     if not config.steps:
         return likelihoods(learned.model, rows, config, request.seed)
     with words.progress(config.steps, "annealing steps") as progress:

@@ -30,7 +30,7 @@ def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text
 
 def panels(history: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     """Return the measures whose course a history holds; none where it is not one that can be drawn."""
-    if not len(history.get("epoch", ())) or "phase" not in history:
+    if not len(history.get("epoch", ())):
         return []
     return [key for key in PANELS if f"probe_{key}" in history]
 
