@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from featlearn.errors import DataError, ReadError
-from featlearn.files import images
+from featlearn.files import budget, images
 from featlearn.files.exif import orientation
 from featlearn.files.images import loses_color, read_image, to_color
 from featlearn.files.jpeg import count_scans
@@ -339,7 +339,7 @@ def test_damaged_bytes_are_read_or_refused(tmp_path, suffix):
             assert message.isprintable()
 
 
-def test_more_pixels_are_read_where_they_are_allowed(tmp_path):
+def test_more_pixels_are_read_where_they_are_allowed(tmp_path, monkeypatch):
     """A tile of a TIFF counts like an image: libtiff makes room for all of it."""
     Image.fromarray(GREY).save(tmp_path / "x.png")
     np.testing.assert_array_equal(read_image(str(tmp_path / "x.png"), max_pixels=6)[..., 0], GREY)
@@ -349,6 +349,9 @@ def test_more_pixels_are_read_where_they_are_allowed(tmp_path):
     (tmp_path / "big.png").write_bytes(big)
     with pytest.raises(DataError, match="has 90,000,000 pixels, more than 89,478,485"):
         read_image(str(tmp_path / "big.png"))
+    with pytest.raises(DataError, match="the decoded image would take 450 MB of memory"):
+        read_image(str(tmp_path / "big.png"), max_pixels=10**8)
+    monkeypatch.setattr(budget, "_chosen", 10**9)
     with pytest.raises(DataError, match="is damaged or cut off"):
         read_image(str(tmp_path / "big.png"), max_pixels=10**8)
     assert Image.MAX_IMAGE_PIXELS == MAX_PIXELS
@@ -532,3 +535,22 @@ def test_which_pixels_lose_their_colours():
     assert loses_color(colour, "gray")
     assert not loses_color(colour, "rgb")
     assert not any(loses_color(pixels, "gray") for pixels in (grey, grey[..., :1], grey[..., 0]))
+
+
+def test_an_image_that_unpacks_to_very_much_is_refused(tmp_path, monkeypatch):
+    """By the limit of all files; --max-memory lifts it."""
+    path = tmp_path / "zeros.png"
+    Image.new("RGB", (300, 400)).save(path)
+    monkeypatch.setattr(budget, "FLOOR", 1 << 10)
+    monkeypatch.setattr(budget, "RATIO", 64)
+    for color, size in (("gray", "600,000"), ("rgb", "840,000")):
+        with pytest.raises(
+            DataError, match=r"zeros\.png: the decoded image would take .* if you trust it, give --max-m"
+        ):
+            read_image(str(path), color)
+        with monkeypatch.context() as patch:
+            patch.setattr(budget, "_chosen", int(size.replace(",", "")))
+            assert read_image(str(path), color).shape == (400, 300, 1 if color == "gray" else 3)
+            patch.setattr(budget, "_chosen", int(size.replace(",", "")) - 1)
+            with pytest.raises(DataError, match="of memory"):
+                read_image(str(path), color)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
 from featlearn.errors import DataError, FeatlearnError
+from featlearn.files.budget import Budget
 from featlearn.files.exif import ORIENTATION, orientation
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
@@ -41,6 +42,7 @@ MAX_SCANS = 200
 """Scans of a JPEG file; encoders make about ten. Each costs the decoder a pass over the image."""
 STRIPE = 1 << 18  # pixels that are converted at a time
 IN_MEMORY = 256 << 20  # bytes up to which a TIFF is read before libtiff sees it
+DECODED = 4  # bytes of a pixel in Pillow's memory, colour and what fills it up
 BYTES_A_PIXEL = 16  # that decoding may take at its worst
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -133,11 +135,14 @@ def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn, lose_c
         image = _opened(file)
     with image:
         _refuse_bombs(image, file, path, max_pixels)
-        dtype, rows = _deep_colour(image, file, path) if _has_deep_colour(image, head) else _decoded(image, path)
+        deep, channels = _has_deep_colour(image, head), 3 if color == "rgb" else 1
+        bytes_a_pixel = (DECODED + channels) * (2 if deep else 1)
+        Budget(path).claim(bytes_a_pixel * image.width * image.height, "the decoded image")
+        dtype, rows = _deep_colour(image, file, path) if deep else _decoded(image, path)
         turn = _orientation(image, path, warn)
         width, height = image.size
         upright = (width, height) if turn > 4 else (height, width)
-        out = np.empty((*upright, 3 if color == "rgb" else 1), dtype)
+        out = np.empty((*upright, channels), dtype)
         stored = _as_stored(out, turn)
         lost = False
         for part in _stripes(height, width):
