@@ -114,15 +114,25 @@ def test_info_says_every_setting(id, trained, run_here):
             assert shown.out.strip() not in ("null", "", "auto"), field.name
 
 
-def test_an_open_setting_in_a_file_is_refused(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("id", "settings", "words"),
+    [
+        ("k-sparse", {"alpha": None, "k_start": None}, "k_start: is not said"),
+        ("k-sparse", {"alpha": None}, "alpha: is not said"),
+        ("rbm", {"visible": "auto"}, "--visible: auto"),
+        ("autoencoder", {"loss": "auto"}, "--loss: auto"),
+    ],
+)
+def test_an_open_setting_in_a_file_is_refused(id, settings, words, trained, tmp_path):
+    """Also one that may be off, where beside the other settings it cannot be."""
     from featlearn.errors import DataError
     from featlearn.files.model import read_model, write_model
 
-    file = read_model(str(trained["k-sparse"][0]))
-    file.config["alpha"], file.config["k_start"] = None, None
+    file = read_model(str(trained[id][0]))
+    file.config |= settings
     path = str(tmp_path / "open.h5")
     write_model(path, file)
-    with pytest.raises(DataError, match=r"open\.h5: k_start: is not said"):
+    with pytest.raises(DataError, match=rf"open\.h5: .*{words}"):
         load_model(path)
 
 
