@@ -230,6 +230,9 @@ def test_provenance_keeps_the_settings_file_and_the_environment(work, run_here, 
         ("[hidden]\nx = 1", "hidden: got {'x': 1}, wanted a whole number"),
         ("matryoshka = [16]", "unknown key 'matryoshka'"),
         ("lr = " + 50_000 * "[", "not a TOML file"),
+        ("hidden = " + 400 * "9", "wanted a whole number up to 2^53"),
+        ("lr = " + 400 * "9", "wanted a number"),
+        ("lr = " + 5000 * "9", "not a TOML file"),
     ],
 )
 def test_values_of_another_type_in_a_settings_file(line, words, work, run_here, tmp_path):
@@ -240,6 +243,26 @@ def test_values_of_another_type_in_a_settings_file(line, words, work, run_here, 
     assert ran.err.count("\n") == 1
     assert words in ran.err
     assert "internal error" not in ran.err
+
+
+def test_the_environment_names_the_settings_file(work, run_here, monkeypatch, tmp_path):
+    for name, hidden in {"one": 7, "other": 9}.items():
+        (tmp_path / f"{name}.toml").write_text(f'model = "rbm"\nhidden = {hidden}\n')
+    monkeypatch.setenv("FEATLEARN_TRAIN_CONFIG", str(tmp_path / "one.toml"))
+    assert "hidden = 7\n" in run_here("train", work.patches, "--show-config").out
+    shown = run_here("train", work.patches, "--config", tmp_path / "other.toml", "--show-config").out
+    assert "hidden = 9\n" in shown, "the command line wins"
+    assert run_here("train", work.patches, "-o", tmp_path / "m.h5", "--epochs", 1).code == 0
+    story = load_model(str(tmp_path / "m.h5")).file.provenance
+    assert story["config"] == {"model": "rbm", "hidden": 7}
+    assert story["environment"].keys() == {"FEATLEARN_TRAIN_CONFIG"}
+
+
+def test_shown_settings_are_toml_whatever_they_are(work, run_here, tmp_path):
+    options = ("--model", "rbm", "--checkpoint-every", "inf", "--lr", 1e-7, "--show-config")
+    shown = run_here("train", work.patches, *options).out
+    (tmp_path / "run.toml").write_text(shown)
+    assert run_here("train", work.patches, "--config", tmp_path / "run.toml", "--show-config").out == shown
 
 
 def test_the_history_holds_no_clock(trained):
