@@ -150,3 +150,22 @@ def test_an_unfinished_model_under_the_final_name_is_not_taken_for_finished(plac
     ran = run_here(*RUN, "-o", "m.h5", "--resume")
     assert ran.code == 2
     assert "it is not finished" in ran.err
+
+
+@pytest.mark.parametrize("again", ["--force", "--resume"])
+def test_a_data_set_of_the_checkpoints_name_is_not_removed(again, place, run_here):
+    before = (place / "a.h5").read_bytes()
+    (place / "n.h5.ckpt").write_bytes(before)
+    ran = run_here(RUN[0], "n.h5.ckpt", *RUN[2:], "-o", "n.h5", again)
+    assert ran.code == 1
+    assert "n.h5.ckpt: is also an input" in ran.err
+    assert (place / "n.h5.ckpt").read_bytes() == before
+
+
+def test_a_folder_of_the_checkpoints_name_is_found_before_the_run(place, run_here):
+    (place / "n.h5.ckpt").mkdir()
+    for again in ("--resume", "--force"):
+        ran = run_here(*RUN, "-o", "n.h5", again)
+        assert ran.code == 1
+        assert "n.h5.ckpt: is a folder" in ran.err
+    assert not (place / "n.h5").exists()

@@ -15,7 +15,7 @@ from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import load_model, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
-from featlearn.files.atomic import Output, discard
+from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile, write_into, write_model
 from featlearn.files.regular import show
@@ -84,8 +84,11 @@ class Plan:
 def run(request: Request, words: Words, results: Results) -> None:
     """Train as asked. Raises DataError, ConfigError, DivergedError, Interrupted."""
     ckpt = request.output + ".ckpt"
-    if os.path.exists(ckpt) and not (request.resume or request.force):
-        raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
+    inputs = [request.dataset] if request.dataset else []
+    if os.path.exists(ckpt):
+        check_output(ckpt, True, inputs)  # in the end it is removed
+        if not (request.resume or request.force):
+            raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
     plan = None
     if request.resume and os.path.exists(request.output):
         plan = make_plan(request, words)
@@ -93,7 +96,6 @@ def run(request: Request, words: Words, results: Results) -> None:
         if finished is not None:
             words.say(f"already finished: {request.output} is what this command makes")
             return _report(request, finished, words, results)
-    inputs = [request.dataset] if request.dataset else []
     with Output(request.output, request.force, inputs) as out:
         plan = plan or make_plan(request, words)
         training = _start(plan, ckpt, words)
