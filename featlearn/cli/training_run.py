@@ -28,6 +28,7 @@ from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import to_dict
 from featlearn.signals import Interrupted
+from featlearn.training.progress import Progress
 from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
 
 DEMO_PATCHES = 10_000
@@ -164,7 +165,7 @@ def _finished(plan: Plan) -> ModelFile | None:
             return None
         raise
     other = _difference(plan, file)
-    if other is None and file.progress.get("finished"):
+    if other is None and _is_at_the_end(file):
         return file
     if force:
         return None
@@ -172,6 +173,14 @@ def _finished(plan: Plan) -> ModelFile | None:
         f"--resume: {show(output)} is of another run: {other or 'it is not finished'}; "
         "give the same command, choose another --output, or add --force to replace it"
     )
+
+
+def _is_at_the_end(file: ModelFile) -> bool:
+    """Whether all that a file says of its run is that of a finished one."""
+    place, steps = file.progress.get("run"), file.history.get("step", np.zeros(0))
+    if not (isinstance(place, dict) and Progress.fits(place) and len(steps) and steps.dtype.kind in "iu"):
+        return False
+    return bool(place.get("finished") and file.progress.get("finished"))
 
 
 def _start(plan: Plan, ckpt: str, words: Words) -> Training:
