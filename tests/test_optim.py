@@ -21,6 +21,7 @@ from featlearn.models.denoising import Denoising
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
+from featlearn.training import optim
 from featlearn.training.line_search import strong_wolfe
 from featlearn.training.optim import CG, LBFGS, OPTIMIZERS, SGD, Adam, Decay, Rates
 from featlearn.training.schedules import adaptation
@@ -120,6 +121,18 @@ def test_a_line_that_only_falls_is_followed_far_and_one_uphill_not_at_all():
     assert strong_wolfe(lambda a: (asked.append(a) or -a, -1.0), 0.0, -1.0, 1.0, 0.9)
     assert asked == [2.0**i for i in range(10)]
     assert not strong_wolfe(lambda a: (a, 1.0), 0.0, 1.0, 1.0, 0.9)
+
+
+@pytest.mark.parametrize("memory", [5, 20])
+def test_lbfgs_keeps_as_many_pairs_as_it_says(memory, monkeypatch):
+    monkeypatch.setattr(optim, "MEMORY", memory)
+    optimizer = LBFGS()
+    x = np.linspace(-1, 1, 40)
+    kept = []
+    for _ in range(memory + 4):
+        minimise(optimizer, rosenbrock, x, 1)
+        kept.append(len([name for name in optimizer.arrays if name.startswith("s.")]))
+    assert kept == [min(i + 1, memory) for i in range(memory + 4)]
 
 
 def test_lbfgs_keeps_no_pair_of_negative_curvature():

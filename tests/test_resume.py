@@ -120,7 +120,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_with_force_left(place, run_h
 
 
 def test_damage_is_refused_and_with_force_replaced(place, run_here, monkeypatch):
-    whole = (place / "m.h5").read_bytes()
+    whole, wanted = (place / "m.h5").read_bytes(), read_model("m.h5").content_hash
     for name in ("m.h5", "m.h5.ckpt"):
         (place / "m.h5").unlink(missing_ok=True)
         (place / name).write_bytes(whole[:2000])
@@ -129,7 +129,7 @@ def test_damage_is_refused_and_with_force_replaced(place, run_here, monkeypatch)
         assert ran.err.count("\n") == 1
         assert run_here(*RUN, "-o", "m.h5", "--resume", "--force").code == 0
         assert (place / "m.h5").read_bytes()[:8] == whole[:8]
-        assert read_model("m.h5").content_hash == read_model("m.h5").content_hash
+        assert read_model("m.h5").content_hash == wanted
 
 
 def test_an_output_of_another_run_stands_in_the_way_of_its_checkpoint(place, run_here, monkeypatch):
@@ -143,10 +143,42 @@ def test_an_output_of_another_run_stands_in_the_way_of_its_checkpoint(place, run
     assert (place / "m.h5").read_bytes() == before
 
 
-def test_an_unfinished_model_under_the_final_name_is_not_taken_for_finished(place, run_here):
+EDITS = {
+    "unfinished": lambda file: file.progress.update(finished=False),
+    "no place": lambda file: file.progress.update(run="x"),
+    "an unfinished place": lambda file: file.progress["run"].update(finished=False),
+    "half a place": lambda file: file.progress.update(run={}),
+    "no measures": lambda file: file.progress["run"].update(measured=5),
+    "no history": lambda file: file.history.clear(),
+    "no steps": lambda file: file.history.pop("step"),
+    "steps that are no numbers": lambda file: file.history.update(step=np.full(3, np.nan)),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+def test_an_unfinished_model_under_the_final_name_is_not_taken_for_finished(edit, place, run_here):
     file = read_model("m.h5")
-    file.progress["finished"] = False
+    edit(file)
     write_model("m.h5", file, force=True)
     ran = run_here(*RUN, "-o", "m.h5", "--resume")
     assert ran.code == 2
     assert "it is not finished" in ran.err
+
+
+@pytest.mark.parametrize("again", ["--force", "--resume"])
+def test_a_data_set_of_the_checkpoints_name_is_not_removed(again, place, run_here):
+    before = (place / "a.h5").read_bytes()
+    (place / "n.h5.ckpt").write_bytes(before)
+    ran = run_here(RUN[0], "n.h5.ckpt", *RUN[2:], "-o", "n.h5", again)
+    assert ran.code == 1
+    assert "n.h5.ckpt: is also an input" in ran.err
+    assert (place / "n.h5.ckpt").read_bytes() == before
+
+
+def test_a_folder_of_the_checkpoints_name_is_found_before_the_run(place, run_here):
+    (place / "n.h5.ckpt").mkdir()
+    for again in ("--resume", "--force"):
+        ran = run_here(*RUN, "-o", "n.h5", again)
+        assert ran.code == 1
+        assert "n.h5.ckpt: is a folder" in ran.err
+    assert not (place / "n.h5").exists()

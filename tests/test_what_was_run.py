@@ -114,15 +114,25 @@ def test_info_says_every_setting(id, trained, run_here):
             assert shown.out.strip() not in ("null", "", "auto"), field.name
 
 
-def test_an_open_setting_in_a_file_is_refused(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("id", "settings", "words"),
+    [
+        ("k-sparse", {"alpha": None, "k_start": None}, "k_start: is not said"),
+        ("k-sparse", {"alpha": None}, "alpha: is not said"),
+        ("rbm", {"visible": "auto"}, "--visible: auto"),
+        ("autoencoder", {"loss": "auto"}, "--loss: auto"),
+    ],
+)
+def test_an_open_setting_in_a_file_is_refused(id, settings, words, trained, tmp_path):
+    """Also one that may be off, where beside the other settings it cannot be."""
     from featlearn.errors import DataError
     from featlearn.files.model import read_model, write_model
 
-    file = read_model(str(trained["k-sparse"][0]))
-    file.config["alpha"], file.config["k_start"] = None, None
+    file = read_model(str(trained[id][0]))
+    file.config |= settings
     path = str(tmp_path / "open.h5")
     write_model(path, file)
-    with pytest.raises(DataError, match=r"open\.h5: k_start: is not said"):
+    with pytest.raises(DataError, match=rf"open\.h5: .*{words}"):
         load_model(path)
 
 
@@ -220,6 +230,9 @@ def test_provenance_keeps_the_settings_file_and_the_environment(work, run_here, 
         ("[hidden]\nx = 1", "hidden: got {'x': 1}, wanted a whole number"),
         ("matryoshka = [16]", "unknown key 'matryoshka'"),
         ("lr = " + 50_000 * "[", "not a TOML file"),
+        ("hidden = " + 400 * "9", "wanted a whole number up to 2^53"),
+        ("lr = " + 400 * "9", "wanted a number"),
+        ("lr = " + 5000 * "9", "not a TOML file"),
     ],
 )
 def test_values_of_another_type_in_a_settings_file(line, words, work, run_here, tmp_path):
@@ -230,6 +243,26 @@ def test_values_of_another_type_in_a_settings_file(line, words, work, run_here, 
     assert ran.err.count("\n") == 1
     assert words in ran.err
     assert "internal error" not in ran.err
+
+
+def test_the_environment_names_the_settings_file(work, run_here, monkeypatch, tmp_path):
+    for name, hidden in {"one": 7, "other": 9}.items():
+        (tmp_path / f"{name}.toml").write_text(f'model = "rbm"\nhidden = {hidden}\n')
+    monkeypatch.setenv("FEATLEARN_TRAIN_CONFIG", str(tmp_path / "one.toml"))
+    assert "hidden = 7\n" in run_here("train", work.patches, "--show-config").out
+    shown = run_here("train", work.patches, "--config", tmp_path / "other.toml", "--show-config").out
+    assert "hidden = 9\n" in shown, "the command line wins"
+    assert run_here("train", work.patches, "-o", tmp_path / "m.h5", "--epochs", 1).code == 0
+    story = load_model(str(tmp_path / "m.h5")).file.provenance
+    assert story["config"] == {"model": "rbm", "hidden": 7}
+    assert story["environment"].keys() == {"FEATLEARN_TRAIN_CONFIG"}
+
+
+def test_shown_settings_are_toml_whatever_they_are(work, run_here, tmp_path):
+    options = ("--model", "rbm", "--checkpoint-every", "inf", "--lr", 1e-7, "--show-config")
+    shown = run_here("train", work.patches, *options).out
+    (tmp_path / "run.toml").write_text(shown)
+    assert run_here("train", work.patches, "--config", tmp_path / "run.toml", "--show-config").out == shown
 
 
 def test_the_history_holds_no_clock(trained):

@@ -27,7 +27,7 @@ from click.core import ParameterSource
 from featlearn.cli.report import Results, Words
 from featlearn.cli.run import Session
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.settings import from_dict, option_name, option_words, refuse_idle, refuse_idle_one
+from featlearn.settings import HUGE, WORDS, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T")
 METAVARS = {"Size": "N|HxW|whole", "IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
@@ -300,15 +300,16 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
 
     A file has types, so 1.5 is no number of epochs and true no number of units, as Click would have it.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
+    number = small or isinstance(value, float)
     if isinstance(param, click.Option) and param.is_flag:
         return None if isinstance(value, bool) else "true or false"
     if isinstance(param.type, Pair | Integers) and isinstance(value, list):
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
     if isinstance(param.type, click.types.IntParamType):
-        return None if number and float(value).is_integer() else "a whole number"
+        return None if small or (number and value.is_integer()) else WORDS[int]
     if isinstance(param.type, click.types.FloatParamType):
-        return None if number else "a number"
+        return None if number else WORDS[float]
     return None if isinstance(value, str) else "a text"
 
 

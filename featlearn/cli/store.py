@@ -26,10 +26,10 @@ from featlearn.files.kind import file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.regular import open_regular, show
 from featlearn.models import model_class
-from featlearn.models.base import Model
+from featlearn.models.base import DataSummary, Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.settings import from_file
+from featlearn.settings import from_file, to_dict
 
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
@@ -67,7 +67,9 @@ def load_model(path: str) -> Learned:
         cls = model_class(file.model)
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
-        model: Model = cls(from_file(cls.Config, file.config), next(iter(params.values())).dtype)
+        config = from_file(cls.Config, file.config)
+        _refuse_open(config, cls.resolve(config, DataSummary(preprocess.n_visible)))
+        model: Model = cls(config, next(iter(params.values())).dtype)
         _refuse_other_shapes(path, params, model.shapes(preprocess.n_visible), model.dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
@@ -79,6 +81,14 @@ def load_model(path: str) -> Learned:
     if not fits:
         raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
     return Learned(path, model, preprocess, file)
+
+
+def _refuse_open(config: Any, resolved: Any) -> None:
+    """Raise ConfigError for settings that mean nothing until they are resolved, beside the others as they are."""
+    then, now = to_dict(config), to_dict(resolved)
+    left = [name for name in now if then[name] != now[name]]
+    if left:
+        raise ConfigError(f"{', '.join(left)}: is not said")
 
 
 def _refuse_other_shapes(

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +54,10 @@ class TrainCommand(ModelCommand):
     """Takes settings from a TOML file too, the model's name among them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.default_map = _read_toml(peek(args, "--config"))
+        path = peek(args, "--config")
+        if path is None:
+            path = os.environ.get(f"{ctx.auto_envvar_prefix}_CONFIG") or None
+        ctx.default_map = _read_toml(path)
         cls = self.named(ctx, args)
         for key in ctx.default_map:
             _refuse_idle(cls, key, "--config: ")
@@ -117,7 +121,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
             return {key.replace("-", "_"): value for key, value in tomllib.load(stream).items()}
     except OSError as error:
         raise DataError(f"--config {show(path)}: {reason(error)}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number of more digits than Python reads
         raise DataError(f"--config {show(path)}: not a TOML file: {error}") from error
 
 
@@ -189,4 +193,9 @@ def _names(ctx: click.Context) -> list[str]:
 
 def _toml(settings: Mapping[str, Any]) -> str:
     """Return settings as TOML; what is None is left out, since None is what they are without being said."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items() if value is not None)
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in settings.items() if value is not None)
+
+
+def _toml_value(value: Any) -> str:
+    """Infinity, which --checkpoint-every may be, is no JSON."""
+    return repr(value) if isinstance(value, float) else json.dumps(value)

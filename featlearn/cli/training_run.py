@@ -15,7 +15,7 @@ from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import load_model, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
-from featlearn.files.atomic import Output, discard
+from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile, write_into, write_model
 from featlearn.files.regular import show
@@ -28,6 +28,7 @@ from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import to_dict
 from featlearn.signals import Interrupted
+from featlearn.training.progress import Progress
 from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
 
 DEMO_PATCHES = 10_000
@@ -84,8 +85,11 @@ class Plan:
 def run(request: Request, words: Words, results: Results) -> None:
     """Train as asked. Raises DataError, ConfigError, DivergedError, Interrupted."""
     ckpt = request.output + ".ckpt"
-    if os.path.exists(ckpt) and not (request.resume or request.force):
-        raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
+    inputs = [request.dataset] if request.dataset else []
+    if os.path.exists(ckpt):
+        check_output(ckpt, True, inputs)  # in the end it is removed
+        if not (request.resume or request.force):
+            raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
     plan = None
     if request.resume and os.path.exists(request.output):
         plan = make_plan(request, words)
@@ -93,7 +97,6 @@ def run(request: Request, words: Words, results: Results) -> None:
         if finished is not None:
             words.say(f"already finished: {request.output} is what this command makes")
             return _report(request, finished, words, results)
-    inputs = [request.dataset] if request.dataset else []
     with Output(request.output, request.force, inputs) as out:
         plan = plan or make_plan(request, words)
         training = _start(plan, ckpt, words)
@@ -162,7 +165,7 @@ def _finished(plan: Plan) -> ModelFile | None:
             return None
         raise
     other = _difference(plan, file)
-    if other is None and file.progress.get("finished"):
+    if other is None and _is_at_the_end(file):
         return file
     if force:
         return None
@@ -170,6 +173,14 @@ def _finished(plan: Plan) -> ModelFile | None:
         f"--resume: {show(output)} is of another run: {other or 'it is not finished'}; "
         "give the same command, choose another --output, or add --force to replace it"
     )
+
+
+def _is_at_the_end(file: ModelFile) -> bool:
+    """Whether all that a file says of its run is that of a finished one."""
+    place, steps = file.progress.get("run"), file.history.get("step", np.zeros(0))
+    if not (isinstance(place, dict) and Progress.fits(place) and len(steps) and steps.dtype.kind in "iu"):
+        return False
+    return bool(place.get("finished") and file.progress.get("finished"))
 
 
 def _start(plan: Plan, ckpt: str, words: Words) -> Training:

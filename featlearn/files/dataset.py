@@ -12,6 +12,7 @@ import numpy.typing as npt
 from featlearn.errors import DataError
 from featlearn.files import block
 from featlearn.files.atomic import Output, free_space_check
+from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.regular import read_start, show
@@ -63,6 +64,10 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
         n = len(patches)
         stored_labels = reader.stored("labels", 1) if reader.exists("labels") else None
         origin = reader.stored("origin", 2) if reader.exists("origin") else None
+        budget = Budget(path)  # what lies in the file may be a hole in it, which takes no room on the disk
+        budget.claim(12 * patches.shape[1], "one patch")
+        if isinstance(stored_labels, Stored):
+            budget.claim(stored_labels.nbytes, "the labels")
         arrays = [array for array in (patches, stored_labels, origin) if isinstance(array, Stored)]
         if verify and not verify_sum(opened, block.SIZE, reader.size, digest, arrays):
             raise DataError(f"{place}: does not match its SHA-256: damaged since it was written; make it again")

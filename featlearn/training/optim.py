@@ -20,7 +20,7 @@ from featlearn import _core
 from featlearn.models.base import Array, Gradients, Model
 from featlearn.training.line_search import strong_wolfe
 
-MEMORY = 20  # pairs of steps and gradient differences that L-BFGS keeps
+MEMORY = 10  # pairs of steps and gradient differences that L-BFGS keeps
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
 _ONE_ENTRY, _FIRST_ROW = np.array([0, 1]), np.zeros(1, np.int32)  # a sparse product of one row with one
 
@@ -252,7 +252,7 @@ class LBFGS(LineSearch):
         if not dot(s, y) > 1e-10 * dot(y, y):  # rounding: it would not keep the Hessian positive
             return
         numbers = self._numbers
-        for i in numbers[: len(numbers) + 1 - MEMORY]:
+        for i in numbers[: max(0, len(numbers) + 1 - MEMORY)]:
             del self.arrays[f"s.{i}"], self.arrays[f"y.{i}"]
         i = numbers[-1] + 1 if numbers else 0
         self.arrays |= {f"s.{i}": s, f"y.{i}": y}

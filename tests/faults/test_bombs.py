@@ -118,6 +118,18 @@ def data_set(path: Path) -> None:
         raw.write(block.make(block.DATASET, "0" * 64))
 
 
+def data_set_of_holes(path: Path, n: int, pixels: int) -> None:
+    dcpl = h5p.create(h5p.DATASET_CREATE)
+    dcpl.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    dcpl.set_fill_time(h5d.FILL_TIME_NEVER)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.attrs.update({"format": np.bytes_("featlearn-dataset"), "format_version": 1, "shape": [1, pixels, 1]})
+        h5d.create(file.id, b"patches", h5t.STD_U8LE, h5s.create_simple((n, pixels)), dcpl)
+        h5d.create(file.id, b"labels", h5t.STD_I64LE, h5s.create_simple((n,)), dcpl)
+    with open(path, "r+b") as raw:
+        raw.write(block.make(block.DATASET, "0" * 64))
+
+
 def model_with_a_hole(path: Path) -> None:
     params = {"W": np.zeros((4, 3), np.float32), "b": np.zeros(4, np.float32)}
     write_model(str(path), ModelFile("rbm", {}, {}, 1, (2, 2, 1), params))
@@ -139,6 +151,8 @@ BOMBS: dict[str, Callable[[Path], None]] = {
     "wide.mat": lambda path: mat(path, 128 << 20, 6),
     "x.h5": hdf5,
     "dataset.h5": data_set,
+    "labels.h5": lambda path: data_set_of_holes(path, BIG >> 3, 1),
+    "patch.h5": lambda path: data_set_of_holes(path, 1, BIG),
     "model.h5": model_with_a_hole,
     "x.npy": one_image,
 }
@@ -146,7 +160,8 @@ BOMBS: dict[str, Callable[[Path], None]] = {
 
 def run(path: Path, *more: str) -> tuple[int, str, float, int]:
     """(exit code, stderr, seconds, peak resident bytes) of the command that reads a file."""
-    reads = {"model.h5": ("info", path), "dataset.h5": ("visualize", path, "-o", path.with_suffix(".png"), "--force")}
+    drawn = ("visualize", path, "-o", path.with_suffix(".png"), "--force")
+    reads = {"model.h5": ("info", path), **dict.fromkeys(("dataset.h5", "labels.h5", "patch.h5"), drawn)}
     args = reads.get(path.name, ("extract-patches", path, "-o", path.with_name("out.h5"), "--force", "--color", "gray"))
     with tempfile.TemporaryFile() as err:
         started = time.perf_counter()
