@@ -63,5 +63,6 @@ def test_no_value_of_an_option_is_an_internal_error(lab, cases, thorough, report
         wrong = [word for word in ("Traceback", "internal error", "Exception ignored") if word in ended.err]
         if wrong or ended.code not in ENDS:
             bad.append((args, ended.code, ended.err))
+            report(f"bad: {bad[-1]}")
     report(f"{len(lines)} command lines: {ends}, {len(bad)} bad")
     assert not bad, "\n".join(map(str, bad))
