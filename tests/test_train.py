@@ -6,6 +6,7 @@ import pytest
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.base import Model
+from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from featlearn.training import train
@@ -193,6 +194,33 @@ def test_early_stop_keeps_the_best_model():
     assert training.measure(training.validation_rows)["rmse"] == min(errors)
     assert training.progress.measured["validation_rmse"] == min(errors)
     assert training.progress.measured["rmse"] == training.measure(training.train_rows)["rmse"]
+
+
+def test_early_stop_keeps_the_state_of_the_best_model():
+    """The threshold of BatchTopK codes is state, and follows the parameters; also over a stop and a checkpoint."""
+    config = TrainConfig(epochs=80, batch_size=20, lr=0.1, validation=0.3, patience=4)
+
+    def new():
+        model = KSparse(KSparse.Config(hidden=30, k=3, batch_top_k=True))
+        model.init(12, Random(0))
+        return Training(model, rows(), config)
+
+    training = new()
+    training.run()
+    errors = training.history["validation_rmse"]
+    assert len(errors) < 80
+    assert training.progress.measured["validation_rmse"] == min(errors)
+    stopped = new()
+    assert not stopped.run(lambda at: at.progress.epochs_done == training.progress.best_epoch + 2)
+    arrays, progress = stopped.checkpoint()
+    again = new()
+    assert again.keeps(arrays)
+    assert not again.keeps({name: w for name, w in arrays.items() if name != "best_state.threshold"})
+    again.model.params, again.model.state = stopped.model.params, stopped.model.state
+    again.restore(arrays, progress, {name: np.array(column) for name, column in stopped.history.items()})
+    again.run()
+    assert same(again.model.params, training.model.params)
+    assert same(again.model.state, training.model.state)
 
 
 @pytest.mark.parametrize("lr", [0.5, 1.0, 10.0, 1e6, 1e30])

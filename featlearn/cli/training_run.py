@@ -29,7 +29,7 @@ from featlearn.random import Random
 from featlearn.settings import to_dict
 from featlearn.signals import Interrupted
 from featlearn.training.progress import Progress
-from featlearn.training.train import TrainConfig, Training, mean_row, split_rows
+from featlearn.training.train import TrainConfig, Training, mean_row, shapes_of, split_rows
 
 DEMO_PATCHES = 10_000
 
@@ -219,7 +219,7 @@ def _refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -
     if not training.could_be_at(place, saved.history):
         raise DataError(f"{show(ckpt)}: progress and history are of no place in this run")
     model = training.model
-    fits = {kind: _shapes(getattr(saved, kind)) == _shapes(getattr(model, kind)) for kind in ("params", "state")}
+    fits = {kind: shapes_of(getattr(saved, kind)) == shapes_of(getattr(model, kind)) for kind in ("params", "state")}
     for kind, fit in (fits | {"optimizer": training.keeps(saved.optimizer)}).items():
         if not fit:
             raise DataError(f"{show(ckpt)}: /{kind} is not what this run keeps there")
@@ -235,10 +235,6 @@ def _difference(plan: Plan, saved: ModelFile) -> str | None:
         if then.get(key) != json.loads(json.dumps(value)):  # a file knows lists, no tuples
             return f"{key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}"
     return None
-
-
-def _shapes(arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name: (value.shape, value.dtype) for name, value in arrays.items()}
 
 
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, words: Words) -> None:

@@ -35,6 +35,7 @@ SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at onc
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
 RATES_IN_WORDS = "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(Model).items())
+BEST = ("best", "best_state")  # where a checkpoint keeps params and state of the best model so far
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
 
@@ -164,7 +165,7 @@ class Training:
         self.optimizer = OPTIMIZERS[config.optimizer]()
         self.history: dict[str, list[float]] = {}
         self.good = self._snapshot()
-        self.best: dict[str, Array] | None = None
+        self.best: tuple[dict[str, Array], dict[str, Array]] | None = None
         # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
         least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
@@ -348,12 +349,14 @@ class Training:
         at = self.progress
         if at.best_error is None or at.epoch == 1 or row["validation_rmse"] < at.best_error:
             at.best_error, at.best_epoch = row["validation_rmse"], at.epoch
-            self.best = {key: value.copy() for key, value in self.model.params.items()}
+            self.best = self._snapshot()
         return at.epoch - at.best_epoch
 
     def _take_best(self) -> None:
+        """Go back to the best model, its state included: a threshold belongs to the parameters it was met with."""
         if self.best is not None:
-            for key, value in self.best.items():
+            params, self.model.state = copy.deepcopy(self.best)
+            for key, value in params.items():
                 self.model.params[key][...] = value
 
     def _final_measures(self) -> dict[str, float]:
@@ -420,16 +423,17 @@ class Training:
             self._diverge("a parameter is not finite")
         arrays = {f"optimizer.{key}": value for key, value in self.optimizer.arrays.items()}
         if self.best is not None:
-            arrays |= {f"best.{key}": value for key, value in self.best.items()}
+            for part, values in zip(BEST, self.best, strict=True):
+                arrays |= {f"{part}.{key}": value for key, value in values.items()}
         return arrays, asdict(self.progress)
 
     def keeps(self, arrays: dict[str, Array]) -> bool:
         """Whether a checkpoint's arrays are of the names, shapes and dtypes that this run puts there."""
         kept, params = split_arrays(arrays), self.model.params
-        best = {name: (w.shape, w.dtype) for name, w in kept["best"].items()}
+        best = [shapes_of(kept[part]) for part in BEST]
         return (
-            len(kept["optimizer"]) + len(best) == len(arrays)
-            and best in ({}, {name: (w.shape, w.dtype) for name, w in params.items()})
+            sum(map(len, kept.values())) == len(arrays)
+            and best in ([{}, {}], [shapes_of(params), shapes_of(self.model.state)])
             and self.optimizer.keeps(kept["optimizer"], params)
         )
 
@@ -453,7 +457,7 @@ class Training:
         kept = split_arrays(arrays)
         self.optimizer = OPTIMIZERS[self.config.optimizer]()
         self.optimizer.take(kept["optimizer"], self.model.params)
-        self.best = kept["best"] or None
+        self.best = (kept["best"], kept["best_state"]) if kept["best"] else None
         self.progress = Progress(**progress)
         self.history = {key: column.tolist() for key, column in history.items()}  # integers stay integers
         self.good = self._snapshot()
@@ -461,12 +465,17 @@ class Training:
 
 def split_arrays(arrays: dict[str, Array]) -> dict[str, dict[str, Array]]:
     """The arrays of a checkpoint by what they belong to; those of unknown names are left out."""
-    out: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}}
+    out: dict[str, dict[str, Array]] = {part: {} for part in ("optimizer", *BEST)}
     for key, value in arrays.items():
         part, _, name = key.partition(".")
         if part in out:
             out[part][name] = value
     return out
+
+
+def shapes_of(arrays: dict[str, Array]) -> dict[str, Any]:
+    """Shape and dtype of each array."""
+    return {name: (w.shape, w.dtype) for name, w in arrays.items()}
 
 
 def _largest(w: Array) -> float:
