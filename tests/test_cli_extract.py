@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import shlex
+import struct
 import subprocess
 
 import numpy as np
@@ -163,6 +164,20 @@ def coloured(tmp_path_factory, run_here):
     ran = run_here("train", folder / "data.h5", "--model", "pca", "--batch-size", 24, "-o", folder / "model.h5")
     assert ran.code == 0, ran.err
     return folder
+
+
+def test_like_of_patches_cut_out_of_digits_says_how_to_cut(run_here, tmp_path):
+    """Digits come whole unless a cut is asked for; the size of --like alone asks for none."""
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).integers(0, 256, (9, 64), np.uint8))
+    (tmp_path / "x.idx").write_bytes(struct.pack(">4I", 2051, 9, 12, 12) + bytes(range(256)) * 5 + bytes(16))
+    extract(run_here, tmp_path / "x.idx", "--size", 6, "--count", 50, "-o", tmp_path / "p.h5")
+    args = ("extract-patches", tmp_path / "x.idx", "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5")
+    ran = run_here(*args)
+    assert ran.code == 1
+    assert "patches of 6x6x1, these images give 12x12x1; give --count or --stride to cut patches" in ran.err
+    assert run_here(*args, "--stride", 6).code == 0
+    ran = run_here("extract-patches", tmp_path / "rows.npy", "--like", tmp_path / "p.h5", "-o", tmp_path / "r.h5")
+    assert "take images of the same kind" in ran.err
 
 
 @pytest.mark.parametrize("like", ["data.h5", "model.h5"])

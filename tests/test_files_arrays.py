@@ -238,6 +238,15 @@ def test_csv_is_held_against_the_memory_limit(tmp_path, monkeypatch):
         open_sources([str(tmp_path / "x.csv.gz")])
 
 
+@pytest.mark.parametrize("dtype", ["|S0", "<U0", "|V0"])
+def test_an_array_of_nothing_is_not_filled_with_what_lies_in_memory(tmp_path, dtype):
+    """200,000 x 200,000 texts of no length fit into a file of any size."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (200000, 200000), }}".encode().ljust(117)
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\1\0\x76\0" + header + b"\n")
+    with pytest.raises(DataError, match=r"is no whole \.npy file of numbers"):
+        open_sources([str(tmp_path / "x.npy")])
+
+
 def test_no_array_is_mapped():
     """A mapped file that is cut kills the process."""
     for path in Path(featlearn.__file__).parent.rglob("*.py"):

@@ -94,9 +94,12 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     with words.progress(sum(map(len, sources)), "images read") as progress:
         plan = survey(sources, extraction, warn, request.strict, progress.advance, known)
     if like is not None and plan.shape != like.shape:
+        larger = all(ours >= theirs for ours, theirs in zip(plan.shape, like.shape, strict=True))
+        uncut = extraction.whole and not request.extraction.whole and larger
         raise DataError(
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
-            f"{shape_words(plan.shape)}; take images of the same kind"
+            f"{shape_words(plan.shape)}; "
+            + ("give --count or --stride to cut patches out of them" if uncut else "take images of the same kind")
         )
     if request.color is None and like is None and any(source.lost_color for source in sources):
         words.say("colour images are read as grey; --color rgb keeps their colours")

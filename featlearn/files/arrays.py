@@ -211,11 +211,12 @@ def open_npy(path: str, color: str) -> ArraySource:
         size = os.fstat(file.fileno()).st_size
         shape, fortran, dtype = _npy_header(file)
         n = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or n > size - file.tell():
+        # Texts of no length take no bytes, however many they are.
+        if dtype.hasobject or not dtype.itemsize or n > size - file.tell():
             raise ValueError(f"{dtype} {shape} does not fit its size")
-        array = (
-            _in_place(path, file.fileno(), file.tell(), shape, dtype, fortran, Budget(path)) if n else np.empty(shape)
-        )
+        array: Array | Stored = np.empty(shape, dtype)
+        if n:
+            array = _in_place(path, file.fileno(), file.tell(), shape, dtype, fortran, Budget(path))
     return _sources(path, {"": array}, color)[0]
 
 

@@ -46,7 +46,7 @@ def read_plain(path: str, reader: Reader, group: str) -> dict[str, Any]:
     return values
 
 
-def read_json(path: str, reader: Reader, key: str, value: Any) -> dict[str, Any]:
+def read_json(path: str, key: str, value: Any) -> dict[str, Any]:
     """A dictionary from a text attribute, or from a data set of one text."""
     text = value[0] if isinstance(value, list) and len(value) == 1 else value
     if not isinstance(text, str):

@@ -76,7 +76,7 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
         data = Dataset(
             path, patches, shape, labels, label_names, origin, images,
             read_plain(path, reader, "preprocess"),
-            read_json(path, reader, "provenance", reader.strings("provenance")),
+            read_json(path, "provenance", reader.strings("provenance")),
             digest,
         )  # fmt: skip
     if patches.dtype.name not in DTYPES or patches.shape[1] != math.prod(shape) or n == 0:

@@ -119,11 +119,11 @@ def read_model(path: str) -> ModelFile:
         arrays = {group: _arrays(reader, group) for group in ("params", "history", "state", "optimizer")}
         model = ModelFile(
             model=names["model"],
-            **{name: read_json(path, reader, name, names[name]) for name in _TEXTS},
+            **{name: read_json(path, name, names[name]) for name in _TEXTS},
             seed=names["seed"],
             shape=read_shape(path, reader),
             preprocess=read_plain(path, reader, "preprocess"),
-            provenance=read_json(path, reader, "provenance", reader.strings("provenance")),
+            provenance=read_json(path, "provenance", reader.strings("provenance")),
             version=names["featlearn_version"],
             **arrays,
         )
