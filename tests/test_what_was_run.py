@@ -114,6 +114,10 @@ def test_info_says_every_setting(id, trained, run_here):
             assert shown.out.strip() not in ("null", "", "auto"), field.name
 
 
+def test_what_is_learned_exactly_searches_no_learning_rate(trained, run_here):
+    assert run_here("info", trained["pca"][0], "--get", "training.lr").out.strip() == "no learning rate"
+
+
 def test_an_open_setting_in_a_file_is_refused(trained, tmp_path):
     from featlearn.errors import DataError
     from featlearn.files.model import read_model, write_model
