@@ -42,6 +42,7 @@ SMALLER = {
     "--model mcrbm": "--model mcrbm --epochs 1",
     "--per-class 10,100,1000": "--per-class 2 --draws 1",
     "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
+    "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
 

@@ -114,6 +114,9 @@ def test_a_member_of_a_file_without_names(tmp_path):
         open_sources([f"{tmp_path}/x.npy:y"])
     with pytest.raises(DataError, match=r"none\.npz:y: no such file"):
         open_sources([f"{tmp_path}/none.npz:y"])
+    (tmp_path / "d.h5").write_bytes(b"featlearn-dataset 1\n")
+    with pytest.raises(DataError, match=r"d\.h5: is a file that featlearn made, wanted images"):
+        open_sources([f"{tmp_path}/d.h5:patches"])
     np.save(tmp_path / "a:b.npy", MATRIX)  # a file of that very name comes first
     assert len(open_sources([f"{tmp_path}/a:b.npy"])[0]) == 9
 
@@ -200,6 +203,9 @@ def test_whole_numbers_of_a_csv_are_integers(tmp_path, text, dtype):
         ("a,b\n", r"holds no row of numbers"),
         ("", r"holds no row of numbers"),
         (",0,1\n0,5,6\n", r"line 1, column 1: has no name, as where pandas writes .* index=False"),
+        ("0,1,2\n5,6,7\n", r"line 1: counts the columns, as where pandas writes .* header=False"),
+        ("1,NA,3\n4,5,6\n", r"line 1, column 2: found 'NA' beside numbers, wanted numbers alone, or names alone"),
+        ("1,,3\n4,5,6\n", r"line 1, column 2: found nothing beside numbers"),
         ("1;2\n3;4\n", r"line 2, column 1: found '3;4', wanted a number"),
         ("1,2\n1_0,2\n", r"line 2, column 1: found '1_0', wanted a number"),
         ("1,2\n3,\x1b[31m\n", r"line 2, column 2: found '\\x1b\[31m', wanted a number"),

@@ -114,6 +114,10 @@ def test_info_says_every_setting(id, trained, run_here):
             assert shown.out.strip() not in ("null", "", "auto"), field.name
 
 
+def test_what_is_learned_exactly_searches_no_learning_rate(trained, run_here):
+    assert run_here("info", trained["pca"][0], "--get", "training.lr").out.strip() == "no learning rate"
+
+
 @pytest.mark.parametrize(
     ("id", "settings", "words"),
     [

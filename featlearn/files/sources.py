@@ -226,11 +226,13 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
     with open_regular(path) as file:
         head = file.read(block.SIZE + 8)
     lower = path.lower()
+    if head.startswith(b"featlearn-"):
+        raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
     if head.startswith(b"PK\x03\x04"):
         return arrays.open_npz(path, color, member)
     if head.startswith(b"MATLAB") or lower.endswith(".mat"):
         return arrays.open_mat(path, color, member)
-    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]) and not head.startswith(b"featlearn-"):
+    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
         return arrays.open_hdf5(path, color, member)
     arrays.refuse_member(path, member)
     if lower.endswith(".bin"):
@@ -243,8 +245,6 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
         return [arrays.open_npy(path, color)]
     if lower.endswith((".npy", ".npz")):
         raise DataError(f"{show(path)}: is damaged or no {lower[-4:]} file")
-    if head.startswith(b"featlearn-"):
-        raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
     return None
 
 

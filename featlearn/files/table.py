@@ -61,18 +61,38 @@ def _survey(path: str) -> tuple[bool, int, int]:
         if first == 1 and lines:
             fields = _fields(lines[0])
             width = len(fields)
-            header = not all(map(_is_number, fields))
-            if header and not fields[0].strip() and width > 1:
-                raise DataError(
-                    f"{show(path)}: line 1, column 1: has no name, as where pandas writes the row numbers; save it "
-                    "again with index=False"
-                )
+            header = _is_header(path, fields)
         n += len(lines)
         budget.claim(4 * len(lines) * width, f"{n:,} rows or more of {width:,} numbers")
     n -= header
     if n < 1:
         raise DataError(f"{show(path)}: holds no row of numbers")
     return header, width, n
+
+
+def _is_header(path: str, fields: list[str]) -> bool:
+    """Return whether the first line names the columns. Raises DataError where pandas numbered them, or names are mixed
+    with numbers: a missing value there would pass for a name.
+    """
+    numbers = [_is_number(field) for field in fields]
+    if not fields[0].strip() and len(fields) > 1:
+        raise DataError(
+            f"{show(path)}: line 1, column 1: has no name, as where pandas writes the row numbers; save it "
+            "again with index=False"
+        )
+    if all(numbers) and len(fields) > 2 and [field.strip() for field in fields] == list(map(str, range(len(fields)))):
+        raise DataError(
+            f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; save it again with "
+            "header=False, or put a line of names above it if it is a row of data"
+        )
+    if any(numbers) and not all(numbers):
+        column = numbers.index(False)
+        found = ascii(fields[column].strip())[:60] if fields[column].strip() else "nothing"
+        raise DataError(
+            f"{show(path)}: line 1, column {column + 1}: found {found} beside numbers, wanted numbers alone, "
+            "or names alone"
+        )
+    return not all(numbers)
 
 
 def _blocks(path: str) -> Iterator[tuple[int, Lines]]:

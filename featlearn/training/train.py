@@ -75,7 +75,7 @@ class TrainConfig:
         f"learning rate of {', '.join(readers('lr'))}  [default: {RATES_IN_WORDS}; or the model's]",
         above=0,
         needs=_read_by("lr"),
-        off="found by searches",
+        off="no learning rate",
     )
     lr_schedule: str = setting(
         "constant",

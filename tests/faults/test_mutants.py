@@ -10,7 +10,7 @@ MUTANTS = Path(__file__).parent / "mutants.py"
 
 
 def test_commands_take_or_refuse_mutants(tmp_path, thorough):
-    count = 10_000 if thorough else 60
+    count = 10_000 if thorough else 25
     ran = subprocess.run(
         [sys.executable, str(MUTANTS), str(tmp_path / "mutants"), str(count)],
         env={key: value for key, value in ENVIRONMENT.items() if key != "PYTHONWARNINGS"},
