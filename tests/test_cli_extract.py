@@ -434,6 +434,18 @@ def test_colours_that_are_lost_are_said_once(kind, more, run_here, tmp_path, rng
         assert GREYED not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err
 
 
+def test_arrays_that_are_joined_are_named(run_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = np.zeros((4, 6, 6), np.uint8)
+    images[:, ::2] = 255
+    np.savez("x.npz", x_train=images, x_test=images[:1], y_train=np.arange(4))
+    joined = "2 arrays are read as one set: x.npz:x_test, x.npz:x_train; give one to read it alone"
+    assert joined in run_here("extract-patches", "x.npz", "--size", "whole", "-o", "o.h5", "--dry-run").err.splitlines()
+    for alone in (("x.npz:x_test",), ("x.npz:x_test", "x.npz:x_train"), ("x.npz:x_train", "--first", 2)):
+        ran = run_here("extract-patches", *alone, "--size", "whole", "-o", "o.h5", "--dry-run")
+        assert (ran.code, "arrays are read" in ran.err) == (0, False)
+
+
 def test_provenance_is_bounded(monkeypatch):
     """Names beyond the twentieth are counted; what inputs say of their own inputs is left out where it grows long."""
     told = {"argv": 15_000 * "x"}

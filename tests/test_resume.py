@@ -72,7 +72,9 @@ def test_another_command_is_refused_and_replaces_with_force(options, words, plac
     assert words in ran.err
     assert "--force" in ran.err
     assert (place / "m.h5").read_bytes() == before
-    assert run_here(*RUN, *options, "-o", "m.h5", "--resume", "--force").code == 0
+    ran = run_here(*RUN, *options, "-o", "m.h5", "--resume", "--force")
+    assert ran.code == 0
+    assert f"to be replaced: m.h5 is of another run: {words}" in ran.err
     assert run_here(*RUN, *options, "-o", "fresh.h5").code == 0
     replaced, fresh = read_model("m.h5"), read_model("fresh.h5")
     assert replaced.content_hash == fresh.content_hash
@@ -120,16 +122,17 @@ def test_a_checkpoint_of_another_run_is_refused_and_with_force_left(place, run_h
 
 
 def test_damage_is_refused_and_with_force_replaced(place, run_here, monkeypatch):
-    whole, wanted = (place / "m.h5").read_bytes(), read_model("m.h5").content_hash
+    whole, content = (place / "m.h5").read_bytes(), read_model("m.h5").content_hash
     for name in ("m.h5", "m.h5.ckpt"):
         (place / "m.h5").unlink(missing_ok=True)
         (place / name).write_bytes(whole[:2000])
         ran = run_here(*RUN, "-o", "m.h5", "--resume")
         assert ran.code == 1
         assert ran.err.count("\n") == 1
-        assert run_here(*RUN, "-o", "m.h5", "--resume", "--force").code == 0
-        assert (place / "m.h5").read_bytes()[:8] == whole[:8]
-        assert read_model("m.h5").content_hash == wanted
+        ran = run_here(*RUN, "-o", "m.h5", "--resume", "--force")
+        assert ran.code == 0
+        assert ("to be replaced: m.h5: " if name == "m.h5" else "starting anew: m.h5.ckpt: ") in ran.err
+        assert read_model("m.h5").content_hash == content
 
 
 def test_an_output_of_another_run_stands_in_the_way_of_its_checkpoint(place, run_here, monkeypatch):

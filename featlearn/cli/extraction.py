@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,6 +85,7 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     like = None if request.like is None else _fitted(request.like)
     warn = partial(_warn, words)
     sources = _open(request, _color(request, like), warn)
+    _say_joined(request, sources, words)
     extraction = request.extraction.resolve(
         whole_images=all(source.whole_by_default for source in sources),
         whitened=request.spec.whiten != "none",
@@ -185,6 +186,15 @@ def _open(request: Request, color: str, warn: Callable[[str], None]) -> list[Sou
     opened = open_sources(files, color, request.labels, request.max_pixels, warn) if files else []
     sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.extraction.seed) for name in made)]
     return sources if request.first is None else first_images(sources, request.first)
+
+
+def _say_joined(request: Request, sources: Sequence[Source], words: Words) -> None:
+    """Name the arrays of a file that are read together: a test set may lie beside the training set."""
+    for path in request.inputs:
+        joined = [source.name for source in sources if source.name.startswith(f"{path}:")]
+        if len(joined) > 1:
+            names = ", ".join(map(show, joined[:5])) + (", ..." if len(joined) > 5 else "")
+            words.say(f"{len(joined)} arrays are read as one set: {names}; give one to read it alone")
 
 
 def _fitted(path: str) -> Fitted:

@@ -93,7 +93,7 @@ def run(request: Request, words: Words, results: Results) -> None:
     plan = None
     if request.resume and os.path.exists(request.output):
         plan = make_plan(request, words)
-        finished = _finished(plan)
+        finished = _finished(plan, words)
         if finished is not None:
             words.say(f"already finished: {request.output} is what this command makes")
             return _report(request, finished, words, results)
@@ -152,27 +152,29 @@ def _describe_data(request: Request, words: Words) -> Data:
     return Data(name, name, plan.shape, preprocess, partial(Rows, patches, preprocess, np.dtype(request.dtype)))
 
 
-def _finished(plan: Plan) -> ModelFile | None:
-    """Return the finished model at OUTPUT if it is what this plan makes; None where --force may replace another.
+def _finished(plan: Plan, words: Words) -> ModelFile | None:
+    """Return the finished model at OUTPUT if it is what this plan makes; None, said, where --force replaces another.
 
     Raises ConfigError, DataError for anything else that stands there.
     """
     output, force = plan.request.output, plan.request.force
     try:
         file = load_model(output).file
-    except DataError:
-        if force:
-            return None
-        raise
+    except DataError as error:
+        if not force:
+            raise
+        words.say(f"to be replaced: {error}")
+        return None
     other = _difference(plan, file)
     if other is None and _is_at_the_end(file):
         return file
-    if force:
-        return None
-    raise ConfigError(
-        f"--resume: {show(output)} is of another run: {other or 'it is not finished'}; "
-        "give the same command, choose another --output, or add --force to replace it"
-    )
+    found = f"{show(output)} is of another run: {other or 'it is not finished'}"
+    if not force:
+        raise ConfigError(
+            f"--resume: {found}; give the same command, choose another --output, or add --force to replace it"
+        )
+    words.say(f"to be replaced: {found}")
+    return None
 
 
 def _is_at_the_end(file: ModelFile) -> bool:
