@@ -32,6 +32,11 @@ def refused(ran, *words):
         assert word in ran.err
 
 
+def output_of(call):
+    """A name for what a command writes."""
+    return "out.h5" if call[0] in ("extract-patches", "train", "encode") else "out.png"
+
+
 def nothing_in(folder):
     return os.listdir(folder) == []
 
@@ -115,13 +120,13 @@ def filled(call, work):
 
 @writers
 def test_an_output_that_exists_is_kept(call, work, place, run_here):
-    out = place / "out.png"
+    out = place / output_of(call)
     out.write_text("precious")
     refused(run_here(*filled(call, work), "-o", out), "exists", "--force")
     assert out.read_text() == "precious"
     assert run_here(*filled(call, work), "-o", out, "--force").code == 0
     assert out.read_bytes() != b"precious"
-    assert os.listdir(place) == ["out.png"]
+    assert os.listdir(place) == [out.name]
 
 
 @writers
@@ -129,7 +134,7 @@ def test_an_input_is_never_the_output(call, work, place, tmp_path, run_here):
     args = filled(call, work)
     if not os.path.isfile(args[1]):
         args[1] = str(work.photos / "photo0.png")
-    victim = tmp_path / "victim.h5" if args[1].endswith(".h5") else tmp_path / "victim.png"
+    victim = tmp_path / ("victim.h5" if args[1].endswith(".h5") else "victim")
     shutil.copy(args[1], victim)
     args[1] = str(victim)
     before = victim.read_bytes()
@@ -139,14 +144,14 @@ def test_an_input_is_never_the_output(call, work, place, tmp_path, run_here):
 
 @writers
 def test_a_missing_folder(call, work, place, run_here):
-    refused(run_here(*filled(call, work), "-o", place / "no" / "out.png"), "does not exist")
+    refused(run_here(*filled(call, work), "-o", place / "no" / output_of(call)), "does not exist")
     assert nothing_in(place)
 
 
 @writers
 def test_a_folder_that_cannot_be_written(call, work, run_here):
     """The process information folder takes no files, not even from root."""
-    refused(run_here(*filled(call, work), "-o", "/proc/out.png", "-q"))
+    refused(run_here(*filled(call, work), "-o", f"/proc/{output_of(call)}", "-q"))
 
 
 @writers
@@ -172,7 +177,7 @@ def test_a_full_disk(call, work, place, start):
 
     pipe = subprocess.PIPE
     process = start(
-        *filled(call, work), "-o", place / "out.png", "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
+        *filled(call, work), "-o", place / output_of(call), "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
     )
     out, err = process.communicate()
     assert process.returncode == 1, err
@@ -198,7 +203,7 @@ readers = pytest.mark.parametrize("call", READERS.values(), ids=READERS.keys())
 
 
 def read(call, work, place, file, run_here):
-    words = [{"FILE": str(file), "OUT": str(place / "out.png")}.get(word, word) for word in call]
+    words = [{"FILE": str(file), "OUT": str(place / output_of(call))}.get(word, word) for word in call]
     return run_here(*filled(words, work))
 
 
@@ -330,7 +335,7 @@ def test_a_folder_of_images_is_to_be_extracted_first(call, work, place, run_here
 
 
 def test_training_on_the_wrong_range_teaches(work, place, run_here):
-    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out.png")
+    ran = run_here("train", work.patches, "--model", "rbm", "--visible", "bernoulli", "-o", place / "out.h5")
     assert ran.code == 2
     assert "--visible gaussian" in ran.err
     assert "normalized and whitened data have no bounds, wanted 0..1" in ran.err
@@ -339,7 +344,7 @@ def test_training_on_the_wrong_range_teaches(work, place, run_here):
 
 def test_holding_out_all_rows_teaches(work, place, run_here):
     held_out = ("--validation", 0.9999, "--batch-size", 1)
-    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out.png")
+    ran = run_here("train", work.patches, "--model", "rbm", *held_out, "-o", place / "out.h5")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     assert "--validation" in ran.err
     assert nothing_in(place)
@@ -369,7 +374,7 @@ IDLE = {
 @pytest.mark.parametrize(("options", "remedy"), IDLE.items(), ids=IDLE.keys())
 def test_options_that_would_do_nothing_are_refused(options, remedy, work, place, run_here):
     """Also where they say what is so anyway."""
-    train = ("train", work.patches, "--model", "rbm", "-o", place / "out.png")
+    train = ("train", work.patches, "--model", "rbm", "-o", place / "out.h5")
     command = ("evaluate", work.model, work.patches) if "likelihood" in remedy else train
     ran = run_here(*command, *options.split())
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
@@ -535,3 +540,18 @@ def test_a_model_without_a_usable_state_can_be_sampled(work, run_here, tmp_path)
         assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png", "--force").code == 0
         pictures.add((tmp_path / "s.png").read_bytes())
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".PNG", ".npy", ".mat"])
+def test_no_output_has_the_name_of_another_format(suffix, work, run_here, tmp_path):
+    """What these commands write is HDF5."""
+    out = tmp_path / f"x{suffix}"
+    for args in (
+        ("extract-patches", work.photos),
+        ("train", work.patches, "--model", "pca"),
+        ("encode", work.model, work.patches),
+    ):
+        ran = run_here(*args, "-o", out)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == f"featlearn: error: -o {out}: would be HDF5 under a name of another format; end it in .h5\n"
+    assert list(tmp_path.iterdir()) == []

@@ -271,3 +271,9 @@ def test_encrypted_members_are_refused(tmp_path):
     path.write_bytes(data)
     with pytest.raises(DataError, match="packed otherwise than numpy does"):
         open_sources([str(path)])
+
+
+def test_rows_have_no_colour(tmp_path):
+    np.save(tmp_path / "rows.npy", np.zeros((3, 12)))
+    with pytest.raises(DataError, match=r"rows\.npy: rows of numbers have no colour; .* leave out --color"):
+        open_sources([str(tmp_path / "rows.npy")], "rgb")

@@ -85,7 +85,7 @@ def test_other_data_are_refused_though_their_name_is_the_same(place, run_here):
     (place / "b.h5").replace(place / "a.h5")
     ran = run_here(*RUN, "-o", "m.h5", "--resume")
     assert ran.code == 2
-    assert "data set was" in ran.err
+    assert "it learned from other data" in ran.err
 
 
 @pytest.mark.parametrize("saying", [(), ("--visible", "gaussian"), ("--momentum", 0.9)])

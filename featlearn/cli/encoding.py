@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from featlearn.cli.hints import say_next, to_train
 from featlearn.cli.report import Words
-from featlearn.cli.store import Learned, load_model, provenance, refuse_other_shape, warn_of_unfinished
+from featlearn.cli.store import Learned, check_hdf5_name, load_model, provenance, refuse_other_shape, warn_of_unfinished
 from featlearn.errors import DataError
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
@@ -39,6 +39,7 @@ class Request:
 
 def encode(request: Request, words: Words) -> dict[str, Any]:
     """Write the codes. -> what to report. Raises DataError."""
+    check_hdf5_name(request.output)
     check_output(request.output, request.force, request.inputs)
     learned, data = load_model(request.model), read_dataset(request.dataset)
     refuse_other_shape(request.dataset, data, learned)

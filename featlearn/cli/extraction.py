@@ -12,7 +12,7 @@ import numpy as np
 from featlearn.cli.hints import say_next, to_measure, to_train
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
-from featlearn.cli.store import load_model, provenance, shape_words
+from featlearn.cli.store import check_hdf5_name, load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.arrays import split_member
 from featlearn.files.atomic import check_output, free_space_check
@@ -80,6 +80,7 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     """Do it. -> what to report. Raises DataError, ConfigError."""
     named = [split_member(name)[0] for name in (*request.inputs, request.like, request.labels) if name]
     files = [name for name in named if os.path.exists(name)]
+    check_hdf5_name(request.output)
     if not request.dry_run:
         check_output(request.output, request.force, files)
     like = None if request.like is None else _fitted(request.like)

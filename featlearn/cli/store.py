@@ -31,6 +31,10 @@ from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.settings import from_file, to_dict
 
+OTHER_FORMATS = {  # by the suffixes of their files
+    *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip"),
+    *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".svg"),
+}
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
 
@@ -141,6 +145,12 @@ def refuse_other_shape(path: str, dataset: Dataset, like: Learned) -> None:
             f"{show(path)}: patches are {shape_words(dataset.shape)}, but {show(like.path)} was trained on "
             f"{shape_words(like.shape)}; extract them again with --like {show(like.path)}"
         )
+
+
+def check_hdf5_name(path: str) -> None:
+    """Raise ConfigError for a name that promises another format: what is written there is HDF5."""
+    if os.path.splitext(path)[1].lower() in OTHER_FORMATS:
+        raise ConfigError(f"-o {show(path)}: would be HDF5 under a name of another format; end it in .h5")
 
 
 def shape_words(shape: Sequence[int]) -> str:

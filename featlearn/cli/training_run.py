@@ -13,7 +13,7 @@ import numpy as np
 from featlearn import __version__, signals
 from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
-from featlearn.cli.store import load_model, provenance
+from featlearn.cli.store import check_hdf5_name, load_model, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.dataset import read_dataset
@@ -84,6 +84,7 @@ class Plan:
 
 def run(request: Request, words: Words, results: Results) -> None:
     """Train as asked. Raises DataError, ConfigError, DivergedError, Interrupted."""
+    check_hdf5_name(request.output)
     ckpt = request.output + ".ckpt"
     inputs = [request.dataset] if request.dataset else []
     if os.path.exists(ckpt):
@@ -235,6 +236,8 @@ def _difference(plan: Plan, saved: ModelFile) -> str | None:
     then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
     for key, value in plan.identity.items():
         if then.get(key) != json.loads(json.dumps(value)):  # a file knows lists, no tuples
+            if key == "data set":
+                return "it learned from other data"
             return f"{key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}"
     return None
 

@@ -69,6 +69,8 @@ class ArraySource:
     lost_color: bool = False
 
     def __post_init__(self) -> None:
+        if self.arrange is _row and self.color == "rgb":
+            raise DataError(f"{show(self.name)}: rows of numbers have no colour; take images, or leave out --color")
         if self.dtype is None:
             self.dtype = self._stored_as()
 
