@@ -185,3 +185,18 @@ def test_a_folder_of_the_checkpoints_name_is_found_before_the_run(place, run_her
         assert ran.code == 1
         assert "n.h5.ckpt: is a folder" in ran.err
     assert not (place / "n.h5").exists()
+
+
+@pytest.mark.parametrize("column", ["epoch", "phase", "step"])
+def test_a_checkpoint_whose_history_lacks_a_column_is_refused(column, place, run_here, monkeypatch):
+    run = (*RUN[:-1], 0.01)
+    ckpt_of(run_here, monkeypatch, *run)
+    file = read_model("m.h5.ckpt")
+    assert file.history.pop(column) is not None
+    if column == "epoch":  # which the reader wants where there is any
+        file.history.clear()
+    write_model("m.h5.ckpt", file, force=True)
+    (place / "m.h5").unlink()
+    ran = run_here(*run, "-o", "m.h5", "--resume")
+    assert ran.code == 1
+    assert "progress and history are of no place in this run" in ran.err

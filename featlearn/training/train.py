@@ -447,6 +447,8 @@ class Training:
         rows = {len(column) for column in history.values()} or {0}
         if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
             return False
+        if at.epochs_done and not {"epoch", "phase", "step"} <= history.keys():
+            return False
         if at.finished:
             return (at.phase, at.batch) == (len(self.phases), 0)
         within = 0 <= at.phase < len(self.phases) and 0 <= at.batch < self.batches and at.rate > 0
