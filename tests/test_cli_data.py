@@ -115,7 +115,7 @@ def test_the_memory_limit_can_be_raised_for_one_command(run_here, tmp_path):
     dry = ("extract-patches", tmp_path / "x.npz", "-o", tmp_path / "o.h5", "--dry-run", "--size", 8)
     ran = run_here(*dry, "--max-memory", "40MB")
     assert (ran.code, ran.out) == (1, "")
-    assert "x.npz: its contents would take 48 MB of memory, 40 MB are allowed" in ran.err
+    assert "x.npz: its contents would take 48.0 MB of memory, 40.0 MB are allowed" in ran.err
     assert "give --max-memory 49MB" in ran.err
     assert run_here(*dry, "--max-memory", "49MB").code == 0
     assert run_here(*dry).code == 0

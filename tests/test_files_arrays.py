@@ -152,7 +152,7 @@ def test_arrays_larger_than_the_memory_limit_are_read_in_place(tmp_path, monkeyp
         np.testing.assert_array_equal(source.read(299)[..., 0], big[299])
     for name in ("packed.npz", "packed.mat", "fortran.npy"):
         CONTAINERS[name](tmp_path / name, {"x": big})
-        with pytest.raises(DataError, match=r"would take 1.2 MB of memory, 0.1 MB are .* --max-memory 2MB"):
+        with pytest.raises(DataError, match=r"would take 1.23 MB of memory, 100 kB are .* --max-memory 2MB"):
             open_sources([str(tmp_path / name)])
 
 
@@ -240,7 +240,7 @@ def test_long_csv_is_read_by_blocks(tmp_path, monkeypatch):
 def test_csv_is_held_against_the_memory_limit(tmp_path, monkeypatch):
     monkeypatch.setattr("featlearn.files.budget._chosen", 1000)
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 200))
-    with pytest.raises(DataError, match=r"200 rows or more of 2 numbers would take 0.0 MB .* give --max-memory"):
+    with pytest.raises(DataError, match=r"200 rows or more of 2 numbers would take 1.60 kB .* give --max-memory"):
         open_sources([str(tmp_path / "x.csv.gz")])
 
 

@@ -139,7 +139,7 @@ def test_the_limit_follows_the_file(tmp_path):
     Budget(str(path)).claim(FLOOR)
     shared = Budget(str(path))
     shared.claim(FLOOR // 2)
-    with pytest.raises(DataError, match=r"x: the rest would take 268 MB of memory, 268 MB are allowed .* 269MB"):
+    with pytest.raises(DataError, match=r"x: the rest would take 268 MB of memory, 268 MB are allowed; .* 269MB"):
         shared.claim(FLOOR // 2 + 1, "the rest")
     set_max_memory(1000)
     with pytest.raises(DataError, match="--max-memory 1MB"):

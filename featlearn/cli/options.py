@@ -345,7 +345,10 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
         if not found or (found[3] and not found[2]):
             self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
         power = " KMGT".index(found[2].upper() or " ")
-        return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+        size = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+        if not size:
+            self.fail(f"{value!r} is no memory at all", param, ctx)
+        return size
 
 
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:

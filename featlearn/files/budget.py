@@ -9,6 +9,7 @@ import os
 from featlearn import cgroup
 from featlearn.errors import DataError
 from featlearn.files.regular import open_regular, show
+from featlearn.files.text import size_words
 
 try:
     import resource
@@ -42,9 +43,10 @@ class Budget:
         """Raise DataError where `n_bytes` more would exceed the limit."""
         self.used += n_bytes
         if self.used > self.limit:
+            needed, allowed = size_words(self.used), size_words(self.limit)
             raise DataError(
-                f"{show(self.path)}: {what} would take {_words(self.used)} of memory, {_words(self.limit)} are allowed "
-                f"to a file of this size; if you trust it, give --max-memory {_option(self.used)}"
+                f"{show(self.path)}: {what} would take {needed} of memory, {allowed} are allowed; if you trust it, give "
+                f"--max-memory {_option(self.used)}"
             )
 
 
@@ -86,10 +88,6 @@ def _data_bytes(path: str) -> int:
 def _whole_or_hole(fd: int, size: int) -> int:
     """`size`, but 0 where the whole file is one hole."""
     return 0 if os.fstat(fd).st_blocks == 0 else size
-
-
-def _words(n: int) -> str:
-    return f"{n / 1e9:,.1f} GB" if n >= 1e9 else f"{n / 1e6:,.{1 if n < 1e7 else 0}f} MB"
 
 
 def _option(n: int) -> str:
