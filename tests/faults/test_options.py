@@ -39,7 +39,7 @@ ENDS = (0, 1, 2, 3, -signal.SIGALRM)
 def options(args):
     """The options with values that a command line can have."""
     command = cli.get_command(click.Context(cli), args[0])
-    with command.make_context(args[0], args[1:], resilient_parsing=True) as ctx:
+    with command.make_context(args[0], args[1:], resilient_parsing=True, **cli.context_settings) as ctx:
         return [p for p in command.get_params(ctx) if isinstance(p, click.Option) and not p.is_flag]
 
 
