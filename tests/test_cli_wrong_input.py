@@ -496,14 +496,14 @@ def test_a_history_edited_by_hand_is_refused(stopped, run_here):
     path, command = stopped
     file = read_model(path)
     file.progress["run"] |= {"epochs_done": 1, "epoch": 1, "batch": 0}
-    file.history = {"epoch": np.ones(1, np.int64), "rmse": np.ones(1)}
+    file.history = dict.fromkeys(("epoch", "phase", "step"), np.ones(1, np.int64)) | {"rmse": np.ones(1)}
     write_model(path, file, force=True)
     ran = run_here(*command, "--resume")
     assert (ran.code, ran.err.splitlines()[1:]) == (
         2,
         ["featlearn: error: --resume: the checkpoint's history has other columns; start again with --force"],
     )
-    file.history = {"epoch": np.ones(2, np.int64), "rmse": np.ones(2)}
+    file.history = {name: np.repeat(column, 2) for name, column in file.history.items()}
     write_model(path, file, force=True)
     refused(run_here(*command, "--resume"), "history", "--force")
 
