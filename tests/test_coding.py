@@ -9,17 +9,7 @@ from featlearn.analysis.coding import CodingConfig, codings
 from featlearn.errors import ConfigError
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def block(self, start, stop):
-        return self.X[start:stop].copy()
+from helpers import Rows
 
 
 class Linear:

@@ -12,17 +12,7 @@ from featlearn.analysis.photo import reconstruct_photo
 from featlearn.models.rbm import RBM
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.random import Random
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def block(self, start, stop):
-        return self.X[start:stop]
+from helpers import Rows
 
 
 class Same:

@@ -9,20 +9,7 @@ from featlearn.models.softmax import Softmax
 from featlearn.training import classifier
 from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, train_classifier
 from featlearn.training.few_labels import Drawn, Encoded, drawn_rows, errors_per_class
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def block(self, start, stop):
-        return self.X[start:stop].copy()
-
-    def take(self, index):
-        return self.X[index]
+from helpers import Rows
 
 
 class Doubled:

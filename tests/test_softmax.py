@@ -7,17 +7,7 @@ from scipy.special import log_softmax
 
 from featlearn.models.softmax import Softmax
 from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, classification_error, train_classifier
-
-
-class Rows:
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def block(self, start, stop):
-        return self.X[start:stop].copy()
+from helpers import Rows
 
 
 def problem(n=300, d=5, classes=3, seed=0):
