@@ -6,13 +6,14 @@ A cell is one run on one kind of data: `featlearn train DATA --model M`, and wha
 kept as FOLDER/cells/RUN/DATA.json, beside its model and its picture, and is not run again; delete it for that. Words in
 FOLDER/seen.json, as {"RUN/DATA": "edges"}, become the column of what the picture shows. RBMs that learn edges need the
 options that the advice names; a few models are also run with 500 units on digits. --also NAME=DATA.h5[,TEST.h5] adds a
-data set made by extract-patches. --prepare stops before the first run.
+data set made by extract-patches. --prepare stops before the first run, --table runs nothing.
 """
 
 import argparse
 import fnmatch
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -126,7 +127,7 @@ class Bench:
         model, data = str(self._place(name, kind, "h5")), f"{kind}.h5"
         args = ("--model", run.model, *run.options, "-o", model, "--force", "--threads", 1)
         trained, code, said = attempt("train", data, *args, cwd=str(self.folder))
-        row = trained | {"exit": code, "said": _spoken(said, str(self.folder))}
+        row = trained | {"exit": code, "said": _spoken(said, model, data)}
         if code:
             return row
         config = self._run("info", model)
@@ -173,10 +174,10 @@ def _size(shape: list[int]) -> int:
     return shape[0] * shape[1] * shape[2]
 
 
-def _spoken(said: str, folder: str) -> list[str]:
-    """Lines of stderr without file names of this run, hints of what to do next, and lines of progress."""
-    lines = (line.replace(f"{folder}/", "").strip() for line in said.splitlines())
-    return [line for line in lines if line and not line.startswith(("next:", "epoch", "update"))]
+def _spoken(said: str, model: str, data: str) -> list[str]:
+    """Lines of stderr without names of files, hints of what to do next, and lines of progress."""
+    lines = (line.replace(model, "MODEL.h5").replace(data, "DATA.h5").strip() for line in said.splitlines())
+    return [line for line in lines if line and not re.match(r"next: |[\d,]+ of [\d,]+ updates", line)]
 
 
 def _number(row: dict[str, Any], key: str, form: str = "{:.2f}") -> str:
@@ -239,6 +240,9 @@ def main(given: argparse.Namespace) -> None:
         row = bench.keep(*cell, lambda: bench.measure(*cell))
         print(f"{'/'.join(cell)}: exit {row['exit']}, {row['wall']:.0f} s", file=sys.stderr, flush=True)
 
+    if given.table:
+        print(table(bench, cells))
+        return
     with ThreadPoolExecutor(given.jobs) as pool:  # what is quick or asked of all models first
         list(pool.map(one, sorted(cells, key=lambda cell: RUNS[cell[0]].kinds == DIGITS)))
     print(table(bench, cells))
@@ -253,4 +257,5 @@ if __name__ == "__main__":
     parser.add_argument("--all-digits", action="store_true", help="60,000 digits, not 20,000")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=DATA.h5[,TEST.h5]")
     parser.add_argument("--prepare", action="store_true", help="make the data sets and stop")
+    parser.add_argument("--table", action="store_true", help="print the table of the cells that are there")
     main(parser.parse_args())
