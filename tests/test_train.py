@@ -1,11 +1,14 @@
 """The training loop: update rules, order, schedules, stopping, and going on in the same bytes."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Model
+from featlearn.models.base import DataSummary, Model
 from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
@@ -56,7 +59,9 @@ def test_decay_reaches_the_minimum_of_its_objective(m):
     ]:
         model = Quadratic()
         Training(
-            model, Rows(np.zeros((10, 1))), TrainConfig(epochs=3000, batch_size=10, lr=0.02, momentum=m, **config)
+            model,
+            Rows(np.zeros((10, 1))),
+            TrainConfig(epochs=3000, batch_size=10, lr=0.02, lr_schedule="constant", momentum=m, **config),
         ).run()
         np.testing.assert_allclose(model.params["W"], wanted, atol=1e-9)
         if config.get("decay") == "l1":
@@ -82,10 +87,14 @@ def test_decay_leaves_biases_alone():
 
 
 def test_default_decay_weights_are_the_blogs():
-    assert TrainConfig(decay="l1").resolve(RBM).weight_decay == Decay(l1=0.01)
-    assert TrainConfig(decay="l2").resolve(RBM).weight_decay == Decay(l2=0.1)
-    assert TrainConfig(decay="l1", l1_method="subgradient").resolve(RBM).weight_decay == Decay(l1=0.01, soft=False)
-    assert TrainConfig(decay="l2", decay_weight=0.5).resolve(RBM).weight_decay == Decay(l2=0.5)
+    def decay(**settings):
+        config = RBM.resolve(RBM.Config(), DataSummary(4, 0, 1))
+        return TrainConfig(**settings).resolve(RBM, config, DataSummary(4, 0, 1)).weight_decay
+
+    assert decay(decay="l1") == Decay(l1=0.01)
+    assert decay(decay="l2") == Decay(l2=0.1)
+    assert decay(decay="l1", l1_method="subgradient") == Decay(l1=0.01, soft=False)
+    assert decay(decay="l2", decay_weight=0.5) == Decay(l2=0.5)
 
 
 @pytest.mark.parametrize("n", [1, 5, 1000, BLOCK + 17])
@@ -201,7 +210,7 @@ def test_early_stop_keeps_the_state_of_the_best_model():
     config = TrainConfig(epochs=80, batch_size=20, lr=0.1, validation=0.3, patience=4)
 
     def new():
-        model = KSparse(KSparse.Config(hidden=30, k=3, batch_top_k=True))
+        model = KSparse(KSparse.Config(hidden=30, k=3, batch_top_k=True, loss_scale=3))
         model.init(12, Random(0))
         return Training(model, rows(), config)
 
@@ -305,3 +314,45 @@ def test_models_are_projected_after_each_update_and_heard():
     assert max(seen) == 0.5
     wanted = data.X[training.validation_rows, 0].mean()
     assert training.history["validation_mean_of_first"] == pytest.approx([wanted] * 3, abs=1e-6)
+
+
+def test_moments_are_exact_where_the_mean_is_far_from_zero():
+    """In float64 about a shift: the plain sum of squares would have lost the variance of the first column."""
+    X = np.random.default_rng(0).normal(size=(500, 3)) * [1e-3, 1.0, 50.0] + [1e6, 0.0, -300.0]
+    mean, variance = moments(Rows(X), np.arange(500))
+    np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-14)
+    assert variance == pytest.approx(X.var(axis=0).sum(), rel=1e-12)
+    assert moments(Rows(X[:, :1]), np.arange(500))[1] == pytest.approx(X[:, 0].var(), rel=1e-8)
+    assert moments(Rows(np.full((5, 2), 7.0)), np.arange(5))[1] == 0
+
+
+SUMMARY = DataSummary(50, -math.inf, math.inf, n_rows=8000, variance=50.0, square=200.0)
+
+
+def test_defaults_follow_from_the_data():
+    """The lengths are those of the help page; the rates those of the docstring of `usual_rates`."""
+    config = RBM.resolve(RBM.Config(hidden=10), SUMMARY)
+    resolved = TrainConfig().resolve(RBM, config, SUMMARY)
+    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (125, 100, 8 / 200, 1.0)
+    wide = TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), SUMMARY), SUMMARY)
+    assert wide.lr == pytest.approx(8 / 600, rel=0.05)
+    pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
+    assert TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), pixels), pixels).lr == 0.1
+    few, many = replace(SUMMARY, n_rows=30), replace(SUMMARY, n_rows=10**7)
+    assert TrainConfig().resolve(RBM, config, few).batch_size == 30
+    assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
+    assert TrainConfig().resolve(RBM, config, many).epochs == 5
+    assert TrainConfig(optimizer="lbfgs").resolve(KSparse, KSparse.Config(), many).epochs == 400
+    assert TrainConfig(epochs=3, batch_size=7, lr=2.0).resolve(RBM, config, many).lr == 2.0
+
+
+def test_data_far_from_what_a_model_wants_are_divided():
+    wild = SUMMARY.divided(1e-3)
+    assert wild.spread == pytest.approx(1000)
+    assert wild.square == pytest.approx(2e8)
+    assert TrainConfig().scale(RBM, RBM.Config(), wild) == 1000
+    assert TrainConfig(data_scale=5.0).scale(RBM, RBM.Config(), wild) == 5
+    assert TrainConfig().scale(RBM, RBM.Config(sigma=900.0), wild) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), SUMMARY) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), replace(wild, low=0.0, high=1.0)) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1
