@@ -3,8 +3,9 @@
     python bench/patches.py PHOTOS [IMAGES.mat] [FOLDER]
 
 Share of edges among the filters of `--model k-sparse`, without further options, by the size and the number of patches,
-and by the preprocessing. Then the variance that a whitening of few patches leaves other patches of the same
-photographs, in units of that of the patches that it was fitted on. Pictures stay in FOLDER.
+and by the preprocessing; of models with a range, on patches that are mapped to one. Then the variance that a whitening
+of few patches leaves other patches of the same photographs, in units of that of the patches that it was fitted on.
+Pictures stay in FOLDER.
 """
 
 import sys
@@ -17,6 +18,7 @@ from featlearn.cli.store import load_rows
 
 SIZES, COUNTS = (8, 10, 12, 16), (10_000, 20_000, 40_000)
 WAYS = ("zca", "center", "standardize", "contrast", "none")
+MAPPED = (("sesm", "-0.9,0.9"), ("sparse-autoencoder", "0.1,0.9"), ("k-sparse", "0.1,0.9"))
 FEW = (1, 2, 5, 10, 20)  # patches a pixel
 
 
@@ -37,14 +39,21 @@ def main(photos: str, images: str, folder: str) -> None:
     for way in WAYS:
         share = edge_share(f"way-{way}", (photos,), () if way == "zca" else ("--normalize", way), folder)
         print(f"edge share, photographs, {way:<12} {share:5.2f}", flush=True)
+    for model, to in MAPPED:
+        for whiten in ("none", "zca"):
+            how = ("--count", 20_000, "--clip", 3, f"--to={to}", "--whiten", whiten)
+            share = edge_share(f"mapped-{model}-{whiten}", (photos,), how, folder, model)
+            print(f"edge share, mapped to {to}, whitened {whiten}: {model:<20} {share:5.2f}", flush=True)
     few(photos, folder)
     finish()
 
 
-def edge_share(name: str, source: tuple[str, ...], how: tuple[object, ...], folder: str) -> float:
-    data, model = f"{name}.h5", f"{name}-k.h5"
+def edge_share(
+    name: str, source: tuple[str, ...], how: tuple[object, ...], folder: str, kind: str = "k-sparse"
+) -> float:
+    data, model = f"{name}.h5", f"{name}-model.h5"
     featlearn("extract-patches", *source, *how, "-o", data, "--force", cwd=folder)
-    featlearn("train", data, "--model", "k-sparse", "-o", model, "--force", cwd=folder)
+    featlearn("train", data, "--model", kind, "-o", model, "--force", cwd=folder)
     featlearn("visualize", model, "-o", f"{name}.png", "--force", cwd=folder)
     return float(evaluate(model, data, folder)["edge_share"])
 

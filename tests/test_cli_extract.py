@@ -63,7 +63,9 @@ CENTRED = "patches cut out of images: centred, but not whitened: "
         ("stack.npy", "center", "zca", WHITENED),
         ("photos --stride 6", "center", "zca", WHITENED),
         ("photos --epsilon 0.01", "center", "zca", WHITENED),
-        ("photos --clip 3 --to 0.1,0.9", "center", "zca", WHITENED),
+        ("photos --clip 3", "center", "zca", WHITENED),
+        ("photos --clip 3 --to 0.1,0.9", "center", "none", "patches cut out of images: centred, for --to, and not"),
+        ("photos --clip 3 --to 0.1,0.9 --whiten zca", "center", "zca", None),
         ("digits.gz --size 4 --stride 1", "center", "zca", WHITENED),
         ("photos --count 359", "center", "none", CENTRED + "359 patches are too few for 36 pixels; take at least 360"),
         ("photos --stride 7", "center", "none", CENTRED + "324 patches are too few for 36 pixels; take at least 360"),
@@ -475,7 +477,7 @@ HINTS = {  # how the data are made: the model that suits them
     "--normalize standardize": "k-sparse",
     "--normalize none": "rbm",
     "--whiten zca": "k-sparse",
-    "--normalize center --clip 3 --to 0.1,0.9": "sparse-autoencoder",
+    "--clip 3 --to 0.1,0.9": "sparse-autoencoder",
     "--normalize center --clip 3 --to=-0.9,0.9": "sesm",
 }
 

@@ -134,6 +134,8 @@ def _choose(asked: PreprocessSpec, plan: Plan) -> tuple[PreprocessSpec, str | No
     if plan.extraction.whole:
         kept = "values stay as they are" if plan.dtype.kind == "f" else "pixels stay as they are, in 0..1"
         return spec, f"images or rows taken whole: their {kept}; --whiten zca whitens them"
+    if spec.to is not None:
+        return spec, "patches cut out of images: centred, for --to, and not whitened; --whiten zca whitens them"
     if obstacle:
         return spec, f"patches cut out of images: centred, but not whitened: {obstacle}"
     return spec, (

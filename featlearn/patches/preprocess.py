@@ -53,7 +53,7 @@ class PreprocessSpec:
     whiten: str | None = setting(
         None,
         "decorrelate the pixels, keeping them pixels (zca) or not (pca)  [default: zca; none for whole images, with "
-        "--normalize and with --threshold]",
+        "--normalize, --threshold and --to]",
         choices=("none", "zca", "pca"),
     )
     epsilon: float = setting(
@@ -85,10 +85,11 @@ class PreprocessSpec:
         """Return the spec with normalization and whitening decided, for cut patches or for `whole` images.
 
         Patches cut out of images are centred and ZCA-whitened where that `can_whiten` them; whole images and binary
-        pixels stay as they are. What is whitened is centred.
+        pixels stay as they are. What is whitened is centred. What is mapped to a range is centred alone, as in Ng's
+        CS294A lecture: whitened so, hardly a model of units with a range learns from it (docs/images.md).
         """
         untouched = whole or self.threshold is not None
-        whiten = self.whiten or ("zca" if can_whiten and not untouched else "none")
+        whiten = self.whiten or ("zca" if can_whiten and not untouched and self.to is None else "none")
         return fill(self, {"normalize": "none" if untouched and whiten == "none" else "center", "whiten": whiten})
 
 
