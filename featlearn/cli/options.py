@@ -209,15 +209,22 @@ def settings_option_objects(
     return options
 
 
-def collect(cls: type[T], values: dict[str, Any]) -> T:
+def collect(cls: type[T], values: dict[str, Any], decided: bool = True) -> T:
     """Take the fields of `cls` out of a command's keyword arguments.
 
-    Raises ConfigError, also for what stands on the command line and would do nothing.
+    Raises ConfigError, also for what stands on the command line and would do nothing; what does something is not known
+    of settings that are not `decided` yet.
     """
     found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
     config = from_dict(cls, found)  # type: ignore[type-var]
-    refuse_idle(config, [field.name for field in fields(cls) if _given(field, found)])  # type: ignore[arg-type]
+    if decided:
+        refuse_idle_settings(config)
     return config
+
+
+def refuse_idle_settings(config: Any) -> None:
+    """Refuse settings of the running command that were typed and do nothing in `config`. Raises ConfigError."""
+    refuse_idle(config, [field.name for field in fields(config) if _given(field, config)])
 
 
 def refuse_idle_options(**found: str) -> None:
@@ -245,9 +252,9 @@ def refuse_idle_options(**found: str) -> None:
             refuse_idle_one(name, " ".join(filter(is_known, param.needs.split())), None, ctx.params | found, words)
 
 
-def _given(field: Field[Any], values: dict[str, Any]) -> bool:
+def _given(field: Field[Any], config: Any) -> bool:
     """Whether a setting stands on the command line; a switch that is left as it is does not count."""
-    idle_switch = field.type is bool and values.get(field.name) == field.default
+    idle_switch = field.type is bool and getattr(config, field.name) == field.default
     return _is_typed(field.name) and not idle_switch
 
 

@@ -33,6 +33,7 @@ Float64 = npt.NDArray[np.float64]
 CONTRAST = 10 / 255**2  # keeps flat patches from being blown up to noise
 CHUNK = 1 << 17  # pixels that apply works on at a time: they stay in the cache
 FIT_ROWS, FIT_PIXELS = 256, 1 << 22  # the block that a fit sums over: so many rows, fewer where rows are very wide
+ENOUGH = 10  # patches a pixel from which on they are whitened unasked
 WIDEST = 8192  # pixels up to which whitening is fitted: its matrices take pixels^2 of memory
 SINGULAR = 1e-9  # smallest eigenvalue over the largest, below which whitening to 1e-6 is beyond float64
 NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
@@ -46,12 +47,15 @@ class PreprocessSpec:
 
     normalize: str | None = setting(
         None,
-        "center each patch, scale its contrast too, or standardize each pixel  [default: standardize; center with "
-        "--whiten; none for whole images]",
+        "center each patch, scale its contrast too, or standardize each pixel  [default: center; none for whole "
+        "images without --whiten and with --threshold]",
         choices=("none", "center", "contrast", "standardize"),
     )
-    whiten: str = setting(
-        "none", "decorrelate the pixels, keeping them pixels (zca) or not (pca)", choices=("none", "zca", "pca")
+    whiten: str | None = setting(
+        None,
+        "decorrelate the pixels, keeping them pixels (zca) or not (pca)  [default: zca; none for whole images, with "
+        "--normalize, --threshold and --to]",
+        choices=("none", "zca", "pca"),
     )
     epsilon: float = setting(
         0.1, "whitening: added to the eigenvalues, in units of their mean", low=0, needs="whiten=zca|pca"
@@ -64,6 +68,8 @@ class PreprocessSpec:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.normalize is not None and self.whiten is None:
+            object.__setattr__(self, "whiten", "none")  # who says how to normalize has said all
         if self.to is None:
             return
         if self.clip is None:
@@ -71,9 +77,34 @@ class PreprocessSpec:
         if not (np.isfinite(self.to).all() and self.to[0] < self.to[1]):
             raise ConfigError(f"--to: got {self.to[0]:g},{self.to[1]:g}, wanted LOW,HIGH with LOW below HIGH")
 
-    def resolve(self, whole: bool = False) -> "PreprocessSpec":
-        """Return the spec with its normalization decided, for patches or for `whole` images."""
-        return fill(self, {"normalize": "center" if self.whiten != "none" else "none" if whole else "standardize"})
+    @property
+    def is_left_open(self) -> bool:
+        """Whether nothing was said of what is done to the pixels; to clip and to map comes after it."""
+        return self.normalize is None and self.whiten is None and self.threshold is None
+
+    def resolve(self, whole: bool = False, can_whiten: bool = True) -> "PreprocessSpec":
+        """Return the spec with normalization and whitening decided, for cut patches or for `whole` images.
+
+        Patches cut out of images are centred and ZCA-whitened where that `can_whiten` them; whole images and binary
+        pixels stay as they are. What is whitened is centred. What is mapped to a range is centred alone, as in Ng's
+        CS294A lecture: whitened so, hardly a model of units with a range learns from it (docs/images.md).
+        """
+        untouched = whole or self.threshold is not None
+        whiten = self.whiten or ("zca" if can_whiten and not untouched and self.to is None else "none")
+        return fill(self, {"normalize": "none" if untouched and whiten == "none" else "center", "whiten": whiten})
+
+
+def whitening_obstacle(n: int, d: int) -> str:
+    """Return why n patches of d pixels are not whitened unless that is asked for, with the remedy; empty if they are.
+
+    Whitening gives other patches of the same photographs the variance of those that it was fitted on only where there
+    were enough of these: 1.3 times it at 10 patches a pixel, 2 to 3 times at 2, 4 to 6 times at 1 (bench/patches.py).
+    """
+    if d > WIDEST:
+        return f"{d:,} pixels are too many, at most {WIDEST:,} can be; take a smaller --size"
+    if n < ENOUGH * d:
+        return f"{n:,} patches are too few for {d:,} pixels; take at least {ENOUGH * d:,} or a smaller --size"
+    return ""
 
 
 class PatchStats(NamedTuple):
