@@ -170,7 +170,7 @@ class Training:
         least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.probe_rows = _spread(self.train_rows, PROBE)
+        self.probe_rows = spread(self.train_rows, PROBE)
         self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
@@ -499,14 +499,14 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
 
-def _spread(index: Index, most: int) -> Index:
+def spread(index: Index, most: int) -> Index:
     """At most so many of the rows, at equal distances."""
-    return index[:: math.ceil(len(index) / most)]
+    return index[:: max(1, math.ceil(len(index) / most))]
 
 
 def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
     """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
-    index = _spread(index, MEAN_ROWS)
+    index = spread(index, MEAN_ROWS)
     total: Any = 0.0
     for start in range(0, len(index), PROBE):
         total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
