@@ -187,6 +187,7 @@ def test_a_run_is_measured_by_its_rows():
 def test_pixels_that_never_vary_say_nothing_of_learning():
     """Weights of a digit's border stay what they were."""
     model = machine()
+    model.params["W"][4:] *= 1000
     start = model.filters()
     model.params["W"][:4] = np.random.default_rng(0).normal(size=(4, 10))
     X = np.zeros((50, 16), np.float32)
@@ -196,6 +197,13 @@ def test_pixels_that_never_vary_say_nothing_of_learning():
 
 def test_nothing_is_found_in_what_is_good():
     assert judge(GOOD) == judge({}) == []
+
+
+@pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])
+def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
+    noisy = GOOD | {"orientation_gain": 1.5}
+    assert judge(noisy) == ["noise"]
+    assert judge(noisy | {key: {"orientation": 0.3, "kurtosis": 6.0, "lag1": 0.85}[key]}) == []
 
 
 @pytest.mark.parametrize(
@@ -256,6 +264,11 @@ def test_options_leave_out_what_is_so_already():
     assert in_options(wanted, wanted) == ""
 
 
+def measured(path):
+    """What a model file holds of the finished run."""
+    return read_model(str(path)).progress["run"]["measured"]
+
+
 @pytest.fixture(scope="module")
 def white(tmp_path_factory, run_here):
     """Whitened 8x8 patches of dead leaves."""
@@ -285,9 +298,8 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
         line for line in ran.err.splitlines() if line.startswith("advice: ")
     ]
     assert {tuple(one) for one in told["advice"]} == {("key", "text", "options")}
-    measured = read_model(str(out)).progress["run"]["measured"]
-    assert measured["orientation_gain"] < 1.3
-    assert all(type(value) is float for value in measured.values())
+    assert measured(out)["orientation_gain"] < 1.3
+    assert all(type(value) is float for value in measured(out).values())
 
 
 def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
@@ -305,14 +317,49 @@ def test_rows_that_are_no_images_have_no_filters_to_look_at(run_here, tmp_path):
     out = tmp_path / "rbm.h5"
     ran = run_here("train", tmp_path / "rows.h5", "--model", "rbm", "--epochs", 3, "-o", out, "--json")
     assert "noise" not in [one["key"] for one in json.loads(ran.out)["advice"]]
+    assert "orientation_gain" not in measured(out)
+
+
+def test_filters_of_plain_pixels_are_not_called_noise(run_here, tmp_path):
+    data, out = tmp_path / "pixels.h5", tmp_path / "noise.h5"
+    prepare = ("--size", 8, "--count", 500, "--normalize", "none")
+    assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
+    assert run_here("train", data, "--model", "autoencoder", "--epochs", 1, "-o", out).code == 0
+    assert "orientation_gain" not in measured(out)
+    (row,) = json.loads(run_here("evaluate", out, data, "--json").out)["models"]
+    assert row["orientation_gain"] < 1.6
+    assert "noise" not in [one["key"] for one in row["advice"]]
 
 
 def test_a_loss_that_still_falls_asks_for_epochs_unless_the_run_was_stopped(white, run_here, tmp_path):
     args = ("train", white, "--model", "autoencoder", "--epochs", 3, "-o", tmp_path / "ae.h5", "--force", "--json")
     told = {one["key"]: one["options"] for one in json.loads(run_here(*args).out)["advice"]}
     assert told["falling"] == "--epochs 6"
-    stopped = json.loads(run_here(*args, "--tolerance", 0.9).out)["advice"]
-    assert "falling" not in [one["key"] for one in stopped]
+    stopped = json.loads(run_here(*args[:-4], "--epochs", 50, "--tolerance", 0.06, *args[-4:]).out)
+    epochs = stopped["epochs"]
+    assert 3 <= epochs < 50
+    assert "falling" not in [one["key"] for one in stopped["advice"]]
+    ended = json.loads(run_here(*args[:-4], "--epochs", epochs, *args[-4:]).out)
+    assert "falling" in [one["key"] for one in ended["advice"]]
+
+
+def test_the_refinement_has_a_length_of_its_own(white, run_here, tmp_path):
+    out = tmp_path / "refined.h5"
+    refine = ("--refine", 80, "--refine-lr", 0.0005)
+    ran = run_here("train", white, "--model", "rbm", "--epochs", 3, *refine, "-o", out, "--json")
+    told = {one["key"]: one["options"] for one in json.loads(ran.out)["advice"]}
+    history = read_model(str(out)).history
+    assert measured(out)["fall"] == pytest.approx(fall(history["error"][history["phase"] == 1] ** 2), rel=1e-3)
+    assert told["falling"] == "--refine 160"
+
+
+def test_losses_under_a_falling_k_are_not_compared(white, run_here, tmp_path):
+    out = tmp_path / "ramp.h5"
+    args = ("train", white, "--model", "k-sparse", "--hidden", 100, "--epochs", 5, "-o", out, "--force")
+    assert run_here(*args, "--k-ramp", 1).code == 0
+    assert measured(out)["fall"] == 0
+    assert run_here(*args, "--k-ramp", 0.1).code == 0
+    assert measured(out)["fall"] != 0
 
 
 def test_held_out_rows_that_are_not_learned_are_said(white, run_here, tmp_path):
