@@ -313,7 +313,12 @@ def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
 
 def test_rows_that_are_no_images_have_no_filters_to_look_at(run_here, tmp_path):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(500, 30)).astype(np.float32))
-    assert run_here("extract-patches", tmp_path / "rows.npy", "-o", tmp_path / "rows.h5").code == 0
+    assert (
+        run_here(
+            "extract-patches", tmp_path / "rows.npy", "--normalize", "standardize", "-o", tmp_path / "rows.h5"
+        ).code
+        == 0
+    )
     out = tmp_path / "rbm.h5"
     ran = run_here("train", tmp_path / "rows.h5", "--model", "rbm", "--epochs", 3, "-o", out, "--json")
     assert "noise" not in [one["key"] for one in json.loads(ran.out)["advice"]]
@@ -351,6 +356,8 @@ def test_the_refinement_has_a_length_of_its_own(white, run_here, tmp_path):
     history = read_model(str(out)).history
     assert measured(out)["fall"] == pytest.approx(fall(history["error"][history["phase"] == 1] ** 2), rel=1e-3)
     assert told["falling"] == "--refine 160"
+    assert run_here("train", white, "--model", "rbm", *refine[:1], 40, "-o", out, "--force").code == 0
+    assert measured(out)["fall"] == 0  # two epochs of refinement, after twenty of another loss
 
 
 def test_losses_under_a_falling_k_are_not_compared(white, run_here, tmp_path):
