@@ -285,7 +285,7 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
     ran = run_here(*args)
     lines = [line for line in ran.err.splitlines() if line.startswith("advice: the filters look like noise")]
     assert len(lines) == 1
-    assert lines[0].endswith("; try --target 0.02 --lr 0.1 --lr-schedule linear")
+    assert lines[0].endswith("; try --target 0.02 --lr 0.1")
     assert "advice" not in ran.out
     again = run_here(*args, "--resume")
     assert [line for line in again.err.splitlines() if line.startswith("advice: ")] == [

@@ -12,7 +12,7 @@ from featlearn.random import Random
 from featlearn.training import train
 from featlearn.training.optim import SGD, Decay, Rates
 from featlearn.training.schedules import learning_rate, momentum
-from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, mean_row, split_rows
+from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, moments, split_rows
 from helpers import Rows, same
 
 
@@ -248,7 +248,7 @@ def test_weights_are_judged_by_what_they_began_with():
     """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew has."""
     data = Rows(rows().X + np.float32(5000))
     model = rbm()
-    model.init(12, Random(0), mean_row(data, np.arange(230)))
+    model.init(12, Random(0), moments(data, np.arange(230))[0])
     training = Training(model, data, TrainConfig(epochs=2, batch_size=50, lr=1e-6))
     assert training.run()
     assert model.params["b"] == pytest.approx(5000, rel=0.01)
@@ -277,10 +277,10 @@ def test_mean_row_and_split(monkeypatch):
     train_rows, held_out = split_rows(230, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert sorted([*train_rows, *held_out]) == list(range(230))
     assert len(held_out) == 46
-    np.testing.assert_allclose(mean_row(data, train_rows), data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(moments(data, train_rows)[0], data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
     monkeypatch.setattr(train, "MEAN_ROWS", 100)
     every_other = data.X[train_rows[::2]]
-    np.testing.assert_allclose(mean_row(data, train_rows), every_other.mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(moments(data, train_rows)[0], every_other.mean(axis=0, dtype=float), atol=1e-12)
     training = Training(rbm(), data, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert np.array_equal(training.train_rows, train_rows)
     assert np.array_equal(training.validation_rows, held_out)

@@ -71,12 +71,12 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
-        from featlearn.training.optim import usual_rates
+        from featlearn.training.optim import rates_in_words
         from featlearn.training.train import BATCH, TrainConfig
 
         if cls is None:
             return settings_option_objects(TrainConfig, "Training")
-        words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(cls).items())}
+        words = {"lr": rates_in_words(cls)}
         words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
         if cls.one_pass:
             words["batch_size"] = str(BATCH)

@@ -1,14 +1,16 @@
 """A training run with its files: data in, OUTPUT.ckpt on the way, OUTPUT at the end; stoppable by signals."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from featlearn import __version__, signals
 from featlearn.cli import advice
@@ -30,7 +32,7 @@ from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.signals import Interrupted
 from featlearn.training.progress import Progress
-from featlearn.training.train import TrainConfig, Training, mean_row, shapes_of, split_rows
+from featlearn.training.train import TrainConfig, Training, moments, shapes_of, split_rows
 
 DEMO_PATCHES = 10_000
 
@@ -59,19 +61,24 @@ class Data:
     digest: str
     shape: tuple[int, int, int]
     preprocess: Preprocess
-    make_rows: Callable[[], Rows]
+    make_rows: Callable[[Preprocess], Rows]
 
     @cached_property
     def rows(self) -> Rows:
-        return self.make_rows()
+        return self.make_rows(self.preprocess)
+
+    def divided(self, by: float) -> "Data":
+        """The same with all values divided by a number."""
+        return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts: data, and every setting resolved."""
+    """A run before it starts: data and their mean row (visible,), and every setting resolved."""
 
     request: Request
     data: Data
+    mean: npt.NDArray[np.float64]
     config: Any
     training: TrainConfig
 
@@ -130,10 +137,21 @@ def _keep(file: ModelFile, ckpt: str) -> str:
 
 def make_plan(request: Request, words: Words) -> Plan:
     """Describe the data and resolve the settings. Raises DataError, ConfigError."""
-    data, cls = _describe_data(request, words), model_class(request.model)
-    pixels = data.preprocess
-    config = cls.resolve(request.settings, DataSummary(pixels.n_visible, pixels.low, pixels.high))
-    return Plan(request, data, config, request.training.resolve(cls))
+    data, cls, training = _describe_data(request, words), model_class(request.model), request.training
+    train_rows, _ = split_rows(len(data.rows), training, request.seed)
+    mean, variance = moments(data.rows, train_rows)
+    pixels, square = data.preprocess, variance + math.fsum(np.square(mean))
+    summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square)
+    scale = training.scale(cls, request.settings, summary)
+    if scale != 1 and training.data_scale is None:
+        words.say(
+            f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
+            f"--model {cls.id}; --data-scale 1 leaves them as they are"
+        )
+    summary = summary.divided(scale)
+    config = cls.resolve(request.settings, summary)
+    training = replace(training, data_scale=scale).resolve(cls, config, summary)
+    return Plan(request, data.divided(scale), mean / scale, config, training)
 
 
 def _describe_data(request: Request, words: Words) -> Data:
@@ -141,7 +159,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     if path is not None:
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(Rows, dataset.patches, preprocess, np.dtype(request.dtype), name=show(path))
+        make_rows = partial(Rows, dataset.patches, dtype=np.dtype(request.dtype), name=show(path))
         return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(request.model).demo)
@@ -152,7 +170,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {request.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, preprocess, np.dtype(request.dtype)))
+    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, dtype=np.dtype(request.dtype)))
 
 
 def _finished(plan: Plan, words: Words) -> ModelFile | None:
@@ -192,8 +210,7 @@ def _start(plan: Plan, ckpt: str, words: Words) -> Training:
     """Make a fresh run, or take up the one that the checkpoint holds. Raises ConfigError, DataError."""
     request, data = plan.request, plan.data
     model: Model = model_class(request.model)(plan.config, request.dtype)
-    train_rows, _ = split_rows(len(data.rows), plan.training, request.seed)
-    model.init(data.preprocess.n_visible, Random(request.seed), mean_row(data.rows, train_rows))
+    model.init(data.preprocess.n_visible, Random(request.seed), plan.mean)
     training = Training(model, data.rows, plan.training, request.seed)
     if not (request.resume and os.path.exists(ckpt)):
         return training

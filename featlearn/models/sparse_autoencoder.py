@@ -27,7 +27,7 @@ class SparseAutoencoder(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "sparse-autoencoder"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "epochs": 400, "decay": "l2"}
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "decay": "l2"}
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):

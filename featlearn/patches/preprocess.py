@@ -1,7 +1,8 @@
 """Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are read.
 
-Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range. A row's result depends on that row
-alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by element.
+Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range -> divide. A row's result depends
+on that row alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by
+element.
 
     threshold    1 where x lies above it, else 0
     center       x - mean(x)                                   each patch its own mean
@@ -15,7 +16,7 @@ Variances divide by the number of values (not by one less).
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,8 +119,9 @@ class Preprocess:
     `mean` and `scale` (n_pixels,) are subtracted and divided by; `whitening` and `unwhitening` (n_pixels, n_visible)
     and back; `level` and `spread` are mean and standard deviation of all values before clipping. `low` and `high` bound
     the results where that is known: of the pixels seen, when nothing else is done to them, or of the range mapped to.
-    `constant_pixels` counts those that standardize found without variance and left unscaled. `warnings` are what a
-    user should read; they are not stored.
+    `divisor` is what all values are divided by in the end, which training may ask for. `constant_pixels` counts those
+    that standardize found without variance and left unscaled. `warnings` are what a user should read; they are not
+    stored.
     """
 
     spec: PreprocessSpec
@@ -133,6 +135,7 @@ class Preprocess:
     low: float = -np.inf
     high: float = np.inf
     constant_pixels: int = 0
+    divisor: float = 1.0
     warnings: list[str] = field(default_factory=list)
     _cast: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
@@ -140,6 +143,10 @@ class Preprocess:
     def n_visible(self) -> int:
         """Width of the results."""
         return self.n_pixels
+
+    def divided(self, by: float) -> "Preprocess":
+        """The same with all its results divided by a number."""
+        return replace(self, low=self.low / by, high=self.high / by, divisor=self.divisor * by)
 
     def apply(self, rows: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their dtype."""
@@ -173,6 +180,8 @@ class Preprocess:
             else:
                 _core.gemm(out[part], X.astype(out.dtype, copy=False), whitening)
             self._clip(out[part])
+            if self.divisor != 1:
+                out[part] /= self.divisor
         return out, stats
 
     def invert(self, X: Array, stats: PatchStats | None = None) -> Array:
@@ -183,6 +192,7 @@ class Preprocess:
         out = np.empty((len(X), self.n_pixels), X.dtype)
         for part in self._parts(len(X)):
             Y = X[part].astype(np.float64)
+            Y *= self.divisor
             if self.spec.to is not None and self.spec.clip is not None:
                 low, high = self.spec.to
                 reach = self.spec.clip * self.spread
@@ -217,7 +227,7 @@ class Preprocess:
         values = {name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()}
         values["n_pixels"] = self.n_pixels
         values["constant_pixels"] = self.constant_pixels
-        values["level"], values["spread"] = self.level, self.spread
+        values["level"], values["spread"], values["divisor"] = self.level, self.spread, self.divisor
         values.update({name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))})
         values.update({name: getattr(self, name) for name, shape in self._shapes().items() if shape is not None})
         return values
@@ -234,7 +244,7 @@ class Preprocess:
                 int(values.pop("n_pixels")),
                 constant_pixels=int(values.pop("constant_pixels")),
             )
-            for name in ("level", "spread", "low", "high"):
+            for name in ("level", "spread", "divisor", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
         except KeyError as err:
             raise DataError(f"preprocessing: {err.args[0]!r} is missing") from None
@@ -242,6 +252,8 @@ class Preprocess:
             raise DataError(f"preprocessing: {err}") from None
         if self.spec.clip is not None and not self.spread > 0:
             raise DataError(f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to")
+        if not 0 < self.divisor < math.inf:
+            raise DataError(f"preprocessing: 'divisor' is {self.divisor:g}, wanted a number above 0")
         for name, wanted in self._shapes().items():
             array = values.pop(name, None)
             found = None if array is None else np.shape(array)

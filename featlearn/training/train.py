@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Array, Gradients, Model, Phase, Step
+from featlearn.models.base import Array, DataSummary, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, fill, setting
+from featlearn.settings import check, fill, rounded, setting
 from featlearn.threads import one_blas_thread
 from featlearn.training import schedules
-from featlearn.training.optim import OPTIMIZERS, Decay, Rates, readers, usual_rates
+from featlearn.training.optim import OPTIMIZERS, Decay, Rates, rates_in_words, readers, usual_rates
 from featlearn.training.progress import Progress
 
 Index = npt.NDArray[np.int64]
@@ -30,11 +30,13 @@ BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are 
 MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 BATCH = 100
-ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
+SHOWN, FEWEST = 1_000_000, 5  # rows that a run shows a model by default, the same ones again; passes at least
+ITERATIONS = 400  # of line searches on all rows
+ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
-RATES_IN_WORDS = "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(Model).items())
+RATES_IN_WORDS = rates_in_words(Model)
 BEST = ("best", "best_state")  # where a checkpoint keeps params and state of the best model so far
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 
@@ -55,9 +57,14 @@ class Rows(Protocol):
 class TrainConfig:
     """How to train, whatever the model."""
 
-    epochs: int = setting(20, "passes over the data", low=1)
+    epochs: int | None = setting(
+        None,
+        f"passes over the data  [default: as many as show a million rows, at least {FEWEST}; {SEARCHING} on all rows: "
+        f"{ITERATIONS}]",
+        low=1,
+    )
     batch_size: int | None = setting(
-        None, f"rows in a minibatch  [default: 100; {SEARCHING}: all]", low=1, off="all rows"
+        None, f"rows in a minibatch  [default: {BATCH}, or all of fewer rows; {SEARCHING}: all]", low=1, off="all rows"
     )
     optimizer: str = setting(
         next(iter(OPTIMIZERS)),
@@ -78,7 +85,7 @@ class TrainConfig:
         off="no learning rate",
     )
     lr_schedule: str = setting(
-        "constant",
+        "linear",
         "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
@@ -108,6 +115,12 @@ class TrainConfig:
         choices=("soft", "subgradient"),
         needs="decay=l1",
     )
+    data_scale: float | None = setting(
+        None,
+        "divide all values by this first  [default: 1, or what brings their standard deviation to where the model "
+        "learns well]",
+        above=0,
+    )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
         None,
@@ -133,14 +146,26 @@ class TrainConfig:
         """Whether the optimizer follows a loss by line searches."""
         return OPTIMIZERS[self.optimizer].searches
 
-    def resolve(self, model: type[Model]) -> "TrainConfig":
-        """Fill in what is not said, for a model; a resolved config comes back as it is."""
+    def scale(self, model: type[Model], config: Any, data: DataSummary) -> float:
+        """What all values are divided by: as said, else what brings such data to where the model learns well."""
+        wanted, spread = model.wanted_spread(config, data), data.spread
+        if self.data_scale is not None or wanted is None or spread is None or wanted[0] <= spread <= wanted[1]:
+            return self.data_scale or 1.0
+        return rounded(spread / math.sqrt(wanted[0] * wanted[1]))
+
+    def resolve(self, model: type[Model], config: Any, data: DataSummary) -> "TrainConfig":
+        """Fill in what is not said, for a model, its resolved config and such data; all that is said stays."""
+        n = data.n_rows or BATCH
+        by_default = fill(self, {"batch_size": None if self.by_searches else min(BATCH, n)})
+        batch = by_default.batch_size
+        epochs = ITERATIONS if batch is None else max(FEWEST, math.ceil(SHOWN / n))
         usual: dict[str, Any] = {
-            "batch_size": None if self.by_searches else BATCH,
-            "lr": None if model.one_pass else usual_rates(model).get(self.optimizer),
+            "epochs": 1 if model.one_pass else epochs,
+            "lr": None if model.one_pass else usual_rates(model, config, data).get(self.optimizer),
             "decay_weight": model.decay_weights.get(self.decay),
+            "data_scale": 1.0,
         }
-        return fill(self, usual)
+        return fill(by_default, usual)
 
     @property
     def weight_decay(self) -> Decay:
@@ -154,10 +179,14 @@ class TrainConfig:
 
 
 class Training:
-    """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
+    """A run of `model` over `rows`; raises ConfigError when the data cannot make a minibatch.
+
+    What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves before.
+    """
 
     def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
-        config = config.resolve(type(model))
+        train_rows, _ = split_rows(len(rows), config, seed)
+        config = config.resolve(type(model), model.config, DataSummary(model.n_visible, n_rows=len(train_rows)))
         self.model, self.rows, self.config, self.seed = model, rows, config, seed
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
@@ -189,7 +218,7 @@ class Training:
 
     def updates(self, phase: Phase) -> int:
         """Minibatch updates in all of `phase`."""
-        return self.config.epochs * self.batches if phase.updates is None else phase.updates
+        return (self.config.epochs or 0) * self.batches if phase.updates is None else phase.updates
 
     @property
     def total_updates(self) -> int:
@@ -504,13 +533,20 @@ def spread(index: Index, most: int) -> Index:
     return index[:: max(1, math.ceil(len(index) / most))]
 
 
-def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
-    """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
+def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
+    """(visible,) mean of those rows, or of MEAN_ROWS spread over them, and their mean squared distance from it.
+
+    A model begins with the mean. The sums are about the first row, where means far from 0 lose no digits.
+    """
     index = spread(index, MEAN_ROWS)
-    total: Any = 0.0
+    first = rows.take(index[:1])[0].astype(np.float64)
+    total, squares = np.zeros_like(first), np.zeros_like(first)
     for start in range(0, len(index), PROBE):
-        total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
-    return np.asarray(total / len(index))
+        X = rows.take(index[start : start + PROBE]) - first
+        total, squares = total + X.sum(axis=0), squares + np.square(X, out=X).sum(axis=0)
+    mean = total / len(index)
+    variance = math.fsum(np.maximum(squares / len(index) - np.square(mean), 0))
+    return first + mean, variance
 
 
 def epoch_order(n: int, rng: Random, epoch: int) -> Index:
