@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, signals
+from featlearn.cli import advice
 from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance
@@ -28,7 +29,7 @@ from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.settings import to_dict
+from featlearn.settings import from_dict, to_dict
 from featlearn.signals import Interrupted
 from featlearn.training.progress import Progress
 from featlearn.training.train import TrainConfig, Training, moments, shapes_of, split_rows
@@ -117,6 +118,7 @@ def run(request: Request, words: Words, results: Results) -> None:
                 kept = _keep(_file(training, plan, story), ckpt)
                 raise DivergedError(f"{error}; {kept}") from error
             seconds = time.monotonic() - started
+            training.progress.measured |= advice.measure_run(training, plan.data.preprocess, plan.data.shape)
             file = _file(training, plan, story)
             write_into(out, file)
             discard(ckpt)
@@ -311,6 +313,13 @@ def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
     )
 
 
+def _model(file: ModelFile) -> Model:
+    """The model of a file as far as its settings go."""
+    cls = model_class(file.model)
+    model: Model = cls(from_dict(cls.Config, file.config), file.training["dtype"])
+    return model
+
+
 def _report(request: Request, file: ModelFile, words: Words, results: Results, seconds: float | None = None) -> None:
     last = {key: float(column[-1]) for key, column in file.history.items()}
     last |= file.progress.get("run", {}).get("measured", {})
@@ -324,5 +333,7 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results, s
     if stopped:
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
-    results.show(report)
+    told = advice.advise(_model(file), file.training, last)
+    results.show(report | {"advice": told})
+    advice.say(words, told)
     say_next(words, ["visualize", as_argument(request.output)])

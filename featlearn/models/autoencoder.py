@@ -155,6 +155,10 @@ class Autoencoder(Model):
         untied = {} if self.config.tied else {"D": (n_visible, hidden)}
         return {"W": (n_visible, width)} | untied | {"b": (n_visible,), "c": (width,)}
 
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """No setting makes edges of it: any turn of the subspace that it finds is as good."""
+        return {"noise": {"model": "k-sparse"}}
+
     @property
     def decoder(self) -> Array:
         """D (visible, hidden)."""

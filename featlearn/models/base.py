@@ -24,6 +24,8 @@ What only some models can do:
     chain(V, step)           one step of the model's Markov chain, for fantasies
     bernoulli                whether that chain's visible states are 0 and 1
     machine()                the model as a Boltzmann machine of two layers, for likelihoods
+    wanted_activity          how active its units are to be, where it is told so
+    remedies()               settings that help where advice finds something wrong
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
@@ -249,6 +251,15 @@ class Model:
     def machine(self) -> Machine | None:
         """The model as a Boltzmann machine of two layers, if it is one."""
         return None
+
+    @property
+    def wanted_activity(self) -> tuple[float, float] | None:
+        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to be."""
+        return None
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """Settings that help, by the key of what analysis/advice.py finds wrong; None: leave the setting out."""
+        return {}
 
     def filters(self) -> Array:
         """(n_hidden, n_visible): what each hidden unit looks for, for pictures and statistics."""

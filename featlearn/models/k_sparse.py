@@ -168,6 +168,12 @@ class KSparse(Model):
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
 
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """Units that a row never used learn nothing: more of them take part at first."""
+        usual = replace(self.config, k_start=None, k_ramp=None).start
+        wider = {"k_start": usual} if self.config.start < usual else {}
+        return {"dead": wider, "unlearned": wider}
+
     def at_rest(self, progress: float) -> bool:
         """As soon as k no longer falls, which alone makes the loss rise."""
         return self.k_at(progress) == self.config.k

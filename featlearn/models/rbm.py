@@ -250,6 +250,23 @@ class RBM(Model):
         return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)} | z
 
     @property
+    def wanted_activity(self) -> tuple[float, float] | None:
+        return None if self.config.target is None else (0.0, self.config.target)
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of digits."""
+        edges = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
+        found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
+        if self.config.target is not None:
+            found |= {
+                "classifier": {"target": None},
+                "dead": {"target_weight": (self.config.target_weight or 1.0) / 10},
+            }
+        if (self.config.hidden_bias or 0) > 0:
+            found["saturated"] = {"hidden_bias": None}
+        return found
+
+    @property
     def bernoulli(self) -> bool:
         return self.config.visible == "bernoulli"
 

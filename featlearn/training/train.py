@@ -199,7 +199,7 @@ class Training:
         least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.probe_rows = _spread(self.train_rows, PROBE)
+        self.probe_rows = spread(self.train_rows, PROBE)
         self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
@@ -528,9 +528,9 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
 
-def _spread(index: Index, most: int) -> Index:
+def spread(index: Index, most: int) -> Index:
     """At most so many of the rows, at equal distances."""
-    return index[:: math.ceil(len(index) / most)]
+    return index[:: max(1, math.ceil(len(index) / most))]
 
 
 def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
@@ -538,7 +538,7 @@ def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
 
     A model begins with the mean. The sums are about the first row, where means far from 0 lose no digits.
     """
-    index = _spread(index, MEAN_ROWS)
+    index = spread(index, MEAN_ROWS)
     first = rows.take(index[:1])[0].astype(np.float64)
     total, squares = np.zeros_like(first), np.zeros_like(first)
     for start in range(0, len(index), PROBE):
