@@ -14,6 +14,7 @@
 What a settings dataclass declares becomes options by `settings_options`.
 """
 
+import math
 import os
 import re
 import types
@@ -122,6 +123,16 @@ def invocation() -> dict[str, Any]:
 def option(*args: Any, **kwargs: Any) -> Decorator:
     """click.option with a `group` for the help page and the default shown."""
     return click.option(*args, cls=Option, **kwargs)
+
+
+class Number(click.FloatRange):
+    """A number within bounds, infinity perhaps; nan, which lies within all, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]

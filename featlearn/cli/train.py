@@ -12,6 +12,7 @@ import click
 
 from featlearn.cli.model_options import ModelCommand, peek
 from featlearn.cli.options import (
+    Number,
     as_json,
     collect,
     common,
@@ -137,7 +138,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
 )
 @option(
     "--checkpoint-every",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=60.0,
     metavar="SECONDS",
     help="How often to write OUTPUT.ckpt while training.",
