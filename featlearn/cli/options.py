@@ -38,13 +38,16 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Option(click.Option):
     """An option that belongs to a group of the help page.
 
-    It does nothing without the other parameters that it `needs`, which are written as those of a setting.
+    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`; both are
+    written as those of a setting.
     """
 
-    def __init__(self, *args: Any, group: str = "Options", needs: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, group: str = "Options", needs: str = "", without: str | None = None, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("show_default", True)
         super().__init__(*args, **kwargs)
-        self.group, self.needs = group, needs
+        self.group, self.needs, self.without = group, needs, without
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
 
@@ -253,7 +256,8 @@ def refuse_idle_options(**found: str) -> None:
 
     for name, param in others.items():
         if isinstance(param, Option) and _is_typed(name):
-            refuse_idle_one(name, " ".join(filter(is_known, param.needs.split())), None, ctx.params | found, words)
+            needs = " ".join(filter(is_known, param.needs.split()))
+            refuse_idle_one(name, needs, param.without, ctx.params | found, words)
 
 
 def _given(field: Field[Any], values: dict[str, Any]) -> bool:
