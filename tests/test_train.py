@@ -8,7 +8,9 @@ import pytest
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
+from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Model
+from featlearn.models.denoising import Denoising
 from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
@@ -266,6 +268,95 @@ def test_weights_are_judged_by_what_they_began_with():
         model.params[name].flat[3] = value
         with pytest.raises(DivergedError, match=f"largest value of {name} is"):
             training._check_weights()
+
+
+class Answering(Quadratic):
+    """Of its ten units `stuck` answer all rows alike, its error is `worse` times that of the mean row: from 1st update.
+
+    Before, `began` are stuck.
+    """
+
+    def __init__(self, X, stuck, worse, began=0):
+        super().__init__()
+        self.mean, self.stuck, self.worse, self.now = X.mean(axis=0), stuck, worse, began
+
+    def encode(self, X):
+        return np.where(np.arange(10) < self.now, 0.5, X[:, :1])
+
+    def reconstruct(self, X):
+        return X + self.worse * (X - self.mean)
+
+    def gradient(self, X, step):
+        self.now = self.stuck
+        return {"error": 1.0}, {"W": np.zeros_like(self.params["W"])}
+
+
+@pytest.mark.parametrize(
+    ("stuck", "worse", "began", "words"),
+    [
+        (10, 0.9, 0, None),
+        (10, 1.05, 0, None),
+        (5, 1.2, 0, None),
+        (6, 1.2, 0, "6 of 10 units answer all rows alike, error 1.2"),
+        (9, 1.2, 8, None),
+        (10, 1.2, 8, "2 of 2 units answer all rows alike"),
+        (0, 9.0, 0, None),
+        (0, 11.0, 0, r"error 11 \(began at 1\)"),
+    ],
+)
+def test_errors_above_the_mean_rows_are_divergence_where_far_or_units_are_stuck(stuck, worse, began, words):
+    data = rows()
+    data.X /= data.X.std(axis=0).mean()
+    training = Training(Answering(data.X, stuck, worse, began), data, TrainConfig(epochs=3, batch_size=50, lr=0.1))
+    assert training.deviation == pytest.approx(np.sqrt(np.mean(data.X.var(axis=0))), rel=1e-6)
+    if words is None:
+        assert training.run()
+        return
+    with pytest.raises(DivergedError, match=f"diverged at epoch 1, update 5: {words}"):
+        training.run()
+
+
+def test_a_rate_so_high_that_bounded_units_are_stuck():
+    """Outputs lie in 0..1, so no error can grow. A rate that is only too low learns nothing either, but goes on."""
+    X = np.random.default_rng(0).random((400, 12)).astype(np.float32) ** 3
+    for lr, diverges in ((1e3, True), (1e-6, False)):
+        model = Autoencoder(Autoencoder.Config(hidden=20, output_units="sigmoid", loss="squared"))
+        model.init(12, Random(0))
+        training = Training(model, Rows(X), TrainConfig(epochs=2, lr=lr))
+        if diverges:
+            with pytest.raises(DivergedError, match=r"units answer all rows alike"):
+                training.run()
+        else:
+            assert training.run()
+            assert training.history["probe_rmse"][-1] > 1.1 * training.deviation
+
+
+def test_first_updates_that_lose_the_weights_are_no_measure_of_later_errors():
+    """Adam's steps are bounded: with a rate far too high all errors but the first are large, and stay so."""
+    model = Denoising(Denoising.Config(hidden=20, output_units="linear", loss="squared"))
+    model.init(12, Random(0))
+    training = Training(model, rows(2000), TrainConfig(epochs=3, optimizer="adam", lr=10.0))
+    with pytest.raises(DivergedError, match=r"diverged at epoch 1, update 20: error 1\d\.\d \(began at 0\.9"):
+        training.run()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "epochs", "done", "step", "early"),
+    [
+        (1, 2, 0, 230, True),  # the first epoch
+        (1, 2, 1, 231, False),
+        (1, 20, 2, 460, True),  # a tenth of 4600
+        (1, 20, 2, 461, False),
+        (50, 40, 19, 100, True),  # so few updates cost nothing
+        (50, 40, 20, 101, False),
+    ],
+)
+def test_divergence_is_early_where_little_is_lost(batch_size, epochs, done, step, early):
+    training = Training(rbm(refine=7), rows(), TrainConfig(epochs=epochs, batch_size=batch_size))
+    training.progress.epochs_done, training.progress.step = done, step
+    assert training.early is early
+    training.progress.phase = 1  # its rate is its own
+    assert not training.early
 
 
 def test_settings_that_contradict_the_data():

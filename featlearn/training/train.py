@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.ite
 RATES_IN_WORDS = rates_in_words(Model)
 BEST = ("best", "best_state")  # where a checkpoint keeps params and state of the best model so far
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
+FAR = 10  # times what the error began with
+STUCK = 1.1  # times the error of the mean row; beyond it nothing has been learned
+ALIKE = 1e-3  # a unit whose codes of all rows lie within this share of the largest code does not tell rows apart
+EARLY, EARLY_UPDATES = 0.1, 100  # share of a run, and updates, in which divergence costs little: it can begin again
 
 
 def _read_by(name: str) -> str:
@@ -235,6 +240,8 @@ class Training:
         """
         # numpy's BLAS would start a second pool of threads that starves ours
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+            if not self.progress.step:
+                self.progress.telling = self._telling_units()
             while not self.progress.finished:
                 for batch in self._epoch_batches():
                     self._update(batch)
@@ -267,6 +274,9 @@ class Training:
             self.model.decayed,
         )
 
+        at.batch += 1
+        at.step += 1
+
         def evaluate() -> Gradients:
             metrics, grads = phase.gradient(X, step)
             # here gradients of several workers would be summed, in fixed panels
@@ -277,12 +287,10 @@ class Training:
         for metrics in self._steps(evaluate, rates):
             self._check_divergence(metrics)
             self.model.project()
-        if self._epoch_ends(done=1) and "loss" in metrics and not config.by_searches:
+        if self._epoch_ends() and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
-            metrics["loss"] += (at.batch + 1) * self._decay_cost(rates)
+            metrics["loss"] += at.batch * self._decay_cost(rates)
         at.sums = {key: at.sums.get(key, 0.0) + value for key, value in metrics.items()}
-        at.batch += 1
-        at.step += 1
 
     def _take(self, batch: Index) -> Array:
         """The rows of a minibatch; all of them are made once."""
@@ -312,10 +320,10 @@ class Training:
     def _decay_cost(self, rates: Rates) -> float:
         return sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
 
-    def _epoch_ends(self, done: int = 0) -> bool:
-        """Whether the epoch is over, or will be once so many more minibatches are `done`."""
-        at, batch = self.progress, self.progress.batch + done
-        return batch == self.batches or at.epoch * self.batches + batch == self.updates(self.phase)
+    def _epoch_ends(self) -> bool:
+        """Whether the epoch is over."""
+        at = self.progress
+        return at.batch == self.batches or at.epoch * self.batches + at.batch == self.updates(self.phase)
 
     def _end_epoch(self) -> None:
         at = self.progress
@@ -328,6 +336,7 @@ class Training:
         for name, index in (("probe", self.probe_rows), ("validation", self.validation_rows)):
             if len(index):
                 row |= {f"{name}_{key}": value for key, value in self.measure(index).items()}
+        self._check_error(row["probe_rmse"])
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         if self.history and self.history.keys() != row.keys():
             raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
@@ -421,7 +430,7 @@ class Training:
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
         start = max(statistics.median(at.first_errors), SMALLEST)
-        if error > 10 * start:
+        if error > FAR * start:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
     def _check_weights(self) -> None:
@@ -431,13 +440,46 @@ class Training:
             if not _largest(w) <= self.limits[name]:
                 self._diverge(f"largest value of {name} is {_largest(w):.3g}")
 
+    def _check_error(self, error: float) -> None:
+        """An error at the end of an epoch that is far above that of the mean row, or above it with most units stuck.
+
+        The first updates can lose the weights, and with them what later errors are compared with. And bounded outputs
+        and codes keep the error small while all is saturated.
+        """
+        at = self.progress
+        if self.model.one_pass or self.config.batch_size is None or not error > STUCK * self.deviation:
+            return
+        if error > FAR * max(at.first_errors[0], self.deviation, SMALLEST):
+            self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
+        left = self._telling_units()
+        if left < at.telling / 2:
+            words = f"{at.telling - left} of {at.telling} units answer all rows alike"
+            self._diverge(f"{words}, error {error:.3g} (of the mean row: {self.deviation:.3g})")
+
+    def _telling_units(self) -> int:
+        """The number of units whose codes differ from one row to another."""
+        H = self.model.encode(self.rows.take(self.probe_rows))
+        return int(np.count_nonzero(np.ptp(H, axis=0) > ALIKE * _largest(H)))
+
+    @cached_property
+    def deviation(self) -> float:
+        """The RMSE of the mean row as a reconstruction of all, by the rows that are followed."""
+        X = self.rows.take(self.probe_rows)
+        return math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
+
+    @property
+    def early(self) -> bool:
+        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first updates."""
+        at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
+        return self.phase.lr is None and (at.epochs_done == 0 or at.step <= least)
+
     def _diverge(self, what: str) -> None:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
         remedy = BY_STEPS if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
         raise DivergedError(
-            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; " + remedy
+            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step}: {what}; " + remedy
         )
 
     def _snapshot(self) -> tuple[dict[str, Array], dict[str, Array]]:
