@@ -161,6 +161,11 @@ def fill(config: T, usual: Mapping[str, Any]) -> T:
     return dataclasses.replace(config, **{key: usual[key] for key in usual if getattr(config, key) is None})
 
 
+def rounded(value: float) -> float:
+    """The value to two digits, for a default that is computed and then read by people."""
+    return float(f"{value:.2g}")
+
+
 def in_words(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values`, with what None means in place of each None."""
     meanings = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if field.metadata}

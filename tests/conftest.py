@@ -103,7 +103,8 @@ def work(tmp_path_factory):
     for i in range(4):
         Image.fromarray(generate("dead-leaves", i, 64, 7)[:, :, 0]).save(photos / f"photo{i}.png")
     made = Work(photos, folder / "patches.h5", folder / "model.h5")
-    ran = run_here("extract-patches", photos, "-o", made.patches, "--size", 8, "--count", 600)
+    cut = ("--size", 8, "--count", 600, "--normalize", "standardize")
+    ran = run_here("extract-patches", photos, "-o", made.patches, *cut)
     assert ran.code == 0, ran.err
     ran = run_here("train", made.patches, "--model", "rbm", "--hidden", 12, "--epochs", 2, "-o", made.model)
     assert ran.code == 0, ran.err

@@ -10,7 +10,7 @@ from featlearn.errors import ConfigError
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training, mean_row
+from featlearn.training.train import TrainConfig, Training, moments
 from helpers import Rows
 
 N_VISIBLE = 20
@@ -29,7 +29,7 @@ def span(cls):
 def configs(cls):
     """All variants, and the usual settings with a few more units, by name."""
     usual = cls.Config(**{name: 3 * size for name, size in cls.small.items()})
-    summary = DataSummary(N_VISIBLE, *span(cls))
+    summary = DataSummary(N_VISIBLE, *span(cls), n_rows=N, variance=2.5, square=5.0)
     return {name: cls.resolve(config, summary) for name, config in (cls.variants() | {"usual": usual}).items()}
 
 
@@ -48,7 +48,7 @@ def fresh(id, config, dtype="float32", **training):
     cls = model_class(id)
     settings = cls.training_defaults | {"epochs": 1 if cls.one_pass else 3} | training
     model, rows = cls(config, dtype), data(cls, dtype)
-    model.init(N_VISIBLE, Random(3), mean_row(rows, np.arange(N)))
+    model.init(N_VISIBLE, Random(3), moments(rows, np.arange(N))[0])
     return Training(model, rows, TrainConfig(**settings), seed=7)
 
 

@@ -43,9 +43,108 @@ def digits(tmp_path_factory, rng):
 
 def test_defaults(work, run_here, tmp_path):
     report = extract(run_here, work.photos, "-o", tmp_path / "p.h5")
-    assert (report["patches"], report["shape"], report["dtype"]) == (10_000, [16, 16, 1], "uint8")
+    assert (report["patches"], report["shape"], report["dtype"]) == (40_000, [12, 12, 1], "uint8")
     assert (report["images"], report["skipped"], report["visible"]) == (4, 0, "gaussian")
-    assert settings(tmp_path / "p.h5")["normalize"] == "standardize"
+    found = settings(tmp_path / "p.h5")
+    assert (found["normalize"], found["whiten"], found["epsilon"]) == ("center", "zca", 0.1)
+
+
+WHITENED = "patches cut out of images: centred and ZCA-whitened, so that models find edges; "
+PIXELS = "images or rows taken whole: their pixels stay as they are, in 0..1; "
+VALUES = "images or rows taken whole: their values stay as they are; "
+CENTRED = "patches cut out of images: centred, but not whitened: "
+
+
+@pytest.mark.parametrize(
+    ("args", "normalize", "whiten", "reason"),
+    [
+        ("photos", "center", "zca", WHITENED),
+        ("dead-leaves --images 2", "center", "zca", WHITENED),
+        ("stack.npy", "center", "zca", WHITENED),
+        ("photos --stride 6", "center", "zca", WHITENED),
+        ("photos --epsilon 0.01", "center", "zca", WHITENED),
+        ("photos --clip 3", "center", "zca", WHITENED),
+        ("photos --clip 3 --to 0.1,0.9", "center", "none", "patches cut out of images: centred, for --to, and not"),
+        ("photos --clip 3 --to 0.1,0.9 --whiten zca", "center", "zca", None),
+        ("digits.gz --size 4 --stride 1", "center", "zca", WHITENED),
+        ("photos --count 359", "center", "none", CENTRED + "359 patches are too few for 36 pixels; take at least 360"),
+        ("photos --stride 7", "center", "none", CENTRED + "324 patches are too few for 36 pixels; take at least 360"),
+        ("photos --count 360", "center", "zca", WHITENED),
+        ("photos --size whole", "none", "none", PIXELS),
+        ("photos --size whole --clip 3 --to 0,1", "none", "none", PIXELS),
+        ("digits.gz", "none", "none", PIXELS),
+        ("numbers.npy", "none", "none", VALUES),
+        ("photos --normalize none", "none", "none", None),
+        ("photos --normalize center", "center", "none", None),
+        ("photos --normalize standardize", "standardize", "none", None),
+        ("photos --normalize contrast --whiten pca", "contrast", "pca", None),
+        ("photos --whiten pca", "center", "pca", None),
+        ("photos --whiten none", "center", "none", None),
+        ("photos --threshold 0.5", "none", "none", None),
+        ("photos --threshold 0.5 --whiten zca", "center", "zca", None),
+        ("photos --size whole --whiten none", "none", "none", None),
+        ("digits.gz --whiten zca", "center", "zca", None),
+        ("photos --count 40 --whiten zca", "center", "zca", None),
+    ],
+)
+def test_what_is_not_said_of_the_preprocessing_is_decided(
+    args, normalize, whiten, reason, work, digits, rng, run_here, tmp_path, monkeypatch
+):
+    """What was chosen and why is one line on stderr, is in the results and in the data set; the user's word wins."""
+    monkeypatch.chdir(tmp_path)
+    np.save("stack.npy", rng.normal(size=(3, 30, 30)))
+    np.save("numbers.npy", rng.normal(size=(50, 5)))
+    (tmp_path / "photos").symlink_to(work.photos)
+    (tmp_path / "digits.gz").symlink_to(digits / "images.gz")
+    cut = args.startswith(("photos", "dead", "stack")) and "whole" not in args
+    random = cut and "--stride" not in args
+    size = ["--size", "6"] if cut else []
+    count = ["--count", "500"] if random and "--count" not in args else []
+    ran = run_here("extract-patches", *args.split(), *size, *count, "-o", "p.h5", "--json")
+    assert ran.code == 0, ran.err
+    report, data = json.loads(ran.out), read_dataset("p.h5")
+    said = [line for line in ran.err.splitlines() if line.startswith(("patches cut", "images or rows"))]
+    assert said == ([] if report["preprocess_reason"] is None else [report["preprocess_reason"]])
+    assert str(report["preprocess_reason"]).startswith(str(reason))
+    assert (report["normalize"], report["whiten"]) == (normalize, whiten)
+    assert (data.preprocess["normalize"], data.preprocess["whiten"]) == (normalize, whiten)
+    asked = dict(zip(args.split()[1::2], args.split()[2::2], strict=True))
+    assert data.preprocess["epsilon"] == float(asked.get("--epsilon", 0.1))
+    extraction = data.provenance["extraction"]
+    assert extraction["preprocess_reason"] == report["preprocess_reason"]
+    assert extraction["drop_flat"] == (0.2 if random and whiten != "none" else 0)
+    shown = json.loads(run_here("info", "p.h5", "--json").out)
+    assert shown["provenance"]["extraction"]["preprocess_reason"] == report["preprocess_reason"]
+
+
+def test_patches_too_wide_to_whiten_are_centred(work, run_here, tmp_path, monkeypatch):
+    monkeypatch.setattr("featlearn.patches.preprocess.WIDEST", 35)
+    report = extract(run_here, work.photos, "--size", 6, "--count", 90, "-o", tmp_path / "p.h5")
+    assert (report["normalize"], report["whiten"]) == ("center", "none")
+    reason = CENTRED + "36 pixels are too many, at most 35 can be; take a smaller --size"
+    assert report["preprocess_reason"] == reason
+
+
+def test_a_test_set_is_drawn_and_whitened_as_its_training_set(work, run_here, tmp_path):
+    """Without its flattest patches too; nothing is chosen anew."""
+    extract(run_here, work.photos, "--size", 6, "--count", 400, "-o", tmp_path / "p.h5")
+    report = extract(run_here, work.photos, "--count", 400, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5")
+    assert (report["normalize"], report["whiten"], report["preprocess_reason"]) == ("center", "zca", None)
+    p, q = (read_dataset(str(tmp_path / name)) for name in ("p.h5", "q.h5"))
+    assert np.array_equal(p.patches[:], q.patches[:])
+    assert q.provenance["extraction"]["drop_flat"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "args", [("--normalize", "center"), ("--threshold", 0.5), ("--size", "whole"), ("--whiten", "none")]
+)
+def test_epsilon_without_whitening_is_wrong_usage(args, work, run_here, tmp_path):
+    ran = run_here("extract-patches", work.photos, *args, "--epsilon", 0.2, "-o", tmp_path / "p.h5")
+    assert ran.code == 2
+    assert ran.error_lines == [
+        "featlearn: error: --epsilon: does nothing without --whiten zca or pca; add that or leave it out"
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_size_is_announced_and_the_next_command_named(work, run_here, tmp_path):
@@ -53,17 +152,17 @@ def test_the_size_is_announced_and_the_next_command_named(work, run_here, tmp_pa
     data = read_dataset(str(tmp_path / "p.h5"))
     assert data.shape == (8, 12, 1)
     assert f"1,000 patches 8x12x1, {1000 * (96 + 24) / 1e3:.0f} kB" in ran.err
-    assert ran.err.splitlines()[-1] == f"next: featlearn train {tmp_path / 'p.h5'} --model rbm"
+    assert ran.err.splitlines()[-1] == f"next: featlearn train {tmp_path / 'p.h5'} --model k-sparse"
 
 
-def test_whitening_brings_its_recipe(work, run_here, tmp_path):
-    extract(run_here, work.photos, "-o", tmp_path / "p.h5", "--size", 6, "--count", 500, "--whiten", "zca")
-    found = settings(tmp_path / "p.h5")
-    assert (found["normalize"], found["whiten"], found["epsilon"]) == ("center", "zca", 0.1)
-    plain = tmp_path / "plain.h5"
-    extract(run_here, work.photos, "-o", plain, "--size", 6, "--count", 500, "--drop-flat", 0)
-    kept, all_ = (read_dataset(str(p)).patches[:].var(axis=1).min() for p in (tmp_path / "p.h5", plain))
-    assert kept >= all_
+def test_the_flattest_patches_are_left_out_of_what_is_whitened(work, run_here, tmp_path):
+    """A fifth of those that are drawn."""
+    patches = {}
+    for name, more in {"kept": ("--count", 400), "all": ("--count", 500, "--normalize", "none")}.items():
+        extract(run_here, work.photos, "--size", 6, *more, "-o", tmp_path / f"{name}.h5")
+        patches[name] = read_dataset(str(tmp_path / f"{name}.h5")).patches[:]
+    order = np.argsort(-patches["all"].var(axis=1), kind="stable")
+    assert np.array_equal(patches["kept"], patches["all"][np.sort(order[:400])])
 
 
 def test_settings_are_taken_as_given(work, run_here, tmp_path):
@@ -132,7 +231,8 @@ def test_how_many_images_are_generated_grows_with_the_count(run_here, tmp_path):
 
 def test_dry_run_writes_nothing(work, run_here, tmp_path):
     report = extract(run_here, work.photos, "-o", tmp_path / "p.h5", "--dry-run")
-    assert report["bytes"] == 10_000 * (256 + 24)
+    assert report["bytes"] == 40_000 * (144 + 24)
+    assert report["preprocess_reason"].startswith(WHITENED)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -373,10 +473,11 @@ def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_p
 
 
 HINTS = {  # how the data are made: the model that suits them
-    "": "rbm",
+    "": "k-sparse",
+    "--normalize standardize": "k-sparse",
     "--normalize none": "rbm",
     "--whiten zca": "k-sparse",
-    "--normalize center --clip 3 --to 0.1,0.9": "sparse-autoencoder",
+    "--clip 3 --to 0.1,0.9": "sparse-autoencoder",
     "--normalize center --clip 3 --to=-0.9,0.9": "sesm",
 }
 
@@ -384,7 +485,7 @@ HINTS = {  # how the data are made: the model that suits them
 @pytest.mark.parametrize(("how", "model"), HINTS.items(), ids=HINTS.keys())
 def test_the_next_command_fits_the_data_and_runs(how, model, work, run_here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cut = ("--size", 6, "--count", 300)
+    cut = ("--size", 6, "--count", 400)
     ran = run_here("extract-patches", work.photos, *cut, *how.split(), "-o", "it's new.h5")
     hint = ran.err.splitlines()[-1].removeprefix("next: featlearn ")
     assert shlex.split(hint) == ["train", "it's new.h5", "--model", model]

@@ -256,7 +256,7 @@ IDLE = [  # the option that does nothing stands last
     ("evaluate", "MODEL", "PATCHES", "--classifier-iterations", 5),
     ("evaluate", "MODEL", "PATCHES", "--burn-in", 5),
     ("info", "--verify"),
-    ("extract-patches", "PHOTO", "--epsilon", 0.2),
+    ("extract-patches", "PHOTO", "--normalize", "center", "--epsilon", 0.2),
     ("extract-patches", "PHOTO", "-0"),
 ]
 

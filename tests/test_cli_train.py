@@ -40,7 +40,8 @@ def train(folder, *args, **env):
 def data(tmp_path_factory):
     """A folder with p.h5: 600 patches of generated images."""
     folder = tmp_path_factory.mktemp("train")
-    run(folder, "extract-patches", "dead-leaves", "--images", 2, "--size", 8, "--count", 600, "-o", "p.h5")
+    cut = ("--size", 8, "--count", 600, "--normalize", "standardize")
+    run(folder, "extract-patches", "dead-leaves", "--images", 2, *cut, "-o", "p.h5")
     return folder
 
 

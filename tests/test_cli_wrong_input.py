@@ -555,3 +555,18 @@ def test_no_output_has_the_name_of_another_format(suffix, work, run_here, tmp_pa
         assert (ran.code, ran.out) == (2, "")
         assert ran.err == f"featlearn: error: -o {out}: would be HDF5 under a name of another format; end it in .h5\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("train", "--model", "rbm"), "--checkpoint-every"),
+        (("check-gradients", "--model", "rbm"), "--tolerance"),
+        (("check-gradients", "--model", "rbm"), "--epsilon"),
+    ],
+)
+def test_nan_is_no_number(command, option, run_here):
+    """It lies within all bounds, and no comparison with it is ever true."""
+    ran = run_here(*command, option, "nan")
+    assert ran.code == 2
+    assert ran.error_lines == [f"Error: Invalid value for {option}: 'nan' is not a number"]

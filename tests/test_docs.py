@@ -25,6 +25,8 @@ SET_UP = [
     'pip install ".[test]" && pytest\n',
 ]
 SMALLER = {
+    "photos -o": "photos --count 1500 -o",
+    "--count 5000": "--count 500",
     "--count 40000": "--count 1500",
     "--count 100000": "--count 1500",
     "--count 10000": "--count 1500",

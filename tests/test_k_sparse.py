@@ -43,7 +43,7 @@ VARIANTS = {
 
 def make(dtype="float64", seed=3, n_visible=D, **config):
     """A model far from its initial values, the first two and the last of its units dead."""
-    model = KSparse(KSparse.Config(**{"hidden": HIDDEN, "k": K, "k_start": K, **config}), dtype)
+    model = KSparse(KSparse.Config(**{"hidden": HIDDEN, "k": K, "k_start": K, "loss_scale": 17.0, **config}), dtype)
     model.init(n_visible, Random(seed))
     rng = np.random.default_rng(seed)
     for value in model.params.values():
@@ -100,7 +100,7 @@ class Twin:
             Z = (centred(self.model, p, self.X) @ p["W"] + p["c"]) * self.dead_K
             weight = self.model.config.aux_weight or 1 / 32
             loss += weight * ((self.e - Z @ p.get("D", p["W"]).T) ** 2).sum()
-        return loss / (len(self.X) * self.X.var(axis=0).sum())
+        return loss / (len(self.X) * self.model.config.loss_scale)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -287,9 +287,9 @@ def test_the_threshold_follows_the_smallest_kept_activation():
 
 def test_codes_above_the_threshold_number_k_on_average():
     X = data(2000, 12, "float32")
-    model = KSparse(KSparse.Config(hidden=24, k=4, batch_top_k=True))
+    model = KSparse(KSparse.Config(hidden=24, k=4, batch_top_k=True, loss_scale=12))
     model.init(12, Random(0), X.mean(axis=0))
-    Training(model, Plain(X), TrainConfig(epochs=40, lr=0.06)).run()
+    Training(model, Plain(X), TrainConfig(epochs=80, lr=0.06)).run()
     assert np.count_nonzero(model.encode(X)) / len(X) == pytest.approx(4, rel=0.1)
 
 
@@ -298,7 +298,7 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
     dead = {}
     for aux_k in (None, 8):
         config = {"aux_weight": 1.0} if aux_k else {}
-        model = KSparse(KSparse.Config(hidden=24, k=3, k_start=3, aux_k=aux_k, dead_after=500, **config))
+        model = KSparse(KSparse.Config(hidden=24, k=3, k_start=3, aux_k=aux_k, dead_after=500, loss_scale=12, **config))
         model.init(12, Random(0), X.mean(axis=0))
         model.params["W"][:, :8] *= 0.1  # too small to be among the largest
         Training(model, Plain(X), TrainConfig(epochs=30, batch_size=20, lr=0.06)).run()
@@ -400,7 +400,7 @@ def edge_share(source):
     fitter.update(patches)
     preprocess = fitter.finish()
     rows = Rows(patches, preprocess, np.dtype(np.float32))
-    model = KSparse(KSparse.Config(hidden=64, k=4, k_start=24, init_scale=0.05))
+    model = KSparse(KSparse.Config(hidden=64, k=4, k_start=24, init_scale=0.05, loss_scale=64))
     model.init(64, Random(0), rows.take(np.arange(len(rows))).mean(axis=0))
     Training(model, rows, TrainConfig(epochs=20, lr=0.25, lr_schedule="linear")).run()
     return filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, 8, 8, 1))["edge_share"]
@@ -419,7 +419,7 @@ def test_codes_hold_all_units_where_alpha_wants_more():
 
 @pytest.mark.parametrize("options", [{"tolerance": 0.5}, {"lr_schedule": "adaptive"}])
 def test_a_loss_that_rises_because_k_falls_ends_and_slows_nothing(options):
-    model = KSparse(KSparse.Config(hidden=40, k=2, k_start=40))
+    model = KSparse(KSparse.Config(hidden=40, k=2, k_start=40, loss_scale=12))
     model.init(12, Random(0))
     rates = []
     rows = Plain(np.random.default_rng(0).normal(size=(200, 12)).astype(np.float32))

@@ -17,7 +17,7 @@ from featlearn.models.base import Model, Phase, Step
 from featlearn.models.pca import PCA
 from featlearn.random import Random
 from featlearn.settings import option_name
-from featlearn.training.train import ONE_PASS, TrainConfig, Training, mean_row
+from featlearn.training.train import ONE_PASS, TrainConfig, Training, moments
 from helpers import Rows
 
 
@@ -31,7 +31,7 @@ def uncentred(n=500, d=30, seed=0):
 
 def learn(X, dtype="float64", batch=100, hidden=None, seed=0, mean=True, **settings):
     model, data = PCA(PCA.Config(hidden=hidden), dtype), Rows(X.astype(dtype))
-    model.init(X.shape[1], Random(seed), mean_row(data, np.arange(len(X))) if mean else None)
+    model.init(X.shape[1], Random(seed), moments(data, np.arange(len(X)))[0] if mean else None)
     training = Training(model, data, TrainConfig(epochs=1, batch_size=batch, **settings), seed)
     assert training.run()
     return model, training
@@ -155,10 +155,12 @@ def test_held_out_rows_are_not_learned_from():
 
 
 def test_it_is_not_trained_as_what_descends():
+    model = PCA()
+    model.init(4, Random(0))
     with pytest.raises(ConfigError, match="--epochs 2: a pca model is learned in one pass"):
-        Training(PCA(), Rows(uncentred()), TrainConfig(epochs=2))
+        Training(model, Rows(uncentred()), TrainConfig(epochs=2))
     with pytest.raises(ConfigError, match="nothing is descended"):
-        Training(PCA(), Rows(uncentred()), TrainConfig(epochs=1, optimizer="lbfgs"))
+        Training(model, Rows(uncentred()), TrainConfig(epochs=1, optimizer="lbfgs"))
     assert PCA().losses() == {}
 
 

@@ -1,18 +1,23 @@
 """The training loop: update rules, order, schedules, stopping, and going on in the same bytes."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Model
+from featlearn.models.autoencoder import Autoencoder
+from featlearn.models.base import DataSummary, Model
+from featlearn.models.denoising import Denoising
 from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from featlearn.training import train
 from featlearn.training.optim import SGD, Decay, Rates
 from featlearn.training.schedules import learning_rate, momentum
-from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, mean_row, split_rows
+from featlearn.training.train import BLOCK, TrainConfig, Training, epoch_order, moments, split_rows
 from helpers import Rows, same
 
 
@@ -56,7 +61,9 @@ def test_decay_reaches_the_minimum_of_its_objective(m):
     ]:
         model = Quadratic()
         Training(
-            model, Rows(np.zeros((10, 1))), TrainConfig(epochs=3000, batch_size=10, lr=0.02, momentum=m, **config)
+            model,
+            Rows(np.zeros((10, 1))),
+            TrainConfig(epochs=3000, batch_size=10, lr=0.02, lr_schedule="constant", momentum=m, **config),
         ).run()
         np.testing.assert_allclose(model.params["W"], wanted, atol=1e-9)
         if config.get("decay") == "l1":
@@ -82,10 +89,14 @@ def test_decay_leaves_biases_alone():
 
 
 def test_default_decay_weights_are_the_blogs():
-    assert TrainConfig(decay="l1").resolve(RBM).weight_decay == Decay(l1=0.01)
-    assert TrainConfig(decay="l2").resolve(RBM).weight_decay == Decay(l2=0.1)
-    assert TrainConfig(decay="l1", l1_method="subgradient").resolve(RBM).weight_decay == Decay(l1=0.01, soft=False)
-    assert TrainConfig(decay="l2", decay_weight=0.5).resolve(RBM).weight_decay == Decay(l2=0.5)
+    def decay(**settings):
+        config = RBM.resolve(RBM.Config(), DataSummary(4, 0, 1))
+        return TrainConfig(**settings).resolve(RBM, config, DataSummary(4, 0, 1)).weight_decay
+
+    assert decay(decay="l1") == Decay(l1=0.01)
+    assert decay(decay="l2") == Decay(l2=0.1)
+    assert decay(decay="l1", l1_method="subgradient") == Decay(l1=0.01, soft=False)
+    assert decay(decay="l2", decay_weight=0.5) == Decay(l2=0.5)
 
 
 @pytest.mark.parametrize("n", [1, 5, 1000, BLOCK + 17])
@@ -201,7 +212,7 @@ def test_early_stop_keeps_the_state_of_the_best_model():
     config = TrainConfig(epochs=80, batch_size=20, lr=0.1, validation=0.3, patience=4)
 
     def new():
-        model = KSparse(KSparse.Config(hidden=30, k=3, batch_top_k=True))
+        model = KSparse(KSparse.Config(hidden=30, k=3, batch_top_k=True, loss_scale=3))
         model.init(12, Random(0))
         return Training(model, rows(), config)
 
@@ -248,7 +259,7 @@ def test_weights_are_judged_by_what_they_began_with():
     """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew has."""
     data = Rows(rows().X + np.float32(5000))
     model = rbm()
-    model.init(12, Random(0), mean_row(data, np.arange(230)))
+    model.init(12, Random(0), moments(data, np.arange(230))[0])
     training = Training(model, data, TrainConfig(epochs=2, batch_size=50, lr=1e-6))
     assert training.run()
     assert model.params["b"] == pytest.approx(5000, rel=0.01)
@@ -257,6 +268,95 @@ def test_weights_are_judged_by_what_they_began_with():
         model.params[name].flat[3] = value
         with pytest.raises(DivergedError, match=f"largest value of {name} is"):
             training._check_weights()
+
+
+class Answering(Quadratic):
+    """Of its ten units `stuck` answer all rows alike, its error is `worse` times that of the mean row: from 1st update.
+
+    Before, `began` are stuck.
+    """
+
+    def __init__(self, X, stuck, worse, began=0):
+        super().__init__()
+        self.mean, self.stuck, self.worse, self.now = X.mean(axis=0), stuck, worse, began
+
+    def encode(self, X):
+        return np.where(np.arange(10) < self.now, 0.5, X[:, :1])
+
+    def reconstruct(self, X):
+        return X + self.worse * (X - self.mean)
+
+    def gradient(self, X, step):
+        self.now = self.stuck
+        return {"error": 1.0}, {"W": np.zeros_like(self.params["W"])}
+
+
+@pytest.mark.parametrize(
+    ("stuck", "worse", "began", "words"),
+    [
+        (10, 0.9, 0, None),
+        (10, 1.05, 0, None),
+        (5, 1.2, 0, None),
+        (6, 1.2, 0, "6 of 10 units answer all rows alike, error 1.2"),
+        (9, 1.2, 8, None),
+        (10, 1.2, 8, "2 of 2 units answer all rows alike"),
+        (0, 9.0, 0, None),
+        (0, 11.0, 0, r"error 11 \(began at 1\)"),
+    ],
+)
+def test_errors_above_the_mean_rows_are_divergence_where_far_or_units_are_stuck(stuck, worse, began, words):
+    data = rows()
+    data.X /= data.X.std(axis=0).mean()
+    training = Training(Answering(data.X, stuck, worse, began), data, TrainConfig(epochs=3, batch_size=50, lr=0.1))
+    assert training.deviation == pytest.approx(np.sqrt(np.mean(data.X.var(axis=0))), rel=1e-6)
+    if words is None:
+        assert training.run()
+        return
+    with pytest.raises(DivergedError, match=f"diverged at epoch 1, update 5: {words}"):
+        training.run()
+
+
+def test_a_rate_so_high_that_bounded_units_are_stuck():
+    """Outputs lie in 0..1, so no error can grow. A rate that is only too low learns nothing either, but goes on."""
+    X = np.random.default_rng(0).random((400, 12)).astype(np.float32) ** 3
+    for lr, diverges in ((1e3, True), (1e-6, False)):
+        model = Autoencoder(Autoencoder.Config(hidden=20, output_units="sigmoid", loss="squared"))
+        model.init(12, Random(0))
+        training = Training(model, Rows(X), TrainConfig(epochs=2, lr=lr))
+        if diverges:
+            with pytest.raises(DivergedError, match=r"units answer all rows alike"):
+                training.run()
+        else:
+            assert training.run()
+            assert training.history["probe_rmse"][-1] > 1.1 * training.deviation
+
+
+def test_first_updates_that_lose_the_weights_are_no_measure_of_later_errors():
+    """Adam's steps are bounded: with a rate far too high all errors but the first are large, and stay so."""
+    model = Denoising(Denoising.Config(hidden=20, output_units="linear", loss="squared"))
+    model.init(12, Random(0))
+    training = Training(model, rows(2000), TrainConfig(epochs=3, optimizer="adam", lr=10.0))
+    with pytest.raises(DivergedError, match=r"diverged at epoch 1, update 20: error 1\d\.\d \(began at 0\.9"):
+        training.run()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "epochs", "done", "step", "early"),
+    [
+        (1, 2, 0, 230, True),  # the first epoch
+        (1, 2, 1, 231, False),
+        (1, 20, 2, 460, True),  # a tenth of 4600
+        (1, 20, 2, 461, False),
+        (50, 40, 19, 100, True),  # so few updates cost nothing
+        (50, 40, 20, 101, False),
+    ],
+)
+def test_divergence_is_early_where_little_is_lost(batch_size, epochs, done, step, early):
+    training = Training(rbm(refine=7), rows(), TrainConfig(epochs=epochs, batch_size=batch_size))
+    training.progress.epochs_done, training.progress.step = done, step
+    assert training.early is early
+    training.progress.phase = 1  # its rate is its own
+    assert not training.early
 
 
 def test_settings_that_contradict_the_data():
@@ -277,10 +377,10 @@ def test_mean_row_and_split(monkeypatch):
     train_rows, held_out = split_rows(230, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert sorted([*train_rows, *held_out]) == list(range(230))
     assert len(held_out) == 46
-    np.testing.assert_allclose(mean_row(data, train_rows), data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(moments(data, train_rows)[0], data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
     monkeypatch.setattr(train, "MEAN_ROWS", 100)
     every_other = data.X[train_rows[::2]]
-    np.testing.assert_allclose(mean_row(data, train_rows), every_other.mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(moments(data, train_rows)[0], every_other.mean(axis=0, dtype=float), atol=1e-12)
     training = Training(rbm(), data, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert np.array_equal(training.train_rows, train_rows)
     assert np.array_equal(training.validation_rows, held_out)
@@ -305,3 +405,45 @@ def test_models_are_projected_after_each_update_and_heard():
     assert max(seen) == 0.5
     wanted = data.X[training.validation_rows, 0].mean()
     assert training.history["validation_mean_of_first"] == pytest.approx([wanted] * 3, abs=1e-6)
+
+
+def test_moments_are_exact_where_the_mean_is_far_from_zero():
+    """In float64 about a shift: the plain sum of squares would have lost the variance of the first column."""
+    X = np.random.default_rng(0).normal(size=(500, 3)) * [1e-3, 1.0, 50.0] + [1e6, 0.0, -300.0]
+    mean, variance = moments(Rows(X), np.arange(500))
+    np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-14)
+    assert variance == pytest.approx(X.var(axis=0).sum(), rel=1e-12)
+    assert moments(Rows(X[:, :1]), np.arange(500))[1] == pytest.approx(X[:, 0].var(), rel=1e-8)
+    assert moments(Rows(np.full((5, 2), 7.0)), np.arange(5))[1] == 0
+
+
+SUMMARY = DataSummary(50, -math.inf, math.inf, n_rows=8000, variance=50.0, square=200.0)
+
+
+def test_defaults_follow_from_the_data():
+    """The lengths are those of the help page; the rates those of the docstring of `usual_rates`."""
+    config = RBM.resolve(RBM.Config(hidden=10), SUMMARY)
+    resolved = TrainConfig().resolve(RBM, config, SUMMARY)
+    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (125, 100, 8 / 200, 1.0)
+    wide = TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), SUMMARY), SUMMARY)
+    assert wide.lr == pytest.approx(8 / 600, rel=0.05)
+    pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
+    assert TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), pixels), pixels).lr == 0.1
+    few, many = replace(SUMMARY, n_rows=30), replace(SUMMARY, n_rows=10**7)
+    assert TrainConfig().resolve(RBM, config, few).batch_size == 30
+    assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
+    assert TrainConfig().resolve(RBM, config, many).epochs == 5
+    assert TrainConfig(optimizer="lbfgs").resolve(KSparse, KSparse.Config(), many).epochs == 400
+    assert TrainConfig(epochs=3, batch_size=7, lr=2.0).resolve(RBM, config, many).lr == 2.0
+
+
+def test_data_far_from_what_a_model_wants_are_divided():
+    wild = SUMMARY.divided(1e-3)
+    assert wild.spread == pytest.approx(1000)
+    assert wild.square == pytest.approx(2e8)
+    assert TrainConfig().scale(RBM, RBM.Config(), wild) == 1000
+    assert TrainConfig(data_scale=5.0).scale(RBM, RBM.Config(), wild) == 5
+    assert TrainConfig().scale(RBM, RBM.Config(sigma=900.0), wild) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), SUMMARY) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), replace(wild, low=0.0, high=1.0)) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1

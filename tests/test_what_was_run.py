@@ -87,9 +87,11 @@ def test_training_is_resolved_for_every_optimizer_and_decay(id):
             config = TrainConfig(optimizer=optimizer, decay=decay)
         except ConfigError:
             continue
-        resolved = config.resolve(model_class(id))
+        cls, data = model_class(id), DataSummary(N_VISIBLE, -3, 3, n_rows=57)
+        settings = cls.resolve(cls.Config(), data)
+        resolved = config.resolve(cls, settings, data)
         assert not unresolved(resolved)
-        assert resolved.resolve(model_class(id)) == resolved
+        assert resolved.resolve(cls, settings, DataSummary(N_VISIBLE, 0, 1, 5, 1.0, 2.0)) == resolved
         assert (resolved.decay_weight is None) == (decay == "none")
 
 

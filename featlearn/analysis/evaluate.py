@@ -6,13 +6,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from featlearn.analysis.advice import of_units
 from featlearn.analysis.filters import filter_statistics
 from featlearn.analysis.metrics import coherence, squared_error
+from featlearn.analysis.units import Units
 from featlearn.models.base import Model
 
 Array = npt.NDArray[Any]
 BLOCK = 2048  # rows at a time
-DEAD, SATURATED = 0.01, 0.99
 
 
 class Rows(Protocol):
@@ -37,16 +38,15 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
     lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
     population_sparsity  the same of each row over its units, mean over rows
     l0                   units of a row's code that are not 0, mean over rows
-    dead_units           share of units that never leave +-.01;  saturated_units: that never fall below .99
+    dead_units, saturated_units, relative_activity    of the units, as analysis/advice.py has them
     coherence            largest |cosine| between two filters
     free_energy          and what else only this kind of model reports, mean over rows
-    warnings             a list of sentences
     and the keys of filter_statistics.
     """
     n, h = len(rows), model.encode(rows.block(0, 1)).shape[1]
+    units = Units(h)
     squares = population = nonzero = 0.0
     x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
-    h1, h2, highest, lowest = np.zeros(h), np.zeros(h), np.full(h, -np.inf), np.full(h, np.inf)
     for start in range(0, n, BLOCK):
         X = rows.block(start, min(start + BLOCK, n))
         H = model.encode(X)
@@ -55,22 +55,20 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
         x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
         s1, s2 = H.sum(axis=1, dtype=np.float64), np.square(H, dtype=np.float64).sum(axis=1)
         population += float(_sparsity(s1, s2, h).sum())
-        h1, h2 = h1 + H.sum(axis=0, dtype=np.float64), h2 + np.square(H, dtype=np.float64).sum(axis=0)
-        highest, lowest = np.maximum(highest, H.max(axis=0)), np.minimum(lowest, H.min(axis=0))
+        units.add(H)
     variance = float((x2 - x1 * x1 / n).sum())
     measures: dict[str, Any] = {
         "rmse": math.sqrt(squares / (n * model.n_visible)),
         "explained_variance": 1 - squares / variance if variance > 0 else math.nan,
-        "mean_activation": float(h1.mean()) / n,
-        "lifetime_sparsity": float(_sparsity(h1, h2, n).mean()),
+        "mean_activation": float(units.sum.mean()) / n,
+        "lifetime_sparsity": float(_sparsity(units.sum, units.squares, n).mean()),
         "population_sparsity": population / n,
         "l0": nonzero / n,
-        "dead_units": float(np.mean(np.maximum(highest, -lowest) < DEAD)),
-        "saturated_units": float(np.mean(lowest > SATURATED)),
     }
+    measures |= of_units(model, units)
     measures |= mean_metrics(model, rows) | {"coherence": coherence(model.filters())}
     measures |= filter_statistics(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
-    return measures | {"warnings": _warnings(measures)}
+    return measures
 
 
 def mean_metrics(model: Model, rows: Rows) -> dict[str, float]:
@@ -89,13 +87,3 @@ def _sparsity(sum1: Array, sum2: Array, n: int) -> Array:
         return np.zeros(len(sum1))
     ratio = np.divide(sum1 * sum1, n * sum2, out=np.ones(len(sum1)), where=sum2 > 0)
     return np.asarray((1 - ratio) / (1 - 1 / n))
-
-
-def _warnings(measures: dict[str, Any]) -> list[str]:
-    found = []
-    if measures["explained_variance"] <= 1 - 0.98**2:
-        found.append("the features reconstruct next to nothing of the data; weaken the decay or train longer")
-    for key, what in (("dead_units", "never active"), ("saturated_units", "always active")):
-        if measures[key] > 0.1:
-            found.append(f"{measures[key]:.0%} of the hidden units are {what}")
-    return found

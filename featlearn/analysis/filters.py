@@ -7,6 +7,8 @@
     lag1             autocorrelation of neighbouring weights, both directions, mean removed: smoothness
     total_variation  mean |difference of neighbours| / mean |weight|, over the sheet
     orientation      |sum P e^(2 i theta)| / sum P over the power spectrum P: 1 one orientation, 0 none
+    orientation_gain orientation over that of random mixtures of the same filters, 8 at least: at most about 1 for
+                     noise, which mixtures leave as it is; edges and waves are lost in them
     gabor_r2         share of the variance that a fitted Gabor function explains (gabor.py)
     edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the second
     near_zero        share of all |w| below 1 % of the sheet's largest
@@ -20,16 +22,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import _core
 from featlearn.analysis.gabor import gabor_r2
+from featlearn.random import Purpose, Random
 
 Array = npt.NDArray[Any]
 
 EDGE_R2, EDGE_ORIENTATION = 0.5, 0.3
+MIXTURES = 200  # that filters are compared with
+FEWEST = 8  # filters whose mixtures say something
 
 
-def filter_statistics(F: Array) -> dict[str, float]:
-    """The measures above of filters F (k, h, w, c)."""
-    each = per_filter(F)
+def filter_statistics(F: Array, fits: bool = True) -> dict[str, float]:
+    """The measures above of filters F (k, h, w, c); without `fits` those alone that cost next to nothing."""
+    each = per_filter(F, fits)
     live = each["live"]
     out = {}
     for name, summary in (
@@ -41,17 +47,21 @@ def filter_statistics(F: Array) -> dict[str, float]:
         ("orientation", np.median),
         ("gabor_r2", np.median),
     ):
-        out[name] = float(summary(each[name][live])) if live.any() else float("nan")
+        if name in each:
+            out[name] = float(summary(each[name][live])) if live.any() else float("nan")
     size = np.abs(F)
     out["total_variation"] = _total_variation(F)
+    if np.count_nonzero(live) >= FEWEST:
+        out["orientation_gain"] = orientation_gain(F[live])
     out["near_zero"] = float(np.mean(size < 0.01 * size.max())) if live.any() else 1.0
-    edges = (each["gabor_r2"] >= EDGE_R2) & (each["orientation"] >= EDGE_ORIENTATION)
-    out["edge_share"] = float(np.mean(edges)) if len(F) else float("nan")
+    if fits:
+        edges = (each["gabor_r2"] >= EDGE_R2) & (each["orientation"] >= EDGE_ORIENTATION)
+        out["edge_share"] = float(np.mean(edges)) if len(F) else float("nan")
     return out
 
 
-def per_filter(F: Array) -> dict[str, Array]:
-    """The measures of each filter, and live (not flat), each (k,), of F (k, h, w, c)."""
+def per_filter(F: Array, fits: bool = True) -> dict[str, Array]:
+    """The measures of each filter, and live (not flat), each (k,), of F (k, h, w, c); gabor_r2 with `fits`."""
     k, h, w, c = F.shape
     W = F.reshape(k, h * w * c).astype(np.float64)
     scale = np.abs(W).max(axis=1, initial=0.0)
@@ -69,7 +79,9 @@ def per_filter(F: Array) -> dict[str, Array]:
             "support": (np.abs(W) > 0.5 * np.abs(W).max(axis=1, keepdims=True, initial=0.0)).mean(axis=1),
         }
     images = strongest_channel(W.reshape(k, h, w, c))
-    out |= {"lag1": lag1(images), "orientation": orientation(images), "gabor_r2": gabor_r2(images)}
+    out |= {"lag1": lag1(images), "orientation": orientation(images)}
+    if fits:
+        out["gabor_r2"] = gabor_r2(images)
     return {name: np.where(live, value, 0.0) for name, value in out.items()} | {"live": live}
 
 
@@ -97,6 +109,20 @@ def orientation(F: Array) -> Array:
     total = power.sum(axis=(1, 2))
     turned = np.abs((power * turn).sum(axis=(1, 2)))
     return np.asarray(np.divide(turned, total, out=np.zeros(k), where=total > 0))
+
+
+def orientation_gain(F: Array) -> float:
+    """Median orientation of filters F (k, h, w, c) over that of random mixtures of them; none may be flat.
+
+    Mixtures have the spectrum of the sheet, so that smooth noise is compared with noise as smooth.
+    """
+    k = len(F)
+    W = F.reshape(k, -1).astype(np.float64)
+    norms = np.sqrt(np.square(W).sum(axis=1, keepdims=True))
+    mixed = np.empty((MIXTURES, W.shape[1]))
+    _core.gemm(mixed, Random(0).normal((MIXTURES, k), np.float64, Purpose.INIT), W / norms)
+    own, chance = (np.median(orientation(strongest_channel(A.reshape(-1, *F.shape[1:])))) for A in (W, mixed))
+    return float(own / chance)
 
 
 def _total_variation(F: Array) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from featlearn.cli.model_options import ModelCommand
-from featlearn.cli.options import as_json, common, option, paths, quiet, seed, settings_option_objects, threads
+from featlearn.cli.options import Number, as_json, common, option, paths, quiet, seed, settings_option_objects, threads
 from featlearn.cli.report import Results, Words
 from featlearn.models import model_ids
 
@@ -20,12 +20,10 @@ class CheckCommand(ModelCommand):
 @click.command("check-gradients", cls=CheckCommand)
 @common(paths("file", required=False, metavar="[MODEL.h5]"), paths("dataset", required=False, metavar="[DATASET.h5]"))
 @option("--model", type=click.Choice(model_ids()), help="What to check; --model NAME --help shows more.")
-@option(
-    "--tolerance", type=click.FloatRange(0), default=1e-7, metavar="X", help="Exit 1 when a difference exceeds this."
-)
+@option("--tolerance", type=Number(0), default=1e-7, metavar="X", help="Exit 1 when a difference exceeds this.")
 @option(
     "--epsilon",
-    type=click.FloatRange(1e-9, 1),
+    type=Number(1e-9, 1),
     default=4e-3,
     metavar="X",
     help="Step of the differences; their error is of its sixth power, that of rounding grows as it shrinks.",

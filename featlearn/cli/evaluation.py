@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.analysis.advice import of_classifier
 from featlearn.analysis.classes import class_measures
 from featlearn.analysis.coding import Coding, CodingConfig, codings
 from featlearn.analysis.evaluate import evaluate, mean_metrics
 from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, resolve
+from featlearn.cli import advice
 from featlearn.cli.classification import (
     Labelled,
     RawErrors,
@@ -102,8 +104,6 @@ def _measure(learned: Learned, datasets: list[Dataset], request: Request, words:
     warn_of_unfinished(learned, words)
     likely = _likelihoods(path, learned, rows, request, words)
     measures = evaluate(learned.model, rows, learned.shape, learned.preprocess)
-    for warning in measures.pop("warnings"):
-        words.say(f"warning: {path}: {warning}")
     coded = codings(learned.model, rows, request.levels)
     measures |= _coding_keys(coded, request.coding)
     if dataset.labels is not None:
@@ -116,7 +116,17 @@ def _measure(learned: Learned, datasets: list[Dataset], request: Request, words:
         if dataset.labels is not None and train_dataset.labels is not None:
             train, test = Labelled(train_rows, train_dataset.labels), Labelled(rows, dataset.labels)
             measures |= classify(learned, Task.of(train, test, request.classifier, request.seed), words, raw)
-    return Measured({"model": path, **measures, **likely}, coded)
+    told = _advice(learned, measures, len(dataset.patches))
+    advice.say(words, told, f"{path}: ")
+    return Measured({"model": path, **measures, **likely, "advice": told}, coded)
+
+
+def _advice(learned: Learned, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
+    """What there is to say of a model measured on n rows."""
+    judged = measures | of_classifier(measures, n)
+    if not advice.textured(learned.preprocess, learned.shape):
+        judged.pop("orientation_gain", None)
+    return advice.advise(learned.model, learned.file.training, judged)
 
 
 def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:

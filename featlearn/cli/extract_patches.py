@@ -78,11 +78,13 @@ def command(words: Words, results: Results, **settings: Any) -> None:
 
     Images that are damaged, links that lead nowhere and links to folders that hold them are named and skipped.
 
-    Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read.
+    Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read. Where
+    nothing is said of it, patches cut out of images are centred and whitened, whole images and rows stay as they are.
 
     \b
     Examples:
-      featlearn extract-patches photos -o patches.h5 --size 12 --whiten zca
+      featlearn extract-patches photos -o patches.h5
+      featlearn extract-patches photos -o standardized.h5 --size 16 --normalize standardize
       featlearn extract-patches more-photos -o test.h5 --like patches.h5
     """
     results.show(extract(Request.of(settings), words))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featlearn.cli.hints import say_next, to_measure, to_train
-from featlearn.cli.options import collect
+from featlearn.cli.options import collect, refuse_idle_settings
 from featlearn.cli.report import Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance, shape_words
 from featlearn.errors import ConfigError, DataError
@@ -23,8 +23,8 @@ from featlearn.files.sources import Source, first_images, open_sources, read_pat
 from featlearn.files.text import size_words
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COUNT, Extraction, Plan, survey
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
-from featlearn.settings import to_dict
+from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec, whitening_obstacle
+from featlearn.settings import to_dict, unresolved
 
 COLORS = {1: "gray", 3: "rgb"}  # by the channels of a patch
 
@@ -60,7 +60,7 @@ class Request:
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Request":
         """From the command's keyword arguments; reads --files-from. Raises ConfigError."""
-        extraction, spec = collect(Extraction, settings), collect(PreprocessSpec, settings)
+        extraction, spec = collect(Extraction, settings), collect(PreprocessSpec, settings, decided=False)
         listed = _read_list(settings.pop("files_from"), settings.pop("null"))
         inputs = [*settings.pop("inputs"), *listed]
         request = cls(inputs=inputs, extraction=extraction, spec=spec, **settings)
@@ -74,6 +74,8 @@ class Request:
         refits = self.spec != PreprocessSpec() or not (self.extraction.size is None or self.extraction.whole)
         if self.like is not None and refits:
             raise ConfigError("--like takes size and preprocessing from that file: leave out their options")
+        if not unresolved(self.spec):
+            refuse_idle_settings(self.spec)
 
 
 def extract(request: Request, words: Words) -> dict[str, Any]:
@@ -88,9 +90,7 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     sources = _open(request, _color(request, like), warn)
     _say_joined(request, sources, words)
     extraction = request.extraction.resolve(
-        whole_images=all(source.whole_by_default for source in sources),
-        whitened=request.spec.whiten != "none",
-        like=like.shape[:2] if like else None,
+        whole_images=all(source.whole_by_default for source in sources), like=like.shape[:2] if like else None
     )
     known = like.label_names if like else None
     with words.progress(sum(map(len, sources)), "images read") as progress:
@@ -106,13 +106,42 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     if request.color is None and like is None and any(source.lost_color for source in sources):
         words.say("colour images are read as grey; --color rgb keeps their colours")
     words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
+    spec, reason = (like.preprocess.spec, None) if like else _choose(request.spec, plan)
+    if reason is not None:
+        words.say(reason)
+    plan.extraction = plan.extraction.resolve(whitened=spec.whiten != "none")
     report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
+    report |= {"normalize": spec.normalize, "whiten": spec.whiten, "preprocess_reason": reason}
     if request.dry_run:
         return report
-    preprocess = _write(request, extraction, plan, like.preprocess if like else None, files, words)
+    fit = like.preprocess if like else Fitter(spec, plan.n_pixels, plan.dtype)
+    preprocess = _write(request, plan, fit, reason, files, words)
     _say_next(request, preprocess, words)
     return report | _range(preprocess)
+
+
+def _choose(asked: PreprocessSpec, plan: Plan) -> tuple[PreprocessSpec, str | None]:
+    """Decide the preprocessing. -> with what was chosen and why, in words, where nothing was said of it.
+
+    Raises ConfigError for an option that does nothing beside what was decided.
+    """
+    obstacle = whitening_obstacle(plan.n, plan.n_pixels)
+    spec = asked.resolve(plan.extraction.whole, not obstacle)
+    refuse_idle_settings(spec)
+    if not asked.is_left_open:
+        return spec, None
+    if plan.extraction.whole:
+        kept = "values stay as they are" if plan.dtype.kind == "f" else "pixels stay as they are, in 0..1"
+        return spec, f"images or rows taken whole: their {kept}; --whiten zca whitens them"
+    if spec.to is not None:
+        return spec, "patches cut out of images: centred, for --to, and not whitened; --whiten zca whitens them"
+    if obstacle:
+        return spec, f"patches cut out of images: centred, but not whitened: {obstacle}"
+    return spec, (
+        "patches cut out of images: centred and ZCA-whitened, so that models find edges; "
+        "--normalize center, standardize or none leaves the whitening out"
+    )
 
 
 def _warn(words: Words, text: str) -> None:
@@ -151,25 +180,24 @@ def _range(preprocess: Preprocess) -> dict[str, Any]:
 
 
 def _write(
-    request: Request, extraction: Extraction, plan: Plan, like: Preprocess | None, files: list[str], words: Words
+    request: Request, plan: Plan, fit: Fitter | Preprocess, reason: str | None, files: list[str], words: Words
 ) -> Preprocess:
-    """Cut, write and fit in one pass over the patches."""
+    """Cut and write in one pass over the patches, which fits the preprocessing too where it is to be fitted."""
     free_space_check(request.output, plan.n_bytes)
-    fitter = None if like else Fitter(request.spec.resolve(extraction.whole), plan.n_pixels, plan.dtype)
     labelled = plan.labels is not None
     writer = DatasetWriter(request.output, plan.n, plan.shape, plan.dtype, labelled, request.force, files)
     with writer, words.progress(plan.n, "patches") as progress:
         for block in plan.blocks():
-            if fitter is not None:
-                fitter.update(block.patches)
+            if isinstance(fit, Fitter):
+                fit.update(block.patches)
             writer.append(block.patches, block.origin, block.labels)
             progress.advance(len(block.patches))
-        preprocess = like or fitter.finish()  # type: ignore[union-attr]
+        preprocess = fit.finish() if isinstance(fit, Fitter) else fit
         for warning in preprocess.warnings:
             words.say(f"warning: {warning}")
         more = [name for name in (request.labels, request.like) if name and os.path.isfile(name)]
-        story = provenance(seed=extraction.seed, inputs=[*request.inputs, *more])
-        story["extraction"] = to_dict(extraction)
+        story = provenance(seed=plan.extraction.seed, inputs=[*request.inputs, *more])
+        story["extraction"] = to_dict(plan.extraction) | {"preprocess_reason": reason}
         writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story)
     return preprocess
 

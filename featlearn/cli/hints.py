@@ -24,11 +24,14 @@ def to_train(path: str, preprocess: Preprocess) -> list[str]:
 
 
 def _suited(preprocess: Preprocess) -> str:
-    """Return the model for which such data are usually made: what is mapped to a range is made for units with one."""
+    """Return the model for which such data are usually made.
+
+    What is mapped to a range is made for units with one; pixels in 0..1 are probabilities of binary units.
+    """
     spec = preprocess.spec
     if spec.to is not None:
         return "sparse-autoencoder" if spec.to[0] >= 0 and spec.to[1] <= 1 else "sesm"
-    return "rbm" if spec.whiten == "none" else "k-sparse"
+    return "rbm" if preprocess.low >= 0 and preprocess.high <= 1 else "k-sparse"
 
 
 def to_measure(model: str, path: str) -> list[list[str]]:

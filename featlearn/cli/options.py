@@ -14,6 +14,7 @@
 What a settings dataclass declares becomes options by `settings_options`.
 """
 
+import math
 import os
 import re
 import types
@@ -37,13 +38,16 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Option(click.Option):
     """An option that belongs to a group of the help page.
 
-    It does nothing without the other parameters that it `needs`, which are written as those of a setting.
+    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`; both are
+    written as those of a setting.
     """
 
-    def __init__(self, *args: Any, group: str = "Options", needs: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, group: str = "Options", needs: str = "", without: str | None = None, **kwargs: Any
+    ) -> None:
         kwargs.setdefault("show_default", True)
         super().__init__(*args, **kwargs)
-        self.group, self.needs = group, needs
+        self.group, self.needs, self.without = group, needs, without
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
 
@@ -122,6 +126,16 @@ def invocation() -> dict[str, Any]:
 def option(*args: Any, **kwargs: Any) -> Decorator:
     """click.option with a `group` for the help page and the default shown."""
     return click.option(*args, cls=Option, **kwargs)
+
+
+class Number(click.FloatRange):
+    """A number within bounds, infinity perhaps; nan, which lies within all, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]
@@ -209,15 +223,22 @@ def settings_option_objects(
     return options
 
 
-def collect(cls: type[T], values: dict[str, Any]) -> T:
+def collect(cls: type[T], values: dict[str, Any], decided: bool = True) -> T:
     """Take the fields of `cls` out of a command's keyword arguments.
 
-    Raises ConfigError, also for what stands on the command line and would do nothing.
+    Raises ConfigError, also for what stands on the command line and would do nothing; what does something is not known
+    of settings that are not `decided` yet.
     """
     found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
     config = from_dict(cls, found)  # type: ignore[type-var]
-    refuse_idle(config, [field.name for field in fields(cls) if _given(field, found)])  # type: ignore[arg-type]
+    if decided:
+        refuse_idle_settings(config)
     return config
+
+
+def refuse_idle_settings(config: Any) -> None:
+    """Refuse settings of the running command that were typed and do nothing in `config`. Raises ConfigError."""
+    refuse_idle(config, [field.name for field in fields(config) if _given(field, config)])
 
 
 def refuse_idle_options(**found: str) -> None:
@@ -242,12 +263,13 @@ def refuse_idle_options(**found: str) -> None:
 
     for name, param in others.items():
         if isinstance(param, Option) and _is_typed(name):
-            refuse_idle_one(name, " ".join(filter(is_known, param.needs.split())), None, ctx.params | found, words)
+            needs = " ".join(filter(is_known, param.needs.split()))
+            refuse_idle_one(name, needs, param.without, ctx.params | found, words)
 
 
-def _given(field: Field[Any], values: dict[str, Any]) -> bool:
+def _given(field: Field[Any], config: Any) -> bool:
     """Whether a setting stands on the command line; a switch that is left as it is does not count."""
-    idle_switch = field.type is bool and values.get(field.name) == field.default
+    idle_switch = field.type is bool and getattr(config, field.name) == field.default
     return _is_typed(field.name) and not idle_switch
 
 

@@ -16,6 +16,7 @@ import click
 from featlearn import signals
 from featlearn.errors import DataError
 
+SAID = "advice"  # a value that stands in JSON alone: a person reads it on stderr
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
 
 
@@ -141,7 +142,7 @@ class Results:
         """One thing: a line for each value."""
         if self.as_json:
             return self._object(values)
-        _columns([[key, _text(value)] for key, value in flat(values).items()])
+        _columns([[key, _text(value)] for key, value in flat(values).items() if _shown(key)])
 
     def value(self, value: Any) -> None:
         """A single value: a text as it is, all else as JSON."""
@@ -180,7 +181,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row))
+    return list(dict.fromkeys(key for row in rows for key in row if _shown(key)))
+
+
+def _shown(key: str) -> bool:
+    return key.partition(".")[0] != SAID
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> None:

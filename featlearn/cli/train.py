@@ -12,6 +12,8 @@ import click
 
 from featlearn.cli.model_options import ModelCommand, peek
 from featlearn.cli.options import (
+    Number,
+    Option,
     as_json,
     collect,
     common,
@@ -71,16 +73,17 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
-        from featlearn.training.optim import usual_rates
+        from featlearn.training.optim import rates_in_words
         from featlearn.training.train import BATCH, TrainConfig
 
         if cls is None:
-            return settings_option_objects(TrainConfig, "Training")
-        words = {"lr": "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(cls).items())}
+            return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
+        words = {"lr": rates_in_words(cls)}
         words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
         if cls.one_pass:
             words["batch_size"] = str(BATCH)
         own = settings_option_objects(TrainConfig, "Training", cls.training_defaults, words)
+        own.append(_no_retry())
         return [one for one in own if one.name not in _idle(cls)] + super().offered(cls)
 
     def make_parser(self, ctx: click.Context) -> Any:
@@ -95,13 +98,27 @@ class TrainCommand(ModelCommand):
         return super().make_parser(ctx)
 
 
+def _no_retry() -> Option:
+    """--no-retry: no setting, for it changes nothing in what is learned."""
+    from featlearn.training.optim import readers
+
+    return Option(
+        ["--no-retry"],
+        is_flag=True,
+        group="Training",
+        needs="optimizer=" + "|".join(readers("lr")),
+        without="lr",
+        help="Do not begin again with half the default learning rate, twice at most, where it diverges early.",
+    )
+
+
 def _idle(cls: Any) -> set[str]:
     """The settings of the training that do nothing with a model; `cls` None: with one that is not named."""
     if cls is None or not cls.one_pass:
         return set()
     from featlearn.training.train import ONE_PASS, TrainConfig
 
-    return {field.name for field in dataclasses.fields(TrainConfig)} - set(ONE_PASS)
+    return {"no_retry"} | {field.name for field in dataclasses.fields(TrainConfig)} - set(ONE_PASS)
 
 
 def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
@@ -137,7 +154,7 @@ def _read_toml(path: str | None) -> dict[str, Any]:
 )
 @option(
     "--checkpoint-every",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=60.0,
     metavar="SECONDS",
     help="How often to write OUTPUT.ckpt while training.",

@@ -1,16 +1,19 @@
 """A training run with its files: data in, OUTPUT.ckpt on the way, OUTPUT at the end; stoppable by signals."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from featlearn import __version__, signals
+from featlearn.cli import advice
 from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance
@@ -26,12 +29,13 @@ from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.settings import to_dict
+from featlearn.settings import from_dict, to_dict
 from featlearn.signals import Interrupted
 from featlearn.training.progress import Progress
-from featlearn.training.train import TrainConfig, Training, mean_row, shapes_of, split_rows
+from featlearn.training.train import TrainConfig, Training, moments, shapes_of, split_rows
 
 DEMO_PATCHES = 10_000
+RESTARTS = 2  # at most, of a run whose default learning rate diverges
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Request:
     output: str
     force: bool = False
     resume: bool = False
+    no_retry: bool = False
     checkpoint_every: float = 60.0
     seed: int = 0
     dtype: str = "float32"
@@ -58,21 +63,30 @@ class Data:
     digest: str
     shape: tuple[int, int, int]
     preprocess: Preprocess
-    make_rows: Callable[[], Rows]
+    make_rows: Callable[[Preprocess], Rows]
 
     @cached_property
     def rows(self) -> Rows:
-        return self.make_rows()
+        return self.make_rows(self.preprocess)
+
+    def divided(self, by: float) -> "Data":
+        """The same with all values divided by a number."""
+        return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts: data, and every setting resolved."""
+    """A run before it starts: data and their mean row (visible,), and every setting resolved.
+
+    `restarts` have halved its learning rate so often.
+    """
 
     request: Request
     data: Data
+    mean: npt.NDArray[np.float64]
     config: Any
     training: TrainConfig
+    restarts: int = 0
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -80,6 +94,20 @@ class Plan:
         request = self.request
         start = {"model": request.model, "dtype": request.dtype, "seed": request.seed, "data set": self.data.digest}
         return start | to_dict(self.config) | to_dict(self.training)
+
+    def restarted(self) -> "Plan | None":
+        """Return this run at half its learning rate; None where that was given, or halved often enough."""
+        lr, request = self.training.lr, self.request
+        if lr is None or request.training.lr is not None or request.no_retry or self.restarts == RESTARTS:
+            return None
+        return replace(self, training=replace(self.training, lr=lr / 2), restarts=self.restarts + 1)
+
+    def as_in(self, file: ModelFile) -> "Plan":
+        """Return this run after as many restarts as that of a file, if it may come to them."""
+        plan: Plan | None = self
+        while plan is not None and plan.restarts != file.progress.get("restarts"):
+            plan = plan.restarted()
+        return plan or self
 
 
 def run(request: Request, words: Words, results: Results) -> None:
@@ -97,24 +125,21 @@ def run(request: Request, words: Words, results: Results) -> None:
         finished = _finished(plan, words)
         if finished is not None:
             words.say(f"already finished: {request.output} is what this command makes")
-            return _report(request, finished, words, results)
+            return _report(plan.as_in(finished), finished, words, results)
     with Output(request.output, request.force, inputs) as out:
         plan = plan or make_plan(request, words)
-        training = _start(plan, ckpt, words)
+        plan, training = _start(plan, ckpt, words)
         story = provenance(seed=request.seed, inputs=inputs)
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
-            try:
-                _train(training, plan, story, ckpt, words)
-            except DivergedError as error:
-                kept = _keep(_file(training, plan, story), ckpt)
-                raise DivergedError(f"{error}; {kept}") from error
+            plan, training = _train_with_restarts(plan, training, story, ckpt, words)
             seconds = time.monotonic() - started
+            training.progress.measured |= advice.measure_run(training, plan.data.preprocess, plan.data.shape)
             file = _file(training, plan, story)
             write_into(out, file)
             discard(ckpt)
     signals.check()
-    _report(request, file, words, results, seconds)
+    _report(plan, file, words, results, seconds)
 
 
 def _keep(file: ModelFile, ckpt: str) -> str:
@@ -128,10 +153,21 @@ def _keep(file: ModelFile, ckpt: str) -> str:
 
 def make_plan(request: Request, words: Words) -> Plan:
     """Describe the data and resolve the settings. Raises DataError, ConfigError."""
-    data, cls = _describe_data(request, words), model_class(request.model)
-    pixels = data.preprocess
-    config = cls.resolve(request.settings, DataSummary(pixels.n_visible, pixels.low, pixels.high))
-    return Plan(request, data, config, request.training.resolve(cls))
+    data, cls, training = _describe_data(request, words), model_class(request.model), request.training
+    train_rows, _ = split_rows(len(data.rows), training, request.seed)
+    mean, variance = moments(data.rows, train_rows)
+    pixels, square = data.preprocess, variance + math.fsum(np.square(mean))
+    summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square)
+    scale = training.scale(cls, request.settings, summary)
+    if scale != 1 and training.data_scale is None:
+        words.say(
+            f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
+            f"--model {cls.id}; --data-scale 1 leaves them as they are"
+        )
+    summary = summary.divided(scale)
+    config = cls.resolve(request.settings, summary)
+    training = replace(training, data_scale=scale).resolve(cls, config, summary)
+    return Plan(request, data.divided(scale), mean / scale, config, training)
 
 
 def _describe_data(request: Request, words: Words) -> Data:
@@ -139,7 +175,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     if path is not None:
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(Rows, dataset.patches, preprocess, np.dtype(request.dtype), name=show(path))
+        make_rows = partial(Rows, dataset.patches, dtype=np.dtype(request.dtype), name=show(path))
         return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(request.model).demo)
@@ -150,7 +186,7 @@ def _describe_data(request: Request, words: Words) -> Data:
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {request.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, preprocess, np.dtype(request.dtype)))
+    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, dtype=np.dtype(request.dtype)))
 
 
 def _finished(plan: Plan, words: Words) -> ModelFile | None:
@@ -166,7 +202,7 @@ def _finished(plan: Plan, words: Words) -> ModelFile | None:
             raise
         words.say(f"to be replaced: {error}")
         return None
-    other = _difference(plan, file)
+    other = _difference(plan.as_in(file), file)
     if other is None and _is_at_the_end(file):
         return file
     found = f"{show(output)} is of another run: {other or 'it is not finished'}"
@@ -186,29 +222,40 @@ def _is_at_the_end(file: ModelFile) -> bool:
     return bool(place.get("finished") and file.progress.get("finished"))
 
 
-def _start(plan: Plan, ckpt: str, words: Words) -> Training:
-    """Make a fresh run, or take up the one that the checkpoint holds. Raises ConfigError, DataError."""
+def _fresh(plan: Plan) -> Training:
+    """Make a run at its start. Raises ConfigError, DataError."""
     request, data = plan.request, plan.data
     model: Model = model_class(request.model)(plan.config, request.dtype)
-    train_rows, _ = split_rows(len(data.rows), plan.training, request.seed)
-    model.init(data.preprocess.n_visible, Random(request.seed), mean_row(data.rows, train_rows))
-    training = Training(model, data.rows, plan.training, request.seed)
-    if not (request.resume and os.path.exists(ckpt)):
-        return training
+    model.init(data.preprocess.n_visible, Random(request.seed), plan.mean)
+    return Training(model, data.rows, plan.training, request.seed)
+
+
+def _start(plan: Plan, ckpt: str, words: Words) -> tuple[Plan, Training]:
+    """Make a fresh run, or take up the one that the checkpoint holds, after its restarts.
+
+    Raises ConfigError, DataError.
+    """
+    training = _fresh(plan)
+    if not (plan.request.resume and os.path.exists(ckpt)):
+        return plan, training
     try:
         saved = load_model(ckpt)
-        _refuse_other(plan, ckpt, saved.file, training)
+        then = plan.as_in(saved.file)
+        _refuse_other(then, ckpt, saved.file, training)
     except (ConfigError, DataError) as error:
-        if not request.force:
+        if not plan.request.force:
             raise type(error)(f"{error}; start again with --resume --force") from error
         words.say(f"starting anew: {error}")
-        return training
+        return plan, training
+    if then is not plan:
+        training = _fresh(then)
+    model = training.model
     for name, value in saved.model.params.items():
         model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
     model.state = saved.model.state
     training.restore(saved.file.optimizer, saved.file.progress["run"], saved.file.history)
     words.say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
-    return training
+    return then, training
 
 
 def _refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -> None:
@@ -240,6 +287,29 @@ def _difference(plan: Plan, saved: ModelFile) -> str | None:
                 return "it learned from other data"
             return f"{key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}"
     return None
+
+
+def _train_with_restarts(
+    plan: Plan, training: Training, story: dict[str, Any], ckpt: str, words: Words
+) -> tuple[Plan, Training]:
+    """Run to the end; where a default learning rate diverges early, from the start again with half of it.
+
+    Return the run that came to its end. Raises Interrupted, DivergedError.
+    """
+    while True:
+        try:
+            _train(training, plan, story, ckpt, words)
+            return plan, training
+        except DivergedError as error:
+            again = plan.restarted() if training.early else None
+            if again is None:
+                kept = _keep(_file(training, plan, story), ckpt)
+                raise DivergedError(f"{error}; {kept}") from error
+            words.say(
+                f"diverged at update {training.progress.step:,} with --lr {plan.training.lr}: "
+                f"beginning again with --lr {again.training.lr}"
+            )
+            plan, training = again, _fresh(again)
 
 
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, words: Words) -> None:
@@ -288,16 +358,26 @@ def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
         history={key: np.array(column) for key, column in training.history.items()},
         state=training.model.state,
         optimizer={} if finished else arrays,
-        progress={"finished": finished, "data": data.digest, "run": progress},
+        progress={"finished": finished, "data": data.digest, "run": progress, "restarts": plan.restarts},
         provenance=story,
         version=__version__,
     )
 
 
-def _report(request: Request, file: ModelFile, words: Words, results: Results, seconds: float | None = None) -> None:
+def _model(file: ModelFile) -> Model:
+    """The model of a file as far as its settings go."""
+    cls = model_class(file.model)
+    model: Model = cls(from_dict(cls.Config, file.config), file.training["dtype"])
+    return model
+
+
+def _report(plan: Plan, file: ModelFile, words: Words, results: Results, seconds: float | None = None) -> None:
+    output = plan.request.output
     last = {key: float(column[-1]) for key, column in file.history.items()}
     last |= file.progress.get("run", {}).get("measured", {})
-    report: dict[str, Any] = {"output": request.output, "model": file.model}
+    report: dict[str, Any] = {"output": output, "model": file.model}
+    if plan.restarts:
+        report |= {"restarts": plan.restarts, "lr": plan.training.lr}
     report |= {"updates": int(last["step"]), "epochs": int(last["epoch"])}
     shown = ("loss", "rmse", "validation_rmse", "mean_activation", "deviation")
     report |= {key: last[key] for key in shown if key in last}
@@ -307,5 +387,7 @@ def _report(request: Request, file: ModelFile, words: Words, results: Results, s
     if stopped:
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
-    results.show(report)
-    say_next(words, ["visualize", as_argument(request.output)])
+    told = advice.advise(_model(file), file.training, last)
+    results.show(report | {"advice": told})
+    advice.say(words, told)
+    say_next(words, ["visualize", as_argument(output)])

@@ -2,15 +2,18 @@
 
     h = f(W'x + c)      y = g(D h + b)      tied: D = W
 
-    J = 1/n sum over cases of  |y - x|^2 / 2                                squared error
-                          or  -sum (x log y + (1 - x) log(1 - y))           cross-entropy, g the sigmoid
+    J = 1/(n v) sum over cases of  |y - x|^2 / 2                            squared error
+                            or  -sum (x log y + (1 - x) log(1 - y))         cross-entropy, g the sigmoid
 
-    delta_y = (y - x) g'   or   y - x,        delta_h = D'delta_y f'        f', g' at the total inputs
+    delta_y = (y - x) g' / v  or  (y - x) / v,  delta_h = D'delta_y f'      f', g' at the total inputs
     dW = <x delta_h'>,  dD = <delta_y h'>  (tied: dW is their sum),  dc = <delta_h>,  db = <delta_y>
 
 D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, Nature 323, 1986; in the
-notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D). Two hooks make
-its kin of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
+notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D). v, loss_scale,
+is 1 in the papers. Here it is the data's variance, summed over the pixels, so that one rate, decay and penalty suit all
+data: a paper's rate is v times larger here, and its decays and penalties are v times smaller (v of MNIST is 53, of
+patches with unit variance the number of pixels). Two hooks make its kin of it: `corrupt` (denoising.py) and `penalty`
+(sparse_autoencoder.py).
 """
 
 import math
@@ -21,11 +24,11 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Model, Step
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, Array, DataSummary, Gradients, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
 
@@ -39,6 +42,8 @@ class Autoencoder(Model):
     id = "autoencoder"
     decayed = ("W", "D")
     decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
+    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.01}
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "adam"}
     usual_loss: ClassVar[str] = "squared"
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)}
 
@@ -67,6 +72,15 @@ class Autoencoder(Model):
             "bound or standard deviation of the initial weights  [default: that formula; normal: 0.01]",
             low=0,
             high=1000,
+        )
+
+        hidden_bias: float | None = setting(
+            None, "initial bias of the hidden units  [default: 0]", low=-1000, high=1000
+        )
+        loss_scale: float | None = setting(
+            None,
+            "what the error in the loss is divided by  [default: the data's variance, summed over the values of a row]",
+            above=0,
         )
 
         def __post_init__(self) -> None:
@@ -98,8 +112,15 @@ class Autoencoder(Model):
         if loss == "auto":
             loss = cls.usual_loss if wanted == "sigmoid" else "squared"
         bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
-        scale = bound if config.init_scale is None else config.init_scale
-        return replace(config, output_units=wanted, loss=loss, init_scale=scale)
+        config = replace(config, output_units=wanted, loss=loss)
+        return fill(config, {"init_scale": bound, "hidden_bias": 0.0, "loss_scale": data.variance or 1.0})
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """About 1, but for outputs that have a range of their own."""
+        outputs, within = config.output_units, data.known_within(0, 1)
+        bounded = outputs in RANGES or (outputs == "auto" and (within or config.loss == "cross-entropy"))
+        return None if bounded else UNIT_SPREAD
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -126,13 +147,17 @@ class Autoencoder(Model):
         self.params = {"W": weights(width, 0)}
         if not config.tied:
             self.params["D"] = weights(config.hidden, 1)
-        self.params |= {"b": np.zeros(n_visible, self.dtype), "c": np.zeros(width, self.dtype)}
+        self.params |= {"b": np.zeros(n_visible, self.dtype), "c": np.full(width, config.hidden_bias, self.dtype)}
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
         width = hidden * pieces(self.config.activation)
         untied = {} if self.config.tied else {"D": (n_visible, hidden)}
         return {"W": (n_visible, width)} | untied | {"b": (n_visible,), "c": (width,)}
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """No setting makes edges of it: any turn of the subspace that it finds is as good."""
+        return {"noise": {"model": "k-sparse"}}
 
     @property
     def decoder(self) -> Array:
@@ -158,26 +183,30 @@ class Autoencoder(Model):
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""
         params, config, n = self.params, self.config, len(X)
+        assert config.loss_scale is not None
+        share = 1 / config.loss_scale
         C, weight = self.corrupt(X, step)
         A = product(C, params["W"])
         H = activate(A, params["c"], config.activation)
         cost, row, metrics = self.penalty(H)
         loss, error, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
-        delta_h = product(delta_y, self.decoder)
+        delta_h: Array = np.empty((n, self.decoder.shape[1]), X.dtype)
+        _core.gemm(delta_h, delta_y, self.decoder, alpha=share)
         before = A + params["c"] if config.activation == "maxout" else None
         delta_h = backward(delta_h, H, config.activation, row, before)
         grads = {name: np.empty_like(value) for name, value in params.items()}
         _core.gemm(grads["W"], C, delta_h, trans_a=True, alpha=1 / n)
         if config.tied:
-            _core.gemm(grads["W"], delta_y, H, trans_a=True, alpha=1 / n, beta=1)
+            _core.gemm(grads["W"], delta_y, H, trans_a=True, alpha=share / n, beta=1)
         else:
-            _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=1 / n)
-        grads |= {"b": column_mean(delta_y), "c": column_mean(delta_h)}
+            _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=share / n)
+        _core.colsum(grads["b"], delta_y, alpha=share / n)
+        _core.colsum(grads["c"], delta_h, alpha=1 / n)
         activity = {"mean_activation": mean(column_mean(H))}
-        return {"loss": loss / n + cost, "error": error} | activity | metrics, grads
+        return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads
 
     def _output_error(self, A: Array, X: Array, weight: Array | None) -> tuple[float, float, Array]:
-        """Of the outputs' inputs A without bias: the loss, summed; the RMSE; and delta_y, in A's place."""
+        """Of the outputs' inputs A without bias: the loss, summed; the RMSE; and v delta_y, in A's place."""
         b, g = self.params["b"], self.config.output_units
         squared = self.config.loss == "squared"
         rows, entropy = np.empty((2, len(X)), np.float64)

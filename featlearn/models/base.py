@@ -24,13 +24,15 @@ What only some models can do:
     chain(V, step)           one step of the model's Markov chain, for fantasies
     bernoulli                whether that chain's visible states are 0 and 1
     machine()                the model as a Boltzmann machine of two layers, for likelihoods
+    wanted_activity          how active its units are to be, where it is told so
+    remedies()               settings that help where advice finds something wrong
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -43,6 +45,8 @@ Array = npt.NDArray[Any]
 
 MAX_UNITS = 10_000_000
 """Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
+UNIT_SPREAD = (0.5, 2.0)
+"""The standard deviations of real-valued data that models of them are made for: about 1."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
 
 
@@ -70,12 +74,27 @@ Loss = Callable[[Array, Step], Gradients]
 class DataSummary:
     """What is known of the data before training: all that a setting None or auto may depend on.
 
-    `low` and `high` bound the values of the rows: infinite where nothing bounds them, None where that is not known.
+    `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean squared
+    distance of a row from the mean row, `square` the mean squared length of a row. What is None is not known.
     """
 
     n_visible: int
     low: float | None = None
     high: float | None = None
+    n_rows: int | None = None
+    variance: float | None = None
+    square: float | None = None
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation of a value about its mean, over all of them; None where it is not known, or is 0."""
+        return math.sqrt(self.variance / self.n_visible) if self.variance else None
+
+    def divided(self, by: float) -> "DataSummary":
+        """The summary of the same rows with all their values divided."""
+        once = {name: value / by for name in ("low", "high") if (value := getattr(self, name)) is not None}
+        twice = {name: value / by**2 for name in ("variance", "square") if (value := getattr(self, name)) is not None}
+        return replace(self, **once, **twice)
 
     def known_within(self, low: float, high: float) -> bool | None:
         """Whether all values lie in low..high; None where that is not known."""
@@ -131,6 +150,8 @@ class Model:
     """Usual strengths of weight decay with this model; here the blog's."""
     rates: ClassVar[dict[str, float]] = {}
     """Usual learning rates by the optimiser's name, where they are not the optimiser's own."""
+    rate_unit: ClassVar[str] = ""
+    """What is to be said of the rate of sgd in `rates` where `usual_rates` makes another of it."""
     demo: ClassVar[dict[str, Any]] = {"size": 16, "normalize": "standardize"}
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
     small: ClassVar[dict[str, Any]] = {"hidden": 5}
@@ -153,6 +174,22 @@ class Model:
         Raises ConfigError where config and data do not fit, or where an auto wants a range that is not known.
         """
         return config
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """The usual learning rates for such data by the optimiser's name, where they are not the optimiser's own.
+
+        `config` is resolved.
+        """
+        return cls.rates
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """Between which standard deviations of a value the model learns well; None where no other scale is better.
+
+        Data beyond are divided so that they come to the geometric mean of the two. `config` need not be resolved.
+        """
+        return None
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Resolve the config, and make params and state. Raises ConfigError."""
@@ -214,6 +251,15 @@ class Model:
     def machine(self) -> Machine | None:
         """The model as a Boltzmann machine of two layers, if it is one."""
         return None
+
+    @property
+    def wanted_activity(self) -> tuple[float, float] | None:
+        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to be."""
+        return None
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """Settings that help, by the key of what analysis/advice.py finds wrong; None: leave the setting out."""
+        return {}
 
     def filters(self) -> Array:
         """(n_hidden, n_visible): what each hidden unit looks for, for pictures and statistics."""

@@ -11,9 +11,14 @@
 P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, Extracting and composing robust features with denoising
 autoencoders, ICML 2008; with I. Lajoie, Stacked denoising autoencoders, JMLR 11, 2010 (the noises, emphasis). Codes are
 of the clean input: corruption belongs to the training.
+
+Data within 0..1 get masking and sigmoid units. Other data get normal noise of twice their standard deviation, and
+rectified units that begin below their threshold: to take so much noise off a value means to let pass only what is
+large, which makes codes sparse (A. Hyvärinen, Sparse code shrinkage, Neural Computation 11, 1999). So edges come of
+photographs; sigmoid units, or less noise, leave them noise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,27 +27,43 @@ from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import Array, DataSummary, Step
-from featlearn.settings import setting
+from featlearn.models.parts.layers import ACTIVATIONS, REMARKS
+from featlearn.settings import fill, setting
+
+SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
 
 
 class Denoising(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "denoising"
-    training_defaults: ClassVar[dict[str, Any]] = {"batch_size": 20, "momentum": 0.0}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
+    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.003}
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
         tied: bool = setting(True, "decode with the encoder's weights")
-        corruption: str = setting(
-            "masking",
-            "values become 0 (masking), 0 or 1 (salt-and-pepper), or get normal noise",
-            choices=("masking", "salt-and-pepper", "gaussian"),
+        activation: str = setting(
+            "auto", f"{REMARKS}; auto: sigmoid for data within 0..1, else relu", choices=("auto", *ACTIVATIONS)
         )
-        noise: float = setting(
-            0.25, "share of corrupted values; gaussian: standard deviation of the noise; 0.5 may be better yet", low=0
+        hidden_bias: float | None = setting(
+            None,
+            "initial bias of the hidden units  [default: 0; relu units and gaussian noise: -3 standard deviations of "
+            "the data]",
+            low=-1000,
+            high=1000,
+        )
+        corruption: str = setting(
+            "auto",
+            "values become 0 (masking), 0 or 1 (salt-and-pepper), or get normal noise; auto: masking for data within "
+            "0..1, else gaussian",
+            choices=("auto", "masking", "salt-and-pepper", "gaussian"),
+        )
+        noise: float | None = setting(
+            None,
+            "share of corrupted values, or standard deviation of the gaussian noise  [default: 0.25; gaussian: twice "
+            "that of the data]",
+            low=0,
         )
         emphasis: float = setting(1.0, "weight of the errors of corrupted values", low=0)
         clean_weight: float = setting(1.0, "weight of the errors of values left as they were", low=0)
@@ -50,13 +71,13 @@ class Denoising(Autoencoder):
         def __post_init__(self) -> None:
             super().__post_init__()
             emphasized = self.emphasis != 1 or self.clean_weight != 1
-            if self.corruption != "gaussian" and self.noise > 1:
+            if self.corruption in SHARES and self.noise is not None and self.noise > 1:
                 raise ConfigError(f"--noise: got {self.noise:g}, a share of the values is at most 1")
             if self.corruption == "gaussian" and emphasized:
                 raise ConfigError(
                     "--emphasis, --clean-weight: gaussian noise leaves no value as it was; use --corruption masking"
                 )
-            if not self.noise and emphasized:
+            if self.noise == 0 and emphasized:
                 raise ConfigError("--emphasis, --clean-weight: with --noise 0 no value is corrupted; leave them out")
             if self.emphasis == self.clean_weight == 0:
                 raise ConfigError("--emphasis, --clean-weight: with both 0 there is nothing to learn")
@@ -65,7 +86,18 @@ class Denoising(Autoencoder):
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
-        """Resolve as an autoencoder does. Raises ConfigError for noise that does not fit the data."""
+        """Choose units and noise that fit the data; the rest as an autoencoder does. Raises ConfigError."""
+        pixels, spread = data.known_within(0, 1), data.spread or 1.0
+        if pixels is None and "auto" in (config.activation, config.corruption):
+            raise ConfigError("--activation, --corruption: auto wants the range of the data; say which")
+        if config.activation == "auto":
+            config = replace(config, activation="sigmoid" if pixels else "relu")
+        if config.corruption == "auto":
+            emphasized = config.emphasis != 1 or config.clean_weight != 1  # which normal noise does not know
+            config = replace(config, corruption="masking" if pixels or emphasized else "gaussian")
+        silent = config.activation == "relu" and config.corruption == "gaussian"
+        noise = 2 * spread if config.corruption == "gaussian" else 0.25
+        config = fill(config, {"noise": noise, "hidden_bias": -3 * spread if silent else 0.0})
         if config.corruption == "salt-and-pepper" and data.known_within(0, 1) is False:
             raise ConfigError(
                 f"--corruption salt-and-pepper: makes values 0 or 1, but {data.words}; "
@@ -76,17 +108,18 @@ class Denoising(Autoencoder):
     @classmethod
     def variants(cls) -> dict[str, Any]:
         kinds: dict[str, dict[str, Any]] = {
-            "masking": {},
+            "masking": {"corruption": "masking"},
             "salt-and-pepper": {"corruption": "salt-and-pepper"},
             "gaussian": {"corruption": "gaussian"},
-            "emphasis": {"emphasis": 1.0, "clean_weight": 0.5},
+            "emphasis": {"corruption": "masking", "emphasis": 1.0, "clean_weight": 0.5},
         }
         found = {}
         for kind, options in kinds.items():
             for loss in ("cross-entropy", "squared"):
                 for tied in (True, False):
                     name = f"{kind}, {loss}{', tied' if tied else ''}"
-                    settings: dict[str, Any] = {"tied": tied, "output_units": "sigmoid", "loss": loss}
+                    settings: dict[str, Any] = {"activation": "sigmoid", "tied": tied, "output_units": "sigmoid"}
+                    settings["loss"] = loss
                     found[name] = cls.Config(**cls.small, **settings, **options)
         return found
 

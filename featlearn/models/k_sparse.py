@@ -5,10 +5,11 @@
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r,   delta = D'r where an entry was kept, 0 elsewhere
 
 A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and linear units.
-v is the data's variance summed over the pixels, as in later work, so that one learning rate suits all data: the paper's
-rates are v times smaller (of MNIST v = 53: their .01 is .53 here). Largest means signed, and ties go to the lowest
-unit. So that no units die, k falls linearly during the first part of the training, and the mean is taken off the data
-(mu). Features are read with more entries, the alpha k largest, but a reconstruction takes k. What came later:
+v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one learning rate suits all
+data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here). Largest means signed, and ties go
+to the lowest unit. So that no units die, k falls linearly during the first part of the training, and the mean is taken
+off the data (mu). Features are read with more entries, the alpha k largest, but a reconstruction takes k. What came
+later:
 
     batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the smallest positive
                    activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse autoencoders, 2024)
@@ -29,7 +30,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
-from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum
+from featlearn.models.parts.arrays import product, rmse, row_sum
 from featlearn.models.parts.sparse_code import (
     Code,
     activations,
@@ -46,14 +47,15 @@ from featlearn.settings import check, fill, setting
 ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # what resolve makes of None
 START, WIDEST = 12, 0.3  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
 MEMORY = 0.999  # of the threshold's running mean
+SPREAD = (0.15, 2.0)
+"""The standard deviations of values that its rates are made for."""
 
 
 class KSparse(Model):
     """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu (visible,).
 
     Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do.
-    state: variance (1,), v, 0 until the first rows have been seen; silent (hidden,), rows since each unit was last
-    kept; with batch_top_k threshold (1,), below 0 at first.
+    state: silent (hidden,), rows since each unit was last kept; with batch_top_k threshold (1,), below 0 at first.
     """
 
     id = "k-sparse"
@@ -104,6 +106,11 @@ class KSparse(Model):
         matryoshka: str | None = setting(
             None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64", off="no"
         )
+        loss_scale: float | None = setting(
+            None,
+            "what the loss is divided by  [default: the data's variance, summed over the values of a row]",
+            above=0,
+        )
 
         def __post_init__(self) -> None:
             check(self)
@@ -149,11 +156,23 @@ class KSparse(Model):
             "k_ramp": RAMP if config.start > config.k else None,
             "init_scale": None if config.unit_norm else INIT_SCALE,
             "aux_weight": None if config.aux_k is None else AUX_WEIGHT,
+            "loss_scale": data.variance or 1.0,
         }
         return fill(config, usual)
 
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
+        """As pixels in 0..1 or whitened values have it: the units are linear, only biases know of a scale."""
+        return SPREAD
+
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """Units that a row never used learn nothing: more of them take part at first."""
+        usual = replace(self.config, k_start=None, k_ramp=None).start
+        wider = {"k_start": usual} if self.config.start < usual else {}
+        return {"dead": wider, "unlearned": wider}
 
     def at_rest(self, progress: float) -> bool:
         """As soon as k no longer falls, which alone makes the loss rise."""
@@ -203,7 +222,7 @@ class KSparse(Model):
             self.params["D"] = W.copy(order="K")
         if config.pre_bias == "mean":
             self.params["mu"] = b.copy()
-        self.state = {"variance": np.zeros(1), "silent": np.zeros(config.hidden, np.int64)}
+        self.state = {"silent": np.zeros(config.hidden, np.int64)}
         if config.batch_top_k:
             self.state["threshold"] = np.full(1, -1, self.dtype)
         if config.unit_norm:
@@ -275,14 +294,14 @@ class KSparse(Model):
         parts = [code.between(at.start, at.stop) for at in sections] if len(sections) > 1 else [code]
         outputs = prefix_outputs(parts, [decoder(units)[at] for at in sections], self.params["b"])
         errors = [rmse(X, Y) for Y in outputs]
-        variance = self._variance(X)
-        loss = X.shape[1] * sum(error * error for error in errors) / (len(errors) * variance)
+        assert config.loss_scale is not None
+        loss = X.shape[1] * sum(error * error for error in errors) / (len(errors) * config.loss_scale)
         residuals = [Y - X for Y in outputs]
         left_over = residuals[-1]
         for i in range(len(parts) - 1, 0, -1):  # a unit sees the residuals of all prefixes that it is in
             residuals[i - 1] += residuals[i]
         grads = {name: np.empty_like(value) for name, value in units.items()}
-        alpha, rectified = 2 / (len(X) * len(sections) * variance), config.units == "rectified"
+        alpha, rectified = 2 / (len(X) * len(sections) * config.loss_scale), config.units == "rectified"
         for at, part, R in zip(sections, parts, residuals, strict=True):
             backward(chosen(grads, at), chosen(units, at), part, seen, R, alpha, rectified)
         dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
@@ -307,7 +326,8 @@ class KSparse(Model):
         config, own = self.config, chosen(units, dead)
         assert config.aux_k is not None
         assert config.aux_weight is not None
-        weight = config.aux_weight / self.state["variance"][0]
+        assert config.loss_scale is not None
+        weight = config.aux_weight / config.loss_scale
         code = self._select(seen, min(config.aux_k, len(dead)), own)
         Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
@@ -316,14 +336,6 @@ class KSparse(Model):
             grads[name][dead] += value
         error: float = rmse(Y, -left_over)
         return float(weight * error * error * seen.shape[1])
-
-    def _variance(self, X: Array) -> float:
-        """v, measured once on the first minibatch; 1 where its rows are all alike."""
-        if not self.state["variance"][0]:
-            squares = np.empty(len(X), np.float64)
-            _core.row_sqdist(squares, X, np.broadcast_to(column_mean(X), X.shape).copy())
-            self.state["variance"] = np.full(1, mean(squares) or 1.0)
-        return float(self.state["variance"][0])
 
     def _count(self, code: Code) -> None:
         """Counts the rows since each unit was last kept (a rectified one: above zero)."""

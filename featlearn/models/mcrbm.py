@@ -27,7 +27,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
@@ -54,9 +54,7 @@ class MeanCovarianceRBM(Model):
     small: ClassVar[dict[str, Any]] = {"hidden": 4, "hidden_cov": 5, "factors": 5, "chains": 3}
     training_defaults: ClassVar[dict[str, Any]] = {
         "momentum": 0.0,
-        "lr_schedule": "linear",
         "batch_size": 128,
-        "epochs": 30,
     }
 
     @dataclass(frozen=True)
@@ -86,6 +84,11 @@ class MeanCovarianceRBM(Model):
                 "extract with --whiten zca or pca"
             )
         return config
+
+    @classmethod
+    def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float]:
+        """About 1: the energy has a term v'v / 2."""
+        return UNIT_SPREAD
 
     def moving_loss(self) -> str:
         return "its Markov chain goes on at every update"

@@ -28,18 +28,31 @@ backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli)
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Machine, Model, Phase, Step
+from featlearn.models.base import (
+    MAX_UNITS,
+    UNIT_SPREAD,
+    Array,
+    DataSummary,
+    Gradients,
+    Loss,
+    Machine,
+    Model,
+    Phase,
+    Step,
+)
 from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
 from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, fill, setting
+from featlearn.settings import check, fill, rounded, setting
 
+RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
+REFINE = 2.5  # times the inverse of the variance: the rate of the refinement
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
 DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
@@ -53,6 +66,8 @@ class RBM(Model):
     """
 
     id = "rbm"
+    rates: ClassVar[dict[str, float]] = {"sgd": RATE}
+    rate_unit = "over the mean squared length of a row, at most 0.1"
 
     @dataclass(frozen=True)
     class Config:
@@ -135,7 +150,13 @@ class RBM(Model):
             needs="target sparsity=goh",
         )
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
-        refine_lr: float = setting(0.01, "learning rate of the refinement", above=0, needs="refine")
+        refine_lr: float | None = setting(
+            None,
+            "learning rate of the refinement  [default: 2.5 over the data's variance, summed over the values of a row]",
+            above=0,
+            needs="refine",
+            off="no refinement",
+        )
         refine_decay: bool = setting(True, "weight decay goes on during the refinement", needs="refine")
 
         def __post_init__(self) -> None:
@@ -171,8 +192,26 @@ class RBM(Model):
             "init_scale": INIT_SCALES[config.init],
             "hidden_bias": 0.0 if sparse is None else _log_odds(sparse),
             "target_weight": None if config.target is None else WEIGHTS[config.sparsity],
+            "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
         }
         return fill(replace(config, visible=visible), usual)
+
+    @classmethod
+    def usual_rates(cls, config: Config, data: DataSummary) -> dict[str, float]:
+        """8 over the mean squared length of a row, a factor in the weights' gradient, but at most .1.
+
+        Gaussian visible units follow what all hidden units say together: there it is also at most 16/3 over their
+        number.
+        """
+        least = SHORTEST if config.visible == "bernoulli" else WIDE * config.hidden
+        return cls.rates | {"sgd": rounded(RATE / max(data.square or data.n_visible, least))}
+
+    @classmethod
+    def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
+        """That of gaussian visible units."""
+        auto, s = config.visible == "auto", config.sigma
+        bernoulli = config.visible == "bernoulli" or (auto and data.known_within(0, 1))
+        return None if bernoulli else (s * UNIT_SPREAD[0], s * UNIT_SPREAD[1])
 
     def moving_loss(self) -> str:
         return "contrastive divergence draws new states at every update"
@@ -209,6 +248,23 @@ class RBM(Model):
         hidden = self.config.hidden
         z = {"z": (n_visible,)} if self.config.learn_sigma else {}
         return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)} | z
+
+    @property
+    def wanted_activity(self) -> tuple[float, float] | None:
+        return None if self.config.target is None else (0.0, self.config.target)
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of digits."""
+        edges = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
+        found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
+        if self.config.target is not None:
+            found |= {
+                "classifier": {"target": None},
+                "dead": {"target_weight": (self.config.target_weight or 1.0) / 10},
+            }
+        if (self.config.hidden_bias or 0) > 0:
+            found["saturated"] = {"hidden_bias": None}
+        return found
 
     @property
     def bernoulli(self) -> bool:

@@ -21,10 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import MAX_UNITS, Array, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import mean, product
 from featlearn.random import Purpose, Random
 from featlearn.settings import check, setting
+
+SPREAD = (0.15, 0.6)
+"""The standard deviations of values that it is made for: about .3."""
 
 
 class Relaxed(NamedTuple):
@@ -48,7 +51,6 @@ class SESM(Model):
     training_defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 10,
         "momentum": 0.0,
-        "lr_schedule": "linear",
         "decay": "l1",
     }
 
@@ -88,6 +90,11 @@ class SESM(Model):
             "default": cls.Config(**cls.small, gain=2.0),
             "other weights": cls.Config(**cls.small, gain=1.0, sparsity=3.0, code_error=0.3),
         }
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
+        """That of pixels in 0..1: the encoder has the decoder's weights, so the data's scale is part of the loss."""
+        return SPREAD
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most units."""

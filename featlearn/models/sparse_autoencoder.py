@@ -27,7 +27,7 @@ class SparseAutoencoder(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "sparse-autoencoder"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "epochs": 400, "decay": "l2"}
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "decay": "l2"}
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
@@ -54,6 +54,14 @@ class SparseAutoencoder(Autoencoder):
                     }
                     found[name] = cls.Config(**cls.small, **settings)
         return found
+
+    @property
+    def wanted_activity(self) -> tuple[float, float]:
+        rest = -1.0 if self.config.activation == "tanh" else 0.0
+        return rest, rest + (1 - rest) * self.config.rho
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        return super().remedies() | {"activity": {"beta": 10 * self.config.beta}}
 
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
         """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""

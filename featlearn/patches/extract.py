@@ -31,7 +31,7 @@ DRAW = 1 << 16  # rows whose places come from one draw
 NAMED = 10  # skipped images that are named; the others are only counted
 
 WHOLE = "whole"
-SIZE, COUNT, DROP_FLAT = (16, 16), 10_000, 0.2  # what resolve makes of None
+SIZE, COUNT, DROP_FLAT = (12, 12), 40_000, 0.2  # what resolve makes of None
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
 
@@ -54,20 +54,21 @@ class Extraction:
 
     size: tuple[int, int] | str | None = setting(
         None,
-        "height and width of a patch in pixels, or whole  [default: 16; whole for IDX, CIFAR-10 and rows]",
+        "height and width of a patch in pixels, or whole  [default: 12; whole for IDX, CIFAR-10 and rows]",
         low=1,
         high=65535,
     )
     count: int | None = setting(
         None,
-        "cut so many patches at random places  [default: 10000 without --stride]",
+        "cut so many patches at random places  [default: 40000 without --stride]",
         low=1,
         off="every place of the grid, or every image",
     )
     stride: int | None = setting(None, "cut on a grid with this step", low=1, high=65535, off="random places")
     drop_flat: float | None = setting(
         None,
-        "leave out this share of the random patches, those of lowest variance  [default: 0.2 with --whiten, else 0]",
+        "leave out this share of the random patches, those of lowest variance  [default: 0.2 of what is whitened, "
+        "else 0]",
         low=0,
         below=1,
     )
@@ -90,19 +91,22 @@ class Extraction:
         return self.size == WHOLE
 
     def resolve(
-        self, whole_images: bool = False, whitened: bool = False, like: tuple[int, int] | None = None
+        self, whole_images: bool = False, whitened: bool | None = None, like: tuple[int, int] | None = None
     ) -> "Extraction":
         """Return the extraction with all that is not said decided.
 
-        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the whitening.
-        `like`: the size of the patches of another data set.
+        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the whitening;
+        while that is not known, the share of them to drop stays open. `like`: the size of the patches of another data
+        set.
         """
         cut = self.size or self.count or self.stride
         if whole_images and not cut:
             return replace(self, size=WHOLE, drop_flat=0.0)
         random = not (self.whole or self.stride)
-        usual = {"size": like or SIZE, "count": COUNT if random else None}
-        return fill(self, usual | {"drop_flat": DROP_FLAT if whitened and random else 0.0})
+        usual: dict[str, Any] = {"size": like or SIZE, "count": COUNT if random else None}
+        if whitened is not None or not random:
+            usual["drop_flat"] = DROP_FLAT if whitened and random else 0.0
+        return fill(self, usual)
 
 
 class Block(NamedTuple):
@@ -263,7 +267,7 @@ class Plan:
         label_names: list[str] | None,
         skipped: int,
     ) -> None:
-        self._images, self._extraction, self._index, self._shapes = images, extraction, index, shapes
+        self._images, self.extraction, self._index, self._shapes = images, extraction, index, shapes
         self.shape, self.dtype, self.skipped = shape, dtype, skipped
         self.images = [images.names[number] for number in index.tolist()]
         self.labels = None if labels is None else labels[index]
@@ -290,7 +294,7 @@ class Plan:
         """
         row_bytes = self.n_pixels * self.dtype.itemsize
         # Random places come from everywhere: the larger the stripe, the fewer times an image is read.
-        stripe = max(1, (BLOCK if self._extraction.count is None else STRIPE) // (row_bytes + PLACE))
+        stripe = max(1, (BLOCK if self.extraction.count is None else STRIPE) // (row_bytes + PLACE))
         size = max(1, BLOCK // row_bytes)
         candidates = self._candidates()
         buffer = np.empty((min(stripe, self.n), self.n_pixels), self.dtype)
@@ -307,8 +311,8 @@ class Plan:
     def _origins(self, rows: Int64) -> Int64:
         """(m, 3) of ascending row numbers; random places are counted by them."""
         place = rows
-        if self._extraction.count is not None:
-            rng, place = Random(self._extraction.seed), np.empty_like(rows)
+        if self.extraction.count is not None:
+            rng, place = Random(self.extraction.seed), np.empty_like(rows)
             for draw in range(int(rows[0]) // DRAW, int(rows[-1]) // DRAW + 1):
                 a, b = np.searchsorted(rows, (draw * DRAW, (draw + 1) * DRAW))
                 drawn = rng.integers(DRAW, int(self._ends[-1]), Purpose.PATCHES, draw)
@@ -356,9 +360,9 @@ class Plan:
 
     def _candidates(self) -> Int64 | None:
         """(n,) the random rows that are kept, ascending; None for all. Equal variances: the first ones stay."""
-        if not self._extraction.drop_flat:
+        if not self.extraction.drop_flat:
             return None
-        total = int(np.ceil(self.n / (1 - self._extraction.drop_flat)))
+        total = int(np.ceil(self.n / (1 - self.extraction.drop_flat)))
         variance = np.empty(total, np.float32)
         step = max(1, STRIPE // PLACE)
         for start in range(0, total, step):

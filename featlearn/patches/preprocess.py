@@ -1,7 +1,8 @@
 """Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are read.
 
-Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range. A row's result depends on that row
-alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by element.
+Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range -> divide. A row's result depends
+on that row alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by
+element.
 
     threshold    1 where x lies above it, else 0
     center       x - mean(x)                                   each patch its own mean
@@ -15,7 +16,7 @@ Variances divide by the number of values (not by one less).
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ Float64 = npt.NDArray[np.float64]
 CONTRAST = 10 / 255**2  # keeps flat patches from being blown up to noise
 CHUNK = 1 << 17  # pixels that apply works on at a time: they stay in the cache
 FIT_ROWS, FIT_PIXELS = 256, 1 << 22  # the block that a fit sums over: so many rows, fewer where rows are very wide
+ENOUGH = 10  # patches a pixel from which on they are whitened unasked
 WIDEST = 8192  # pixels up to which whitening is fitted: its matrices take pixels^2 of memory
 SINGULAR = 1e-9  # smallest eigenvalue over the largest, below which whitening to 1e-6 is beyond float64
 NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
@@ -45,12 +47,15 @@ class PreprocessSpec:
 
     normalize: str | None = setting(
         None,
-        "center each patch, scale its contrast too, or standardize each pixel  [default: standardize; center with "
-        "--whiten; none for whole images]",
+        "center each patch, scale its contrast too, or standardize each pixel  [default: center; none for whole "
+        "images without --whiten and with --threshold]",
         choices=("none", "center", "contrast", "standardize"),
     )
-    whiten: str = setting(
-        "none", "decorrelate the pixels, keeping them pixels (zca) or not (pca)", choices=("none", "zca", "pca")
+    whiten: str | None = setting(
+        None,
+        "decorrelate the pixels, keeping them pixels (zca) or not (pca)  [default: zca; none for whole images, with "
+        "--normalize, --threshold and --to]",
+        choices=("none", "zca", "pca"),
     )
     epsilon: float = setting(
         0.1, "whitening: added to the eigenvalues, in units of their mean", low=0, needs="whiten=zca|pca"
@@ -63,6 +68,8 @@ class PreprocessSpec:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.normalize is not None and self.whiten is None:
+            object.__setattr__(self, "whiten", "none")  # who says how to normalize has said all
         if self.to is None:
             return
         if self.clip is None:
@@ -70,9 +77,34 @@ class PreprocessSpec:
         if not (np.isfinite(self.to).all() and self.to[0] < self.to[1]):
             raise ConfigError(f"--to: got {self.to[0]:g},{self.to[1]:g}, wanted LOW,HIGH with LOW below HIGH")
 
-    def resolve(self, whole: bool = False) -> "PreprocessSpec":
-        """Return the spec with its normalization decided, for patches or for `whole` images."""
-        return fill(self, {"normalize": "center" if self.whiten != "none" else "none" if whole else "standardize"})
+    @property
+    def is_left_open(self) -> bool:
+        """Whether nothing was said of what is done to the pixels; to clip and to map comes after it."""
+        return self.normalize is None and self.whiten is None and self.threshold is None
+
+    def resolve(self, whole: bool = False, can_whiten: bool = True) -> "PreprocessSpec":
+        """Return the spec with normalization and whitening decided, for cut patches or for `whole` images.
+
+        Patches cut out of images are centred and ZCA-whitened where that `can_whiten` them; whole images and binary
+        pixels stay as they are. What is whitened is centred. What is mapped to a range is centred alone, as in Ng's
+        CS294A lecture: whitened so, hardly a model of units with a range learns from it (docs/images.md).
+        """
+        untouched = whole or self.threshold is not None
+        whiten = self.whiten or ("zca" if can_whiten and not untouched and self.to is None else "none")
+        return fill(self, {"normalize": "none" if untouched and whiten == "none" else "center", "whiten": whiten})
+
+
+def whitening_obstacle(n: int, d: int) -> str:
+    """Return why n patches of d pixels are not whitened unless that is asked for, with the remedy; empty if they are.
+
+    Whitening gives other patches of the same photographs the variance of those that it was fitted on only where there
+    were enough of these: 1.3 times it at 10 patches a pixel, 2 to 3 times at 2, 4 to 6 times at 1 (bench/patches.py).
+    """
+    if d > WIDEST:
+        return f"{d:,} pixels are too many, at most {WIDEST:,} can be; take a smaller --size"
+    if n < ENOUGH * d:
+        return f"{n:,} patches are too few for {d:,} pixels; take at least {ENOUGH * d:,} or a smaller --size"
+    return ""
 
 
 class PatchStats(NamedTuple):
@@ -118,8 +150,9 @@ class Preprocess:
     `mean` and `scale` (n_pixels,) are subtracted and divided by; `whitening` and `unwhitening` (n_pixels, n_visible)
     and back; `level` and `spread` are mean and standard deviation of all values before clipping. `low` and `high` bound
     the results where that is known: of the pixels seen, when nothing else is done to them, or of the range mapped to.
-    `constant_pixels` counts those that standardize found without variance and left unscaled. `warnings` are what a
-    user should read; they are not stored.
+    `divisor` is what all values are divided by in the end, which training may ask for. `constant_pixels` counts those
+    that standardize found without variance and left unscaled. `warnings` are what a user should read; they are not
+    stored.
     """
 
     spec: PreprocessSpec
@@ -133,6 +166,7 @@ class Preprocess:
     low: float = -np.inf
     high: float = np.inf
     constant_pixels: int = 0
+    divisor: float = 1.0
     warnings: list[str] = field(default_factory=list)
     _cast: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
@@ -140,6 +174,10 @@ class Preprocess:
     def n_visible(self) -> int:
         """Width of the results."""
         return self.n_pixels
+
+    def divided(self, by: float) -> "Preprocess":
+        """The same with all its results divided by a number."""
+        return replace(self, low=self.low / by, high=self.high / by, divisor=self.divisor * by)
 
     def apply(self, rows: Array, dtype: npt.DTypeLike = np.float32) -> Array:
         """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their dtype."""
@@ -173,6 +211,8 @@ class Preprocess:
             else:
                 _core.gemm(out[part], X.astype(out.dtype, copy=False), whitening)
             self._clip(out[part])
+            if self.divisor != 1:
+                out[part] /= self.divisor
         return out, stats
 
     def invert(self, X: Array, stats: PatchStats | None = None) -> Array:
@@ -183,6 +223,7 @@ class Preprocess:
         out = np.empty((len(X), self.n_pixels), X.dtype)
         for part in self._parts(len(X)):
             Y = X[part].astype(np.float64)
+            Y *= self.divisor
             if self.spec.to is not None and self.spec.clip is not None:
                 low, high = self.spec.to
                 reach = self.spec.clip * self.spread
@@ -217,7 +258,7 @@ class Preprocess:
         values = {name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()}
         values["n_pixels"] = self.n_pixels
         values["constant_pixels"] = self.constant_pixels
-        values["level"], values["spread"] = self.level, self.spread
+        values["level"], values["spread"], values["divisor"] = self.level, self.spread, self.divisor
         values.update({name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))})
         values.update({name: getattr(self, name) for name, shape in self._shapes().items() if shape is not None})
         return values
@@ -234,7 +275,7 @@ class Preprocess:
                 int(values.pop("n_pixels")),
                 constant_pixels=int(values.pop("constant_pixels")),
             )
-            for name in ("level", "spread", "low", "high"):
+            for name in ("level", "spread", "divisor", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
         except KeyError as err:
             raise DataError(f"preprocessing: {err.args[0]!r} is missing") from None
@@ -242,6 +283,8 @@ class Preprocess:
             raise DataError(f"preprocessing: {err}") from None
         if self.spec.clip is not None and not self.spread > 0:
             raise DataError(f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to")
+        if not 0 < self.divisor < math.inf:
+            raise DataError(f"preprocessing: 'divisor' is {self.divisor:g}, wanted a number above 0")
         for name, wanted in self._shapes().items():
             array = values.pop(name, None)
             found = None if array is None else np.shape(array)

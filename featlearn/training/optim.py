@@ -12,12 +12,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Array, Gradients, Model
+from featlearn.models.base import Array, DataSummary, Gradients, Model
 from featlearn.training.line_search import strong_wolfe
 
 MEMORY = 10  # pairs of steps and gradient differences that L-BFGS keeps
@@ -297,10 +297,20 @@ def readers(setting: str) -> list[str]:
     return [name for name, cls in OPTIMIZERS.items() if setting in cls.reads]
 
 
-def usual_rates(model: type[Model]) -> dict[str, float]:
-    """The learning rates of the optimisers that have one, with a model."""
-    own = {name: cls.rate for name, cls in OPTIMIZERS.items() if cls.rate is not None}
-    return own | model.rates
+def usual_rates(model: type[Model], config: Any, data: DataSummary) -> dict[str, float]:
+    """The learning rates of the optimisers that have one, with a model, its resolved config and such data."""
+    return _own_rates() | model.usual_rates(config, data)
+
+
+def rates_in_words(model: type[Model]) -> str:
+    """The same for any data: "sgd 0.5; adam 0.001"."""
+    rates = {name: f"{name} {rate:g}" for name, rate in (_own_rates() | model.rates).items()}
+    rates["sgd"] = f"{rates['sgd']} {model.rate_unit}".rstrip()
+    return "; ".join(rates.values())
+
+
+def _own_rates() -> dict[str, float]:
+    return {name: cls.rate for name, cls in OPTIMIZERS.items() if cls.rate is not None}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,12 +18,12 @@ import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Array, Gradients, Model, Phase, Step
+from featlearn.models.base import Array, DataSummary, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, fill, setting
+from featlearn.settings import check, fill, rounded, setting
 from featlearn.threads import one_blas_thread
 from featlearn.training import schedules
-from featlearn.training.optim import OPTIMIZERS, Decay, Rates, readers, usual_rates
+from featlearn.training.optim import OPTIMIZERS, Decay, Rates, rates_in_words, readers, usual_rates
 from featlearn.training.progress import Progress
 
 Index = npt.NDArray[np.int64]
@@ -30,13 +31,19 @@ BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are 
 MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 BATCH = 100
-ONE_PASS = ("batch_size", "validation")  # the settings that do something where nothing is descended
+SHOWN, FEWEST = 1_000_000, 5  # rows that a run shows a model by default, the same ones again; passes at least
+ITERATIONS = 400  # of line searches on all rows
+ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
-RATES_IN_WORDS = "; ".join(f"{name} {rate:g}" for name, rate in usual_rates(Model).items())
+RATES_IN_WORDS = rates_in_words(Model)
 BEST = ("best", "best_state")  # where a checkpoint keeps params and state of the best model so far
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
+FAR = 10  # times what the error began with
+STUCK = 1.1  # times the error of the mean row; beyond it nothing has been learned
+ALIKE = 1e-3  # a unit whose codes of all rows lie within this share of the largest code does not tell rows apart
+EARLY, EARLY_UPDATES = 0.1, 100  # share of a run, and updates, in which divergence costs little: it can begin again
 
 
 def _read_by(name: str) -> str:
@@ -55,9 +62,14 @@ class Rows(Protocol):
 class TrainConfig:
     """How to train, whatever the model."""
 
-    epochs: int = setting(20, "passes over the data", low=1)
+    epochs: int | None = setting(
+        None,
+        f"passes over the data  [default: as many as show a million rows, at least {FEWEST}; {SEARCHING} on all rows: "
+        f"{ITERATIONS}]",
+        low=1,
+    )
     batch_size: int | None = setting(
-        None, f"rows in a minibatch  [default: 100; {SEARCHING}: all]", low=1, off="all rows"
+        None, f"rows in a minibatch  [default: {BATCH}, or all of fewer rows; {SEARCHING}: all]", low=1, off="all rows"
     )
     optimizer: str = setting(
         next(iter(OPTIMIZERS)),
@@ -78,7 +90,7 @@ class TrainConfig:
         off="no learning rate",
     )
     lr_schedule: str = setting(
-        "constant",
+        "linear",
         "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
@@ -108,6 +120,12 @@ class TrainConfig:
         choices=("soft", "subgradient"),
         needs="decay=l1",
     )
+    data_scale: float | None = setting(
+        None,
+        "divide all values by this first  [default: 1, or what brings their standard deviation to where the model "
+        "learns well]",
+        above=0,
+    )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
         None,
@@ -133,14 +151,26 @@ class TrainConfig:
         """Whether the optimizer follows a loss by line searches."""
         return OPTIMIZERS[self.optimizer].searches
 
-    def resolve(self, model: type[Model]) -> "TrainConfig":
-        """Fill in what is not said, for a model; a resolved config comes back as it is."""
+    def scale(self, model: type[Model], config: Any, data: DataSummary) -> float:
+        """What all values are divided by: as said, else what brings such data to where the model learns well."""
+        wanted, spread = model.wanted_spread(config, data), data.spread
+        if self.data_scale is not None or wanted is None or spread is None or wanted[0] <= spread <= wanted[1]:
+            return self.data_scale or 1.0
+        return rounded(spread / math.sqrt(wanted[0] * wanted[1]))
+
+    def resolve(self, model: type[Model], config: Any, data: DataSummary) -> "TrainConfig":
+        """Fill in what is not said, for a model, its resolved config and such data; all that is said stays."""
+        n = data.n_rows or BATCH
+        by_default = fill(self, {"batch_size": None if self.by_searches else min(BATCH, n)})
+        batch = by_default.batch_size
+        epochs = ITERATIONS if batch is None else max(FEWEST, math.ceil(SHOWN / n))
         usual: dict[str, Any] = {
-            "batch_size": None if self.by_searches else BATCH,
-            "lr": None if model.one_pass else usual_rates(model).get(self.optimizer),
+            "epochs": 1 if model.one_pass else epochs,
+            "lr": None if model.one_pass else usual_rates(model, config, data).get(self.optimizer),
             "decay_weight": model.decay_weights.get(self.decay),
+            "data_scale": 1.0,
         }
-        return fill(self, usual)
+        return fill(by_default, usual)
 
     @property
     def weight_decay(self) -> Decay:
@@ -154,10 +184,14 @@ class TrainConfig:
 
 
 class Training:
-    """A run of `model` over `rows`. Raises ConfigError when the data cannot make a minibatch."""
+    """A run of `model` over `rows`; raises ConfigError when the data cannot make a minibatch.
+
+    What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves before.
+    """
 
     def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
-        config = config.resolve(type(model))
+        train_rows, _ = split_rows(len(rows), config, seed)
+        config = config.resolve(type(model), model.config, DataSummary(model.n_visible, n_rows=len(train_rows)))
         self.model, self.rows, self.config, self.seed = model, rows, config, seed
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
@@ -170,7 +204,7 @@ class Training:
         least = LARGEST if config.batch_size else float(np.finfo(model.dtype).max)
         self.limits = {name: max(least, 10 * _largest(w)) for name, w in model.params.items()}
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
-        self.probe_rows = _spread(self.train_rows, PROBE)
+        self.probe_rows = spread(self.train_rows, PROBE)
         self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
@@ -189,7 +223,7 @@ class Training:
 
     def updates(self, phase: Phase) -> int:
         """Minibatch updates in all of `phase`."""
-        return self.config.epochs * self.batches if phase.updates is None else phase.updates
+        return (self.config.epochs or 0) * self.batches if phase.updates is None else phase.updates
 
     @property
     def total_updates(self) -> int:
@@ -206,6 +240,8 @@ class Training:
         """
         # numpy's BLAS would start a second pool of threads that starves ours
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+            if not self.progress.step:
+                self.progress.telling = self._telling_units()
             while not self.progress.finished:
                 for batch in self._epoch_batches():
                     self._update(batch)
@@ -238,6 +274,9 @@ class Training:
             self.model.decayed,
         )
 
+        at.batch += 1
+        at.step += 1
+
         def evaluate() -> Gradients:
             metrics, grads = phase.gradient(X, step)
             # here gradients of several workers would be summed, in fixed panels
@@ -248,12 +287,10 @@ class Training:
         for metrics in self._steps(evaluate, rates):
             self._check_divergence(metrics)
             self.model.project()
-        if self._epoch_ends(done=1) and "loss" in metrics and not config.by_searches:
+        if self._epoch_ends() and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
-            metrics["loss"] += (at.batch + 1) * self._decay_cost(rates)
+            metrics["loss"] += at.batch * self._decay_cost(rates)
         at.sums = {key: at.sums.get(key, 0.0) + value for key, value in metrics.items()}
-        at.batch += 1
-        at.step += 1
 
     def _take(self, batch: Index) -> Array:
         """The rows of a minibatch; all of them are made once."""
@@ -283,10 +320,10 @@ class Training:
     def _decay_cost(self, rates: Rates) -> float:
         return sum(rates.decay_of(name).cost(w) for name, w in self.model.params.items())
 
-    def _epoch_ends(self, done: int = 0) -> bool:
-        """Whether the epoch is over, or will be once so many more minibatches are `done`."""
-        at, batch = self.progress, self.progress.batch + done
-        return batch == self.batches or at.epoch * self.batches + batch == self.updates(self.phase)
+    def _epoch_ends(self) -> bool:
+        """Whether the epoch is over."""
+        at = self.progress
+        return at.batch == self.batches or at.epoch * self.batches + at.batch == self.updates(self.phase)
 
     def _end_epoch(self) -> None:
         at = self.progress
@@ -299,6 +336,7 @@ class Training:
         for name, index in (("probe", self.probe_rows), ("validation", self.validation_rows)):
             if len(index):
                 row |= {f"{name}_{key}": value for key, value in self.measure(index).items()}
+        self._check_error(row["probe_rmse"])
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         if self.history and self.history.keys() != row.keys():
             raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
@@ -392,7 +430,7 @@ class Training:
         if len(at.first_errors) < 20:
             at.first_errors.append(error)
         start = max(statistics.median(at.first_errors), SMALLEST)
-        if error > 10 * start:
+        if error > FAR * start:
             self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
 
     def _check_weights(self) -> None:
@@ -402,13 +440,46 @@ class Training:
             if not _largest(w) <= self.limits[name]:
                 self._diverge(f"largest value of {name} is {_largest(w):.3g}")
 
+    def _check_error(self, error: float) -> None:
+        """An error at the end of an epoch that is far above that of the mean row, or above it with most units stuck.
+
+        The first updates can lose the weights, and with them what later errors are compared with. And bounded outputs
+        and codes keep the error small while all is saturated.
+        """
+        at = self.progress
+        if self.model.one_pass or self.config.batch_size is None or not error > STUCK * self.deviation:
+            return
+        if error > FAR * max(at.first_errors[0], self.deviation, SMALLEST):
+            self._diverge(f"error {error:.3g} (began at {at.first_errors[0]:.3g})")
+        left = self._telling_units()
+        if left < at.telling / 2:
+            words = f"{at.telling - left} of {at.telling} units answer all rows alike"
+            self._diverge(f"{words}, error {error:.3g} (of the mean row: {self.deviation:.3g})")
+
+    def _telling_units(self) -> int:
+        """The number of units whose codes differ from one row to another."""
+        H = self.model.encode(self.rows.take(self.probe_rows))
+        return int(np.count_nonzero(np.ptp(H, axis=0) > ALIKE * _largest(H)))
+
+    @cached_property
+    def deviation(self) -> float:
+        """The RMSE of the mean row as a reconstruction of all, by the rows that are followed."""
+        X = self.rows.take(self.probe_rows)
+        return math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
+
+    @property
+    def early(self) -> bool:
+        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first updates."""
+        at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
+        return self.phase.lr is None and (at.epochs_done == 0 or at.step <= least)
+
     def _diverge(self, what: str) -> None:
         option = "--lr" if self.phase.lr is None else f"--{self.phase.name}-lr"
         self.model.params, self.model.state = self.good
         self.progress.diverged = True
         remedy = BY_STEPS if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
         raise DivergedError(
-            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step + 1}: {what}; " + remedy
+            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step}: {what}; " + remedy
         )
 
     def _snapshot(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -499,18 +570,25 @@ def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     return np.sort(split[held_out:]), np.sort(split[:held_out])
 
 
-def _spread(index: Index, most: int) -> Index:
+def spread(index: Index, most: int) -> Index:
     """At most so many of the rows, at equal distances."""
-    return index[:: math.ceil(len(index) / most)]
+    return index[:: max(1, math.ceil(len(index) / most))]
 
 
-def mean_row(rows: Rows, index: Index) -> npt.NDArray[np.float64]:
-    """(visible,) mean of those rows, or of MEAN_ROWS spread over them: a model only begins with it."""
-    index = _spread(index, MEAN_ROWS)
-    total: Any = 0.0
+def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
+    """(visible,) mean of those rows, or of MEAN_ROWS spread over them, and their mean squared distance from it.
+
+    A model begins with the mean. The sums are about the first row, where means far from 0 lose no digits.
+    """
+    index = spread(index, MEAN_ROWS)
+    first = rows.take(index[:1])[0].astype(np.float64)
+    total, squares = np.zeros_like(first), np.zeros_like(first)
     for start in range(0, len(index), PROBE):
-        total = total + rows.take(index[start : start + PROBE]).sum(axis=0, dtype=np.float64)
-    return np.asarray(total / len(index))
+        X = rows.take(index[start : start + PROBE]) - first
+        total, squares = total + X.sum(axis=0), squares + np.square(X, out=X).sum(axis=0)
+    mean = total / len(index)
+    variance = math.fsum(np.maximum(squares / len(index) - np.square(mean), 0))
+    return first + mean, variance
 
 
 def epoch_order(n: int, rng: Random, epoch: int) -> Index:

@@ -1,0 +1,159 @@
+"""Advice: whether something is wrong with a finished model, by measures that cost next to nothing.
+
+    explained_variance  1 - squared error / variance, of the rows looked at
+    dead_units          share of units that never leave rest; saturated_units: that are fully on for all rows
+    unlearned_units     share of the other units whose filter points where it began, weighted by the pixels' deviation
+    relative_activity   mean activation over the wanted one, where the model is told one
+    orientation_gain    of the filters, with orientation, kurtosis and lag1 (filters.py): whether they look like noise
+    fall                share by which the loss falls in an epoch, by least squares over the last tenth of the epochs
+    validation_excess   rmse of held-out rows over that of training rows, less 1, at the lower end of two standard
+                        errors
+    classifier_excess   error of a classifier of codes less that of one of the rows, at that end too
+
+docs/advice.md lists the values that good and bad runs have, and bench/advice.py measures them.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn import _core
+from featlearn.analysis.filters import filter_statistics
+from featlearn.analysis.units import Units
+from featlearn.models.base import Model
+
+Array = npt.NDArray[Any]
+
+NOTHING = 1 - 0.98**2  # explained variance up to which a model reconstructs next to nothing
+IDLE = 0.1  # share of units that are dead, saturated or unlearned
+UNCHANGED = 0.95  # cosine of a filter with what it was at the start
+NOISE_GAIN = 1.6  # orientation gain below which filters may be noise
+ORIENTED, SPOTS, SMOOTH = 0.3, 6.0, 0.85  # orientation, kurtosis, lag1 from which on they are none
+MOST = 500  # filters that are looked at
+OFF_TARGET = 2.0  # activity over the wanted one, or the other way round
+FALLING = 0.01  # share of the loss
+OVERFIT = 0.1  # share of the error
+
+
+class Drawable(Protocol):
+    """Preprocessing, as far as filters have to be brought back to pixels."""
+
+    def to_pixels(self, F: Array) -> Array: ...
+
+
+def of_units(model: Model, units: Units) -> dict[str, float]:
+    """Measure how a model's units are used."""
+    wanted = model.wanted_activity
+    rest = 0.0 if wanted is None else wanted[0]
+    found = {
+        "dead_units": float(np.mean(units.dead(rest))),
+        "saturated_units": float(np.mean(units.saturated(rest))),
+    }
+    if wanted is not None:
+        found["relative_activity"] = float(units.mean.mean() - rest) / (wanted[1] - rest)
+    return found
+
+
+def of_filters(F: Array) -> dict[str, float]:
+    """Measure how far filters F (k, h, w, c) of images look like noise; nothing of flat or few ones."""
+    found = filter_statistics(F[:: math.ceil(len(F) / MOST)], fits=False)
+    if "orientation_gain" not in found:
+        return {}
+    return {key: found[key] for key in ("orientation_gain", "orientation", "kurtosis", "lag1")}
+
+
+def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, float]:
+    """Measure a trained model on some of the rows X (n, visible) it learned from, and on held-out ones (may be none).
+
+    `start` (k, visible) are the filters that it began with.
+    """
+    units = Units(model.encode(X[:1]).shape[1])
+    units.add(model.encode(X))
+    found = of_units(model, units)
+    errors = row_errors(model, X)
+    deviation = X.std(axis=0, dtype=np.float64)
+    variance = float(np.square(deviation).sum())
+    if variance > 0:
+        found["explained_variance"] = 1 - float(errors.mean()) / variance
+    if start.any() and not model.one_pass:
+        found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, units.dead())
+    if len(held_out):
+        found["validation_excess"] = excess(errors, row_errors(model, held_out))
+    return found
+
+
+def row_errors(model: Model, X: Array) -> Array:
+    """(n,) float64 squared error of the reconstruction of each row."""
+    errors = np.empty(len(X), np.float64)
+    _core.row_sqdist(errors, X, model.reconstruct(X))
+    return errors
+
+
+def unlearned(F: Array, start: Array, dead: Array) -> float:
+    """The share of filters F (k, visible) of units not dead that still point where they did at the start."""
+    norms = np.sqrt(np.square(F).sum(axis=1) * np.square(start).sum(axis=1))
+    same = (F * start).sum(axis=1) > UNCHANGED * norms
+    return float(np.mean(same & ~dead if len(dead) == len(same) else same))
+
+
+def excess(errors: Array, held_out: Array) -> float:
+    """How far held-out rows have the larger rmse, as a share of the other, at the lower end of two standard errors."""
+    if not errors.sum() > 0 or min(len(errors), len(held_out)) < 2:
+        return 0.0
+    ratio = math.sqrt(held_out.mean() / errors.mean())
+    spread = [float(e.var(ddof=1) / (len(e) * e.mean() ** 2)) if e.mean() > 0 else 0.0 for e in (errors, held_out)]
+    return ratio * (1 - math.sqrt(sum(spread))) - 1
+
+
+def fall(losses: Array) -> float:
+    """The share by which the loss falls in an epoch, over the last tenth of the epochs, three at least.
+
+    A single epoch's fall is chance; a line through the logarithms is less so. 0 of fewer than three, or of losses that
+    are not positive.
+    """
+    if len(losses) < 3:
+        return 0.0
+    last = np.asarray(losses[-1 - max(2, len(losses) // 10) :], np.float64)
+    if not (last > 0).all():
+        return 0.0
+    return float(-np.expm1(np.polyfit(np.arange(len(last)), np.log(last), 1)[0]))
+
+
+def of_classifier(measures: Mapping[str, float], n: int) -> dict[str, float]:
+    """Compare a classifier's errors on n rows, by evaluate's keys: of codes and of the rows themselves.
+
+    Of classifiers that learned from few labels those with the most of them count, whose spreads are over the draws.
+    """
+    suffixes = [key.removeprefix("raw_error") for key in measures if key.startswith("raw_error")]
+    if not suffixes:
+        return {}
+    suffix = max(suffixes, key=lambda one: int(one[1:] or 0))
+    codes, raw = (measures[f"{what}_error{suffix}"] for what in ("classifier", "raw"))
+    spreads = [measures.get(f"{what}_spread{suffix}", 0.0) for what in ("classifier", "raw")]
+    variance = (codes * (1 - codes) + raw * (1 - raw)) / n + sum(s * s for s in spreads)
+    return {"classifier_error": codes, "raw_error": raw, "classifier_excess": codes - raw - 2 * math.sqrt(variance)}
+
+
+def judge(measures: Mapping[str, float]) -> list[str]:
+    """Return what is wrong, by the keys under which cli/advice.py has words and models have remedies."""
+
+    def beyond(key: str, bar: float) -> bool:
+        return measures.get(key, -math.inf) > bar
+
+    activity = measures.get("relative_activity", 1.0)
+    bars = {"orientation_gain": NOISE_GAIN, "orientation": ORIENTED, "kurtosis": SPOTS, "lag1": SMOOTH}
+    found = {
+        "nothing": measures.get("explained_variance", 1.0) <= NOTHING,
+        "noise": all(measures.get(key, math.inf) < bar for key, bar in bars.items()),
+        "dead": beyond("dead_units", IDLE),
+        "unlearned": beyond("unlearned_units", IDLE),
+        "saturated": beyond("saturated_units", IDLE),
+        "activity": not 1 / OFF_TARGET <= activity <= OFF_TARGET,
+        "falling": beyond("fall", FALLING),
+        "validation": beyond("validation_excess", OVERFIT),
+        "classifier": beyond("classifier_excess", 0.0),
+    }
+    return [key for key, true in found.items() if true]

@@ -1,0 +1,403 @@
+"""Advice: each measure on arrays whose answer is known, each line drawn by one run and not by another."""
+
+import json
+import math
+import struct
+
+import numpy as np
+import pytest
+
+from featlearn.analysis.advice import (
+    excess,
+    fall,
+    judge,
+    of_classifier,
+    of_filters,
+    of_run,
+    of_units,
+    unlearned,
+)
+from featlearn.analysis.filters import filter_statistics, orientation_gain
+from featlearn.analysis.units import Units
+from featlearn.cli.advice import WORDS, advise, in_options
+from featlearn.files.model import read_model
+from featlearn.models import model_class, model_ids
+from featlearn.models.rbm import RBM
+from featlearn.models.sparse_autoencoder import SparseAutoencoder
+from featlearn.random import Random
+from featlearn.training.train import TrainConfig
+
+GOOD = {
+    **{"explained_variance": 0.5, "dead_units": 0.1, "unlearned_units": 0.1, "saturated_units": 0.1, "fall": 0.01},
+    **{"relative_activity": 1.9, "orientation_gain": 1.7, "orientation": 0.2, "kurtosis": 3.0, "lag1": 0.3},
+    **{"validation_excess": 0.1, "classifier_excess": -0.01, "classifier_error": 0.1, "raw_error": 0.1},
+}
+
+
+def edges(k=100, size=8, seed=0):
+    """(k, size, size, 1) Gabor functions of random places and orientations."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    out = []
+    for _ in range(k):
+        turn, (cy, cx) = rng.uniform(0, np.pi), rng.uniform(2, size - 3, 2)
+        along = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
+        wide = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 6)
+        out.append(wide * np.cos(1.6 * along + rng.uniform(0, 2 * np.pi)))
+    return np.array(out)[..., None]
+
+
+def noise(k=100, size=8, blur=0, seed=0):
+    """(k, size, size, 1) normal numbers, averaged over `blur` neighbours in both directions."""
+    F = np.random.default_rng(seed).normal(size=(k, size + blur, size + blur))
+    window = [slice(i, size + i) for i in range(blur + 1)]
+    return sum(F[:, rows, columns] for rows in window for columns in window)[..., None]
+
+
+def units_of(*blocks):
+    units = Units(np.shape(blocks[0])[1])
+    for H in blocks:
+        units.add(np.asarray(H, np.float32))
+    return units
+
+
+def machine(hidden=10, **settings):
+    made = RBM(RBM.Config(hidden=hidden, visible="gaussian", **settings))
+    made.init(16, Random(0))
+    return made
+
+
+def test_units_over_several_blocks():
+    units = units_of([[0, 0.005, 1, 0.5], [0, -0.005, 1, 0]], [[0.02, 0, 0.995, 1]])
+    assert units.mean == pytest.approx([0.02 / 3, 0, 2.995 / 3, 0.5])
+    assert units.dead().tolist() == [False, True, False, False]
+    assert units.saturated().tolist() == [False, False, True, False]
+
+
+def test_units_of_small_codes_are_not_dead():
+    """An autoencoder of linear units on data of a thousandth."""
+    assert units_of([[1e-3, 2e-3, 1e-6], [0, -2e-3, 0]]).dead().tolist() == [False, False, True]
+    assert units_of(np.zeros((3, 2))).dead().tolist() == [True, True]
+
+
+def test_linear_units_do_not_saturate():
+    assert not units_of([[7.0, 7.0], [9.0, 7.5]]).saturated().any()
+
+
+def test_units_at_rest_are_dead_and_not_saturated():
+    units = units_of([[-1, -1, 1, -1], [-1, 0.3, 1, -0.5]])
+    assert units.dead(-1.0).tolist() == [True, False, False, False]
+    assert units.saturated(-1.0).tolist() == [False, False, True, False]
+    assert units.saturated().tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("activation", "mean"), [("sigmoid", 0.1), ("tanh", -0.8)])
+def test_activity_is_that_above_rest(activation, mean):
+    """Of sigmoid units .1 where .05 is wanted; tanh units rest at -1 and reach twice as far."""
+    model = SparseAutoencoder(SparseAutoencoder.Config(hidden=2, activation=activation, rho=0.05))
+    found = of_units(model, units_of([[mean, mean]]))
+    assert found["relative_activity"] == pytest.approx(2)
+
+
+def test_activity_needs_a_target():
+    assert "relative_activity" not in of_units(machine(), units_of([[0.5]]))
+    assert of_units(machine(target=0.02), units_of([[0.01]]))["relative_activity"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("blur", [0, 1, 2])
+def test_mixtures_of_noise_are_noise(blur):
+    """A random mixture of independent normal filters has their own distribution, however smooth they are."""
+    assert orientation_gain(noise(400, blur=blur)) == pytest.approx(1, abs=0.2)
+
+
+def test_mixtures_lose_edges():
+    assert orientation_gain(edges()) > 2.5
+    assert filter_statistics(edges(20))["orientation_gain"] > 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_is_told_from_edges_spots_and_blobs(channels):
+    def found(F):
+        return judge(of_filters(np.repeat(F, channels, axis=3)))
+
+    spots = 0.01 * noise(seed=1)
+    spots[np.arange(100), np.arange(100) % 8, np.arange(100) % 7] = 1
+    assert found(noise()) == found(noise(blur=2)) == found(0.001 * noise()) == ["noise"]
+    assert found(edges()) == found(spots) == found(noise(size=32, blur=24)) == []
+
+
+def test_few_or_flat_filters_are_not_judged():
+    assert of_filters(noise(7)) == of_filters(np.ones((20, 8, 8, 1))) == {}
+    assert of_filters(noise(8))
+    flat = np.concatenate([noise(50), np.ones((50, 8, 8, 1))])
+    assert judge(of_filters(flat)) == ["noise"]
+
+
+def test_many_filters_are_judged_by_some_of_them():
+    assert of_filters(noise(1000)) == of_filters(noise(1000)[::2])
+
+
+def test_fall_is_the_share_of_a_geometric_loss():
+    assert fall(2 * 0.98 ** np.arange(20)) == pytest.approx(0.02)
+    assert fall(0.98 ** np.arange(3)) == pytest.approx(0.02)
+    early = np.concatenate([0.5 ** np.arange(30), np.full(3, 0.5**29)])
+    assert fall(early) == pytest.approx(0, abs=1e-12)
+    assert fall(np.array([2.0, 1.0])) == fall(np.array([1.0, 0.5, 0.0])) == fall(-(0.5 ** np.arange(9))) == 0
+
+
+def test_excess_is_beyond_two_standard_errors():
+    rng = np.random.default_rng(0)
+    train, twice = rng.chisquare(4, 100_000), 4 * rng.chisquare(4, 100_000)
+    assert excess(train, twice) == pytest.approx(1, abs=0.02)
+    few = rng.chisquare(4, 10)
+    assert excess(train, 1.2 * few / few.mean() * train.mean()) < 0  # ten rows do not tell
+    assert excess(train, train) < 0
+    assert excess(np.zeros(5), np.ones(5)) == excess(np.ones(5), np.ones(1)) == 0
+
+
+def test_unlearned_units_are_the_live_ones_that_still_point_where_they_did():
+    start = np.random.default_rng(0).normal(size=(10, 50))
+    F = np.random.default_rng(1).normal(size=(10, 50))
+    F[:4] = 3 * start[:4]
+    F[3] += 0.5 * np.abs(start[3]).max() * np.sign(F[9])
+    dead = np.zeros(10, bool)
+    assert unlearned(F, start, dead) == 0.3
+    dead[0] = True
+    assert unlearned(F, start, dead) == 0.2
+    assert unlearned(-F, start, dead) == 0
+
+
+def test_a_run_is_measured_by_its_rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(0.1, 1, (400, 16)).astype(np.float32)
+    model = machine()
+    start = model.filters()
+    found = of_run(model, start, X, X[:100] + 3)
+    R = X - model.reconstruct(X)
+    assert found["explained_variance"] == pytest.approx(1 - np.square(R).sum() / np.square(X - X.mean(0)).sum(), 1e-4)
+    assert found["unlearned_units"] == 1
+    assert found["validation_excess"] > 1
+    model.params["W"][:, :3] = rng.normal(size=(16, 3))
+    model.params["c"][3] = -20
+    found = of_run(model, start, X, X[:0])
+    assert (found["unlearned_units"], found["dead_units"]) == (0.6, 0.1)
+    assert "validation_excess" not in found
+
+
+def test_pixels_that_never_vary_say_nothing_of_learning():
+    """Weights of a digit's border stay what they were."""
+    model = machine()
+    model.params["W"][4:] *= 1000
+    start = model.filters()
+    model.params["W"][:4] = np.random.default_rng(0).normal(size=(4, 10))
+    X = np.zeros((50, 16), np.float32)
+    X[:, :4] = np.random.default_rng(1).normal(size=(50, 4))
+    assert of_run(model, start, X, X[:0])["unlearned_units"] == 0
+
+
+def test_nothing_is_found_in_what_is_good():
+    assert judge(GOOD) == judge({}) == []
+
+
+@pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])
+def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
+    noisy = GOOD | {"orientation_gain": 1.5}
+    assert judge(noisy) == ["noise"]
+    assert judge(noisy | {key: {"orientation": 0.3, "kurtosis": 6.0, "lag1": 0.85}[key]}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("nothing", {"explained_variance": 0.03}),
+        ("noise", {"orientation_gain": 1.5}),
+        ("dead", {"dead_units": 0.11}),
+        ("unlearned", {"unlearned_units": 0.11}),
+        ("saturated", {"saturated_units": 0.11}),
+        ("activity", {"relative_activity": 2.1}),
+        ("activity", {"relative_activity": 0.4}),
+        ("falling", {"fall": 0.011}),
+        ("validation", {"validation_excess": 0.11}),
+        ("classifier", {"classifier_excess": 0.001}),
+    ],
+)
+def test_each_line_has_one_measure_and_words_of_one_line(key, change):
+    (one,) = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | change)
+    assert one["key"] == key
+    assert one["text"].endswith(f"; try {one['options']}" if one["options"] else "")
+    assert "\n" not in one["text"]
+
+
+def test_the_classifier_is_judged_by_two_standard_errors():
+    def margin(codes, raw, n=10_000):
+        return of_classifier({"classifier_error": codes, "raw_error": raw}, n)["classifier_excess"]
+
+    spread = 2 * math.sqrt((0.1 * 0.9 + 0.12 * 0.88) / 10_000)
+    assert margin(0.12, 0.1) == pytest.approx(0.02 - spread)
+    assert margin(0.12, 0.1, 100) < 0 < margin(0.12, 0.1)
+    assert of_classifier({"rmse": 1.0}, 10) == {}
+
+
+def test_of_few_labels_the_most_count():
+    errors = {"classifier_error_10": 0.5, "raw_error_10": 0.2, "classifier_error_1000": 0.1, "raw_error_1000": 0.2}
+    spreads = {"classifier_spread_1000": 0.03, "raw_spread_1000": 0.04}
+    found = of_classifier(errors | spreads, 10**9)
+    assert (found["classifier_error"], found["raw_error"]) == (0.1, 0.2)
+    assert found["classifier_excess"] == pytest.approx(-0.1 - 2 * 0.05, abs=1e-4)
+
+
+@pytest.mark.parametrize("id", model_ids())
+def test_remedies_are_settings(id):
+    cls = model_class(id)
+    known = {*TrainConfig.__dataclass_fields__, *cls.Config.__dataclass_fields__, "model"}
+    for config in (cls.Config(), *cls.variants().values()):
+        for key, settings in cls(config).remedies().items():
+            assert key in WORDS
+            assert settings.keys() <= known
+            assert settings.get("model", id) in model_ids()
+
+
+def test_options_leave_out_what_is_so_already():
+    wanted = {"target": 0.02, "lr": 0.1, "lr_schedule": "linear", "sparsity": None, "centered": True}
+    assert in_options(wanted, {}) == "--target 0.02 --lr 0.1 --lr-schedule linear without --sparsity --centered"
+    assert in_options(wanted, {"lr": 0.1, "sparsity": None, "target": 0.05}).startswith("--target 0.02 --lr-sch")
+    assert in_options(wanted, wanted) == ""
+
+
+def measured(path):
+    """What a model file holds of the finished run."""
+    return read_model(str(path)).progress["run"]["measured"]
+
+
+@pytest.fixture(scope="module")
+def white(tmp_path_factory, run_here):
+    """Whitened 8x8 patches of dead leaves."""
+    path = tmp_path_factory.mktemp("white") / "white.h5"
+    prepare = ("--size", 8, "--count", 2000, "--normalize", "center", "--whiten", "zca")
+    assert run_here("extract-patches", "dead-leaves", "-o", path, *prepare).code == 0
+    return path
+
+
+def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
+    """An RBM without a target makes noise of photographs."""
+    out = tmp_path / "noise.h5"
+    args = ("train", white, "--model", "rbm", "--hidden", 30, "--epochs", 5, "-o", out)
+    ran = run_here(*args)
+    lines = [line for line in ran.err.splitlines() if line.startswith("advice: the filters look like noise")]
+    assert len(lines) == 1
+    assert lines[0].endswith("; try --target 0.02 --lr 0.1")
+    assert "advice" not in ran.out
+    again = run_here(*args, "--resume")
+    assert [line for line in again.err.splitlines() if line.startswith("advice: ")] == [
+        line for line in ran.err.splitlines() if line.startswith("advice: ")
+    ]
+    quiet = run_here(*args, "--force", "--quiet", "--json")
+    assert quiet.err == ""
+    told = json.loads(quiet.out)
+    assert [f"advice: {one['text']}" for one in told["advice"]] == [
+        line for line in ran.err.splitlines() if line.startswith("advice: ")
+    ]
+    assert {tuple(one) for one in told["advice"]} == {("key", "text", "options")}
+    assert measured(out)["orientation_gain"] < 1.3
+    assert all(type(value) is float for value in measured(out).values())
+
+
+def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
+    """The options that the advice names, and k-sparse untouched, make edges of the same patches."""
+    rbm = ("--model", "rbm", "--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 60)
+    for options in (rbm, ("--model", "k-sparse", "--epochs", 60)):
+        ran = run_here("train", white, *options, "--hidden", 30, "-o", tmp_path / "good.h5", "--force", "--json")
+        assert json.loads(ran.out)["advice"] == []
+        assert "advice: " not in ran.err
+
+
+def test_rows_that_are_no_images_have_no_filters_to_look_at(run_here, tmp_path):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(500, 30)).astype(np.float32))
+    assert (
+        run_here(
+            "extract-patches", tmp_path / "rows.npy", "--normalize", "standardize", "-o", tmp_path / "rows.h5"
+        ).code
+        == 0
+    )
+    out = tmp_path / "rbm.h5"
+    ran = run_here("train", tmp_path / "rows.h5", "--model", "rbm", "--epochs", 3, "-o", out, "--json")
+    assert "noise" not in [one["key"] for one in json.loads(ran.out)["advice"]]
+    assert "orientation_gain" not in measured(out)
+
+
+def test_filters_of_plain_pixels_are_not_called_noise(run_here, tmp_path):
+    data, out = tmp_path / "pixels.h5", tmp_path / "noise.h5"
+    prepare = ("--size", 8, "--count", 500, "--normalize", "none")
+    assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
+    assert run_here("train", data, "--model", "autoencoder", "--epochs", 1, "-o", out).code == 0
+    assert "orientation_gain" not in measured(out)
+    (row,) = json.loads(run_here("evaluate", out, data, "--json").out)["models"]
+    assert row["orientation_gain"] < 1.6
+    assert "noise" not in [one["key"] for one in row["advice"]]
+
+
+def test_a_loss_that_still_falls_asks_for_epochs_unless_the_run_was_stopped(white, run_here, tmp_path):
+    args = ("train", white, "--model", "autoencoder", "--epochs", 3, "-o", tmp_path / "ae.h5", "--force", "--json")
+    told = {one["key"]: one["options"] for one in json.loads(run_here(*args).out)["advice"]}
+    assert told["falling"] == "--epochs 6"
+    stopped = json.loads(run_here(*args[:-4], "--epochs", 50, "--tolerance", 0.06, *args[-4:]).out)
+    epochs = stopped["epochs"]
+    assert 3 <= epochs < 50
+    assert "falling" not in [one["key"] for one in stopped["advice"]]
+    ended = json.loads(run_here(*args[:-4], "--epochs", epochs, *args[-4:]).out)
+    assert "falling" in [one["key"] for one in ended["advice"]]
+
+
+def test_the_refinement_has_a_length_of_its_own(white, run_here, tmp_path):
+    out = tmp_path / "refined.h5"
+    refine = ("--refine", 80, "--refine-lr", 0.0005)
+    ran = run_here("train", white, "--model", "rbm", "--epochs", 3, *refine, "-o", out, "--json")
+    told = {one["key"]: one["options"] for one in json.loads(ran.out)["advice"]}
+    history = read_model(str(out)).history
+    assert measured(out)["fall"] == pytest.approx(fall(history["error"][history["phase"] == 1] ** 2), rel=1e-3)
+    assert told["falling"] == "--refine 160"
+    assert run_here("train", white, "--model", "rbm", *refine[:1], 40, "-o", out, "--force").code == 0
+    assert measured(out)["fall"] == 0  # two epochs of refinement, after twenty of another loss
+
+
+def test_losses_under_a_falling_k_are_not_compared(white, run_here, tmp_path):
+    out = tmp_path / "ramp.h5"
+    args = ("train", white, "--model", "k-sparse", "--hidden", 100, "--epochs", 5, "-o", out, "--force")
+    assert run_here(*args, "--k-ramp", 1).code == 0
+    assert measured(out)["fall"] == 0
+    assert run_here(*args, "--k-ramp", 0.1).code == 0
+    assert measured(out)["fall"] != 0
+
+
+def test_held_out_rows_that_are_not_learned_are_said(white, run_here, tmp_path):
+    base = ("train", white, "--model", "autoencoder", "--optimizer", "lbfgs", "--hidden", 60, "--json")
+    few = run_here(*base, "--validation", 0.96, "--epochs", 100, "-o", tmp_path / "few.h5")
+    many = run_here(*base, "--validation", 0.1, "--epochs", 10, "-o", tmp_path / "many.h5")
+    told = {one["key"]: one["options"] for one in json.loads(few.out)["advice"]}
+    assert told["validation"] == "--patience 5"
+    assert "validation" not in [one["key"] for one in json.loads(many.out)["advice"]]
+
+
+def test_evaluate_uses_the_same_words_and_judges_codes_by_a_classifier(run_here, tmp_path):
+    """One unit cannot tell four classes apart, which their pixels do."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 4, 1000)
+    X = np.clip(rng.random((4, 36))[y] + rng.normal(scale=0.1, size=(1000, 36)), 0, 1).reshape(-1, 6, 6)
+    np.save(tmp_path / "x.npy", X.astype(np.float32))
+    (tmp_path / "y").write_bytes(struct.pack(">2I", 2049, len(y)) + y.astype(np.uint8).tobytes())
+    data = tmp_path / "data.h5"
+    ran = run_here("extract-patches", tmp_path / "x.npy", "--labels", tmp_path / "y", "--size", "whole", "-o", data)
+    assert ran.code == 0, ran.err
+    keys = {}
+    for hidden in (1, 40):
+        out = tmp_path / f"{hidden}.h5"
+        assert run_here("train", data, "--model", "k-sparse", "--k", 1, "--hidden", hidden, "-o", out).code == 0
+        ran = run_here("evaluate", out, data, "--train", data, "--json")
+        (row,) = json.loads(ran.out)["models"]
+        keys[hidden] = {one["key"]: one["options"] for one in row["advice"]}
+        assert [line for line in ran.err.splitlines() if line.startswith("advice: ")] == [
+            f"advice: {out}: {one['text']}" for one in row["advice"]
+        ]
+    assert keys[1]["classifier"] == "--hidden 4"
+    assert "classifier" not in keys[40]
+    assert "advice" not in run_here("evaluate", tmp_path / "1.h5", tmp_path / "40.h5", data, "--train", data).out
