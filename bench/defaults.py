@@ -6,7 +6,8 @@ A cell is one run on one kind of data: `featlearn train DATA --model M`, and wha
 kept as FOLDER/cells/RUN/DATA.json, beside its model and its picture, and is not run again; delete it for that. Words in
 FOLDER/seen.json, as {"RUN/DATA": "edges"}, become the column of what the picture shows. RBMs that learn edges need the
 options that the advice names; a few models are also run with 500 units on digits. --also NAME=DATA.h5[,TEST.h5] adds a
-data set made by extract-patches. --prepare stops before the first run, --table runs nothing.
+data set made by extract-patches. --prepare stops before the first run, --table runs nothing, --grid adds the neighbours
+of the default rates.
 """
 
 import argparse
@@ -50,6 +51,20 @@ RUNS = (
     | {f"{name}-500": Run(name, ("--hidden", 500), DIGITS) for name in LARGER}
 )
 
+GRID = {
+    "k-sparse": ("--lr 0.15", "--lr 1.5"),
+    "rbm": ("--lr 0.01", "--lr 0.03", "--lr 0.1"),
+    "autoencoder": ("--lr 0.003", "--lr 0.03", "--optimizer sgd"),
+    "denoising": ("--lr 0.001", "--lr 0.01", "--optimizer sgd"),
+    "sesm": ("--lr 0.03", "--lr 0.3"),
+}
+"""The neighbours of each default, run with --grid: a row is named by its model and options."""
+
+
+def neighbours() -> dict[str, Run]:
+    given = ((model, options) for model, some in GRID.items() for options in some)
+    return {f"{model} {options}": Run(model, tuple(options.split())) for model, options in given}
+
 
 def matrix(tame: bool) -> np.ndarray:
     """5000 rows of 40 columns: 8 Laplacian factors and noise; not tame: scales from .01 to 1000, means far from 0."""
@@ -85,10 +100,11 @@ def commands(mnist: str, photos: str, images: str, all_digits: bool) -> dict[str
 
 @dataclass(frozen=True)
 class Bench:
-    """A folder of cells and the names of the data sets in it."""
+    """A folder of cells, the test set of each kind of data, and the runs."""
 
     folder: Path
     tests: dict[str, str | None]
+    runs: dict[str, Run]
     lock: Lock = field(default_factory=Lock)
 
     def prepare(self, made: dict[str, list[tuple[object, ...]]]) -> None:
@@ -105,7 +121,7 @@ class Bench:
 
     def cells(self) -> Iterator[tuple[str, str]]:
         for kind in self.tests:
-            for name, run in RUNS.items():
+            for name, run in self.runs.items():
                 if not run.kinds or kind in run.kinds:
                     yield name, kind
 
@@ -123,7 +139,7 @@ class Bench:
         return found
 
     def measure(self, name: str, kind: str) -> dict[str, Any]:
-        run = RUNS[name]
+        run = self.runs[name]
         model, data = str(self._place(name, kind, "h5")), f"{kind}.h5"
         args = ("--model", run.model, *run.options, "-o", model, "--force", "--threads", 1)
         trained, code, said = attempt("train", data, *args, cwd=str(self.folder))
@@ -167,7 +183,7 @@ class Bench:
         return featlearn(*args, cwd=str(self.folder))
 
     def _place(self, name: str, kind: str, suffix: str) -> Path:
-        return self.folder / "cells" / name / f"{kind}.{suffix}"
+        return self.folder / "cells" / name.replace(" ", "_") / f"{kind}.{suffix}"
 
 
 def _size(shape: list[int]) -> int:
@@ -230,7 +246,7 @@ def main(given: argparse.Namespace) -> None:
             link.unlink(missing_ok=True)
             link.symlink_to(Path(path).resolve())
         tests[kind] = f"{kind}-test.h5" if "," in paths else None
-    bench = Bench(folder, tests)
+    bench = Bench(folder, tests, RUNS | neighbours() if given.grid else RUNS)
     bench.prepare(made)
     if given.prepare:
         return
@@ -244,7 +260,7 @@ def main(given: argparse.Namespace) -> None:
         print(table(bench, cells))
         return
     with ThreadPoolExecutor(given.jobs) as pool:  # what is quick or asked of all models first
-        list(pool.map(one, sorted(cells, key=lambda cell: RUNS[cell[0]].kinds == DIGITS)))
+        list(pool.map(one, sorted(cells, key=lambda cell: bench.runs[cell[0]].kinds == DIGITS)))
     print(table(bench, cells))
 
 
@@ -257,5 +273,6 @@ if __name__ == "__main__":
     parser.add_argument("--all-digits", action="store_true", help="60,000 digits, not 20,000")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=DATA.h5[,TEST.h5]")
     parser.add_argument("--prepare", action="store_true", help="make the data sets and stop")
+    parser.add_argument("--grid", action="store_true", help="the neighbours of the default rates, too")
     parser.add_argument("--table", action="store_true", help="print the table of the cells that are there")
     main(parser.parse_args())
