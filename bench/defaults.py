@@ -152,7 +152,8 @@ class Bench:
         if config["config"].get("target") is not None:
             row["deviation"] = abs(row["mean_activation"] - config["config"]["target"])
         if row["hidden"] < row["dims"]:
-            row["ratio"] = row["rmse"] / self._pca(kind, row["hidden"])
+            # by shares, since a model may divide the data by a number of its own
+            row["ratio"] = ((1 - row["explained_variance"]) / (1 - self._pca(kind, row["hidden"]))) ** 0.5
         if config["shape"][0] > 1:
             picture = str(self._place(name, kind, "png"))
             featlearn("visualize", model, "-o", picture, "--force", cwd=str(self.folder))
@@ -161,7 +162,7 @@ class Bench:
         return row
 
     def _pca(self, kind: str, hidden: int) -> float:
-        """RMSE of so many principal components on the same data."""
+        """Return the share of the variance that so many principal components explain, of the same data."""
 
         def work() -> dict[str, Any]:
             model = str(self._place(f"pca-{hidden}", kind, "h5"))
@@ -170,7 +171,7 @@ class Bench:
             return dict(self._run("evaluate", model, self.tests[kind] or f"{kind}.h5")["models"][0])
 
         with self.lock:  # two cells may want the same one
-            return float(self.keep(f"pca-{hidden}", kind, work)["rmse"])
+            return float(self.keep(f"pca-{hidden}", kind, work)["explained_variance"])
 
     def _evaluated(self, model: str, kind: str) -> dict[str, Any]:
         """Measures on the test set where there is one, else on the data that were learned."""
@@ -229,7 +230,8 @@ def table(bench: Bench, cells: list[tuple[str, str]]) -> str:
         row = bench.result(name, kind)
         if row is None:
             continue
-        said = " ".join(f"({notes.setdefault(line, len(notes) + 1)})" for line in row["said"])
+        plain = (re.sub(r" \([^)]*\)", "", line) for line in row["said"])
+        said = " ".join(f"({notes.setdefault(line, len(notes) + 1)})" for line in plain)
         shows = seen.get(f"{name}/{kind}", "") if not row["exit"] else f"**exit {row['exit']}**"
         lines.append(f"| {kind} | {name} | {' | '.join(f(row) for f in COLUMNS.values())} | {shows} | {said} |")
     return "\n".join([*lines, "", *(f"{i}. {line}" for line, i in notes.items())])
