@@ -140,6 +140,7 @@ class SESM(Model):
         W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
         config, W = self.config, self.params["W"]
+        assert config.sparsity is not None
         F = product(np.concatenate([X, self.params["b"][None]]), W)
         F += self.params["c"]
         F, shift = F[:-1], F[-1]
