@@ -333,9 +333,8 @@ def test_a_rate_so_high_that_bounded_units_are_stuck():
 
 def test_first_updates_that_lose_the_weights_are_no_measure_of_later_errors():
     """Adam's steps are bounded: with a rate far too high all errors but the first are large, and stay so."""
-    model = Denoising(
-        Denoising.Config(hidden=20, activation="sigmoid", corruption="masking", output_units="linear", loss="squared")
-    )
+    settings = {"activation": "sigmoid", "output_units": "linear", "loss": "squared", "corruption": "masking"}
+    model = Denoising(Denoising.Config(hidden=20, **settings))
     model.init(12, Random(0))
     training = Training(model, rows(2000), TrainConfig(epochs=3, optimizer="adam", lr=10.0))
     with pytest.raises(DivergedError, match=r"diverged at epoch 1, update 20: error 1\d\.\d \(began at 0\.9"):
