@@ -22,7 +22,7 @@ def rate(work, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "p.h5").write_bytes(work.patches.read_bytes())
     monkeypatch.setattr(signals, "_noted", None)
-    return lambda lr: monkeypatch.setattr(RBM, "rates", {"sgd": lr})
+    return lambda lr: monkeypatch.setattr(RBM, "usual_rates", lambda config, data: {"sgd": lr})
 
 
 def beginnings(ran):

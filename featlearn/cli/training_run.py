@@ -157,7 +157,8 @@ def make_plan(request: Request, words: Words) -> Plan:
     train_rows, _ = split_rows(len(data.rows), training, request.seed)
     mean, variance = moments(data.rows, train_rows)
     pixels, square = data.preprocess, variance + math.fsum(np.square(mean))
-    summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square)
+    whitened = pixels.spec.whiten != "none"
+    summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened)
     scale = training.scale(cls, request.settings, summary)
     if scale != 1 and training.data_scale is None:
         words.say(

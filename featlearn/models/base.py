@@ -75,7 +75,8 @@ class DataSummary:
     """What is known of the data before training: all that a setting None or auto may depend on.
 
     `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean squared
-    distance of a row from the mean row, `square` the mean squared length of a row. What is None is not known.
+    distance of a row from the mean row, `square` the mean squared length of a row, and `whitened` whether the values
+    were decorrelated. What is None is not known.
     """
 
     n_visible: int
@@ -84,6 +85,7 @@ class DataSummary:
     n_rows: int | None = None
     variance: float | None = None
     square: float | None = None
+    whitened: bool = False
 
     @property
     def spread(self) -> float | None:

@@ -201,9 +201,12 @@ class RBM(Model):
         """8 over the mean squared length of a row, a factor in the weights' gradient, but at most .1.
 
         Gaussian visible units follow what all hidden units say together: there it is also at most 16/3 over their
-        number.
+        number; a fortieth of that with rectified units, which have no bound, and a hundredth with persistent chains,
+        which nothing brings back to the data.
         """
-        least = SHORTEST if config.visible == "bernoulli" else WIDE * config.hidden
+        least: float = SHORTEST
+        if config.visible == "gaussian":
+            least = WIDE * config.hidden * (100 if config.persistent else 40 if config.units == "rectified" else 1)
         return cls.rates | {"sgd": rounded(RATE / max(data.square or data.n_visible, least))}
 
     @classmethod

@@ -24,7 +24,7 @@ from featlearn import _core
 from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
 from featlearn.models.parts.arrays import mean, product
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, setting
+from featlearn.settings import check, fill, setting
 
 SPREAD = (0.15, 0.6)
 """The standard deviations of values that it is made for: about .3."""
@@ -57,7 +57,12 @@ class SESM(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        sparsity: float = setting(0.5, "a_s, the weight of the penalty on codes, sum log(1 + l^2)", low=0, high=1000)
+        sparsity: float | None = setting(
+            None,
+            "a_s, the weight of the penalty on codes, sum log(1 + l^2)  [default: 0.5; whitened data: 3]",
+            low=0,
+            high=1000,
+        )
         code_error: float = setting(
             1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0, high=1000
         )
@@ -92,13 +97,18 @@ class SESM(Model):
         }
 
     @classmethod
+    def resolve(cls, config: Config, data: DataSummary) -> Config:
+        """Ask for sparser codes of whitened data, whose filters are noise else."""
+        return fill(config, {"sparsity": 3.0 if data.whitened else 0.5})
+
+    @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
         """That of pixels in 0..1: the encoder has the decoder's weights, so the data's scale is part of the loss."""
         return SPREAD
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most units."""
-        config = self.config
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
         b = np.zeros(n_visible) if mean is None else mean
         self.params = {
             "W": rng.normal((n_visible, config.hidden), self.dtype, Purpose.INIT, 0) * config.init_scale,
@@ -130,6 +140,7 @@ class SESM(Model):
         W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
         config, W = self.config, self.params["W"]
+        assert config.sparsity is not None
         F = product(np.concatenate([X, self.params["b"][None]]), W)
         F += self.params["c"]
         F, shift = F[:-1], F[-1]

@@ -1,12 +1,14 @@
 """Schedules: pure functions of how far a phase has come."""
 
+LAST = 0.01  # share of the rate at the end; were it 0, velocities would outrun the last soft thresholds of L1
+
 
 def learning_rate(schedule: str, lr: float, progress: float) -> float:
-    """The rate at `progress` in [0, 1): constant, linear (to 0) or exponential (to 1 %); adaptive has its own in lr."""
+    """The rate at `progress` in [0, 1): constant, linear or exponential (both to LAST); adaptive has its own in lr."""
     if schedule == "linear":
-        return lr * (1 - progress)
+        return lr * (1 - (1 - LAST) * progress)
     if schedule == "exponential":
-        return float(lr * 0.01**progress)
+        return float(lr * LAST**progress)
     return lr
 
 

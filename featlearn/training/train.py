@@ -91,7 +91,7 @@ class TrainConfig:
     )
     lr_schedule: str = setting(
         "linear",
-        "learning rate over the run: constant, linear (to 0), exponential (to a hundredth), or adaptive, which rises "
+        "learning rate over the run: constant, linear or exponential (both to a hundredth), or adaptive, which rises "
         "while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
         needs=_read_by("lr_schedule"),
