@@ -50,8 +50,8 @@ class Autoencoder(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        activation: str = setting("sigmoid", REMARKS, choices=ACTIVATIONS)
-        tied: bool = setting(False, "decode with the encoder's weights")
+        activation: str = setting("relu", REMARKS, choices=ACTIVATIONS)
+        tied: bool = setting(True, "decode with the encoder's weights")
         output_units: str = setting(
             "auto",
             "output units; auto: sigmoid for data within 0..1, else linear",

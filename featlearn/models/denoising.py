@@ -42,7 +42,6 @@ class Denoising(Autoencoder):
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
-        tied: bool = setting(True, "decode with the encoder's weights")
         activation: str = setting(
             "auto", f"{REMARKS}; auto: sigmoid for data within 0..1, else relu", choices=("auto", *ACTIVATIONS)
         )

@@ -86,9 +86,9 @@ class MeanCovarianceRBM(Model):
         return config
 
     @classmethod
-    def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float]:
-        """About 1: the energy has a term v'v / 2."""
-        return UNIT_SPREAD
+    def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
+        """About 1: the energy has a term v'v / 2. Plain pixels are refused as they are."""
+        return None if data.known_within(0, 1) else UNIT_SPREAD
 
     def moving_loss(self) -> str:
         return "its Markov chain goes on at every update"

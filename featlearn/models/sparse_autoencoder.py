@@ -33,6 +33,7 @@ class SparseAutoencoder(Autoencoder):
     class Config(Autoencoder.Config):
         hidden: int = setting(25, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh"))
+        tied: bool = setting(False, "decode with the encoder's weights")
         rho: float = setting(0.01, "sparsity parameter: wanted mean activation of each hidden unit", above=0, below=1)
         beta: float = setting(3.0, "weight of the sparsity penalty", low=0)
 
