@@ -176,6 +176,9 @@ def test_a_run_is_measured_by_its_rows():
     R = X - model.reconstruct(X)
     assert found["explained_variance"] == pytest.approx(1 - np.square(R).sum() / np.square(X - X.mean(0)).sum(), 1e-4)
     assert found["unlearned_units"] == 1
+    model.params["c"][:3] = 20
+    assert of_run(model, start, X, X[:0])["unlearned_units"] == 0.7  # those that are always on have a word of their own
+    model.params["c"][:3] = 0
     assert found["validation_excess"] > 1
     model.params["W"][:, :3] = rng.normal(size=(16, 3))
     model.params["c"][3] = -20
@@ -197,6 +200,24 @@ def test_pixels_that_never_vary_say_nothing_of_learning():
 
 def test_nothing_is_found_in_what_is_good():
     assert judge(GOOD) == judge({}) == []
+
+
+def test_what_follows_from_another_fault_is_not_said():
+    """Filters that stay what they were are noise, and dead units reconstruct nothing: one line each."""
+    bad = {"explained_variance": 0.0, "orientation_gain": 1.0}
+    assert judge(GOOD | bad) == ["nothing", "noise"]
+    assert judge(GOOD | bad | {"unlearned_units": 0.5}) == ["unlearned"]
+    assert judge(GOOD | bad | {"dead_units": 0.5}) == ["noise", "dead"]
+    assert judge(GOOD | bad | {"fall": 0.1}) == ["noise", "falling"]
+
+
+def test_noise_of_photographs_that_are_not_whitened_asks_for_that_too():
+    noisy, training = GOOD | {"orientation_gain": 1.0}, {"epochs": 20, "decay": "none", "lr": 0.1}
+    (one,) = advise(machine(), training, noisy, whitened=False)
+    assert one["options"] == "extract-patches --whiten zca, then --target 0.02 --lr-schedule linear"
+    settings = {"target": 0.02, "hidden": 10}
+    (one,) = advise(machine(**settings), training | {"lr_schedule": "linear"}, noisy, whitened=False)
+    assert one["options"] == "extract-patches --whiten zca"
 
 
 @pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])
@@ -222,7 +243,7 @@ def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
     ],
 )
 def test_each_line_has_one_measure_and_words_of_one_line(key, change):
-    (one,) = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | change)
+    (one,) = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01, "validation": 0.1}, GOOD | change)
     assert one["key"] == key
     assert one["text"].endswith(f"; try {one['options']}" if one["options"] else "")
     assert "\n" not in one["text"]
@@ -374,7 +395,7 @@ def test_held_out_rows_that_are_not_learned_are_said(white, run_here, tmp_path):
     few = run_here(*base, "--validation", 0.96, "--epochs", 100, "-o", tmp_path / "few.h5")
     many = run_here(*base, "--validation", 0.1, "--epochs", 10, "-o", tmp_path / "many.h5")
     told = {one["key"]: one["options"] for one in json.loads(few.out)["advice"]}
-    assert told["validation"] == "--patience 5"
+    assert told["validation"] == "--validation 0.48"
     assert "validation" not in [one["key"] for one in json.loads(many.out)["advice"]]
 
 
