@@ -22,8 +22,8 @@ WORDS = {
     "saturated": "{saturated_units:.0%} of the hidden units are always fully on",
     "activity": "the hidden units are {relative_activity:.2g} times as active as wanted",
     "falling": "the loss still falls by {fall:.1%} an epoch",
-    "validation": "the error of held-out rows is at least {validation_excess:.0%} above that of the training rows; more "
-    "rows would help",
+    "validation": "the error of held-out rows is at least {validation_excess:.0%} above that of the training rows; "
+    "more rows would help",
     "classifier": "a linear classifier errs more on these codes ({classifier_error:.1%}) than on the rows themselves "
     "({raw_error:.1%})",
 }
