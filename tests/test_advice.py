@@ -323,6 +323,17 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
     assert all(type(value) is float for value in measured(out).values())
 
 
+def test_patches_that_are_not_whitened_are_told_to_be(run_here, tmp_path):
+    data, out = tmp_path / "standard.h5", tmp_path / "noise.h5"
+    prepare = ("--size", 8, "--count", 500, "--normalize", "standardize", "--whiten", "none")
+    assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
+    trained = json.loads(run_here("train", data, "--model", "autoencoder", "--epochs", 60, "-o", out, "--json").out)
+    (measured,) = json.loads(run_here("evaluate", out, data, "--json").out)["models"]
+    for report in (trained, measured):
+        told = {one["key"]: one["options"] for one in report["advice"]}
+        assert told["noise"] == "extract-patches --whiten zca, then --model k-sparse"
+
+
 def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
     """The options that the advice names, and k-sparse untouched, make edges of the same patches."""
     rbm = ("--model", "rbm", "--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 60)
