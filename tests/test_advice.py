@@ -208,6 +208,7 @@ def test_what_follows_from_another_fault_is_not_said():
     assert judge(GOOD | bad) == ["nothing", "noise"]
     assert judge(GOOD | bad | {"unlearned_units": 0.5}) == ["unlearned"]
     assert judge(GOOD | bad | {"dead_units": 0.5}) == ["noise", "dead"]
+    assert judge(GOOD | {"dead_units": 0.5, "unlearned_units": 0.5}) == ["dead"]
     assert judge(GOOD | bad | {"fall": 0.1}) == ["noise", "falling"]
 
 
@@ -218,6 +219,12 @@ def test_noise_of_photographs_that_are_not_whitened_asks_for_that_too():
     settings = {"target": 0.02, "hidden": 10}
     (one,) = advise(machine(**settings), training | {"lr_schedule": "linear"}, noisy, whitened=False)
     assert one["options"] == "extract-patches --whiten zca"
+
+
+def test_no_higher_rate_is_named_where_units_die():
+    training, slow = {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | {"unlearned_units": 0.2}
+    assert advise(machine(), training, slow | {"dead_units": 0.0})[0]["options"] == "--lr 0.1"
+    assert advise(machine(), training, slow)[0]["options"] == "--epochs 40"
 
 
 @pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])

@@ -39,6 +39,7 @@ OVERFIT = 0.1  # share of the error
 CAUSES = {  # what needs no word of its own where one of these is said
     "nothing": {"dead", "unlearned", "saturated", "falling"},
     "noise": {"unlearned"},
+    "unlearned": {"dead"},
 }
 
 

@@ -69,7 +69,7 @@ def advise(
     """Return what there is to say, as key, text and options; `training` are the settings of the model's training."""
     found = []
     for key in judge(measures):
-        options = in_options(_helpful(key, model, training), {**training, **to_dict(model.config)})
+        options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
         if key == "noise" and not whitened:
             options = f"extract-patches --whiten zca, then {options}" if options else "extract-patches --whiten zca"
         text = WORDS[key].format(**measures)
@@ -77,7 +77,7 @@ def advise(
     return found
 
 
-def _helpful(key: str, model: Model, training: Mapping[str, Any]) -> dict[str, Any]:
+def _helpful(key: str, model: Model, training: Mapping[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
     """The settings that help: the model's own remedy, else what helps any model."""
     own = model.remedies()
     if key in own:
@@ -92,8 +92,11 @@ def _helpful(key: str, model: Model, training: Mapping[str, Any]) -> dict[str, A
     if key == "classifier":
         return {} if model.one_pass else {"hidden": 4 * model.config.hidden}
     lr = training.get("lr")
-    if key in ("dead", "saturated") and lr is not None:
-        return {"lr": float(f"{lr / 10:.3g}")}
+    factor = {"dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
+    if key == "unlearned" and measures["dead_units"]:
+        factor = None  # a rate that makes some units die is not too low for others
+    if factor is not None and lr is not None:
+        return {"lr": float(f"{lr * factor:.3g}")}
     return {"epochs": 2 * training["epochs"]} if key in ("nothing", "unlearned", "activity") else {}
 
 
