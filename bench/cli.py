@@ -17,15 +17,22 @@ def environment(**extra: str) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"} | extra
 
 
-def featlearn(*args: object, cwd: str, **env: str) -> dict[str, Any]:
-    """Run a command with --json; its object and, as "wall", its seconds."""
+def attempt(*args: object, cwd: str, **env: str) -> tuple[dict[str, Any], int, str]:
+    """Run a command with --json. -> its object with the seconds as "wall", exit code, what it said on stderr"""
     started = time.perf_counter()
     done = subprocess.run(
         [*FEATLEARN, *map(str, args), "--json"], cwd=cwd, env=environment(**env), capture_output=True, text=True
     )
-    if done.returncode:
-        sys.exit(f"featlearn {' '.join(map(str, args))}: exit {done.returncode}: {done.stderr}")
-    return dict(json.loads(done.stdout)) | {"wall": time.perf_counter() - started}
+    wall = time.perf_counter() - started
+    return dict(json.loads(done.stdout or "{}")) | {"wall": wall}, done.returncode, done.stderr
+
+
+def featlearn(*args: object, cwd: str, **env: str) -> dict[str, Any]:
+    """Run a command that must succeed, with --json; its object and, as "wall", its seconds."""
+    found, code, said = attempt(*args, cwd=cwd, **env)
+    if code:
+        sys.exit(f"featlearn {' '.join(map(str, args))}: exit {code}: {said}")
+    return found
 
 
 def evaluate(model: str, data: str, cwd: str) -> dict[str, Any]:

@@ -6,13 +6,17 @@ import json
 import shlex
 import struct
 import subprocess
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image, ImageFile
 
 from featlearn.cli import store
 from featlearn.files.dataset import read_dataset
+from featlearn.files.model import read_model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 
@@ -50,8 +54,10 @@ def test_defaults(work, run_here, tmp_path):
 
 
 WHITENED = "patches cut out of images: centred and ZCA-whitened, so that models find edges; "
-PIXELS = "images or rows taken whole: their pixels stay as they are, in 0..1; "
-VALUES = "images or rows taken whole: their values stay as they are; "
+KEPT = "their pixels stay as they are, in 0..1; --whiten zca whitens them"
+WHOLE = f"images taken whole: {KEPT}"
+SMALL = f"small images of one size taken whole: {KEPT}, --count 40000 cuts patches out of them"
+ROWS = "rows taken whole: their values stay as they are; --whiten zca whitens them"
 CENTRED = "patches cut out of images: centred, but not whitened: "
 
 
@@ -70,10 +76,10 @@ CENTRED = "patches cut out of images: centred, but not whitened: "
         ("photos --count 359", "center", "none", CENTRED + "359 patches are too few for 36 pixels; take at least 360"),
         ("photos --stride 7", "center", "none", CENTRED + "324 patches are too few for 36 pixels; take at least 360"),
         ("photos --count 360", "center", "zca", WHITENED),
-        ("photos --size whole", "none", "none", PIXELS),
-        ("photos --size whole --clip 3 --to 0,1", "none", "none", PIXELS),
-        ("digits.gz", "none", "none", PIXELS),
-        ("numbers.npy", "none", "none", VALUES),
+        ("photos --size whole", "none", "none", WHOLE),
+        ("photos --size whole --clip 3 --to 0,1", "none", "none", WHOLE),
+        ("digits.gz", "none", "none", SMALL),
+        ("numbers.npy", "none", "none", ROWS),
         ("photos --normalize none", "none", "none", None),
         ("photos --normalize center", "center", "none", None),
         ("photos --normalize standardize", "standardize", "none", None),
@@ -103,7 +109,7 @@ def test_what_is_not_said_of_the_preprocessing_is_decided(
     ran = run_here("extract-patches", *args.split(), *size, *count, "-o", "p.h5", "--json")
     assert ran.code == 0, ran.err
     report, data = json.loads(ran.out), read_dataset("p.h5")
-    said = [line for line in ran.err.splitlines() if line.startswith(("patches cut", "images or rows"))]
+    said = [line for line in ran.err.splitlines() if line.startswith("patches cut") or "taken whole" in line]
     assert said == ([] if report["preprocess_reason"] is None else [report["preprocess_reason"]])
     assert str(report["preprocess_reason"]).startswith(str(reason))
     assert (report["normalize"], report["whiten"]) == (normalize, whiten)
@@ -175,6 +181,74 @@ def test_settings_are_taken_as_given(work, run_here, tmp_path):
 def test_grid(work, run_here, tmp_path):
     report = extract(run_here, work.photos, "-o", tmp_path / "p.h5", "--size", 16, "--stride", 16)
     assert report["patches"] == 4 * 16
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "mat", "h5", "folder", "colour"])
+def test_many_small_images_come_whole_from_any_container(kind, rng, run_here, tmp_path, monkeypatch):
+    """One row an image, in its order, as pixels in 0..1; with their labels."""
+    monkeypatch.chdir(tmp_path)
+    images = rng.integers(0, 256, (100, 28, 20, 3 if kind == "colour" else 1), np.uint8)
+    source = f"images.{kind}"
+    labels: tuple[str, ...] = ()
+    if kind == "folder":
+        labels = ("--labels", "folders")
+        for i, image in enumerate(images):
+            Path(source, str(i // 30)).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[:, :, 0]).save(f"{source}/{i // 30}/{i:03}.png")
+    elif kind == "h5":
+        with h5py.File(source, "w") as file:
+            file["images"] = images[..., 0]
+    elif kind == "mat":
+        scipy.io.savemat(source, {"images": images[..., 0].transpose(1, 2, 0)})
+    elif kind == "npz":
+        np.savez_compressed(source, x_train=images[..., 0], y_train=np.arange(100))
+    else:
+        source = "images.npy"
+        np.save(source, images if kind == "colour" else images[..., 0])
+    color = ("--color", "rgb") if kind == "colour" else ()
+    report = extract(run_here, source, *labels, *color, "-o", "p.h5")
+    assert (report["normalize"], report["whiten"], report["visible"]) == ("none", "none", "bernoulli")
+    assert report["preprocess_reason"] == SMALL
+    data = read_dataset("p.h5")
+    assert np.array_equal(data.patches[:], images.reshape(100, -1))
+    assert (data.provenance["extraction"]["size"], data.provenance["extraction"]["count"]) == ("whole", None)
+    if labels:
+        assert np.array_equal(data.labels, np.arange(100) // 30)
+
+
+def test_what_is_said_of_small_images_wins(rng, run_here, tmp_path, monkeypatch):
+    """And where it is decided, the line says how to have it the other way."""
+    monkeypatch.chdir(tmp_path)
+    np.save("many.npy", rng.integers(0, 256, (100, 28, 28), np.uint8))
+    np.save("large.npy", rng.integers(0, 256, (9, 65, 65), np.uint8))
+    hint = "; --size whole takes each image whole"
+    for args, shape, reason in (
+        ("many.npy", [28, 28, 1], SMALL),
+        ("many.npy --size whole", [28, 28, 1], WHOLE),
+        ("many.npy --size 20", [20, 20, 1], WHITENED),
+        ("many.npy --count 4000", [12, 12, 1], WHITENED),
+        ("many.npy --stride 4", [12, 12, 1], WHITENED),
+        ("many.npy --drop-flat 0.1", [12, 12, 1], WHITENED),
+        ("many.npy --first 99", [12, 12, 1], WHITENED),
+        ("large.npy", [12, 12, 1], WHITENED),
+    ):
+        report = extract(run_here, *args.split(), "-o", "p.h5", "--dry-run")
+        assert (report["shape"], str(report["preprocess_reason"]).startswith(reason)) == (shape, True), args
+        assert str(report["preprocess_reason"]).endswith(hint) == ("--first" in args)
+
+
+def test_a_test_set_of_few_small_images_comes_whole_as_its_training_set(rng, run_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = rng.integers(0, 256, (107, 28, 28), np.uint8)
+    np.save("learn.npy", images[:100])
+    np.save("test.npy", images[100:])
+    np.save("larger.npy", rng.integers(0, 256, (100, 32, 32), np.uint8))
+    extract(run_here, "learn.npy", "-o", "learn.h5")
+    extract(run_here, "test.npy", "--like", "learn.h5", "-o", "test.h5")
+    assert np.array_equal(read_dataset("test.h5").patches[:], images[100:].reshape(7, -1))
+    ran = run_here("extract-patches", "larger.npy", "--like", "learn.h5", "-o", "larger.h5")
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+    assert "has patches of 28x28x1, these images give 32x32x1; give --count or --stride" in ran.error_lines[0]
 
 
 def test_idx_images_are_taken_whole(digits, run_here, tmp_path):
@@ -490,6 +564,24 @@ def test_the_next_command_fits_the_data_and_runs(how, model, work, run_here, tmp
     hint = ran.err.splitlines()[-1].removeprefix("next: featlearn ")
     assert shlex.split(hint) == ["train", "it's new.h5", "--model", model]
     assert run_here(*shlex.split(hint), "--epochs", 1, "-o", "m.h5", "-q").code == 0
+
+
+@pytest.mark.parametrize(("high", "more"), [(255, ["--data-scale", "255"]), (1, [])])
+def test_after_floats_of_0_to_255_the_next_command_has_them_in_0_to_1(high, more, rng, run_here, tmp_path, monkeypatch):
+    """It makes the model that the same pixels as integers make."""
+    monkeypatch.chdir(tmp_path)
+    pixels = rng.integers(0, 256, (100, 5, 4), np.uint8)
+    np.save("f.npy", pixels.astype(np.float32) * np.float32(high / 255))
+    np.save("i.npy", pixels)
+    hints = []
+    for name in "fi":
+        hints.append(shlex.split(run_here("extract-patches", f"{name}.npy", "-o", f"{name}.h5").err.splitlines()[-1]))
+        assert run_here(*hints[-1][2:], "--epochs", 1, "-o", f"{name}-m.h5").code == 0
+    assert hints[0] == ["next:", "featlearn", "train", "f.h5", "--model", "rbm", *more]
+    ours, wanted = (read_model(f"{name}-m.h5") for name in "fi")
+    assert ours.config["visible"] == wanted.config["visible"] == "bernoulli"
+    for name, values in wanted.params.items():
+        np.testing.assert_allclose(ours.params[name], values, rtol=1e-3, atol=1e-5)
 
 
 def test_after_like_the_next_command_measures(work, run_here, tmp_path, monkeypatch):

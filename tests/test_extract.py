@@ -62,6 +62,38 @@ def at(images, origin, size):
     return np.array([images[i][r : r + size[0], c : c + size[1]].reshape(-1) for i, r, c in origin])
 
 
+@pytest.mark.parametrize(
+    ("shapes", "like", "whole"),
+    [
+        ([(28, 28)] * 100, None, True),
+        ([(28, 28)] * 99, None, False),
+        ([(16, 13)] * 100, None, True),
+        ([(64, 30)] * 100, None, True),
+        ([(65, 30)] * 100, None, False),
+        ([(30, 65)] * 100, None, False),
+        ([(28, 28)] * 100 + [(28, 27)], None, False),
+        ([(28, 28)] * 100 + [None], None, True),
+        ([(28, 28)] * 99 + [None], None, False),
+        ([(32, 32)] * 100, (28, 28), True),
+        ([(32, 32)] * 99, (28, 28), False),
+        ([(90, 80)] * 3, (90, 80), True),
+        ([(90, 80)] * 2 + [(91, 80)], (90, 80), False),
+    ],
+)
+def test_small_images_of_one_size_are_taken_whole(shapes, like, whole):
+    """So are those of the size of the patches that they shall be like; what cannot be read does not count."""
+    images = [None if shape is None else np.zeros((*shape, 1), np.uint8) for shape in shapes]
+    plan = survey([Fake(images[:40]), Fake(images[40:])], Extraction(), like=like)
+    assert plan.extraction.size == ("whole" if whole else like or (12, 12))
+    assert plan.extraction.count == (None if whole else 40_000)
+    kept = [shape for shape in shapes if shape is not None]
+    assert plan.n == (len(kept) if whole else 40_000)
+    for said in (Extraction((8, 8)), Extraction(count=5), Extraction(stride=8), Extraction(drop_flat=0.5)):
+        cut = survey([Fake(images)], said, like=like).extraction
+        assert cut.size == (said.size or like or (12, 12))
+        assert cut.drop_flat in (said.drop_flat, None, 0.0)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(8, 8), (5, 11), (12, 12), (1, 1)])

@@ -411,11 +411,10 @@ def test_models_are_projected_after_each_update_and_heard():
 def test_moments_are_exact_where_the_mean_is_far_from_zero():
     """In float64 about a shift: the plain sum of squares would have lost the variance of the first column."""
     X = np.random.default_rng(0).normal(size=(500, 3)) * [1e-3, 1.0, 50.0] + [1e6, 0.0, -300.0]
-    mean, variance = moments(Rows(X), np.arange(500))
+    mean, variances = moments(Rows(X), np.arange(500))
     np.testing.assert_allclose(mean, X.mean(axis=0), rtol=1e-14)
-    assert variance == pytest.approx(X.var(axis=0).sum(), rel=1e-12)
-    assert moments(Rows(X[:, :1]), np.arange(500))[1] == pytest.approx(X[:, 0].var(), rel=1e-8)
-    assert moments(Rows(np.full((5, 2), 7.0)), np.arange(5))[1] == 0
+    np.testing.assert_allclose(variances, X.var(axis=0), rtol=1e-8)
+    assert not moments(Rows(np.full((5, 2), 7.0)), np.arange(5))[1].any()
 
 
 SUMMARY = DataSummary(50, -math.inf, math.inf, n_rows=8000, variance=50.0, square=200.0)

@@ -89,15 +89,12 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     warn = partial(_warn, words)
     sources = _open(request, _color(request, like), warn)
     _say_joined(request, sources, words)
-    extraction = request.extraction.resolve(
-        whole_images=all(source.whole_by_default for source in sources), like=like.shape[:2] if like else None
-    )
-    known = like.label_names if like else None
+    known, size = (like.label_names, like.shape[:2]) if like else (None, None)
     with words.progress(sum(map(len, sources)), "images read") as progress:
-        plan = survey(sources, extraction, warn, request.strict, progress.advance, known)
+        plan = survey(sources, request.extraction, warn, request.strict, progress.advance, known, size)
     if like is not None and plan.shape != like.shape:
         larger = all(ours >= theirs for ours, theirs in zip(plan.shape, like.shape, strict=True))
-        uncut = extraction.whole and not request.extraction.whole and larger
+        uncut = plan.extraction.whole and not request.extraction.whole and larger
         raise DataError(
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
             f"{shape_words(plan.shape)}; "
@@ -106,7 +103,7 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     if request.color is None and like is None and any(source.lost_color for source in sources):
         words.say("colour images are read as grey; --color rgb keeps their colours")
     words.say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
-    spec, reason = (like.preprocess.spec, None) if like else _choose(request.spec, plan)
+    spec, reason = (like.preprocess.spec, None) if like else _choose(request, plan)
     if reason is not None:
         words.say(reason)
     plan.extraction = plan.extraction.resolve(whitened=spec.whiten != "none")
@@ -121,27 +118,35 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     return report | _range(preprocess)
 
 
-def _choose(asked: PreprocessSpec, plan: Plan) -> tuple[PreprocessSpec, str | None]:
+def _choose(request: Request, plan: Plan) -> tuple[PreprocessSpec, str | None]:
     """Decide the preprocessing. -> with what was chosen and why, in words, where nothing was said of it.
 
     Raises ConfigError for an option that does nothing beside what was decided.
     """
     obstacle = whitening_obstacle(plan.n, plan.n_pixels)
-    spec = asked.resolve(plan.extraction.whole, not obstacle)
+    spec = request.spec.resolve(plan.extraction.whole, not obstacle)
     refuse_idle_settings(spec)
-    if not asked.is_left_open:
-        return spec, None
+    return spec, _reason(request, plan, spec, obstacle) if request.spec.is_left_open else None
+
+
+def _reason(request: Request, plan: Plan, spec: PreprocessSpec, obstacle: str) -> str:
+    """Say what was chosen and why; where the images are small and nothing was said, how to cut them or not."""
+    otherwise = request.extraction.is_left_open and plan.images_are_small and plan.shape[0] > 1
     if plan.extraction.whole:
+        what = "rows" if plan.shape[0] == 1 else "small images of one size" if otherwise else "images"
         kept = "values stay as they are" if plan.dtype.kind == "f" else "pixels stay as they are, in 0..1"
-        return spec, f"images or rows taken whole: their {kept}; --whiten zca whitens them"
+        cut = f", --count {COUNT} cuts patches out of them" if otherwise else ""
+        return f"{what} taken whole: their {kept}; --whiten zca whitens them{cut}"
     if spec.to is not None:
-        return spec, "patches cut out of images: centred, for --to, and not whitened; --whiten zca whitens them"
-    if obstacle:
-        return spec, f"patches cut out of images: centred, but not whitened: {obstacle}"
-    return spec, (
-        "patches cut out of images: centred and ZCA-whitened, so that models find edges; "
-        "--normalize center, standardize or none leaves the whitening out"
-    )
+        done = "centred, for --to, and not whitened; --whiten zca whitens them"
+    elif obstacle:
+        done = f"centred, but not whitened: {obstacle}"
+    else:
+        done = (
+            "centred and ZCA-whitened, so that models find edges; "
+            "--normalize center, standardize or none leaves the whitening out"
+        )
+    return f"patches cut out of images: {done}{'; --size whole takes each image whole' if otherwise else ''}"
 
 
 def _warn(words: Words, text: str) -> None:

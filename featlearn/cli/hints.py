@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from featlearn.cli.report import Words, shell_quoted
 from featlearn.patches.preprocess import Preprocess
 
+FULL = 255  # up to which 8-bit pixels go; integers are divided by it when they are read, floats are not
+
 
 def say_next(words: Words, *commands: Sequence[str]) -> None:
     """Say which commands may follow, one a line, quoted for a shell."""
@@ -20,6 +22,8 @@ def as_argument(path: str) -> str:
 
 def to_train(path: str, preprocess: Preprocess) -> list[str]:
     """Return the command that learns from a data set, with a model that its preprocessing suits."""
+    if preprocess.low >= 0 and preprocess.high == FULL:
+        return ["train", as_argument(path), "--model", "rbm", "--data-scale", f"{FULL}"]
     return ["train", as_argument(path), "--model", _suited(preprocess)]
 
 

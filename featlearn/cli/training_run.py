@@ -35,6 +35,8 @@ from featlearn.training.progress import Progress
 from featlearn.training.train import TrainConfig, Training, moments, shapes_of, split_rows
 
 DEMO_PATCHES = 10_000
+MOST = 0.5  # of the variance in one value: a warning
+FAR = 100  # times the variance: rows so long are mostly their mean
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
 
 
@@ -155,8 +157,9 @@ def make_plan(request: Request, words: Words) -> Plan:
     """Describe the data and resolve the settings. Raises DataError, ConfigError."""
     data, cls, training = _describe_data(request, words), model_class(request.model), request.training
     train_rows, _ = split_rows(len(data.rows), training, request.seed)
-    mean, variance = moments(data.rows, train_rows)
-    pixels, square = data.preprocess, variance + math.fsum(np.square(mean))
+    mean, variances = moments(data.rows, train_rows)
+    pixels, variance = data.preprocess, math.fsum(variances)
+    square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
     summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened)
     scale = training.scale(cls, request.settings, summary)
@@ -165,10 +168,26 @@ def make_plan(request: Request, words: Words) -> Plan:
             f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
             f"--model {cls.id}; --data-scale 1 leaves them as they are"
         )
+    _warn_of_unequal(variances, square, words)
     summary = summary.divided(scale)
     config = cls.resolve(request.settings, summary)
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
     return Plan(request, data.divided(scale), mean / scale, config, training)
+
+
+def _warn_of_unequal(variances: npt.NDArray[np.float64], square: float, words: Words) -> None:
+    """Say where one value has most of all variance, or rows differ by little from what they have in common."""
+    total, largest = math.fsum(variances), int(np.argmax(variances))
+    if len(variances) > 3 and variances[largest] > MOST * total:
+        words.say(
+            f"warning: value {largest + 1} of {len(variances)} has {variances[largest] / total:.0%} of all variance, "
+            "so little will be learned of the others; extract with --normalize standardize to give all the same"
+        )
+    elif square > FAR * total > 0:
+        words.say(
+            f"warning: the mean row is {math.sqrt(square / total - 1):.2g} times as long as rows are far from it; "
+            "extract with --normalize standardize to take it off"
+        )
 
 
 def _describe_data(request: Request, words: Words) -> Data:

@@ -32,6 +32,8 @@ NAMED = 10  # skipped images that are named; the others are only counted
 
 WHOLE = "whole"
 SIZE, COUNT, DROP_FLAT = (12, 12), 40_000, 0.2  # what resolve makes of None
+SMALL = 64  # pixels a side up to which images come whole: digits have 8 to 28, CIFAR-10 and SVHN 32, faces up to 64
+MANY = 100  # images from which on there is something to learn from small ones taken whole
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
 
@@ -43,6 +45,8 @@ class Source(Protocol):
     def labels(self) -> Array | None: ...
     @property
     def label_names(self) -> list[str] | None: ...
+    @property
+    def whole_by_default(self) -> bool: ...
     def __len__(self) -> int: ...
     def names(self) -> list[str]: ...
     def read(self, i: int, /) -> Array: ...
@@ -54,7 +58,8 @@ class Extraction:
 
     size: tuple[int, int] | str | None = setting(
         None,
-        "height and width of a patch in pixels, or whole  [default: 12; whole for IDX, CIFAR-10 and rows]",
+        "height and width of a patch in pixels, or whole  [default: 12; whole for IDX, CIFAR-10, rows, and for 100 or "
+        "more images of one size of at most 64x64, unless they are cut by --count, --stride or --drop-flat]",
         low=1,
         high=65535,
     )
@@ -90,6 +95,11 @@ class Extraction:
         """Whether each image is one patch."""
         return self.size == WHOLE
 
+    @property
+    def is_left_open(self) -> bool:
+        """Whether nothing was said of how images are cut."""
+        return not (self.size or self.count or self.stride or self.drop_flat)
+
     def resolve(
         self, whole_images: bool = False, whitened: bool | None = None, like: tuple[int, int] | None = None
     ) -> "Extraction":
@@ -99,8 +109,7 @@ class Extraction:
         while that is not known, the share of them to drop stays open. `like`: the size of the patches of another data
         set.
         """
-        cut = self.size or self.count or self.stride
-        if whole_images and not cut:
+        if whole_images and self.is_left_open:
             return replace(self, size=WHOLE, drop_flat=0.0)
         random = not (self.whole or self.stride)
         usual: dict[str, Any] = {"size": like or SIZE, "count": COUNT if random else None}
@@ -167,12 +176,15 @@ def survey(
     strict: bool = False,
     tick: Callable[[], object] = lambda: None,
     known: Sequence[str] | None = None,
+    like: tuple[int, int] | None = None,
 ) -> "Plan":
     """Reads every image once, calling `tick` after each, and plans the patches.
 
-    Unreadable images and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that
-    have names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
-    colour images are mixed, or for a label that is not known.
+    What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by the size
+    (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images and those of unfit
+    size are told to `warn` and skipped, with `strict` they are errors. Labels that have names are numbered as in
+    `known`, if that is given. Raises DataError when no image is left, when grey and colour images are mixed, or for a
+    label that is not known.
     """
     images, skipped = _Images(sources), _Skipped(warn, strict)
     if not images.names:
@@ -199,7 +211,7 @@ def survey(
     if (table[:, 2] != table[0, 2]).any():
         odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
         raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
-    extraction = extraction.resolve()
+    extraction = extraction.resolve(_come_whole(sources, table, like), like=like)
     if extraction.whole:
         size = Counter(shapes).most_common(1)[0][0][:2]
         fits = (table[:, :2] == size).all(axis=1)
@@ -209,7 +221,7 @@ def survey(
         fits = (table[:, :2] >= size).all(axis=1)
     if not fits.any():
         height, width = table[:, :2].max(axis=0)
-        remedy = "take a smaller --size"
+        remedy = "take a smaller --size, or whole"
         if height == 1:
             remedy += ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
         raise DataError(
@@ -224,6 +236,24 @@ def survey(
     index, shape = np.array(numbers, np.int64)[fits], (size[0], size[1], int(table[0, 2]))
     dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
     return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
+
+
+def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
+    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a digit is.
+
+    So are those of containers of such images, those that have the size of the patches that they shall be `like`, and
+    many small ones of one size.
+    """
+    if all(source.whole_by_default for source in sources):
+        return True
+    if like is not None and (shapes[:, :2] == like).all():
+        return True
+    return len(shapes) >= MANY and _are_small(shapes)
+
+
+def _are_small(shapes: Int64) -> bool:
+    """Whether images of `shapes` (n, 3) have one size of at most SMALL pixels a side."""
+    return bool((shapes == shapes[0]).all()) and int(shapes[0, :2].max()) <= SMALL
 
 
 def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
@@ -277,6 +307,11 @@ class Plan:
         self._across = places[:, 1]
         self._ends = np.cumsum(places[:, 0] * places[:, 1])  # places of all images in one row
         self.n = int(self._ends[-1]) if extraction.count is None else extraction.count
+
+    @property
+    def images_are_small(self) -> bool:
+        """Whether they have one size, of so few pixels a side that many of them come whole unasked."""
+        return _are_small(self._shapes)
 
     @property
     def n_pixels(self) -> int:

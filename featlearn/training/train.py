@@ -575,8 +575,8 @@ def spread(index: Index, most: int) -> Index:
     return index[:: max(1, math.ceil(len(index) / most))]
 
 
-def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
-    """(visible,) mean of those rows, or of MEAN_ROWS spread over them, and their mean squared distance from it.
+def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(visible,) means and variances of those rows, or of MEAN_ROWS spread over them.
 
     A model begins with the mean. The sums are about the first row, where means far from 0 lose no digits.
     """
@@ -587,8 +587,7 @@ def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], float]:
         X = rows.take(index[start : start + PROBE]) - first
         total, squares = total + X.sum(axis=0), squares + np.square(X, out=X).sum(axis=0)
     mean = total / len(index)
-    variance = math.fsum(np.maximum(squares / len(index) - np.square(mean), 0))
-    return first + mean, variance
+    return first + mean, np.maximum(squares / len(index) - np.square(mean), 0)
 
 
 def epoch_order(n: int, rng: Random, epoch: int) -> Index:
