@@ -176,6 +176,9 @@ def test_a_run_is_measured_by_its_rows():
     R = X - model.reconstruct(X)
     assert found["explained_variance"] == pytest.approx(1 - np.square(R).sum() / np.square(X - X.mean(0)).sum(), 1e-4)
     assert found["unlearned_units"] == 1
+    model.params["c"][:3] = 20
+    assert of_run(model, start, X, X[:0])["unlearned_units"] == 0.7  # those that are always on have a word of their own
+    model.params["c"][:3] = 0
     assert found["validation_excess"] > 1
     model.params["W"][:, :3] = rng.normal(size=(16, 3))
     model.params["c"][3] = -20
@@ -197,6 +200,31 @@ def test_pixels_that_never_vary_say_nothing_of_learning():
 
 def test_nothing_is_found_in_what_is_good():
     assert judge(GOOD) == judge({}) == []
+
+
+def test_what_follows_from_another_fault_is_not_said():
+    """Filters that stay what they were are noise, and dead units reconstruct nothing: one line each."""
+    bad = {"explained_variance": 0.0, "orientation_gain": 1.0}
+    assert judge(GOOD | bad) == ["nothing", "noise"]
+    assert judge(GOOD | bad | {"unlearned_units": 0.5}) == ["unlearned"]
+    assert judge(GOOD | bad | {"dead_units": 0.5}) == ["noise", "dead"]
+    assert judge(GOOD | {"dead_units": 0.5, "unlearned_units": 0.5}) == ["dead"]
+    assert judge(GOOD | bad | {"fall": 0.1}) == ["noise", "falling"]
+
+
+def test_noise_of_photographs_that_are_not_whitened_asks_for_that_too():
+    noisy, training = GOOD | {"orientation_gain": 1.0}, {"epochs": 20, "decay": "none", "lr": 0.1}
+    (one,) = advise(machine(), training, noisy, whitened=False)
+    assert one["options"] == "extract-patches --whiten zca, then --target 0.02 --lr-schedule linear"
+    settings = {"target": 0.02, "hidden": 10}
+    (one,) = advise(machine(**settings), training | {"lr_schedule": "linear"}, noisy, whitened=False)
+    assert one["options"] == "extract-patches --whiten zca"
+
+
+def test_no_higher_rate_is_named_where_units_die():
+    training, slow = {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | {"unlearned_units": 0.2}
+    assert advise(machine(), training, slow | {"dead_units": 0.0})[0]["options"] == "--lr 0.1"
+    assert advise(machine(), training, slow)[0]["options"] == "--epochs 40"
 
 
 @pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])
@@ -222,7 +250,7 @@ def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
     ],
 )
 def test_each_line_has_one_measure_and_words_of_one_line(key, change):
-    (one,) = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | change)
+    (one,) = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01, "validation": 0.1}, GOOD | change)
     assert one["key"] == key
     assert one["text"].endswith(f"; try {one['options']}" if one["options"] else "")
     assert "\n" not in one["text"]
@@ -302,6 +330,17 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
     assert all(type(value) is float for value in measured(out).values())
 
 
+def test_patches_that_are_not_whitened_are_told_to_be(run_here, tmp_path):
+    data, out = tmp_path / "standard.h5", tmp_path / "noise.h5"
+    prepare = ("--size", 8, "--count", 500, "--normalize", "standardize", "--whiten", "none")
+    assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
+    trained = json.loads(run_here("train", data, "--model", "autoencoder", "--epochs", 60, "-o", out, "--json").out)
+    (measured,) = json.loads(run_here("evaluate", out, data, "--json").out)["models"]
+    for report in (trained, measured):
+        told = {one["key"]: one["options"] for one in report["advice"]}
+        assert told["noise"] == "extract-patches --whiten zca, then --model k-sparse"
+
+
 def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
     """The options that the advice names, and k-sparse untouched, make edges of the same patches."""
     rbm = ("--model", "rbm", "--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 60)
@@ -374,7 +413,7 @@ def test_held_out_rows_that_are_not_learned_are_said(white, run_here, tmp_path):
     few = run_here(*base, "--validation", 0.96, "--epochs", 100, "-o", tmp_path / "few.h5")
     many = run_here(*base, "--validation", 0.1, "--epochs", 10, "-o", tmp_path / "many.h5")
     told = {one["key"]: one["options"] for one in json.loads(few.out)["advice"]}
-    assert told["validation"] == "--patience 5"
+    assert told["validation"] == "--validation 0.48"
     assert "validation" not in [one["key"] for one in json.loads(many.out)["advice"]]
 
 

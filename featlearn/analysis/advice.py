@@ -36,6 +36,11 @@ MOST = 500  # filters that are looked at
 OFF_TARGET = 2.0  # activity over the wanted one, or the other way round
 FALLING = 0.01  # share of the loss
 OVERFIT = 0.1  # share of the error
+CAUSES = {  # what needs no word of its own where one of these is said
+    "nothing": {"dead", "unlearned", "saturated", "falling"},
+    "noise": {"unlearned"},
+    "unlearned": {"dead"},
+}
 
 
 class Drawable(Protocol):
@@ -79,7 +84,8 @@ def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, f
     if variance > 0:
         found["explained_variance"] = 1 - float(errors.mean()) / variance
     if start.any() and not model.one_pass:
-        found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, units.dead())
+        idle = units.dead() | units.saturated()
+        found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, idle)
     if len(held_out):
         found["validation_excess"] = excess(errors, row_errors(model, held_out))
     return found
@@ -92,11 +98,11 @@ def row_errors(model: Model, X: Array) -> Array:
     return errors
 
 
-def unlearned(F: Array, start: Array, dead: Array) -> float:
-    """The share of filters F (k, visible) of units not dead that still point where they did at the start."""
+def unlearned(F: Array, start: Array, idle: Array) -> float:
+    """The share of filters F (k, visible) that still point where they did at the start, of units not `idle`."""
     norms = np.sqrt(np.square(F).sum(axis=1) * np.square(start).sum(axis=1))
     same = (F * start).sum(axis=1) > UNCHANGED * norms
-    return float(np.mean(same & ~dead if len(dead) == len(same) else same))
+    return float(np.mean(same & ~idle if len(idle) == len(same) else same))
 
 
 def excess(errors: Array, held_out: Array) -> float:
@@ -156,4 +162,5 @@ def judge(measures: Mapping[str, float]) -> list[str]:
         "validation": beyond("validation_excess", OVERFIT),
         "classifier": beyond("classifier_excess", 0.0),
     }
-    return [key for key, true in found.items() if true]
+    said = {key for key, true in found.items() if true}
+    return [key for key in found if key in said and not CAUSES.get(key, set()) & said]

@@ -1,6 +1,6 @@
 """What is said of a finished model that has something wrong: one line each, with the options that help."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ WORDS = {
     "saturated": "{saturated_units:.0%} of the hidden units are always fully on",
     "activity": "the hidden units are {relative_activity:.2g} times as active as wanted",
     "falling": "the loss still falls by {fall:.1%} an epoch",
-    "validation": "the error of held-out rows is at least {validation_excess:.0%} above that of the training rows",
+    "validation": "the error of held-out rows is at least {validation_excess:.0%} above that of the training rows; "
+    "more rows would help",
     "classifier": "a linear classifier errs more on these codes ({classifier_error:.1%}) than on the rows themselves "
     "({raw_error:.1%})",
 }
@@ -63,22 +64,20 @@ def _losses(training: Training) -> npt.NDArray[Any]:
 
 
 def advise(
-    model: Model, training: Mapping[str, Any], measures: Mapping[str, float], keys: Sequence[str] | None = None
+    model: Model, training: Mapping[str, Any], measures: Mapping[str, float], whitened: bool = True
 ) -> list[dict[str, str]]:
-    """Return what there is to say, as key, text and options; `training` are the settings of the model's training.
-
-    With `keys`, only of those.
-    """
+    """Return what there is to say, as key, text and options; `training` are the settings of the model's training."""
     found = []
     for key in judge(measures):
-        if keys is None or key in keys:
-            options = in_options(_helpful(key, model, training), {**training, **to_dict(model.config)})
-            text = WORDS[key].format(**measures)
-            found.append({"key": key, "text": f"{text}; try {options}" if options else text, "options": options})
+        options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
+        if key == "noise" and not whitened:
+            options = f"extract-patches --whiten zca, then {options}" if options else "extract-patches --whiten zca"
+        text = WORDS[key].format(**measures)
+        found.append({"key": key, "text": f"{text}; try {options}" if options else text, "options": options})
     return found
 
 
-def _helpful(key: str, model: Model, training: Mapping[str, Any]) -> dict[str, Any]:
+def _helpful(key: str, model: Model, training: Mapping[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
     """The settings that help: the model's own remedy, else what helps any model."""
     own = model.remedies()
     if key in own:
@@ -88,13 +87,16 @@ def _helpful(key: str, model: Model, training: Mapping[str, Any]) -> dict[str, A
         return {"epochs": 2 * training["epochs"]} if last.updates is None else {last.name: 2 * last.updates}
     if key == "nothing" and training["decay"] != "none":
         return {"decay": "none"}
-    if key == "validation":
-        return {"patience": 5}
+    if key == "validation" and training["validation"] > 0.2:
+        return {"validation": training["validation"] / 2}
     if key == "classifier":
         return {} if model.one_pass else {"hidden": 4 * model.config.hidden}
     lr = training.get("lr")
-    if key in ("dead", "saturated") and lr is not None:
-        return {"lr": float(f"{lr / 10:.3g}")}
+    factor = {"dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
+    if key == "unlearned" and measures["dead_units"]:
+        factor = None  # a rate that makes some units die is not too low for others
+    if factor is not None and lr is not None:
+        return {"lr": float(f"{lr * factor:.3g}")}
     return {"epochs": 2 * training["epochs"]} if key in ("nothing", "unlearned", "activity") else {}
 
 

@@ -126,7 +126,8 @@ def _advice(learned: Learned, measures: dict[str, Any], n: int) -> list[dict[str
     judged = measures | of_classifier(measures, n)
     if not advice.textured(learned.preprocess, learned.shape):
         judged.pop("orientation_gain", None)
-    return advice.advise(learned.model, learned.file.training, judged)
+    whitened = learned.preprocess.spec.whiten != "none"
+    return advice.advise(learned.model, learned.file.training, judged, whitened)
 
 
 def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:

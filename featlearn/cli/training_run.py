@@ -407,7 +407,7 @@ def _report(plan: Plan, file: ModelFile, words: Words, results: Results, seconds
     if stopped:
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
     report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
-    told = advice.advise(_model(file), file.training, last)
+    told = advice.advise(_model(file), file.training, last, whitened=file.preprocess["whiten"] != "none")
     results.show(report | {"advice": told})
     advice.say(words, told)
     say_next(words, ["visualize", as_argument(output)])

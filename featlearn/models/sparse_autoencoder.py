@@ -62,7 +62,9 @@ class SparseAutoencoder(Autoencoder):
         return rest, rest + (1 - rest) * self.config.rho
 
     def remedies(self) -> dict[str, dict[str, Any]]:
-        return super().remedies() | {"activity": {"beta": 10 * self.config.beta}}
+        """Units that hardly ever speak can say nothing of the data."""
+        wider = {"nothing": {"rho": max(self.config.rho, 0.1)}}
+        return super().remedies() | wider | {"activity": {"beta": 10 * self.config.beta}}
 
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
         """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
