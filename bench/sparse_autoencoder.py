@@ -21,7 +21,7 @@ import scipy.optimize
 from cli import at_least, at_most, environment, evaluate, featlearn, finish
 from threadpoolctl import threadpool_limits
 
-SPARSE = ("--model", "sparse-autoencoder")
+SPARSE = ("--model", "sparse-autoencoder", "--loss-scale", 1, "--hidden", 25, "--rho", 0.01, "--beta", 3)
 STROKES = ("--rho", 0.1, "--decay-weight", 3e-3)
 
 

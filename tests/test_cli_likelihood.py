@@ -232,10 +232,11 @@ def test_auto_is_exact_for_few_units(binary, run_here):
 
 def test_models_have_defaults_of_their_own(run_here):
     """Of the training's settings too; the command line wins."""
-    for model, epochs, rate in (("mcrbm", 30, 0.075), ("rbm", 20, 0.01), ("k-sparse", 20, 0.5)):
-        assert f"epochs = {epochs}\n" in run_here("train", "--model", model, "--show-config").out
+    rates = {"mcrbm": "0.075", "rbm": "8 over the mean squared length of a row, at most 0.1 (gaussian: half of it)"}
+    for model, batch in (("mcrbm", 128), ("rbm", 100), ("k-sparse", 100)):
+        assert f"batch_size = {batch}\n" in run_here("train", "--model", model, "--show-config").out
         words = " ".join(run_here("train", "--model", model, "--help").out.split())
-        assert f"Learning rate of sgd, adam. [default: sgd {rate:g}; adam 0.001; x>0]" in words
+        assert f"Learning rate of sgd, adam. [default: sgd {rates.get(model, '0.5')}; adam 0.001; x>0]" in words
     assert "epochs = 3\n" in run_here("train", "--model", "mcrbm", "--epochs", 3, "--show-config").out
 
 

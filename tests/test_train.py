@@ -320,7 +320,9 @@ def test_a_rate_so_high_that_bounded_units_are_stuck():
     """Outputs lie in 0..1, so no error can grow. A rate that is only too low learns nothing either, but goes on."""
     X = np.random.default_rng(0).random((400, 12)).astype(np.float32) ** 3
     for lr, diverges in ((1e3, True), (1e-6, False)):
-        model = Autoencoder(Autoencoder.Config(hidden=20, output_units="sigmoid", loss="squared"))
+        model = Autoencoder(
+            Autoencoder.Config(hidden=20, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared")
+        )
         model.init(12, Random(0))
         training = Training(model, Rows(X), TrainConfig(epochs=2, lr=lr))
         if diverges:
@@ -424,16 +426,19 @@ def test_defaults_follow_from_the_data():
     """The lengths are those of the help page; the rates those of the docstring of `usual_rates`."""
     config = RBM.resolve(RBM.Config(hidden=10), SUMMARY)
     resolved = TrainConfig().resolve(RBM, config, SUMMARY)
-    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (125, 100, 8 / 200, 1.0)
+    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (125, 100, 4 / 200, 1.0)
     wide = TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), SUMMARY), SUMMARY)
-    assert wide.lr == pytest.approx(8 / 600, rel=0.05)
+    assert wide.lr == pytest.approx(4 / 600, rel=0.05)
     pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
     assert TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), pixels), pixels).lr == 0.1
     few, many = replace(SUMMARY, n_rows=30), replace(SUMMARY, n_rows=10**7)
     assert TrainConfig().resolve(RBM, config, few).batch_size == 30
     assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
     assert TrainConfig().resolve(RBM, config, many).epochs == 5
-    assert TrainConfig(optimizer="lbfgs").resolve(KSparse, KSparse.Config(), many).epochs == 400
+    lengths = {20_000: 400, 40_000: 200, 10**7: 100}
+    for n, epochs in lengths.items():
+        rows = replace(SUMMARY, n_rows=n)
+        assert TrainConfig(optimizer="lbfgs").resolve(KSparse, KSparse.Config(), rows).epochs == epochs
     assert TrainConfig(epochs=3, batch_size=7, lr=2.0).resolve(RBM, config, many).lr == 2.0
 
 

@@ -42,7 +42,7 @@ def command(words: Words, results: Results, **options: Any) -> None:
     \b
     Examples:
       featlearn check-gradients --model sparse-autoencoder
-      featlearn check-gradients --model autoencoder --activation relu --tied
+      featlearn check-gradients --model autoencoder --activation tanh --hidden 7
       featlearn check-gradients model.h5 patches.h5 --epsilon 1e-4
     """
     from featlearn.cli.checking import check

@@ -42,7 +42,7 @@ class Autoencoder(Model):
     id = "autoencoder"
     decayed = ("W", "D")
     decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.01}
+    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.004}
     training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "adam"}
     usual_loss: ClassVar[str] = "squared"
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)}

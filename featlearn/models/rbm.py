@@ -67,7 +67,8 @@ class RBM(Model):
 
     id = "rbm"
     rates: ClassVar[dict[str, float]] = {"sgd": RATE}
-    rate_unit = "over the mean squared length of a row, at most 0.1"
+    training_defaults: ClassVar[dict[str, Any]] = {"lr_schedule": "constant"}
+    rate_unit = "over the mean squared length of a row, at most 0.1 (gaussian: half of it)"
 
     @dataclass(frozen=True)
     class Config:
@@ -200,14 +201,16 @@ class RBM(Model):
     def usual_rates(cls, config: Config, data: DataSummary) -> dict[str, float]:
         """8 over the mean squared length of a row, a factor in the weights' gradient, but at most .1.
 
-        Gaussian visible units follow what all hidden units say together: there it is also at most 16/3 over their
-        number; a fortieth of that with rectified units, which have no bound, and a hundredth with persistent chains,
-        which nothing brings back to the data.
+        Gaussian visible units follow what all hidden units say together: there it is half of that, and at most 8/3 over
+        the number of hidden units; a fortieth of this with rectified units, which have no bound, and a hundredth with
+        persistent chains, which nothing brings back to the data.
         """
         least: float = SHORTEST
+        rate = RATE
         if config.visible == "gaussian":
+            rate = RATE / 2
             least = WIDE * config.hidden * (100 if config.persistent else 40 if config.units == "rectified" else 1)
-        return cls.rates | {"sgd": rounded(RATE / max(data.square or data.n_visible, least))}
+        return cls.rates | {"sgd": rounded(rate / max(data.square or data.n_visible, least))}
 
     @classmethod
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:

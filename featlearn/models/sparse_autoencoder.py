@@ -7,7 +7,9 @@
 
 A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011. lambda is the weight decay of the training (--decay l2
 --decay-weight), not applied to biases. rho_j is a mean over the batch, so the method wants all rows at once (L-BFGS,
-as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2 stands for h.
+as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2 stands for h. The error is divided
+by the data's variance (autoencoder.py), so beta and lambda mean the same on all data; the lecture's J is that of
+--loss-scale 1, and its settings for photographs are --hidden 25 --rho 0.01 --beta 3.
 """
 
 import math
@@ -17,10 +19,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import MAX_UNITS, Array
+from featlearn.models.base import Array, DataSummary
 from featlearn.models.parts.arrays import column_mean
 from featlearn.models.parts.layers import REMARKS
-from featlearn.settings import setting
+from featlearn.settings import fill, setting
 
 
 class SparseAutoencoder(Autoencoder):
@@ -31,13 +33,22 @@ class SparseAutoencoder(Autoencoder):
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
-        hidden: int = setting(25, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh"))
         tied: bool = setting(False, "decode with the encoder's weights")
-        rho: float = setting(0.01, "sparsity parameter: wanted mean activation of each hidden unit", above=0, below=1)
-        beta: float = setting(3.0, "weight of the sparsity penalty", low=0)
+        rho: float | None = setting(
+            None,
+            "sparsity parameter: wanted mean activation of each hidden unit  [default: 0.1; whitened data: 0.02]",
+            above=0,
+            below=1,
+        )
+        beta: float = setting(0.5, "weight of the sparsity penalty", low=0)
 
     config: Config
+
+    @classmethod
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Ask for sparser codes of whitened data; the rest as an autoencoder does."""
+        return super().resolve(fill(config, {"rho": 0.02 if data.whitened else 0.1}), data)
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -57,18 +68,23 @@ class SparseAutoencoder(Autoencoder):
         return found
 
     @property
+    def rho(self) -> float:
+        assert self.config.rho is not None
+        return self.config.rho
+
+    @property
     def wanted_activity(self) -> tuple[float, float]:
         rest = -1.0 if self.config.activation == "tanh" else 0.0
-        return rest, rest + (1 - rest) * self.config.rho
+        return rest, rest + (1 - rest) * self.rho
 
     def remedies(self) -> dict[str, dict[str, Any]]:
         """Units that hardly ever speak can say nothing of the data."""
-        wider = {"nothing": {"rho": max(self.config.rho, 0.1)}}
+        wider = {"nothing": {"rho": max(self.rho, 0.1)}}
         return super().remedies() | wider | {"activity": {"beta": 10 * self.config.beta}}
 
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
         """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
-        rho, beta = self.config.rho, self.config.beta
+        rho, beta = self.rho, self.config.beta
         scale = 1.0 if self.config.activation == "sigmoid" else 0.5
         q = column_mean(H) * scale + (1 - scale)
         tiny = np.finfo(q.dtype).eps

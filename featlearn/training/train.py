@@ -32,7 +32,8 @@ MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 BATCH = 100
 SHOWN, FEWEST = 1_000_000, 5  # rows that a run shows a model by default, the same ones again; passes at least
-ITERATIONS = 400  # of line searches on all rows
+ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
+SEARCHED = 8_000_000  # rows times iterations in between
 ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
@@ -65,7 +66,7 @@ class TrainConfig:
     epochs: int | None = setting(
         None,
         f"passes over the data  [default: as many as show a million rows, at least {FEWEST}; {SEARCHING} on all rows: "
-        f"{ITERATIONS}]",
+        f"{ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
         low=1,
     )
     batch_size: int | None = setting(
@@ -163,7 +164,9 @@ class TrainConfig:
         n = data.n_rows or BATCH
         by_default = fill(self, {"batch_size": None if self.by_searches else min(BATCH, n)})
         batch = by_default.batch_size
-        epochs = ITERATIONS if batch is None else max(FEWEST, math.ceil(SHOWN / n))
+        epochs = max(FEWEST, math.ceil(SHOWN / n))
+        if batch is None:
+            epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {
             "epochs": 1 if model.one_pass else epochs,
             "lr": None if model.one_pass else usual_rates(model, config, data).get(self.optimizer),
