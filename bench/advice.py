@@ -20,6 +20,7 @@ from cli import at_least, at_most, evaluate, featlearn, finish
 
 WHITE = ("--count", 20_000, "--normalize", "center", "--whiten", "zca")
 LECTURE = ("--normalize", "center", "--whiten", "none", "--clip", 3, "--to", "0.1,0.9")
+SIGMOID, RELU = ("--activation", "sigmoid", "--no-tied"), ("--activation", "relu", "--no-tied")
 EDGES = ("--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
 MEASURES = (
     *(
@@ -62,7 +63,7 @@ GOOD = [
     Run("digits", "sesm", ("--epochs", 30), "", "classifier"),
     Run("digits", "denoising", ("--hidden", 300, "--epochs", 20), "", "classifier"),
     Run("zca8", "denoising", (), "", "edges"),
-    Run("digits", "autoencoder", (), "", "components"),
+    Run("digits", "autoencoder", SIGMOID, "", "components"),
     Run("lecture8", "sparse-autoencoder", (), "", "edges"),
     Run("zca12", "pca"),
     Run("digits", "pca"),
@@ -77,7 +78,7 @@ BAD = [
     Run("rgb8", "autoencoder", (), "noise", "edges"),
     Run("standard16", "autoencoder", (), "noise", "edges"),
     Run("digits", "k-sparse", ("--hidden", 500, "--k", 2, "--k-start", 2, "--epochs", 10), "dead"),
-    Run("digits", "autoencoder", ("--activation", "relu", "--optimizer", "sgd", "--lr", 5, "--epochs", 20), "dead"),
+    Run("digits", "autoencoder", (*RELU, "--optimizer", "sgd", "--lr", 5, "--epochs", 20), "dead"),
     Run("standard16", "k-sparse", ("--k-start", 5), "unlearned"),
     Run("zca8", "autoencoder", ("--optimizer", "sgd", "--lr", 0.001, "--epochs", 6), "unlearned"),
     Run("digits", "rbm", ("--hidden-bias", 8, "--epochs", 5), "saturated"),
