@@ -22,6 +22,7 @@ from featlearn.analysis.units import Units
 from featlearn.cli.advice import WORDS, advise, in_options
 from featlearn.files.model import read_model
 from featlearn.models import model_class, model_ids
+from featlearn.models.base import DataSummary
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
@@ -279,7 +280,7 @@ def test_remedies_are_settings(id):
     cls = model_class(id)
     known = {*TrainConfig.__dataclass_fields__, *cls.Config.__dataclass_fields__, "model"}
     for config in (cls.Config(), *cls.variants().values()):
-        for key, settings in cls(config).remedies().items():
+        for key, settings in cls(cls.resolve(config, DataSummary(12, -3, 3))).remedies().items():
             assert key in WORDS
             assert settings.keys() <= known
             assert settings.get("model", id) in model_ids()
@@ -313,7 +314,7 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
     ran = run_here(*args)
     lines = [line for line in ran.err.splitlines() if line.startswith("advice: the filters look like noise")]
     assert len(lines) == 1
-    assert lines[0].endswith("; try --target 0.02 --lr 0.1")
+    assert lines[0].endswith("; try --target 0.02 --lr 0.1 --lr-schedule linear")
     assert "advice" not in ran.out
     again = run_here(*args, "--resume")
     assert [line for line in again.err.splitlines() if line.startswith("advice: ")] == [
@@ -334,7 +335,8 @@ def test_patches_that_are_not_whitened_are_told_to_be(run_here, tmp_path):
     data, out = tmp_path / "standard.h5", tmp_path / "noise.h5"
     prepare = ("--size", 8, "--count", 500, "--normalize", "standardize", "--whiten", "none")
     assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
-    trained = json.loads(run_here("train", data, "--model", "autoencoder", "--epochs", 60, "-o", out, "--json").out)
+    noisy = ("--model", "autoencoder", "--activation", "sigmoid", "--no-tied", "--epochs", 60)
+    trained = json.loads(run_here("train", data, *noisy, "-o", out, "--json").out)
     (measured,) = json.loads(run_here("evaluate", out, data, "--json").out)["models"]
     for report in (trained, measured):
         told = {one["key"]: one["options"] for one in report["advice"]}

@@ -55,7 +55,7 @@ def test_the_lectures_sparse_autoencoder(folder, run_here):
     """By L-BFGS unless told otherwise: the mean activations meet rho, and the history holds the cost."""
     found = report(
         run_here,
-        *("train", folder / "p.h5", "--model", "sparse-autoencoder", "--rho", 0.05, "--loss-scale", 1),
+        *("train", folder / "p.h5", "--model", "sparse-autoencoder", "--rho", 0.05, "--beta", 3, "--loss-scale", 1),
         *("-o", folder / "s.h5"),
     )
     assert found["epochs"] <= 400

@@ -263,7 +263,10 @@ def test_every_optimizer_learns(name):
 def test_line_searches_into_saturation_are_no_divergence():
     """Rows of few ones: without decay the outputs' weights grow without bound while the loss falls."""
     X = (np.random.default_rng(0).random((60, 16)) < 0.02).astype(float)
-    model = Autoencoder(Autoencoder.Config(hidden=1, output_units="sigmoid", loss="squared"), np.float64)
+    model = Autoencoder(
+        Autoencoder.Config(hidden=1, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared"),
+        np.float64,
+    )
     model.init(16, Random(0))
     training = Training(model, Rows(X), TrainConfig(optimizer="lbfgs", epochs=300))
     assert training.run()
