@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 
+import model_bytes
 from featlearn.analysis.advice import (
     excess,
     fall,
@@ -280,7 +281,7 @@ def test_remedies_are_settings(id):
     cls = model_class(id)
     known = {*TrainConfig.__dataclass_fields__, *cls.Config.__dataclass_fields__, "model"}
     for config in (cls.Config(), *cls.variants().values()):
-        for key, settings in cls(cls.resolve(config, DataSummary(12, -3, 3))).remedies().items():
+        for key, settings in cls(cls.resolve(config, DataSummary(12, *model_bytes.span(cls)))).remedies().items():
             assert key in WORDS
             assert settings.keys() <= known
             assert settings.get("model", id) in model_ids()
