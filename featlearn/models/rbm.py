@@ -52,7 +52,7 @@ from featlearn.random import Purpose, Random
 from featlearn.settings import check, fill, rounded, setting
 
 RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
-REFINE = 2.5  # times the inverse of the variance: the rate of the refinement
+REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
 DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
@@ -153,7 +153,7 @@ class RBM(Model):
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
         refine_lr: float | None = setting(
             None,
-            "learning rate of the refinement  [default: 2.5 over the data's variance, summed over the values of a row]",
+            "learning rate of the refinement  [default: 2.56 over the data's variance, summed over the values of a row]",
             above=0,
             needs="refine",
             off="no refinement",
