@@ -452,3 +452,25 @@ def test_data_far_from_what_a_model_wants_are_divided():
     assert TrainConfig().scale(RBM, RBM.Config(), SUMMARY) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(wild, low=0.0, high=1.0)) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1
+
+
+def test_denoising_is_made_for_the_data():
+    """Pixels are masked; what has no bounds gets noise beside which only large values speak."""
+    white, pixels = replace(SUMMARY, whitened=True), replace(SUMMARY, low=0.0, high=1.0)
+    found = {}
+    for name, data in (
+        ("white", white),
+        ("plain", SUMMARY),
+        ("bounded", replace(SUMMARY, high=9.0)),
+        ("pixels", pixels),
+    ):
+        c = Denoising.resolve(Denoising.Config(), data)
+        found[name] = (c.activation, c.corruption, c.noise, c.hidden_bias, Denoising.usual_rates(c, data)["sgd"])
+    assert found == {
+        "white": ("relu", "gaussian", 2.0, -4.0, 2.0),
+        "plain": ("relu", "gaussian", 2.0, -3.0, 1.0),
+        "bounded": ("relu", "gaussian", 2.0, 0.0, 1.0),
+        "pixels": ("sigmoid", "masking", 0.25, 0.0, 10.0),
+    }
+    assert Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
+    assert Denoising.resolve(Denoising.Config(noise=0.3), SUMMARY).noise == 0.3

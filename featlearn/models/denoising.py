@@ -13,11 +13,12 @@ autoencoders, ICML 2008; with I. Lajoie, Stacked denoising autoencoders, JMLR 11
 of the clean input: corruption belongs to the training.
 
 Data within 0..1 get masking and sigmoid units. Other data get normal noise of twice their standard deviation, and
-rectified units that begin below their threshold: to take so much noise off a value means to let pass only what is
-large, which makes codes sparse (A. Hyvärinen, Sparse code shrinkage, Neural Computation 11, 1999). So edges come of
-photographs; sigmoid units, or less noise, leave them noise.
+rectified units, which begin below their threshold where the data are normalized: to take so much noise off a value
+means to let pass only what is large, which makes codes sparse (A. Hyvärinen, Sparse code shrinkage, Neural Computation
+11, 1999). So edges come of photographs; sigmoid units, or less noise, leave them noise.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -37,7 +38,9 @@ class Denoising(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "denoising"
-    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.003}
+    rates: ClassVar[dict[str, float]] = {"sgd": 10.0, "adam": 0.003}
+    rate_unit = "(whitened data: 2; others beyond 0..1: 1)"
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "batch_size": 20, "momentum": 0.0}
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Denoising(Autoencoder):
         )
         hidden_bias: float | None = setting(
             None,
-            "initial bias of the hidden units  [default: 0; relu units and gaussian noise: -3 standard deviations of "
-            "the data]",
+            "initial bias of the hidden units  [default: 0; relu units with gaussian noise: -4 standard deviations of "
+            "whitened data, -3 of others that have no bounds]",
             low=-1000,
             high=1000,
         )
@@ -94,15 +97,21 @@ class Denoising(Autoencoder):
         if config.corruption == "auto":
             emphasized = config.emphasis != 1 or config.clean_weight != 1  # which normal noise does not know
             config = replace(config, corruption="masking" if pixels or emphasized else "gaussian")
-        silent = config.activation == "relu" and config.corruption == "gaussian"
-        noise = 2 * spread if config.corruption == "gaussian" else 0.25
-        config = fill(config, {"noise": noise, "hidden_bias": -3 * spread if silent else 0.0})
+        gaussian = config.corruption == "gaussian"
+        silent = gaussian and config.activation == "relu" and data.high == math.inf
+        bias = -(4 if data.whitened else 3) * spread if silent else 0.0
+        config = fill(config, {"noise": 2 * spread if gaussian else 0.25, "hidden_bias": bias})
         if config.corruption == "salt-and-pepper" and data.known_within(0, 1) is False:
             raise ConfigError(
                 f"--corruption salt-and-pepper: makes values 0 or 1, but {data.words}; "
                 "use --corruption masking or gaussian"
             )
         return super().resolve(config, data)
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in common."""
+        return cls.rates | {"sgd": cls.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0}
 
     @classmethod
     def variants(cls) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class RBM(Model):
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
         refine_lr: float | None = setting(
             None,
-            "learning rate of the refinement  [default: 2.56 over the data's variance, summed over the values of a row]",
+            "learning rate of the refinement  [default: 2.56 over the data's variance, summed over a row]",
             above=0,
             needs="refine",
             off="no refinement",
