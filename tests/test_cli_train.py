@@ -102,7 +102,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
 
 
 GOLDEN = {
-    "content": "1f97471d7cfa3aa4bee992bd16e277685446848a3997e5b3792dbd30f4c07a6c",
+    "content": "50ef6f520819d92b93b60cdd2db769640278fe789ebfa72e83eb233f0d18da95",
     "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
 }
 """Of the run below. The parameters stay for ever; the content hash also changes with a new setting of the model."""
@@ -177,3 +177,37 @@ def test_a_finished_output_is_not_touched(data):
     assert "--force" in done.stderr
     assert run(data, "train", "p.h5", "--model", "rbm", "-o", "p.h5", "--force", code=1).stderr.count("\n") == 1
     assert (data / "kept.h5").read_bytes() == before
+
+
+def test_data_in_other_units_make_the_same_model(tmp_path, run_here):
+    """They are divided before learning, in one line, and by every command that uses the model."""
+    X = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
+    for name, factor in (("one", 1.0), ("large", 1000.0)):
+        np.save(tmp_path / f"{name}.npy", X * np.float32(factor))
+        assert run_here("extract-patches", tmp_path / f"{name}.npy", "-o", tmp_path / f"{name}.h5").code == 0
+    args = ("--model", "rbm", "--hidden", 4, "--epochs", 2, "--lr", 0.05, "--json")
+    one = run_here("train", tmp_path / "one.h5", *args, "-o", tmp_path / "a.h5")
+    large = run_here("train", tmp_path / "large.h5", *args, "--data-scale", 1000, "-o", tmp_path / "b.h5")
+    auto = run_here("train", tmp_path / "large.h5", *args, "-o", tmp_path / "c.h5")
+    assert (one.code, large.code, auto.code) == (0, 0, 0)
+    assert "values are divided by" not in one.err + large.err
+    assert auto.err.count("values are divided by 990, which suits --model rbm; --data-scale 1 leaves") == 1
+    rmse = json.loads(one.out)["rmse"]
+    assert json.loads(large.out)["rmse"] == pytest.approx(rmse, rel=1e-4)
+    measured = run_here("evaluate", tmp_path / "b.h5", tmp_path / "large.h5", "--json")
+    assert json.loads(measured.out)["models"][0]["rmse"] == pytest.approx(rmse, rel=1e-4)
+
+
+def test_data_where_one_value_or_the_mean_is_most_are_named(tmp_path, run_here):
+    X, short = np.random.default_rng(0).normal(size=(200, 6)), ("--epochs", 1, "-o", tmp_path / "m.h5")
+    for name, rows, words in (
+        ("one", X * [1, 1, 9, 1, 1, 1], "warning: value 3 of 6 has 9"),
+        ("mean", X + 300, "warning: the mean row is 3.1e+02 times as long as rows are far from it"),
+        ("good", X + 3, None),
+    ):
+        np.save(tmp_path / f"{name}.npy", rows)
+        assert run_here("extract-patches", tmp_path / f"{name}.npy", "-o", tmp_path / f"{name}.h5").code == 0
+        ran = run_here("train", tmp_path / f"{name}.h5", "--model", "k-sparse", *short, "--force")
+        assert ran.code == 0
+        assert ("warning" in ran.err) == (words is not None)
+        assert words is None or words in ran.err

@@ -478,3 +478,19 @@ def test_a_scale_that_no_fit_makes_is_refused():
         scale[3] = bad
         with pytest.raises(DataError, match=message):
             Preprocess.from_dict(values | {"scale": scale})
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=name)
+def test_divided_values_are_the_same_in_other_units(spec):
+    """Also after a file, within bounds that are divided too, and back to the same pixels."""
+    rows = patches(500)
+    whole = fit(spec, rows)
+    halved = whole.divided(8.0).divided(0.5)
+    assert Preprocess.from_dict(halved.to_dict()).divisor == 4
+    assert "divisor" not in whole.to_dict()
+    X, (Y, stats) = whole.apply(rows, np.float64), halved.apply_with_stats(rows, np.float64)
+    np.testing.assert_array_equal(Y, X / 4)
+    assert (halved.low, halved.high) == (whole.low / 4, whole.high / 4)
+    np.testing.assert_allclose(halved.invert(Y, stats), whole.invert(X, stats), atol=1e-12)
+    with pytest.raises(DataError, match="'divisor' is 0, wanted a number above 0"):
+        Preprocess.from_dict(whole.to_dict() | {"divisor": 0.0})

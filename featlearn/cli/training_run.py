@@ -168,7 +168,8 @@ def make_plan(request: Request, words: Words) -> Plan:
             f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
             f"--model {cls.id}; --data-scale 1 leaves them as they are"
         )
-    _warn_of_unequal(variances, square, words)
+    if not cls.one_pass:  # which is exact whatever the data are
+        _warn_of_unequal(variances, square, words)
     summary = summary.divided(scale)
     config = cls.resolve(request.settings, summary)
     training = replace(training, data_scale=scale).resolve(cls, config, summary)

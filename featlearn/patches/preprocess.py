@@ -258,7 +258,8 @@ class Preprocess:
         values = {name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()}
         values["n_pixels"] = self.n_pixels
         values["constant_pixels"] = self.constant_pixels
-        values["level"], values["spread"], values["divisor"] = self.level, self.spread, self.divisor
+        values["level"], values["spread"] = self.level, self.spread
+        values |= {"divisor": self.divisor} if self.divisor != 1 else {}
         values.update({name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))})
         values.update({name: getattr(self, name) for name, shape in self._shapes().items() if shape is not None})
         return values
