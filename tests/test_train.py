@@ -13,6 +13,8 @@ from featlearn.models.base import DataSummary, Model
 from featlearn.models.denoising import Denoising
 from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
+from featlearn.models.sesm import SESM
+from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
 from featlearn.training import train
 from featlearn.training.optim import SGD, Decay, Rates
@@ -474,3 +476,23 @@ def test_denoising_is_made_for_the_data():
     }
     assert Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
     assert Denoising.resolve(Denoising.Config(noise=0.3), SUMMARY).noise == 0.3
+
+
+def test_sparse_models_are_sparser_on_whitened_data():
+    white = replace(SUMMARY, whitened=True)
+    assert [SESM.resolve(SESM.Config(), data).sparsity for data in (SUMMARY, white)] == [0.5, 3.0]
+    found = [SparseAutoencoder.resolve(SparseAutoencoder.Config(), data).rho for data in (SUMMARY, white)]
+    assert found == [0.1, 0.02]
+
+
+def test_outputs_that_have_a_range_keep_it():
+    """Else values of another scale are brought to what each model wants."""
+    pixels = replace(SUMMARY, low=0.0, high=1.0).divided(100)
+    pixels = replace(pixels, low=0.0, high=1.0)
+    found = {
+        cls.id: TrainConfig().scale(cls, cls.Config(), pixels) for cls in (Autoencoder, Denoising, SESM, KSparse, RBM)
+    }
+    assert found == {"autoencoder": 1, "denoising": 1, "sesm": 0.033, "k-sparse": 0.018, "rbm": 1}
+    for outputs in ("sigmoid", "tanh"):
+        assert TrainConfig().scale(Autoencoder, Autoencoder.Config(output_units=outputs), SUMMARY.divided(100)) == 1
+    assert TrainConfig().scale(Autoencoder, Autoencoder.Config(), SUMMARY.divided(100)) == 0.01

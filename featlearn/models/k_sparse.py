@@ -63,6 +63,7 @@ class KSparse(Model):
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
     small: ClassVar[dict[str, Any]] = {"hidden": 6, "k": 2}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.5}
+    training_defaults: ClassVar[dict[str, Any]] = {"lr_schedule": "constant"}
 
     @dataclass(frozen=True)
     class Config:

@@ -12,6 +12,7 @@ from featlearn.models.base import Array, DataSummary, Gradients, Model, Step
 from featlearn.random import Purpose, Random
 
 ROWS, VISIBLE = 7, 6
+VARIANCE = 2.5  # as if of the rows: what is divided by it must be so in the gradient, too
 STEP = 4e-3  # of the differences: their error is of its sixth power
 SMOOTH = 1e-6  # differences of two widths that disagree by more straddle a kink, where there is no derivative
 ROUNDING = 1e-14  # of a loss, as a share of it
@@ -67,9 +68,9 @@ def _refuse_without_losses(cls: type[Model]) -> list[Check]:
 
 def _resolve(cls: type[Model], config: Any) -> Any:
     try:
-        return cls.resolve(config, DataSummary(VISIBLE, 0.0, 1.0))
+        return cls.resolve(config, DataSummary(VISIBLE, 0.0, 1.0, variance=VARIANCE))
     except ConfigError:
-        return cls.resolve(config, DataSummary(VISIBLE, -math.inf, math.inf))
+        return cls.resolve(config, DataSummary(VISIBLE, -math.inf, math.inf, variance=VARIANCE))
 
 
 def _random_problem(
