@@ -442,6 +442,17 @@ def test_defaults_follow_from_the_data():
     assert TrainConfig(epochs=3, batch_size=7, lr=2.0).resolve(RBM, config, many).lr == 2.0
 
 
+def test_the_rate_of_gaussian_units_is_in_units_of_their_deviation():
+    """E(v, h) stays as it is where v, b, W and sigma grow s-fold; so do the steps of W at s^2 times the rate."""
+    unit = RBM.usual_rates(RBM.resolve(RBM.Config(hidden=10), SUMMARY), SUMMARY)["sgd"]
+    for s in (0.1, 10.0):
+        for data in (SUMMARY, replace(SUMMARY, square=None)):
+            data = data.divided(1 / s)
+            config = RBM.resolve(RBM.Config(hidden=10, sigma=s), data)
+            wanted = s**2 * (unit if data.square else 4 / SUMMARY.n_visible)
+            assert RBM.usual_rates(config, data)["sgd"] == pytest.approx(wanted, rel=0.05)
+
+
 def test_data_far_from_what_a_model_wants_are_divided():
     wild = SUMMARY.divided(1e-3)
     assert wild.spread == pytest.approx(1000)
