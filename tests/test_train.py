@@ -465,6 +465,12 @@ def test_data_far_from_what_a_model_wants_are_divided():
     assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_a_scale_whose_square_no_float_holds_is_refused(scale):
+    with pytest.raises(ConfigError, match="--data-scale"):
+        TrainConfig(data_scale=scale)
+
+
 def test_denoising_is_made_for_the_data():
     """Pixels are masked; what has no bounds gets noise beside which only large values speak."""
     white, pixels = replace(SUMMARY, whitened=True), replace(SUMMARY, low=0.0, high=1.0)
