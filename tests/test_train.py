@@ -444,6 +444,17 @@ def test_defaults_follow_from_the_data():
     assert TrainConfig(epochs=3, batch_size=7, lr=2.0).resolve(RBM, config, many).lr == 2.0
 
 
+def test_the_rate_of_gaussian_units_is_in_units_of_their_deviation():
+    """E(v, h) stays as it is where v, b, W and sigma grow s-fold; so do the steps of W at s^2 times the rate."""
+    unit = RBM.usual_rates(RBM.resolve(RBM.Config(hidden=10), SUMMARY), SUMMARY)["sgd"]
+    for s in (0.1, 10.0):
+        for data in (SUMMARY, replace(SUMMARY, square=None)):
+            data = data.divided(1 / s)
+            config = RBM.resolve(RBM.Config(hidden=10, sigma=s), data)
+            wanted = s**2 * (unit if data.square else 4 / SUMMARY.n_visible)
+            assert RBM.usual_rates(config, data)["sgd"] == pytest.approx(wanted, rel=0.05)
+
+
 def test_data_far_from_what_a_model_wants_are_divided():
     wild = SUMMARY.divided(1e-3)
     assert wild.spread == pytest.approx(1000)
@@ -454,6 +465,12 @@ def test_data_far_from_what_a_model_wants_are_divided():
     assert TrainConfig().scale(RBM, RBM.Config(), SUMMARY) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(wild, low=0.0, high=1.0)) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_a_scale_whose_square_no_float_holds_is_refused(scale):
+    with pytest.raises(ConfigError, match="--data-scale"):
+        TrainConfig(data_scale=scale)
 
 
 def test_denoising_is_made_for_the_data():

@@ -203,14 +203,15 @@ class RBM(Model):
 
         Gaussian visible units follow what all hidden units say together: there it is half of that, and at most 8/3 over
         the number of hidden units; a fortieth of this with rectified units, which have no bound, and a hundredth with
-        persistent chains, which nothing brings back to the data.
+        persistent chains, which nothing brings back to the data. Lengths are in units of sigma, which weights have too:
+        sigma^2 times that rate takes the steps of sigma 1 on data divided by sigma.
         """
         least: float = SHORTEST
-        rate = RATE
+        rate, unit = RATE, 1.0
         if config.visible == "gaussian":
-            rate = RATE / 2
+            rate, unit = RATE / 2, config.sigma**2
             least = WIDE * config.hidden * (100 if config.persistent else 40 if config.units == "rectified" else 1)
-        return cls.rates | {"sgd": rounded(rate / max(data.square or data.n_visible, least))}
+        return cls.rates | {"sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))}
 
     @classmethod
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:

@@ -125,7 +125,8 @@ class TrainConfig:
         None,
         "divide all values by this first  [default: 1, or what brings their standard deviation to where the model "
         "learns well]",
-        above=0,
+        low=1e-50,  # beyond all float32, but with a square
+        high=1e50,
     )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
