@@ -12,6 +12,7 @@ from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Model
 from featlearn.models.denoising import Denoising
 from featlearn.models.k_sparse import KSparse
+from featlearn.models.mcrbm import MeanCovarianceRBM
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from featlearn.training import train
@@ -338,7 +339,7 @@ def test_first_updates_that_lose_the_weights_are_no_measure_of_later_errors():
     settings = {"activation": "sigmoid", "output_units": "linear", "loss": "squared", "corruption": "masking"}
     model = Denoising(Denoising.Config(hidden=20, **settings))
     model.init(12, Random(0))
-    training = Training(model, rows(2000), TrainConfig(epochs=3, optimizer="adam", lr=10.0))
+    training = Training(model, rows(2000), TrainConfig(epochs=3, batch_size=100, optimizer="adam", lr=10.0))
     with pytest.raises(DivergedError, match=r"diverged at epoch 1, update 20: error 1\d\.\d \(began at 0\.9"):
         training.run()
 
@@ -432,7 +433,10 @@ def test_defaults_follow_from_the_data():
     pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
     assert TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), pixels), pixels).lr == 0.1
     few, many = replace(SUMMARY, n_rows=30), replace(SUMMARY, n_rows=10**7)
-    assert TrainConfig().resolve(RBM, config, few).batch_size == 30
+    for model, batch in ((RBM, 30), (Denoising, 20), (MeanCovarianceRBM, 30)):
+        usual = TrainConfig(lr=0.1)
+        assert usual.resolve(model, config, few).batch_size == batch
+        assert usual.resolve(model, config, replace(few, n_rows=7)).batch_size == 7
     assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
     assert TrainConfig().resolve(RBM, config, many).epochs == 5
     lengths = {20_000: 400, 40_000: 200, 10**7: 100}

@@ -40,7 +40,8 @@ class Denoising(Autoencoder):
     id = "denoising"
     rates: ClassVar[dict[str, float]] = {"sgd": 10.0, "adam": 0.003}
     rate_unit = "(whitened data: 2; others beyond 0..1: 1)"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "batch_size": 20, "momentum": 0.0}
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "momentum": 0.0}
+    batch_size = 20
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
