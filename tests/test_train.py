@@ -437,7 +437,7 @@ def test_defaults_follow_from_the_data():
         usual = TrainConfig(lr=0.1)
         assert usual.resolve(model, config, few).batch_size == batch
         assert usual.resolve(model, config, replace(few, n_rows=7)).batch_size == 7
-    assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
+    assert TrainConfig().resolve(RBM, config, few).epochs == 10_000
     assert TrainConfig().resolve(RBM, config, many).epochs == 5
     lengths = {20_000: 400, 40_000: 200, 10**7: 100}
     for n, epochs in lengths.items():

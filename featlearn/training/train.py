@@ -30,7 +30,8 @@ Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
-SHOWN, FEWEST = 1_000_000, 5  # rows that a run shows a model by default, the same ones again; passes at least
+SHOWN = 1_000_000  # rows that a run shows a model by default, the same ones again
+FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
 ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
@@ -69,8 +70,8 @@ class TrainConfig:
 
     epochs: int | None = setting(
         None,
-        f"passes over the data  [default: as many as show a million rows, at least {FEWEST}; {SEARCHING} on all rows: "
-        f"{ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
+        f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; {SEARCHING} on "
+        f"all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
         low=1,
     )
     batch_size: int | None = setting(
@@ -169,7 +170,7 @@ class TrainConfig:
         n = data.n_rows or Model.batch_size
         by_default = fill(self, {"batch_size": None if self.by_searches else min(model.batch_size, n)})
         batch = by_default.batch_size
-        epochs = max(FEWEST, math.ceil(SHOWN / n))
+        epochs = min(MOST, max(FEWEST, math.ceil(SHOWN / n)))
         if batch is None:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {
