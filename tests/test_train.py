@@ -488,10 +488,16 @@ def test_denoising_is_made_for_the_data():
         c = Denoising.resolve(Denoising.Config(), data)
         found[name] = (c.activation, c.corruption, c.noise, c.hidden_bias, Denoising.usual_rates(c, data)["sgd"])
     assert found == {
-        "white": ("relu", "gaussian", 2.0, -4.0, 2.0),
-        "plain": ("relu", "gaussian", 2.0, -3.0, 1.0),
+        "white": ("relu", "gaussian", 2.0, -3.0, 2.0),
+        "plain": ("relu", "gaussian", 2.0, -2.0, 1.0),
         "bounded": ("relu", "gaussian", 2.0, 0.0, 1.0),
         "pixels": ("sigmoid", "masking", 0.25, 0.0, 10.0),
     }
+    for settings in ({"hidden": 1000}, {"noise": 0.1}, {"init": "normal"}, {"init_scale": 0.5}):
+        c = Denoising.resolve(Denoising.Config(**settings), white)
+        model = Denoising(c)
+        model.init(50, Random(0))
+        X = np.random.default_rng(0).normal(0, math.hypot(1, c.noise), (2000, 50)).astype(np.float32)
+        assert c.hidden_bias == pytest.approx(-1.65 * (X @ model.params["W"]).std(), rel=0.1)
     assert Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
     assert Denoising.resolve(Denoising.Config(noise=0.3), SUMMARY).noise == 0.3
