@@ -12,6 +12,7 @@ from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Model
 from featlearn.models.denoising import Denoising
 from featlearn.models.k_sparse import KSparse
+from featlearn.models.mcrbm import MeanCovarianceRBM
 from featlearn.models.rbm import RBM
 from featlearn.models.sesm import SESM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
@@ -340,7 +341,7 @@ def test_first_updates_that_lose_the_weights_are_no_measure_of_later_errors():
     settings = {"activation": "sigmoid", "output_units": "linear", "loss": "squared", "corruption": "masking"}
     model = Denoising(Denoising.Config(hidden=20, **settings))
     model.init(12, Random(0))
-    training = Training(model, rows(2000), TrainConfig(epochs=3, optimizer="adam", lr=10.0))
+    training = Training(model, rows(2000), TrainConfig(epochs=3, batch_size=100, optimizer="adam", lr=10.0))
     with pytest.raises(DivergedError, match=r"diverged at epoch 1, update 20: error 1\d\.\d \(began at 0\.9"):
         training.run()
 
@@ -434,8 +435,11 @@ def test_defaults_follow_from_the_data():
     pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
     assert TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), pixels), pixels).lr == 0.1
     few, many = replace(SUMMARY, n_rows=30), replace(SUMMARY, n_rows=10**7)
-    assert TrainConfig().resolve(RBM, config, few).batch_size == 30
-    assert TrainConfig().resolve(RBM, config, few).epochs == 33_334
+    for model, batch in ((RBM, 30), (Denoising, 20), (MeanCovarianceRBM, 30)):
+        usual = TrainConfig(lr=0.1)
+        assert usual.resolve(model, config, few).batch_size == batch
+        assert usual.resolve(model, config, replace(few, n_rows=7)).batch_size == 7
+    assert TrainConfig().resolve(RBM, config, few).epochs == 10_000
     assert TrainConfig().resolve(RBM, config, many).epochs == 5
     lengths = {20_000: 400, 40_000: 200, 10**7: 100}
     for n, epochs in lengths.items():
@@ -486,11 +490,17 @@ def test_denoising_is_made_for_the_data():
         c = Denoising.resolve(Denoising.Config(), data)
         found[name] = (c.activation, c.corruption, c.noise, c.hidden_bias, Denoising.usual_rates(c, data)["sgd"])
     assert found == {
-        "white": ("relu", "gaussian", 2.0, -4.0, 2.0),
-        "plain": ("relu", "gaussian", 2.0, -3.0, 1.0),
+        "white": ("relu", "gaussian", 2.0, -3.0, 2.0),
+        "plain": ("relu", "gaussian", 2.0, -2.0, 1.0),
         "bounded": ("relu", "gaussian", 2.0, 0.0, 1.0),
         "pixels": ("sigmoid", "masking", 0.25, 0.0, 10.0),
     }
+    for settings in ({"hidden": 1000}, {"noise": 0.1}, {"init": "normal"}, {"init_scale": 0.5}):
+        c = Denoising.resolve(Denoising.Config(**settings), white)
+        model = Denoising(c)
+        model.init(50, Random(0))
+        X = np.random.default_rng(0).normal(0, math.hypot(1, c.noise), (2000, 50)).astype(np.float32)
+        assert c.hidden_bias == pytest.approx(-1.65 * (X @ model.params["W"]).std(), rel=0.1)
     assert Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
     assert Denoising.resolve(Denoising.Config(noise=0.3), SUMMARY).noise == 0.3
 

@@ -158,12 +158,13 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
     for c in cls.Config.__mro__[:-1]:
         defaults = c.__init__.__defaults__ or ()
         monkeypatch.setattr(c.__init__, "__defaults__", tuple(other(value) for value in defaults))
-    for name in ("ALPHA", "RAMP", "AUX_WEIGHT", "INIT_SCALE", "START", "WIDEST", "MOST", "BATCH"):
+    for name in ("ALPHA", "RAMP", "AUX_WEIGHT", "INIT_SCALE", "START", "WIDEST", "MOST"):
         for module in (importlib.import_module(cls.__module__), importlib.import_module("featlearn.training.train")):
             if isinstance(getattr(module, name, None), int | float) and (id, name) != ("pca", "WIDEST"):
                 monkeypatch.setattr(module, name, getattr(module, name) * 0.5)
     for name in ("rates", "decay_weights"):
         monkeypatch.setattr(cls, name, {key: 2 * value for key, value in getattr(cls, name).items()})
+    monkeypatch.setattr(cls, "batch_size", 2 * cls.batch_size)
     assert codes() == before
 
 

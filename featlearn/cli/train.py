@@ -74,14 +74,14 @@ class TrainCommand(ModelCommand):
 
     def offered(self, cls: Any) -> list[Any]:
         from featlearn.training.optim import rates_in_words
-        from featlearn.training.train import BATCH, TrainConfig
+        from featlearn.training.train import TrainConfig, batch_in_words
 
         if cls is None:
             return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
-        words = {"lr": rates_in_words(cls)}
+        words = {"lr": rates_in_words(cls), "batch_size": batch_in_words(cls)}
         words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
         if cls.one_pass:
-            words["batch_size"] = str(BATCH)
+            words["batch_size"] = str(cls.batch_size)
         own = settings_option_objects(TrainConfig, "Training", cls.training_defaults, words)
         own.append(_no_retry())
         return [one for one in own if one.name not in _idle(cls)] + super().offered(cls)

@@ -160,6 +160,8 @@ class Model:
     """Sizes of a model whose gradients are checked in an instant."""
     training_defaults: ClassVar[dict[str, Any]] = {}
     """Defaults of the training's settings with this model, where they are not the usual ones."""
+    batch_size: ClassVar[int] = 100
+    """Usual number of rows in a minibatch."""
     one_pass: ClassVar[bool] = False
     """Whether one pass over the data learns it without descent; then the settings of descent are not offered."""
 

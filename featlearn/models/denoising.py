@@ -29,9 +29,11 @@ from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import Array, DataSummary, Step
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS
-from featlearn.settings import fill, setting
+from featlearn.settings import fill, rounded, setting
 
 SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
+WHITE, PLAIN = 1.65, 1.1
+"""Standard deviations of their total input that rectified units are at first below it: of whitened, of other data."""
 
 
 class Denoising(Autoencoder):
@@ -40,7 +42,8 @@ class Denoising(Autoencoder):
     id = "denoising"
     rates: ClassVar[dict[str, float]] = {"sgd": 10.0, "adam": 0.003}
     rate_unit = "(whitened data: 2; others beyond 0..1: 1)"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "batch_size": 20, "momentum": 0.0}
+    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "momentum": 0.0}
+    batch_size = 20
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class Denoising(Autoencoder):
         )
         hidden_bias: float | None = setting(
             None,
-            "initial bias of the hidden units  [default: 0; relu units with gaussian noise: -4 standard deviations of "
-            "whitened data, -3 of others that have no bounds]",
+            f"initial bias of the hidden units  [default: 0; relu units with gaussian noise: -{WHITE:g} standard "
+            f"deviations of what they get at first of whitened data, -{PLAIN:g} of others that have no bounds]",
             low=-1000,
             high=1000,
         )
@@ -99,14 +102,18 @@ class Denoising(Autoencoder):
             config = replace(config, corruption="masking" if pixels or emphasized else "gaussian")
         gaussian = config.corruption == "gaussian"
         silent = gaussian and config.activation == "relu" and data.high == math.inf
-        bias = -(4 if data.whitened else 3) * spread if silent else 0.0
-        config = fill(config, {"noise": 2 * spread if gaussian else 0.25, "hidden_bias": bias})
+        config = fill(config, {"noise": 2 * spread if gaussian else 0.25})
         if config.corruption == "salt-and-pepper" and data.known_within(0, 1) is False:
             raise ConfigError(
                 f"--corruption salt-and-pepper: makes values 0 or 1, but {data.words}; "
                 "use --corruption masking or gaussian"
             )
-        return super().resolve(config, data)
+        found = super().resolve(config, data)
+        if not silent or config.hidden_bias is not None:
+            return found
+        weight = found.init_scale / (1 if found.init == "normal" else math.sqrt(3))  # a standard deviation
+        total_input = weight * math.sqrt(data.n_visible * (spread**2 + found.noise**2))
+        return replace(found, hidden_bias=rounded(-(WHITE if data.whitened else PLAIN) * total_input))
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:

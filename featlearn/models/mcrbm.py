@@ -52,10 +52,8 @@ class MeanCovarianceRBM(Model):
     demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.075}
     small: ClassVar[dict[str, Any]] = {"hidden": 4, "hidden_cov": 5, "factors": 5, "chains": 3}
-    training_defaults: ClassVar[dict[str, Any]] = {
-        "momentum": 0.0,
-        "batch_size": 128,
-    }
+    training_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.0}
+    batch_size = 128
 
     @dataclass(frozen=True)
     class Config:

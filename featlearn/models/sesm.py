@@ -48,11 +48,8 @@ class SESM(Model):
     decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)}
-    training_defaults: ClassVar[dict[str, Any]] = {
-        "batch_size": 10,
-        "momentum": 0.0,
-        "decay": "l1",
-    }
+    training_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.0, "decay": "l1"}
+    batch_size = 10
 
     @dataclass(frozen=True)
     class Config:

@@ -30,8 +30,8 @@ Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
-BATCH = 100
-SHOWN, FEWEST = 1_000_000, 5  # rows that a run shows a model by default, the same ones again; passes at least
+SHOWN = 1_000_000  # rows that a run shows a model by default, the same ones again
+FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
 ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
@@ -45,6 +45,11 @@ FAR = 10  # times what the error began with
 STUCK = 1.1  # times the error of the mean row; beyond it nothing has been learned
 ALIKE = 1e-3  # a unit whose codes of all rows lie within this share of the largest code does not tell rows apart
 EARLY, EARLY_UPDATES = 0.1, 100  # share of a run, and updates, in which divergence costs little: it can begin again
+
+
+def batch_in_words(model: type[Model]) -> str:
+    """The usual number of rows in a minibatch, with a model."""
+    return f"{model.batch_size}, or all of fewer rows; {SEARCHING}: all"
 
 
 def _read_by(name: str) -> str:
@@ -65,12 +70,12 @@ class TrainConfig:
 
     epochs: int | None = setting(
         None,
-        f"passes over the data  [default: as many as show a million rows, at least {FEWEST}; {SEARCHING} on all rows: "
-        f"{ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
+        f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; {SEARCHING} on "
+        f"all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
         low=1,
     )
     batch_size: int | None = setting(
-        None, f"rows in a minibatch  [default: {BATCH}, or all of fewer rows; {SEARCHING}: all]", low=1, off="all rows"
+        None, f"rows in a minibatch  [default: {batch_in_words(Model)}]", low=1, off="all rows"
     )
     optimizer: str = setting(
         next(iter(OPTIMIZERS)),
@@ -162,10 +167,10 @@ class TrainConfig:
 
     def resolve(self, model: type[Model], config: Any, data: DataSummary) -> "TrainConfig":
         """Fill in what is not said, for a model, its resolved config and such data; all that is said stays."""
-        n = data.n_rows or BATCH
-        by_default = fill(self, {"batch_size": None if self.by_searches else min(BATCH, n)})
+        n = data.n_rows or Model.batch_size
+        by_default = fill(self, {"batch_size": None if self.by_searches else min(model.batch_size, n)})
         batch = by_default.batch_size
-        epochs = max(FEWEST, math.ceil(SHOWN / n))
+        epochs = min(MOST, max(FEWEST, math.ceil(SHOWN / n)))
         if batch is None:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {
