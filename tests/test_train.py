@@ -465,7 +465,7 @@ def test_data_far_from_what_a_model_wants_are_divided():
     assert wild.square == pytest.approx(2e8)
     assert TrainConfig().scale(RBM, RBM.Config(), wild) == 1000
     assert TrainConfig(data_scale=5.0).scale(RBM, RBM.Config(), wild) == 5
-    assert TrainConfig().scale(RBM, RBM.Config(sigma=900.0), wild) == 1
+    assert TrainConfig().scale(RBM, RBM.Config(sigma=3.0), wild) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), SUMMARY) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(wild, low=0.0, high=1.0)) == 1
     assert TrainConfig().scale(RBM, RBM.Config(), replace(SUMMARY, variance=0.0)) == 1

@@ -215,10 +215,9 @@ class RBM(Model):
 
     @classmethod
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
-        """That of gaussian visible units."""
-        auto, s = config.visible == "auto", config.sigma
-        bernoulli = config.visible == "bernoulli" or (auto and data.known_within(0, 1))
-        return None if bernoulli else (s * UNIT_SPREAD[0], s * UNIT_SPREAD[1])
+        """About 1, that of gaussian visible units; a sigma that is given is one for the data as they are."""
+        bernoulli = config.visible == "bernoulli" or (config.visible == "auto" and data.known_within(0, 1))
+        return None if bernoulli or config.sigma != 1 else UNIT_SPREAD
 
     def moving_loss(self) -> str:
         return "contrastive divergence draws new states at every update"
