@@ -173,7 +173,8 @@ def test_output_units_and_loss_follow_the_data():
     assert resolved(Autoencoder, -3, 3).output_units == "linear"
     assert resolved(Denoising, 0, 1).loss == "cross-entropy"
     assert resolved(Denoising, -3, 3).loss == "squared"
-    assert resolved(Autoencoder, 0, 1).loss == "squared"
+    assert resolved(Autoencoder, 0, 1).loss == "cross-entropy"
+    assert resolved(SparseAutoencoder, 0, 1).loss == "squared"
 
 
 @pytest.mark.parametrize(

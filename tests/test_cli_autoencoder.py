@@ -157,10 +157,7 @@ def test_a_classifier_on_codes(model, folder, run_here):
     assert row["raw_error"] <= 0.05
     assert row["classifier_decay"] in STRENGTHS
     assert 0 < row["coherence"] <= 1
-    if model == "autoencoder":  # rectified: what is off is exactly 0
-        assert 3 < row["l0"] < 29
-    else:
-        assert row["l0"] == (15 if model == "k-sparse" else 30)
+    assert row["l0"] == (15 if model == "k-sparse" else 30)
 
 
 def test_a_classifier_needs_labels_and_two_classes(folder, run_here):

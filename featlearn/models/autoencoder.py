@@ -28,7 +28,7 @@ from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, Array, DataSummary, Gr
 from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
 from featlearn.random import Purpose, Random
-from featlearn.settings import check, fill, setting
+from featlearn.settings import check, fill, rounded, setting
 
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
 
@@ -42,15 +42,16 @@ class Autoencoder(Model):
     id = "autoencoder"
     decayed = ("W", "D")
     decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.004}
+    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.005}
+    rate_unit: ClassVar[str] = "(less where the mean row is long)"
     training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "adam"}
-    usual_loss: ClassVar[str] = "squared"
+    usual_loss: ClassVar[str] = "cross-entropy"
     demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)}
 
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        activation: str = setting("relu", REMARKS, choices=ACTIVATIONS)
+        activation: str = setting("leaky-relu", REMARKS, choices=ACTIVATIONS)
         tied: bool = setting(True, "decode with the encoder's weights")
         output_units: str = setting(
             "auto",
@@ -114,6 +115,12 @@ class Autoencoder(Model):
         bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
         config = replace(config, output_units=wanted, loss=loss)
         return fill(config, {"init_scale": bound, "hidden_bias": 0.0, "loss_scale": data.variance or 1.0})
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """Smaller by the share of the variance in the mean squared length: along a long mean row steps are large."""
+        share = data.variance / data.square if data.variance and data.square else 1.0
+        return {name: rounded(rate * share) for name, rate in cls.rates.items()}
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:

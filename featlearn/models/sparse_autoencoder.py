@@ -29,6 +29,7 @@ class SparseAutoencoder(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "sparse-autoencoder"
+    usual_loss: ClassVar[str] = "squared"
     training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "decay": "l2"}
 
     @dataclass(frozen=True)
