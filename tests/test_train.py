@@ -479,11 +479,12 @@ def test_a_scale_whose_square_no_float_holds_is_refused(scale):
 
 def test_denoising_is_made_for_the_data():
     """Pixels are masked; what has no bounds gets noise beside which only large values speak."""
-    white, pixels = replace(SUMMARY, whitened=True), replace(SUMMARY, low=0.0, high=1.0)
+    centred = replace(SUMMARY, square=50.0)
+    white, pixels = replace(centred, whitened=True), replace(SUMMARY, low=0.0, high=1.0)
     found = {}
     for name, data in (
         ("white", white),
-        ("plain", SUMMARY),
+        ("plain", centred),
         ("bounded", replace(SUMMARY, high=9.0)),
         ("pixels", pixels),
     ):
@@ -492,7 +493,7 @@ def test_denoising_is_made_for_the_data():
     assert found == {
         "white": ("relu", "gaussian", 2.0, -3.0, 2.0),
         "plain": ("relu", "gaussian", 2.0, -2.0, 1.0),
-        "bounded": ("relu", "gaussian", 2.0, 0.0, 1.0),
+        "bounded": ("relu", "gaussian", 2.0, 0.0, 0.45),
         "pixels": ("sigmoid", "masking", 0.25, 0.0, 4.5),
     }
     for settings in ({"hidden": 1000}, {"noise": 0.1}, {"init": "normal"}, {"init_scale": 0.5}):

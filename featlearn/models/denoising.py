@@ -31,7 +31,7 @@ from featlearn.models.base import Array, DataSummary, Step
 from featlearn.models.parts.layers import ACTIVATIONS, REMARKS
 from featlearn.settings import fill, rounded, setting
 
-LONG = 1.8  # times the variance: rows of pixels that are longer than that, of bright pictures, want smaller steps
+LONG = 1.8  # times the variance: rows whose mean square is more than that, of bright pictures, want smaller steps
 SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
 WHITE, PLAIN = 1.65, 1.1
 """Standard deviations of their total input that rectified units are at first below it: of whitened, of other data."""
@@ -119,7 +119,7 @@ class Denoising(Autoencoder):
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
         """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in common."""
         sgd = cls.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
-        if data.known_within(0, 1) and data.variance and data.square:
+        if data.variance and data.square:
             sgd = rounded(min(sgd, LONG * sgd * data.variance / data.square))
         return cls.rates | {"sgd": sgd}
 
