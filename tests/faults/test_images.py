@@ -30,7 +30,10 @@ from featlearn.files.images import read_image
 
 SECONDS = 60  # for one command; wide, since machines may be busy
 ROOM = 300 << 20  # bytes that a command may take above what an idle one has
-OWN = re.compile(r"(warning: |featlearn: error: |next: featlearn |colour images are read as grey|patches cut out of images|[\d,]+ patches )")
+OWN = re.compile(
+    r"(warning: |featlearn: error: |next: featlearn |colour images are read as grey|patches cut out of images"
+    r"|[\d,]+ patches )"
+)
 CUT = ("--size", "4", "--count", "20", "--threads", "1")
 
 
