@@ -2,11 +2,11 @@
 
     python bench/advice.py PHOTOS MNIST [FOLDER]
 
-PHOTOS is a folder of photographs, MNIST one with the four IDX files. A run is called good or bad by something else than
-the advice's own measures: good filters of photographs and dead leaves by their edge share (Gabor fits), good codes of
-digits by a classifier that errs less on them than on the pixels, or an rmse within 1.15 times that of as many principal
-components; bad runs by the same or by what was done to them. docs/advice.md shows the table. Takes about ten minutes;
-models stay in FOLDER.
+PHOTOS is a folder of photographs, MNIST one with the four IDX files. A run is called good or bad by something
+else than the advice's own measures: good filters of photographs and dead leaves by their edge share (Gabor
+fits), good codes of digits by a classifier that errs less on them than on the pixels, or an rmse within 1.15
+times that of as many principal components; bad runs by the same or by what was done to them. docs/advice.md
+shows the table. Takes about ten minutes; models stay in FOLDER.
 """
 
 import sys
@@ -113,7 +113,9 @@ def one(i: int, run: Run, folder: str) -> list[str]:
     """Make a run, print its measures and what is said of it, and hold it against what makes it good or bad."""
     name = f"{i}-{run.data}-{run.model}"
     out = f"{name}.h5"
-    trained = featlearn("train", f"{run.data}.h5", "--model", run.model, *run.options, "-o", out, "--force", cwd=folder)
+    trained = featlearn(
+        "train", f"{run.data}.h5", "--model", run.model, *run.options, "-o", out, "--force", cwd=folder
+    )
     measured = featlearn("info", out, cwd=folder)["measured"]
     said = {told["key"]: told["options"] for told in trained["advice"]}
     good = not run.wanted
@@ -132,14 +134,20 @@ def one(i: int, run: Run, folder: str) -> list[str]:
     print(
         f"{'good' if good else run.wanted:<10} {run.data} {run.model} {' '.join(map(str, run.options))}\n    {values}"
     )
-    print(f"    says: {'; '.join(f'{key} ({options})' for key, options in said.items()) or 'nothing'}", flush=True)
+    print(
+        f"    says: {'; '.join(f'{key} ({options})' for key, options in said.items()) or 'nothing'}",
+        flush=True,
+    )
     return list(said)
 
 
 def make_data(photos: Path, mnist: Path, folder: str) -> None:
     rng = np.random.default_rng(0)
     causes, fields = rng.laplace(size=(10_000, 10)), rng.normal(size=(10, 40))
-    np.save(Path(folder) / "matrix.npy", (causes @ fields + 0.3 * rng.normal(size=(10_000, 40))).astype(np.float32))
+    np.save(
+        Path(folder) / "matrix.npy",
+        (causes @ fields + 0.3 * rng.normal(size=(10_000, 40))).astype(np.float32),
+    )
     train, test = (
         (mnist / f"{part}-images-idx3-ubyte.gz", "--labels", mnist / f"{part}-labels-idx1-ubyte.gz")
         for part in ("train", "t10k")
@@ -150,7 +158,17 @@ def make_data(photos: Path, mnist: Path, folder: str) -> None:
         "rgb8": (photos, "--size", 8, *WHITE, "--color", "rgb"),
         "leaves12": ("dead-leaves", "--size", 12, *WHITE),
         "contrast8": (photos, "--size", 8, "--count", 10_000, "--normalize", "contrast", "--whiten", "none"),
-        "standard16": (photos, "--size", 16, "--count", 10_000, "--normalize", "standardize", "--whiten", "none"),
+        "standard16": (
+            photos,
+            "--size",
+            16,
+            "--count",
+            10_000,
+            "--normalize",
+            "standardize",
+            "--whiten",
+            "none",
+        ),
         "lecture8": (photos, "--size", 8, "--count", 10_000, *LECTURE),
         "digits": (*train, "--first", 10_000),
         "few": (*train, "--first", 2000),

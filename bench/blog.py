@@ -3,8 +3,8 @@
     python bench/blog.py PHOTOS [FOLDER]
 
 Measures what the three pictures look like (kurtosis, share of near-zero weights, lag-1 autocorrelation, total
-variation), the error and the time, over three seeds of 1000 mini-batch updates and in one run of 300 epochs. Pictures
-stay in FOLDER.
+variation), the error and the time, over three seeds of 1000 mini-batch updates and in one run of 300 epochs.
+Pictures stay in FOLDER.
 """
 
 import sys
@@ -42,13 +42,28 @@ def short(seed: int, m: dict[str, dict[str, float]]) -> None:
     at_least("lag-1 l2 - none", m["l2"]["lag1"] - m["none"]["lag1"], 0.03)
     at_most("total variation l2 / none", m["l2"]["total_variation"] / m["none"]["total_variation"], 0.85)
     rmse = [m[decay]["rmse"] for decay in DECAYS]
-    figure("RMSE none " + " < ".join(f"{r:.3f}" for r in rmse), rmse[2], "none < l1 < l2", rmse == sorted(rmse))
+    figure(
+        "RMSE none " + " < ".join(f"{r:.3f}" for r in rmse), rmse[2], "none < l1 < l2", rmse == sorted(rmse)
+    )
     at_most("seconds of the slowest run", max(m[decay]["seconds"] for decay in DECAYS), 1.5)
 
 
 def longer(folder: str) -> None:
     print("300 epochs, learning rate .001")
-    common = ("--model", "rbm", "--hidden", 100, "--epochs", 300, "--batch-size", 100, "--lr", 0.001, "--momentum", 0.9)
+    common = (
+        "--model",
+        "rbm",
+        "--hidden",
+        100,
+        "--epochs",
+        300,
+        "--batch-size",
+        100,
+        "--lr",
+        0.001,
+        "--momentum",
+        0.9,
+    )
     m, refined = {}, {}
     for decay in DECAYS:
         for refine, into in ((0, m), (500, refined)):

@@ -1,4 +1,5 @@
-"""What the benches share: running featlearn as a user would, and printing a figure beside the figure asked for."""
+"""What the benches share: running featlearn as a user would, and printing a figure beside the figure asked
+for."""
 
 import json
 import math
@@ -21,7 +22,11 @@ def attempt(*args: object, cwd: str, **env: str) -> tuple[dict[str, Any], int, s
     """Run a command with --json. -> its object with the seconds as "wall", exit code, what it said on stderr"""
     started = time.perf_counter()
     done = subprocess.run(
-        [*FEATLEARN, *map(str, args), "--json"], cwd=cwd, env=environment(**env), capture_output=True, text=True
+        [*FEATLEARN, *map(str, args), "--json"],
+        cwd=cwd,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
     )
     wall = time.perf_counter() - started
     return dict(json.loads(done.stdout or "{}")) | {"wall": wall}, done.returncode, done.stderr
@@ -45,7 +50,9 @@ def estimate(row: dict[str, Any], key: str) -> float:
     if key in row:
         return float(row[key])
     chains = (row[f"{way}effective_chains"] for way in ("", "reverse_"))
-    print(f"        {key} is unreliable: {' and '.join(f'{n:.1f}' for n in chains)} effective chains there and back")
+    print(
+        f"        {key} is unreliable: {' and '.join(f'{n:.1f}' for n in chains)} effective chains there and back"
+    )
     value = row[f"unreliable_{key}"]
     return math.nan if value is None else float(value)
 

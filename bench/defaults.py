@@ -2,12 +2,12 @@
 
     python bench/defaults.py MNIST-FOLDER PHOTOS IMAGES.mat FOLDER [--only RUN/DATA] [--jobs 2]
 
-A cell is one run on one kind of data: `featlearn train DATA --model M`, and what `featlearn evaluate` finds. A cell is
-kept as FOLDER/cells/RUN/DATA.json, beside its model and its picture, and is not run again; delete it for that. Words in
-FOLDER/seen.json, as {"RUN/DATA": "edges"}, become the column of what the picture shows. RBMs that learn edges need the
-options that the advice names; a few models are also run with 500 units on digits. --also NAME=DATA.h5[,TEST.h5] adds a
-data set made by extract-patches. --prepare stops before the first run, --table runs nothing, --grid adds the neighbours
-of the default rates.
+A cell is one run on one kind of data: `featlearn train DATA --model M`, and what `featlearn evaluate` finds.
+A cell is kept as FOLDER/cells/RUN/DATA.json, beside its model and its picture, and is not run again; delete
+it for that. Words in FOLDER/seen.json, as {"RUN/DATA": "edges"}, become the column of what the picture shows.
+RBMs that learn edges need the options that the advice names; a few models are also run with 500 units on
+digits. --also NAME=DATA.h5[,TEST.h5] adds a data set made by extract-patches. --prepare stops before the
+first run, --table runs nothing, --grid adds the neighbours of the default rates.
 """
 
 import argparse
@@ -31,7 +31,15 @@ RAW = ("--normalize", "none", "--whiten", "none")
 MANY = ("--count", 40_000, "--drop-flat", 0.2)
 EDGES = ("--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
 DIGITS = ("digits",)
-PHOTOGRAPHS = ("photos-standardized", "photos-zca", "photos-contrast", "photos-coates", "olshausen", "leaves", "colour")
+PHOTOGRAPHS = (
+    "photos-standardized",
+    "photos-zca",
+    "photos-contrast",
+    "photos-coates",
+    "olshausen",
+    "leaves",
+    "colour",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,8 @@ def neighbours() -> dict[str, Run]:
 
 
 def matrix(tame: bool) -> np.ndarray:
-    """5000 rows of 40 columns: 8 Laplacian factors and noise; not tame: scales from .01 to 1000, means far from 0."""
+    """5000 rows of 40 columns: 8 Laplacian factors and noise; not tame: scales from .01 to 1000, means far
+    from 0."""
     rng = np.random.default_rng(0)
     X = rng.laplace(size=(5000, 8)) @ rng.normal(size=(8, 40)) / 4 + 0.5 * rng.normal(size=(5000, 40))
     if tame:
@@ -80,7 +89,9 @@ def commands(mnist: str, photos: str, images: str, all_digits: bool) -> dict[str
     """The arguments of extract-patches for each kind of data, and for its test set where there is one."""
 
     def idx(part: str) -> tuple[object, ...]:
-        found, labels = (os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+        found, labels = (
+            os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+        )
         return found, "--labels", labels, *RAW
 
     small, large = ("--size", 12, *MANY), ("--size", 16, "--count", 10_000)
@@ -147,7 +158,10 @@ class Bench:
         if code:
             return row
         config = self._run("info", model)
-        row |= self._evaluated(model, kind) | {"hidden": config["config"]["hidden"], "dims": _size(config["shape"])}
+        row |= self._evaluated(model, kind) | {
+            "hidden": config["config"]["hidden"],
+            "dims": _size(config["shape"]),
+        }
         row["dead_units"] = max(row["dead_units"], config["last_epoch"].get("dead_share", 0))
         if config["config"].get("target") is not None:
             row["deviation"] = abs(row["mean_activation"] - config["config"]["target"])
@@ -199,7 +213,9 @@ def _spoken(said: str, model: str, data: str) -> list[str]:
 
 def _number(row: dict[str, Any], key: str, form: str = "{:.2f}") -> str:
     value = row.get(key)
-    return "" if value is None else form.format(value).replace("0.", ".", 1) if value < 1 else form.format(value)
+    return (
+        "" if value is None else form.format(value).replace("0.", ".", 1) if value < 1 else form.format(value)
+    )
 
 
 def _error(row: dict[str, Any]) -> str:
@@ -233,14 +249,18 @@ def table(bench: Bench, cells: list[tuple[str, str]]) -> str:
         plain = (re.sub(r" \([^)]*\)", "", line) for line in row["said"])
         said = " ".join(f"({notes.setdefault(line, len(notes) + 1)})" for line in plain)
         shows = seen.get(f"{name}/{kind}", "") if not row["exit"] else f"**exit {row['exit']}**"
-        lines.append(f"| {kind} | {name} | {' | '.join(f(row) for f in COLUMNS.values())} | {shows} | {said} |")
+        lines.append(
+            f"| {kind} | {name} | {' | '.join(f(row) for f in COLUMNS.values())} | {shows} | {said} |"
+        )
     return "\n".join([*lines, "", *(f"{i}. {line}" for line, i in notes.items())])
 
 
 def main(given: argparse.Namespace) -> None:
     folder = Path(given.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    made = commands(*(str(Path(p).resolve()) for p in (given.mnist, given.photos, given.images)), given.all_digits)
+    made = commands(
+        *(str(Path(p).resolve()) for p in (given.mnist, given.photos, given.images)), given.all_digits
+    )
     tests = {kind: f"{kind}-test.h5" if len(args) > 1 else None for kind, args in made.items()}
     for kind, paths in (also.split("=", 1) for also in given.also):
         for i, path in enumerate(paths.split(",")):
@@ -267,7 +287,9 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("mnist", "photos", "images", "folder"):
         parser.add_argument(name)
     parser.add_argument("--only", default="*", metavar="RUN/DATA", help="pattern of cells, as of file names")

@@ -3,8 +3,8 @@
     python bench/denoising.py MNIST-FOLDER [FOLDER]
 
 500 tied sigmoid units, cross-entropy, 5 epochs with masking of 0, .25 and .5; then 1000 units and more epochs
-(published with 20 % masking and 1000 units: 1.95 %). Errors are those of softmax regression on codes, whose decay is
-chosen on a sixth of the training digits. The pictures stay in FOLDER: look at them.
+(published with 20 % masking and 1000 units: 1.95 %). Errors are those of softmax regression on codes, whose
+decay is chosen on a sixth of the training digits. The pictures stay in FOLDER: look at them.
 """
 
 import os
@@ -34,7 +34,9 @@ def measure(folder: str, noise: float, *options: object) -> dict:
 
 def main(mnist: str, folder: str) -> None:
     for part, name in (("train", "digits.h5"), ("t10k", "test.h5")):
-        images, labels = (os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+        )
         featlearn("extract-patches", images, "--labels", labels, "-o", name, "--force", cwd=folder)
     none, quarter, half = (measure(folder, noise, *SHORT) for noise in (0, 0.25, 0.5))
     at_most("500 units, masking .25: error in %", quarter["error"], 4.7)

@@ -1,10 +1,11 @@
-"""How well digits are told apart by the codes of RBMs: logistic regression (scikit-learn) on p(h | v) of all of MNIST.
+"""How well digits are told apart by the codes of RBMs: logistic regression (scikit-learn) on p(h | v) of all
+of MNIST.
 
     python bench/digits.py MNIST-FOLDER [FOLDER]
 
-The penalty is chosen on the last 10,000 training digits, then all 60,000 are learned; the error is of the test set. 500
-hidden units after 10 epochs with and without a sparsity target, at two rates; 1024 hidden units after 30 epochs.
-Published for 1024: 1.81 to 1.83 % (120 epochs of batches of 10).
+The penalty is chosen on the last 10,000 training digits, then all 60,000 are learned; the error is of the
+test set. 500 hidden units after 10 epochs with and without a sparsity target, at two rates; 1024 hidden units
+after 30 epochs. Published for 1024: 1.81 to 1.83 % (120 epochs of batches of 10).
 """
 
 import os
@@ -20,7 +21,20 @@ from sklearn.linear_model import LogisticRegression
 from featlearn.cli.store import load_model, load_rows
 
 TARGET = ("--target", 0.05, "--target-weight", 0.1)
-SLOW = ("--hidden", 500, "--epochs", 10, "--lr", 0.05, "--momentum", 0.5, "--decay", "l2", "--decay-weight", 2e-4)
+SLOW = (
+    "--hidden",
+    500,
+    "--epochs",
+    10,
+    "--lr",
+    0.05,
+    "--momentum",
+    0.5,
+    "--decay",
+    "l2",
+    "--decay-weight",
+    2e-4,
+)
 FAST = (*SLOW, "--lr", 0.1, "--momentum", 0.9)
 LARGE = ("--hidden", 1024, "--epochs", 30, "--lr", 0.05, "--lr-schedule", "linear", "--momentum", 0.5)
 
@@ -52,7 +66,9 @@ def error(folder: str, name: str, *options: object) -> float:
 def main(mnist: str, folder: str) -> None:
     warnings.filterwarnings("ignore", message="lbfgs failed to converge")
     for part, name in (("train", "digits.h5"), ("t10k", "test.h5")):
-        images, labels = (os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+        )
         featlearn("extract-patches", images, "--labels", labels, "-o", name, "--force", cwd=folder)
     plain, sparse = error(folder, "plain", *SLOW), error(folder, "sparse", *SLOW, *TARGET)
     at_most("RBM-500, 10 epochs, target .05: error in %", sparse, 4.0)
@@ -60,7 +76,9 @@ def main(mnist: str, folder: str) -> None:
     fast, fast_sparse = error(folder, "plain-fast", *FAST), error(folder, "sparse-fast", *FAST, *TARGET)
     print(f"        at 10 times the effective rate the gain is {fast - fast_sparse:+.2f}")
     at_most(
-        "RBM-1024: error in %", error(folder, "large", *LARGE, *TARGET, "--decay", "l2", "--decay-weight", 1e-4), 2.2
+        "RBM-1024: error in %",
+        error(folder, "large", *LARGE, *TARGET, "--decay", "l2", "--decay-weight", 1e-4),
+        2.2,
     )
     finish()
 

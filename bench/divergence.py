@@ -2,8 +2,9 @@
 
     python bench/divergence.py [DATASET...]  (by default dead leaves, standardized, and mapped to 0.1..0.9)
 
-Each model at its default rate, twice at most halved, and without restarts at 10, 100 and 1000 times it. A line each:
-how the run ended, and its error in units of that of the mean row. Such a run that ends as usual should be below 1.1.
+Each model at its default rate, twice at most halved, and without restarts at 10, 100 and 1000 times it. A
+line each: how the run ended, and its error in units of that of the mean row. Such a run that ends as usual
+should be below 1.1.
 """
 
 import argparse
@@ -39,7 +40,17 @@ GENERATED = {"patches.h5": ("--normalize", "standardize"), "mapped.h5": ("--clip
 
 def train(*args: object, cwd: str) -> tuple[int, dict]:
     """Exit code and object of a training."""
-    command = [*FEATLEARN, "train", *map(str, args), "--epochs", str(EPOCHS), "-o", "m.h5", "--force", "--json"]
+    command = [
+        *FEATLEARN,
+        "train",
+        *map(str, args),
+        "--epochs",
+        str(EPOCHS),
+        "-o",
+        "m.h5",
+        "--force",
+        "--json",
+    ]
     done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True)
     return done.returncode, json.loads(done.stdout)
 
@@ -68,7 +79,9 @@ def main() -> None:
                 resolved = tomllib.loads(settings.stdout)
                 rate, worst = resolved["lr"], deviation(data) / resolved["data_scale"]
                 for factor in (1, 10, 100, 1000):
-                    code, report = train(data, *options, *(() if factor == 1 else ("--lr", rate * factor)), cwd=folder)
+                    code, report = train(
+                        data, *options, *(() if factor == 1 else ("--lr", rate * factor)), cwd=folder
+                    )
                     error = report["rmse"] / worst if code == 0 else np.nan
                     lost += factor == 1 and code != 0
                     unnoticed += code == 0 and factor > 1 and error > 1.1

@@ -2,8 +2,9 @@
 
     python bench/edges.py PHOTOS [FOLDER]
 
-12x12 ZCA-whitened patches, 144 hidden units, learning rate .1 falling to 0, 20 epochs: dead leaves and photographs with
-a target of .02, photographs without it, and 1/f Gaussian noise with it. Pictures stay in FOLDER.
+12x12 ZCA-whitened patches, 144 hidden units, learning rate .1 falling to 0, 20 epochs: dead leaves and
+photographs with a target of .02, photographs without it, and 1/f Gaussian noise with it. Pictures stay in
+FOLDER.
 """
 
 import sys
@@ -32,7 +33,18 @@ def main(photos: str, folder: str) -> None:
             ("photos", slower, "no target, bias 0, lr .05", at_most, 0.05),
         ):
             out = f"edges-{name}-{'-'.join(map(str, options)).strip('-')}-{seed}"
-            featlearn("train", f"{name}.h5", *TRAIN, *options, "--seed", seed, "-o", out + ".h5", "--force", cwd=folder)
+            featlearn(
+                "train",
+                f"{name}.h5",
+                *TRAIN,
+                *options,
+                "--seed",
+                seed,
+                "-o",
+                out + ".h5",
+                "--force",
+                cwd=folder,
+            )
             share = evaluate(out + ".h5", f"{name}.h5", folder)["edge_share"]
             featlearn("visualize", out + ".h5", "-o", out + ".png", "--force", cwd=folder)
             check(f"edge share, {name}, {what}", share, bar)

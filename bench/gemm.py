@@ -2,15 +2,16 @@
 
     python bench/gemm.py [--seconds S] [--rounds N] [--threads 1 2] [--busy N]
 
-Products: GFLOP/s (2 m n k flops) of X W (NN), H W^T (NT) and X^T H (TN) in float32 at the shapes of an RBM layer,
-`featlearn._core.gemm` against `numpy.matmul`; the ratio is own rate / OpenBLAS's, more is better. Step: milliseconds of
-a whole CD-1 step with our kernels (Gaussian visibles, momentum and L2; see `cd1`) against numpy's five matrix products
-alone, which such a step cannot do without; the ratio is own time / OpenBLAS's, less is better.
+Products: GFLOP/s (2 m n k flops) of X W (NN), H W^T (NT) and X^T H (TN) in float32 at the shapes of an RBM
+layer, `featlearn._core.gemm` against `numpy.matmul`; the ratio is own rate / OpenBLAS's, more is better.
+Step: milliseconds of a whole CD-1 step with our kernels (Gaussian visibles, momentum and L2; see `cd1`)
+against numpy's five matrix products alone, which such a step cannot do without; the ratio is own time /
+OpenBLAS's, less is better.
 
-Each library and number of threads has a process of its own, because two thread pools in one process disturb each
-other; the processes take turns, a burst each, so that a busy machine slows all alike. Medians over all bursts.
-OPENBLAS_CORETYPE is removed from their environment: OpenBLAS picks its kernels for this CPU, as it would for a user.
---busy N keeps N processors busy meanwhile, as other programs would.
+Each library and number of threads has a process of its own, because two thread pools in one process disturb
+each other; the processes take turns, a burst each, so that a busy machine slows all alike. Medians over all
+bursts. OPENBLAS_CORETYPE is removed from their environment: OpenBLAS picks its kernels for this CPU, as it
+would for a user. --busy N keeps N processors busy meanwhile, as other programs would.
 """
 
 import argparse
@@ -61,7 +62,12 @@ def cd1(X, W, H):
 
     (n, d), h = X.shape, H.shape[1]
     b, c, db, dc = (np.zeros(size, np.float32) for size in (d, h, d, h))
-    vb, vc, velocity, grad = np.zeros(d, np.float32), np.zeros(h, np.float32), np.zeros_like(W), np.zeros_like(W)
+    vb, vc, velocity, grad = (
+        np.zeros(d, np.float32),
+        np.zeros(h, np.float32),
+        np.zeros_like(W),
+        np.zeros_like(W),
+    )
     a, h0, s0, v1 = np.empty_like(H), np.empty_like(H), np.empty_like(H), np.empty_like(X)
     draw = iter(range(1 << 62))
 
@@ -85,7 +91,8 @@ def cd1(X, W, H):
 
 
 def serve(library, threads):
-    """Child: for each line [shape, product, seconds] runs one burst and answers with the seconds of each call."""
+    """Child: for each line [shape, product, seconds] runs one burst and answers with the seconds of each
+    call."""
     if library == "own":
         from featlearn import _core
 
@@ -164,7 +171,9 @@ def compare(options):
                 own, blas = (statistics.median(times[library]) for library in ("own", "openblas"))
                 n, d, h = shape
                 if product == "step":
-                    figures = f"{own * 1e3:8.3f}  {blas * 1e3:8.3f}  {own / blas:6.2f}  ms; CD-1 / five products"
+                    figures = (
+                        f"{own * 1e3:8.3f}  {blas * 1e3:8.3f}  {own / blas:6.2f}  ms; CD-1 / five products"
+                    )
                 else:
                     flops = 2e-9 * n * d * h
                     figures = f"{flops / own:8.1f}  {flops / blas:8.1f}  {blas / own:6.2f}  GFLOP/s"

@@ -2,7 +2,8 @@
 
     python bench/kills.py [KILLS]
 
-Every killed training is gone on with by --resume; at last its parameters must equal those of an undisturbed run.
+Every killed training is gone on with by --resume; at last its parameters must equal those of an undisturbed
+run.
 """
 
 import os
@@ -30,7 +31,9 @@ def unreadable(folder: str, *names: str) -> int:
     """How many of these files exist and cannot be read to the last byte."""
     present = [name for name in names if os.path.exists(os.path.join(folder, name))]
     command = [*FEATLEARN, "info", "--verify"]
-    return sum(subprocess.run([*command, n], cwd=folder, capture_output=True).returncode != 0 for n in present)
+    return sum(
+        subprocess.run([*command, n], cwd=folder, capture_output=True).returncode != 0 for n in present
+    )
 
 
 def main(kills: int) -> None:
@@ -45,7 +48,18 @@ def main(kills: int) -> None:
         rounds += 1
     at_most(f"extract-patches: unreadable files after {hits} kills in {rounds} runs", bad, 0)
 
-    train = ["train", "p.h5", "--model", "rbm", "--hidden", "200", "--epochs", "6", "--checkpoint-every", "0.05"]
+    train = [
+        "train",
+        "p.h5",
+        "--model",
+        "rbm",
+        "--hidden",
+        "200",
+        "--epochs",
+        "6",
+        "--checkpoint-every",
+        "0.05",
+    ]
     whole = featlearn(*train, "-o", "whole.h5", cwd=folder)
     bad = hits = rounds = same = finished = 0
     while hits < kills - kills // 2:
@@ -57,7 +71,12 @@ def main(kills: int) -> None:
             finished += 1
             os.unlink(os.path.join(folder, "m.h5"))
     at_most(f"train: unreadable files after {hits} kills in {rounds} runs", bad, 0)
-    figure("train: resumed runs that ended in the undisturbed bytes", same, f"all {finished}", same == finished > 0)
+    figure(
+        "train: resumed runs that ended in the undisturbed bytes",
+        same,
+        f"all {finished}",
+        same == finished > 0,
+    )
     leftover = [n for n in os.listdir(folder) if ".tmp-" in n or n.endswith(".lock")]
     print("left by the last kills, removed by the next run:", leftover)
     finish()

@@ -2,8 +2,9 @@
 
     python bench/likelihood.py MNIST-FOLDER [FOLDER]
 
-In nats a digit of the test set. PyDeep's recipe: PCD-1, learning rate .01, no momentum, 50 epochs, batches of 100, 100
-chains; published -149.05, centered -142.56; of white digits made black -183.36, centered -142.09. Files stay in FOLDER.
+In nats a digit of the test set. PyDeep's recipe: PCD-1, learning rate .01, no momentum, 50 epochs, batches of
+100, 100 chains; published -149.05, centered -142.56; of white digits made black -183.36, centered -142.09.
+Files stay in FOLDER.
 """
 
 import gzip
@@ -15,7 +16,18 @@ import numpy as np
 from cli import at_least, at_most, estimate, featlearn, figure, finish
 
 PCD = ("--model", "rbm", "--persistent", "--batch-size", 100, "--chains", 100)
-FALLING = ("--lr", 0.1, "--lr-schedule", "linear", "--momentum", 0.5, "--initial-momentum", 0, "--initial-epochs", 5)
+FALLING = (
+    "--lr",
+    0.1,
+    "--lr-schedule",
+    "linear",
+    "--momentum",
+    0.5,
+    "--initial-momentum",
+    0,
+    "--initial-epochs",
+    5,
+)
 PYDEEP = ("--hidden", 16, "--lr", 0.01, "--momentum", 0, "--epochs", 50)
 
 
@@ -58,7 +70,19 @@ def main(mnist: str, folder: str) -> None:
         seconds = train(folder, f"pcd{hidden}", *PCD, *FALLING, "--hidden", hidden, "--epochs", 10)
         at_most(f"RBM-{hidden} PCD-1, 10 epochs: seconds", seconds, 5)
         annealed(folder, f"pcd{hidden}", f"RBM-{hidden}")
-    leaves = ("--size", 8, "--count", 20_000, "--normalize", "center", "--whiten", "zca", "-o", "leaves.h5", "--force")
+    leaves = (
+        "--size",
+        8,
+        "--count",
+        20_000,
+        "--normalize",
+        "center",
+        "--whiten",
+        "zca",
+        "-o",
+        "leaves.h5",
+        "--force",
+    )
     featlearn("extract-patches", "dead-leaves", *leaves, cwd=folder)
     train(folder, "gauss", "--model", "rbm", "--hidden", 16, "--lr", 0.02, "--epochs", 20, data="leaves")
     annealed(folder, "gauss", "Gaussian RBM-16", data="leaves")
@@ -66,7 +90,18 @@ def main(mnist: str, folder: str) -> None:
     for hidden, bar in ((16, -149), (20, -143)):
         pcd = measure(folder, f"pcd{hidden}")["log_likelihood"]
         at_least(f"RBM-{hidden} PCD-1, lr .1 falling, 10 epochs", pcd, bar)
-        train(folder, f"cd{hidden}", "--model", "rbm", *FALLING, "--sample-visible", "--hidden", hidden, "--epochs", 10)
+        train(
+            folder,
+            f"cd{hidden}",
+            "--model",
+            "rbm",
+            *FALLING,
+            "--sample-visible",
+            "--hidden",
+            hidden,
+            "--epochs",
+            10,
+        )
         at_least(f"RBM-{hidden} PCD-1 - CD-1", pcd - measure(folder, f"cd{hidden}")["log_likelihood"], 15)
     train(folder, "pcd16long", *PCD, *FALLING, "--hidden", 16, "--epochs", 30)
     at_least("RBM-16 PCD-1, 30 epochs", measure(folder, "pcd16long")["log_likelihood"], -144)

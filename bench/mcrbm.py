@@ -1,10 +1,12 @@
-"""Edges from the covariance units of an mcRBM, its hybrid Monte Carlo, and the control that must show no edges.
+"""Edges from the covariance units of an mcRBM, its hybrid Monte Carlo, and the control that must show no
+edges.
 
     python bench/mcrbm.py PHOTOS [FOLDER]
 
-12x12 ZCA-whitened patches of photographs, the model's own settings: the share of rejected proposals settles where it is
-wanted, most covariance filters are edges, and half of them or more fit a Gabor function with R^2 >= .7. On 1/f Gaussian
-noise there is nothing but covariance that whitening takes away. Pictures stay in FOLDER.
+12x12 ZCA-whitened patches of photographs, the model's own settings: the share of rejected proposals settles
+where it is wanted, most covariance filters are edges, and half of them or more fit a Gabor function with R^2
+>= .7. On 1/f Gaussian noise there is nothing but covariance that whitening takes away. Pictures stay in
+FOLDER.
 """
 
 import sys
@@ -20,9 +22,21 @@ LAST = 10  # epochs
 
 
 def learn(data: str, seed: int, folder: str, *options: object) -> dict[str, float]:
-    """Train on FOLDER/data.h5: what `featlearn evaluate` says of it, the seconds and the rejected share at the end."""
+    """Train on FOLDER/data.h5: what `featlearn evaluate` says of it, the seconds and the rejected share at
+    the end."""
     out = f"mcrbm-{data}-{seed}"
-    train = ("train", f"{data}.h5", "--model", "mcrbm", *options, "--seed", seed, "-o", out + ".h5", "--force")
+    train = (
+        "train",
+        f"{data}.h5",
+        "--model",
+        "mcrbm",
+        *options,
+        "--seed",
+        seed,
+        "-o",
+        out + ".h5",
+        "--force",
+    )
     wall = featlearn(*train, cwd=folder)["wall"]
     featlearn("visualize", out + ".h5", "-o", out + ".png", "--force", cwd=folder)
     history = read_model(str(Path(folder) / (out + ".h5"))).history
@@ -37,7 +51,9 @@ def main(photos: str, folder: str) -> None:
         row = learn("photos", seed, folder)
         print(f"photos, seed {seed}: step size {row['step_size']:.3g}, free energy {row['free_energy']:.1f}")
         rejection = row["rejection"]
-        figure(f"rejected proposals, last {LAST} epochs", rejection, "0.07 to 0.13", 0.07 <= rejection <= 0.13)
+        figure(
+            f"rejected proposals, last {LAST} epochs", rejection, "0.07 to 0.13", 0.07 <= rejection <= 0.13
+        )
         at_least("edge share of the covariance filters", row["edge_share"], 0.5)
         at_least("median R^2 of a fitted Gabor function", row["gabor_r2"], 0.7)
         at_most("RMSE of E[v | h], 1 without a code", row["rmse"], 0.95)

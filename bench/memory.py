@@ -18,13 +18,20 @@ def main(photos: str, count: int) -> None:
         command = [*FEATLEARN, "extract-patches", photos, "--size", "16", "--count", str(count), *options]
         started = time.perf_counter()
         process = subprocess.Popen(
-            [*command, "-o", "p.h5", "--force", "--quiet"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL
+            [*command, "-o", "p.h5", "--force", "--quiet"],
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             sys.exit("extract-patches failed")
         seconds = time.perf_counter() - started
-        at_most(f"MB resident, {count:,} patches 16x16, {options[-1]}, {seconds:.1f} s", usage.ru_maxrss / 1024, 400)
+        at_most(
+            f"MB resident, {count:,} patches 16x16, {options[-1]}, {seconds:.1f} s",
+            usage.ru_maxrss / 1024,
+            400,
+        )
     finish()
 
 

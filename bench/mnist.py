@@ -14,7 +14,9 @@ from cli import at_most, evaluate, featlearn, finish
 
 def main(mnist: str, folder: str) -> None:
     for part, name in (("train", "digits.h5"), ("t10k", "test.h5")):
-        images, labels = (os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+        )
         run = featlearn("extract-patches", images, "--labels", labels, "-o", name, "--force", cwd=folder)
         print(f"{name}: {run['patches']} patches in {run['wall']:.1f} s")
     options = ("--model", "rbm", "--hidden", 500, "--epochs", 10, "--target", 0.05, "--target-weight", 0.1)

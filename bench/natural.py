@@ -2,9 +2,10 @@
 
     python bench/natural.py PHOTOS [FOLDER]
 
-Photographs at half their size (their compression shows in whitened pixels), three quarters of them to learn from; 14x14
-patches, each without its mean, ZCA-whitened with next to no epsilon; 196 hidden units, CD-1, learned variances. Nats a
-patch of the other photographs by annealed importance sampling; published: 7.3 above (PyDeep, other photographs).
+Photographs at half their size (their compression shows in whitened pixels), three quarters of them to learn
+from; 14x14 patches, each without its mean, ZCA-whitened with next to no epsilon; 196 hidden units, CD-1,
+learned variances. Nats a patch of the other photographs by annealed importance sampling; published: 7.3 above
+(PyDeep, other photographs).
 """
 
 import math
@@ -48,7 +49,9 @@ def main(photos: str, folder: str) -> None:
     print(f"60 epochs of 100,000 patches in {run['seconds']:.0f} s")
     row = featlearn("evaluate", "natural.h5", "test.h5", "--likelihood", "ais", cwd=folder)["models"][0]
     base = unit_gaussian(folder)
-    at_least(f"log-likelihood above the unit Gaussian's {base:.2f}", estimate(row, "log_likelihood") - base, 4)
+    at_least(
+        f"log-likelihood above the unit Gaussian's {base:.2f}", estimate(row, "log_likelihood") - base, 4
+    )
     apart = estimate(row, "reverse_log_likelihood") - estimate(row, "log_likelihood")
     figure("the way back - the way there", apart, "-1 .. 1", abs(apart) <= 1)
     featlearn("visualize", "natural.h5", "-o", "natural.png", "--force", cwd=folder)

@@ -1,11 +1,12 @@
-"""How fast one evaluation of the sparse autoencoder's cost and gradient is, beside its five products and PyTorch.
+"""How fast one evaluation of the sparse autoencoder's cost and gradient is, beside its five products and
+PyTorch.
 
     python bench/objective.py [--rounds N] [--threads 1 2]
 
 10,000 rows of 784 in float32, 196 hidden units. Ours: SparseAutoencoder.gradient. The products alone: numpy's
-OpenBLAS, the five without which there is none (X W, H D', delta D, delta'H, X'delta). PyTorch: the same cost and
-autograd. Each has a process of its own and they take turns; medians. OPENBLAS_CORETYPE is removed from their
-environment.
+OpenBLAS, the five without which there is none (X W, H D', delta D, delta'H, X'delta). PyTorch: the same cost
+and autograd. Each has a process of its own and they take turns; medians. OPENBLAS_CORETYPE is removed from
+their environment.
 """
 
 import argparse
@@ -27,7 +28,9 @@ def ours():
     from featlearn.models.sparse_autoencoder import SparseAutoencoder
     from featlearn.random import Random
 
-    config = SparseAutoencoder.resolve(SparseAutoencoder.Config(hidden=H, rho=RHO, beta=BETA), DataSummary(D, 0, 1))
+    config = SparseAutoencoder.resolve(
+        SparseAutoencoder.Config(hidden=H, rho=RHO, beta=BETA), DataSummary(D, 0, 1)
+    )
     model = SparseAutoencoder(config)
     model.init(D, Random(0))
     X = np.random.default_rng(0).random((N, D), dtype=np.float32)
@@ -91,7 +94,9 @@ def child(what: str, threads: int) -> None:
 
 
 def measure(threads: int, rounds: int) -> dict[str, float]:
-    env = environment(OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    env = environment(
+        OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads)
+    )
     run = [sys.executable, __file__, "--child"]
     children = {
         what: subprocess.Popen(
@@ -114,7 +119,9 @@ def measure(threads: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()

@@ -1,11 +1,12 @@
-"""What extract-patches makes of photographs when nothing is said: which size, how many patches, whitened or not.
+"""What extract-patches makes of photographs when nothing is said: which size, how many patches, whitened or
+not.
 
     python bench/patches.py PHOTOS [IMAGES.mat] [FOLDER]
 
-Share of edges among the filters of `--model k-sparse`, without further options, by the size and the number of patches,
-and by the preprocessing; of models with a range, on patches that are mapped to one. Then the variance that a whitening
-of few patches leaves other patches of the same photographs, in units of that of the patches that it was fitted on.
-Pictures stay in FOLDER.
+Share of edges among the filters of `--model k-sparse`, without further options, by the size and the number of
+patches, and by the preprocessing; of models with a range, on patches that are mapped to one. Then the
+variance that a whitening of few patches leaves other patches of the same photographs, in units of that of the
+patches that it was fitted on. Pictures stay in FOLDER.
 """
 
 import sys
@@ -23,7 +24,11 @@ FEW = (1, 2, 5, 10, 20)  # patches a pixel
 
 
 def main(photos: str, images: str, folder: str) -> None:
-    sources = {"photographs": (photos,), "in colour": (photos, "--color", "rgb"), "dead leaves": ("dead-leaves",)}
+    sources = {
+        "photographs": (photos,),
+        "in colour": (photos, "--color", "rgb"),
+        "dead leaves": ("dead-leaves",),
+    }
     if images:
         sources["Olshausen's"] = (images,)
     print("edge share of k-sparse by size" + "".join(f"{size:>7}" for size in SIZES))
@@ -31,7 +36,8 @@ def main(photos: str, images: str, folder: str) -> None:
         for name, source in sources.items():
             cut = [("--size", size, "--count", count, "--whiten", "zca") for size in SIZES]
             shares = [
-                edge_share(f"{name}-{size}-{count}", source, how, folder) for size, how in zip(SIZES, cut, strict=True)
+                edge_share(f"{name}-{size}-{count}", source, how, folder)
+                for size, how in zip(SIZES, cut, strict=True)
             ]
             print(f"{name:<20} {count:>9,}" + "".join(f"{share:7.2f}" for share in shares), flush=True)
     for name, source in sources.items():

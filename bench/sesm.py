@@ -2,9 +2,9 @@
 
     python bench/sesm.py MNIST-FOLDER NATURAL-IMAGES.mat PHOTO-FOLDER [FOLDER]
 
-First 20,000 digits of MNIST, 200 units: bits and RMSE of quantised codes over five sparsities, errors of a linear
-classifier by the labels it has, updates by every digit, no relaxation as a control, a second stage of ten units; then
-natural patches; what "SESM is faster" comes to. Pictures stay in FOLDER, to be looked at.
+First 20,000 digits of MNIST, 200 units: bits and RMSE of quantised codes over five sparsities, errors of a
+linear classifier by the labels it has, updates by every digit, no relaxation as a control, a second stage of
+ten units; then natural patches; what "SESM is faster" comes to. Pictures stay in FOLDER, to be looked at.
 """
 
 import os
@@ -51,7 +51,9 @@ def curve(folder: str) -> None:
     target = ("--target", 0.1, "--epochs", 20)
     featlearn("train", "first.h5", *rbm, *target, "-o", "rbm-target.h5", "--force", cwd=folder)
     featlearn("train", "first.h5", "--model", "pca", "--hidden", 200, "-o", "pca.h5", "--force", cwd=folder)
-    found = judged(folder, [*names, "rbm", "rbm-target", "pca"], "test.h5", "--plot", "comparison.png", "--force")
+    found = judged(
+        folder, [*names, "rbm", "rbm-target", "pca"], "test.h5", "--plot", "comparison.png", "--force"
+    )
     for name, row in found.items():
         print(
             f"        {name}: "
@@ -61,7 +63,12 @@ def curve(folder: str) -> None:
     for key, rising in (("bits_256", True), ("rmse_256", False)):
         steps = [b[key] - a[key] for a, b in pairwise(rows)]
         worst = min(steps) if rising else -max(steps)
-        figure(f"{key} {'rises' if rising else 'falls'} as the sparsity falls: least step", worst, "> 0", worst > 0)
+        figure(
+            f"{key} {'rises' if rising else 'falls'} as the sparsity falls: least step",
+            worst,
+            "> 0",
+            worst > 0,
+        )
     half = found["sesm-0.5"]
     figure("a_s .5: bits a pixel, 256 levels", half["bits_256"], ".55 to .9", 0.55 <= half["bits_256"] <= 0.9)
     at_most("a_s .5: RMSE, 256 levels", half["rmse_256"], 0.125)
@@ -69,14 +76,19 @@ def curve(folder: str) -> None:
     at_most("a_s .5: seconds of six epochs", seconds, 15)
     beside_pca(folder, found["pca"], half)
     for name in ("sesm-0.5", "rbm"):
-        at_most(f"{name}: RMSE at 5 levels over that at 256", found[name]["rmse_5"] / found[name]["rmse_256"], 1.5)
+        at_most(
+            f"{name}: RMSE at 5 levels over that at 256", found[name]["rmse_5"] / found[name]["rmse_256"], 1.5
+        )
     sesm(folder, "linear", "first.h5", "--hidden", 200, "--epochs", 6)
     row = judged(folder, ["linear"], "test.h5")["linear"]
-    print(f"        a_s .5 as it comes, rate falling linearly: {row['bits_256']:.3f} bits, RMSE {row['rmse_256']:.4f}")
+    print(
+        f"        a_s .5 as it comes, rate falling linearly: {row['bits_256']:.3f} bits, RMSE {row['rmse_256']:.4f}"
+    )
 
 
 def beside_pca(folder: str, pca: dict[str, Any], sesm: dict[str, Any]) -> None:
-    """PCA's codes at five levels are nearly nothing, for nearly nothing; its figures recomputed by numpy alone."""
+    """PCA's codes at five levels are nearly nothing, for nearly nothing; its figures recomputed by numpy
+    alone."""
     at_most("PCA, 5 levels: bits a pixel", pca["bits_5"], 0.03)
     at_least("PCA, 5 levels: RMSE / the data's deviation", pca["rmse_std_5"], 0.85)
     at_most("PCA, 5 levels: RMSE / the data's deviation", pca["rmse_std_5"], 1)
@@ -90,7 +102,8 @@ def beside_pca(folder: str, pca: dict[str, Any], sesm: dict[str, Any]) -> None:
 
 
 def pca_by_numpy(folder: str, levels: tuple[int, ...]) -> dict[int, tuple[float, float]]:
-    """Bits and RMSE of test digits by 200 components from a singular value decomposition; nothing of featlearn."""
+    """Bits and RMSE of test digits by 200 components from a singular value decomposition; nothing of
+    featlearn."""
     train, test = (pixels(os.path.join(folder, name)) for name in ("first.h5", "test.h5"))
     mean = train.mean(axis=0)
     components = np.linalg.svd(train - mean, full_matrices=False)[2][:200]
@@ -100,7 +113,9 @@ def pca_by_numpy(folder: str, levels: tuple[int, ...]) -> dict[int, tuple[float,
         step = np.abs(H).max() / (q // 2)
         rounded = np.round(H / step)
         if q % 2 == 0:  # one level less on the shorter side
-            rounded = np.maximum(rounded, -(q // 2) + 1) if H.max() >= -H.min() else np.minimum(rounded, q // 2 - 1)
+            rounded = (
+                np.maximum(rounded, -(q // 2) + 1) if H.max() >= -H.min() else np.minimum(rounded, q // 2 - 1)
+            )
         p = np.unique(rounded, return_counts=True)[1] / H.size
         rmse = np.sqrt(np.mean((rounded * step @ components + mean - test) ** 2))
         found[q] = (float(-(p * np.log2(p)).sum() * 200 / test.shape[1]), float(rmse))
@@ -115,7 +130,15 @@ def pixels(path: str) -> Any:
 
 def classes(folder: str) -> None:
     """Errors by the labels that a linear classifier has."""
-    how = ("--train", "digits.h5", "--per-class", ",".join(map(str, LABELS)), "--plot", "classes.png", "--force")
+    how = (
+        "--train",
+        "digits.h5",
+        "--per-class",
+        ",".join(map(str, LABELS)),
+        "--plot",
+        "classes.png",
+        "--force",
+    )
     found = judged(folder, ["sesm-0.5", "linear", "rbm", "rbm-target", "pca"], "test.h5", *how)
 
     def error(name: str, n: int, what: str = "classifier_error") -> float:
@@ -177,7 +200,8 @@ def second_stage(folder: str) -> None:
 
 
 def faster(folder: str) -> None:
-    """Seconds of training until a linear classifier with 1000 labels a class errs so little; runs of some lengths."""
+    """Seconds of training until a linear classifier with 1000 labels a class errs so little; runs of some
+    lengths."""
     jobs = {
         "sesm": (("--model", "sesm"), (1, 2, 4, 6, 10)),
         "rbm": (("--model", "rbm", "--lr", 0.05, "--momentum", 0.5), (1, 2, 5, 10, 20, 40)),
@@ -190,12 +214,16 @@ def faster(folder: str) -> None:
             seconds[name] = featlearn("train", "first.h5", *options, *out, cwd=folder)["seconds"]
     how = ("--train", "digits.h5", "--per-class", 1000, "--draws", 3)
     errors = {
-        name: row["classifier_error_1000"] for name, row in judged(folder, list(seconds), "test.h5", *how).items()
+        name: row["classifier_error_1000"]
+        for name, row in judged(folder, list(seconds), "test.h5", *how).items()
     }
     for name, error in errors.items():
         print(f"        {name} epochs: {seconds[name]:.2f} s, error {100 * error:.2f} %")
     for bar in (0.07, 0.065, 0.06, 0.055):
-        first = [min((seconds[n] for n in errors if n.startswith(m) and errors[n] <= bar), default=None) for m in jobs]
+        first = [
+            min((seconds[n] for n in errors if n.startswith(m) and errors[n] <= bar), default=None)
+            for m in jobs
+        ]
         words = (f"{m} {'never' if s is None else f'{s:.2f} s'}" for m, s in zip(jobs, first, strict=True))
         print(f"        to {100 * bar:g} %: " + ", ".join(words))
 
@@ -204,7 +232,19 @@ def natural(folder: str, images: str, photos: str) -> None:
     """Localised oriented filters, and the predecessor's job (NIPS 2006, under 30 minutes then)."""
     cut = ("--force", "-o")
     scaled = ("--whiten", "zca", "--clip", 3, "--to=-0.9,0.9")  # a spread about that of pixels
-    featlearn("extract-patches", images, "--size", 8, "--count", 30000, "--normalize", "none", *cut, "8.h5", cwd=folder)
+    featlearn(
+        "extract-patches",
+        images,
+        "--size",
+        8,
+        "--count",
+        30000,
+        "--normalize",
+        "none",
+        *cut,
+        "8.h5",
+        cwd=folder,
+    )
     featlearn("extract-patches", photos, "--size", 12, "--count", 100000, *scaled, *cut, "12.h5", cwd=folder)
     jobs = (("natural", "8.h5", 128, 2, 0.0003, 20), ("predecessor", "12.h5", 200, 2, 0.0003, 10))
     for name, data, hidden, sparsity, decay, epochs in jobs:

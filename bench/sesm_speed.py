@@ -1,10 +1,12 @@
-"""The speed of SESM, side by side: plain numpy (float32, its BLAS on all cores), and CD-1 of an RBM of the same size.
+"""The speed of SESM, side by side: plain numpy (float32, its BLAS on all cores), and CD-1 of an RBM of the
+same size.
 
     python bench/sesm_speed.py [--rows N] [--repeat N]
 
-An epoch over rows of 784 values, 200 hidden units, minibatches of 1, 10 and 100, 5 steps of relaxation; medians of
-interleaved repetitions. Plain numpy is the paper's equations as they stand, with the same backtracking and L1 step; and
-once more with ten steps of .1, which it takes to get codes as good without steps that are tried and taken back.
+An epoch over rows of 784 values, 200 hidden units, minibatches of 1, 10 and 100, 5 steps of relaxation;
+medians of interleaved repetitions. Plain numpy is the paper's equations as they stand, with the same
+backtracking and L1 step; and once more with ten steps of .1, which it takes to get codes as good without
+steps that are tried and taken back.
 """
 
 import argparse
@@ -106,7 +108,9 @@ def medians(runs: dict[str, Callable[[], None]], repeat: int) -> dict[str, float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
@@ -121,7 +125,10 @@ def main() -> None:
             },
             options.repeat,
         )
-        print(f"batch {batch}: " + ", ".join(f"{name} {1e6 * s / len(X):.1f} us a row" for name, s in found.items()))
+        print(
+            f"batch {batch}: "
+            + ", ".join(f"{name} {1e6 * s / len(X):.1f} us a row" for name, s in found.items())
+        )
         at_least(f"batch {batch}: times as fast as plain numpy", found["numpy"] / found["sesm"], 5)
         print(f"        as fast as ten steps of it: {found['numpy, ten steps'] / found['sesm']:.1f} times")
         at_most(f"batch {batch}: time of an epoch over CD-1's", found["sesm"] / found["rbm"], 4)

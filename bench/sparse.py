@@ -2,16 +2,17 @@
 
     python bench/sparse.py [--seconds S] [--rounds N] [--threads 1 2] [--block ROWS]
 
-top-k: `featlearn._core.top_k` against numpy.argpartition and torch.topk, one thread, and against one read of the matrix
-(numpy.max). Step: a k-sparse autoencoder with tied weights (Makhzani & Frey 2014), SGD with momentum, in float32: our
-kernels (see `own_step`) against PyTorch as it is usually written (topk, scatter, dense decoder, autograd), at equal
-threads. Ratios are the other's median time / ours, more is better; they depend on how fast the BLAS of PyTorch is on
-this CPU, so the step is also given in times of its one dense product (by our gemm), which does not.
+top-k: `featlearn._core.top_k` against numpy.argpartition and torch.topk, one thread, and against one read of
+the matrix (numpy.max). Step: a k-sparse autoencoder with tied weights (Makhzani & Frey 2014), SGD with
+momentum, in float32: our kernels (see `own_step`) against PyTorch as it is usually written (topk, scatter,
+dense decoder, autograd), at equal threads. Ratios are the other's median time / ours, more is better; they
+depend on how fast the BLAS of PyTorch is on this CPU, so the step is also given in times of its one dense
+product (by our gemm), which does not.
 
-Each library and number of threads has a process of its own, because two thread pools in one process disturb each
-other; the processes take turns, a burst each. Every call gets other rows: selection looks faster than it is when the
-branch predictor knows the data. OPENBLAS_CORETYPE is removed from the environment of all.
-PyTorch is needed: run it with the Python of an environment that has torch and featlearn.
+Each library and number of threads has a process of its own, because two thread pools in one process disturb
+each other; the processes take turns, a burst each. Every call gets other rows: selection looks faster than it
+is when the branch predictor knows the data. OPENBLAS_CORETYPE is removed from the environment of all. PyTorch
+is needed: run it with the Python of an environment that has torch and featlearn.
 """
 
 import argparse
@@ -25,7 +26,11 @@ import time
 from cli import at_least, at_most, environment, finish
 
 SELECT = {(1000, 1000, 25): {"numpy": 3.5, "torch": 10}, (1024, 16384, 32): {"read": 2.6}}
-STEPS = {(100, 784, 1000, 25): 5, (256, 784, 1000, 25): 5, (1024, 512, 16384, 32): 8}  # n, d, h, k: ratio wanted
+STEPS = {
+    (100, 784, 1000, 25): 5,
+    (256, 784, 1000, 25): 5,
+    (1024, 512, 16384, 32): 8,
+}  # n, d, h, k: ratio wanted
 ENCODES = {(256, 784, 1000, 25): 1.6, (1024, 512, 16384, 32): 1.4}  # the step in times of its encode product
 MOMENTUM, LR = 0.9, 1e-4
 
@@ -70,9 +75,18 @@ def own_step(n, d, h, k, block):
     turn = itertools.cycle(data)
     block = min(block or n, n)
     start = k * np.arange(n + 1)
-    a, index, value = np.empty((block, h), np.float32), np.empty((n, k), np.int32), np.empty((n, k), np.float32)
+    a, index, value = (
+        np.empty((block, h), np.float32),
+        np.empty((n, k), np.int32),
+        np.empty((n, k), np.float32),
+    )
     flat, few = index.ravel(), value.ravel()
-    R, delta, G, dF = np.empty((n, d), np.float32), np.empty(n * k, np.float32), np.empty_like(F), np.zeros_like(F)
+    R, delta, G, dF = (
+        np.empty((n, d), np.float32),
+        np.empty(n * k, np.float32),
+        np.empty_like(F),
+        np.zeros_like(F),
+    )
     b, c, db, dc, vb, vc = (np.zeros(size, np.float32) for size in (d, h, d, h, d, h))
 
     def step():
@@ -136,7 +150,8 @@ def torch_step(n, d, h, k):
 
 
 def serve(library, threads):
-    """Child: for each line [what, shape, block, seconds] runs a burst; answers with its times, or what a step made."""
+    """Child: for each line [what, shape, block, seconds] runs a burst; answers with its times, or what a step
+    made."""
     if library in ("own", "encode"):
         from featlearn import _core
 
@@ -182,7 +197,9 @@ class Child:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         times, checksums = json.loads(self.process.stdout.readline())
-        time.sleep(0.05)  # pools spin for a while after their last call, on a processor that the other one needs
+        time.sleep(
+            0.05
+        )  # pools spin for a while after their last call, on a processor that the other one needs
         return times, checksums
 
     def end(self):
@@ -195,7 +212,9 @@ def compare(children, what, shape, block, options):
     times, checksums = {name: [] for name in children}, {}
     for _ in range(options.rounds):
         for name, child in children.items():
-            burst, checksums[name] = child.burst("encode" if name == "encode" else what, shape, block, options.seconds)
+            burst, checksums[name] = child.burst(
+                "encode" if name == "encode" else what, shape, block, options.seconds
+            )
             times[name] += burst
     return {name: statistics.median(times[name]) * 1e3 for name in children}, checksums
 
@@ -217,7 +236,9 @@ def main():
     children = {name: Child(name, 1) for name in ("own", "numpy", "torch", "read")}
     for shape, bars in SELECT.items():
         ms, _ = compare(children, "select", shape, 0, options)
-        print("top-k {}x{}, k={}: ".format(*shape) + ", ".join(f"{name} {t:.3f} ms" for name, t in ms.items()))
+        print(
+            "top-k {}x{}, k={}: ".format(*shape) + ", ".join(f"{name} {t:.3f} ms" for name, t in ms.items())
+        )
         for name, bar in bars.items():
             if name == "read":
                 at_most("top-k {}x{}: times one read".format(*shape), ms["own"] / ms["read"], bar)
@@ -235,7 +256,9 @@ def main():
             for own, peer in zip(checksums["own"], checksums["torch"], strict=True):
                 if abs(own - peer) > 1e-4 * abs(peer):
                     sys.exit(f"{name}: a step of torch gives other weights: {own} and {peer}")
-            print(f"step {name}: own {ms['own']:.2f} ms, torch {ms['torch']:.2f} ms, encode {ms['encode']:.2f} ms")
+            print(
+                f"step {name}: own {ms['own']:.2f} ms, torch {ms['torch']:.2f} ms, encode {ms['encode']:.2f} ms"
+            )
             at_least(f"step {name}: torch / own", ms["torch"] / ms["own"], bar)
             if shape in ENCODES:
                 at_most(f"step {name}: times its encode product", ms["own"] / ms["encode"], ENCODES[shape])

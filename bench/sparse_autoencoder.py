@@ -1,12 +1,13 @@
-"""The lecture's sparse autoencoder: its cost, its edges, its strokes, and what they are worth to a classifier.
+"""The lecture's sparse autoencoder: its cost, its edges, its strokes, and what they are worth to a
+classifier.
 
     python bench/sparse_autoencoder.py NATURAL-IMAGES-FOLDER PHOTOS MNIST-FOLDER [FOLDER]
 
-10,000 patches 8x8 of Olshausen's whitened images (IMAGES.mat), two seeds, beside the same in plain numpy float64 with
-scipy.optimize (J of the references: .4448 to .4476); the control keeps each patch's mean, on those and on PHOTOS, which
-are not whitened. 10,000 digits with 196 units.
-Softmax regression on the pixels of all digits (the lecture's exercise: 92.2 %). Self-taught learning: features of the
-digits 5 to 9, classes 0 to 4 (98.3 %). The pictures stay in FOLDER: look at them.
+10,000 patches 8x8 of Olshausen's whitened images (IMAGES.mat), two seeds, beside the same in plain numpy
+float64 with scipy.optimize (J of the references: .4448 to .4476); the control keeps each patch's mean, on
+those and on PHOTOS, which are not whitened. 10,000 digits with 196 units. Softmax regression on the pixels of
+all digits (the lecture's exercise: 92.2 %). Self-taught learning: features of the digits 5 to 9, classes 0 to
+4 (98.3 %). The pictures stay in FOLDER: look at them.
 """
 
 import gzip
@@ -52,7 +53,9 @@ def in_numpy(folder: str, data: str, hidden: int, seed: int) -> tuple[float, flo
     theta = np.concatenate([weights, np.zeros(hidden + X.shape[1])])
     started = time.perf_counter()
     options = {"maxiter": 400, "maxfun": 10_000, "maxcor": 20}
-    with threadpool_limits(limits=1, user_api="blas"):  # numpy's and scipy's threads starve each other: faster so
+    with threadpool_limits(
+        limits=1, user_api="blas"
+    ):  # numpy's and scipy's threads starve each other: faster so
         found = scipy.optimize.minimize(
             cost, theta, (X, hidden, 0.01, 1e-4, 3.0), jac=True, method="L-BFGS-B", options=options
         )
@@ -82,7 +85,10 @@ def natural(images: str, photos: str, folder: str) -> None:
         J, elapsed = in_numpy(folder, "patches.h5", 25, seed)
         seconds.append(run["seconds"])
         theirs.append(elapsed)
-        print(f"        seed {seed}: {run['seconds']:.1f} s; numpy and scipy: J {J:.4f}, {elapsed:.1f} s", flush=True)
+        print(
+            f"        seed {seed}: {run['seconds']:.1f} s; numpy and scipy: J {J:.4f}, {elapsed:.1f} s",
+            flush=True,
+        )
         at_most(f"8x8 patches, seed {seed}: J", last(folder, name, "loss"), 0.455)
         at_most("largest deviation of a mean activation", last(folder, name, "deviation"), 0.005)
         at_least("edge share", evaluate(name, "patches.h5", folder)["edge_share"], 0.85)
@@ -92,12 +98,16 @@ def natural(images: str, photos: str, folder: str) -> None:
         featlearn("visualize", f"{what}-sae.h5", "-o", f"{what}.png", "--force", cwd=folder)
         row = evaluate(f"{what}-sae.h5", f"{what}.h5", folder)
         at_most(f"control, patch means kept ({what}): orientation", row["orientation"], 0.3)
-        print(f"        its J {last(folder, f'{what}-sae.h5', 'loss'):.4f}, edge share {row['edge_share']:.2f}")
+        print(
+            f"        its J {last(folder, f'{what}-sae.h5', 'loss'):.4f}, edge share {row['edge_share']:.2f}"
+        )
 
 
 def digits(mnist: str, folder: str) -> None:
     for part, name in (("train", "digits.h5"), ("t10k", "test.h5")):
-        images, labels = (os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+        images, labels = (
+            os.path.join(mnist, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+        )
         featlearn("extract-patches", images, "--labels", labels, "-o", name, "--force", cwd=folder)
     X, y = pixels(mnist)
     first, rest = np.flatnonzero(y < 5), np.flatnonzero(y >= 5)
@@ -113,7 +123,16 @@ def digits(mnist: str, folder: str) -> None:
         featlearn("extract-patches", f"{name}-images", *labels, "-o", f"{name}.h5", cwd=folder)
 
     run = featlearn(
-        "train", "ten-thousand.h5", *SPARSE, *STROKES, "--hidden", 196, "-o", "strokes.h5", "--force", cwd=folder
+        "train",
+        "ten-thousand.h5",
+        *SPARSE,
+        *STROKES,
+        "--hidden",
+        196,
+        "-o",
+        "strokes.h5",
+        "--force",
+        cwd=folder,
     )
     featlearn("visualize", "strokes.h5", "-o", "strokes.png", "--force", cwd=folder)
     row = classified("strokes.h5", "test.h5", "ten-thousand.h5", folder)
@@ -121,7 +140,9 @@ def digits(mnist: str, folder: str) -> None:
     at_most("10,000 digits, 196 units: error in %", 100 * row["classifier_error"], 4.8)
     at_most("seconds", run["seconds"], 100)
 
-    featlearn("train", "unlabelled.h5", *SPARSE, *STROKES, "--hidden", 200, "-o", "taught.h5", "--force", cwd=folder)
+    featlearn(
+        "train", "unlabelled.h5", *SPARSE, *STROKES, "--hidden", 200, "-o", "taught.h5", "--force", cwd=folder
+    )
     row = classified("taught.h5", "known.h5", "learn.h5", folder)
     print(f"        softmax on pixels: {100 * (1 - row['raw_error']):.2f} % right")
     at_least("self-taught learning: % right", 100 * (1 - row["classifier_error"]), 97.8)

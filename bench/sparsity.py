@@ -2,9 +2,10 @@
 
     python bench/sparsity.py PHOTOS [FOLDER]
 
-12x12 ZCA-whitened photographs, 144 hidden units, learning rate .1 falling to 0, 20 epochs. Goh's mean activations are
-those of the codes of all patches, each unit's over the patches and each patch's over the units; its patches have equal
-contrast, without which no code could be equally active on all. Pictures stay in FOLDER.
+12x12 ZCA-whitened photographs, 144 hidden units, learning rate .1 falling to 0, 20 epochs. Goh's mean
+activations are those of the codes of all patches, each unit's over the patches and each patch's over the
+units; its patches have equal contrast, without which no code could be equally active on all. Pictures stay in
+FOLDER.
 """
 
 import sys

@@ -27,7 +27,8 @@ class Purpose(IntEnum):
 
 
 class Random:
-    """Random arrays that depend on the seed, the purpose and the index alone (Philox4x32-10; Salmon et al., SC11)."""
+    """Random arrays that depend on the seed, the purpose and the index alone (Philox4x32-10; Salmon et al.,
+    SC11)."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

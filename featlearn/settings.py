@@ -48,16 +48,19 @@ def setting(
 ) -> Any:
     """Return a dataclass field with default, help and range.
 
-    `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each number.
+    `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each
+    number.
 
-    A field with `needs` does nothing unless those fields are set, or have a value named ("target sparsity=lee|goh").
-    A field with `without` does nothing while that field is set.
+    A field with `needs` does nothing unless those fields are set, or have a value named ("target
+    sparsity=lee|goh"). A field with `without` does nothing while that field is set.
 
-    A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`: the words
-    say what None means there.
+    A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`:
+    the words say what None means there.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
-    return dataclasses.field(default=default, metadata=metadata | {"needs": needs, "without": without, "off": off})
+    return dataclasses.field(
+        default=default, metadata=metadata | {"needs": needs, "without": without, "off": off}
+    )
 
 
 def option_name(field_name: str) -> str:
@@ -66,7 +69,10 @@ def option_name(field_name: str) -> str:
 
 
 def check(config: Settings) -> None:
-    """Hold every field of `config` against its type and range; call it from __post_init__. Raises ConfigError."""
+    """Hold every field of `config` against its type and range; call it from __post_init__.
+
+    Raises ConfigError.
+    """
     for field in dataclasses.fields(config):
         value, m = getattr(config, field.name), field.metadata
         name = option_name(field.name)
@@ -134,12 +140,15 @@ def refuse_idle_one(
     values: Mapping[str, Any],
     words: Callable[[str, str], str] = option_words,
 ) -> None:
-    """Refuse a setting that does nothing beside these `values` of others; `needs` and `without` are as of `setting`.
+    """Refuse a setting that does nothing beside these `values` of others; `needs` and `without` are as of
+    `setting`.
 
     `words` name another one that is missing. Raises ConfigError.
     """
     if without and values[without]:
-        raise ConfigError(f"{option_name(name)}: does nothing with {option_name(without)}; leave one of them out")
+        raise ConfigError(
+            f"{option_name(name)}: does nothing with {option_name(without)}; leave one of them out"
+        )
     for need in needs.split():
         other, _, wanted = need.partition("=")
         if values[other] not in wanted.split("|") if wanted else not values[other]:
@@ -194,7 +203,9 @@ def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
     A default of today need not be that of the file's time. Only what is off may be left out.
     """
     config = from_dict(cls, values)
-    said = {field.name for field in dataclasses.fields(cls) if field.name in values or field.metadata.get("off")}
+    said = {
+        field.name for field in dataclasses.fields(cls) if field.name in values or field.metadata.get("off")
+    }
     missing = [field.name for field in dataclasses.fields(cls) if field.metadata and field.name not in said]
     if missing or unresolved(config):
         raise ConfigError(f"{', '.join(missing or unresolved(config))}: is not said")
@@ -202,12 +213,15 @@ def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _coerce(kind: Any, value: Any) -> Any:
-    """Return what a file holds as the declared kind: a list as a tuple, an int as a float where one is wanted.
+    """Return what a file holds as the declared kind: a list as a tuple, an int as a float where one is
+    wanted.
 
     So 1 and 1.0 in a file are the same config.
     """
     if isinstance(value, list) and "tuple" in str(kind):
         return tuple(value)
-    wants_float = kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
+    wants_float = (
+        kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
+    )
     small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
     return float(value) if wants_float and small else value

@@ -1,8 +1,9 @@
 """Signals: noted when they come, acted on where nothing is left half done.
 
-The handler of a signal that asks for the end notes it and raises Interrupted. That exception strikes anywhere, and
-what stands there may swallow it: a callback of a weak reference, a library's C code. So safe points `check` for a
-noted signal too: before an output becomes final, at each step of a progress report, at the end of a run.
+The handler of a signal that asks for the end notes it and raises Interrupted. That exception strikes
+anywhere, and what stands there may swallow it: a callback of a weak reference, a library's C code. So safe
+points `check` for a noted signal too: before an output becomes final, at each step of a progress report, at
+the end of a run.
 """
 
 import contextlib
@@ -30,14 +31,17 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """From now on the first signal that asks for the end is noted, and `release` raises it; a second one kills.
+    """From now on the first signal that asks for the end is noted, and `release` raises it; a second one
+    kills.
 
     What nohup or a shell ignores stays ignored.
     """
     global _noted, _save, _deferred
     _noted, _save, _deferred = None, False, 1
     default_hook = sys.unraisablehook
-    sys.unraisablehook = lambda found: None if isinstance(found.exc_value, Interrupted) else default_hook(found)
+    sys.unraisablehook = lambda found: (
+        None if isinstance(found.exc_value, Interrupted) else default_hook(found)
+    )
     for number in STOPS:
         _replace(number, _on_stop)
     if SAVE is not None:
@@ -91,8 +95,8 @@ def deferred() -> Iterator[None]:
 class Undisturbed:
     """Signal handlers written in Python wait until the block is over, for what must not be done by half.
 
-    They may raise exceptions, and so end a call of HDF5 into our file object in a failure, at which it can crash; or
-    strike between the making of a file and the note that it has to be removed.
+    They may raise exceptions, and so end a call of HDF5 into our file object in a failure, at which it can
+    crash; or strike between the making of a file and the note that it has to be removed.
     """
 
     def __enter__(self) -> None:
@@ -145,7 +149,8 @@ def _on_save(number: int, frame: FrameType | None) -> None:
 
 
 def _is_import(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: C code that fails there prints a traceback, or gives another exception."""
+    """Whether a module is being imported: C code that fails there prints a traceback, or gives another
+    exception."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

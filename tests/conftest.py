@@ -29,7 +29,9 @@ ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}
 
 
 def pytest_addoption(parser):
-    parser.addoption("--thorough", action="store_true", help="tests/faults: every moment and operation, for hours")
+    parser.addoption(
+        "--thorough", action="store_true", help="tests/faults: every moment and operation, for hours"
+    )
 
 
 @dataclass
@@ -41,11 +43,16 @@ class Ran:
     @property
     def error_lines(self):
         """What is on stderr without warnings and progress."""
-        return [line for line in self.err.splitlines() if line.startswith(("featlearn: error:", "Error:", "Traceback"))]
+        return [
+            line
+            for line in self.err.splitlines()
+            if line.startswith(("featlearn: error:", "Error:", "Traceback"))
+        ]
 
 
 def run_here(*args):
-    """Run a command in this process; a training that is not told how long learns for a fiftieth of the usual time."""
+    """Run a command in this process; a training that is not told how long learns for a fiftieth of the usual
+    time."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
     shorter = unittest.mock.patch.object(train, "SHOWN", train.SHOWN // 50)
     with shorter, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

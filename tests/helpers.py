@@ -25,8 +25,8 @@ def same(a, b):
 
 
 def central(function, at, h=1e-3):
-    """Derivatives of the number function() by each element of `at`, changed in place; exact for polynomials of degree
-    four, else the error is of order h^4."""
+    """Derivatives of the number function() by each element of `at`, changed in place; exact for polynomials
+    of degree four, else the error is of order h^4."""
     out = np.empty_like(at)
     for i in np.ndindex(at.shape):
         keep, values = at[i], {}

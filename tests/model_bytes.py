@@ -1,4 +1,5 @@
-"""Small runs of every model and their bytes; as a program, the digests of all models as JSON, wherever it is run."""
+"""Small runs of every model and their bytes; as a program, the digests of all models as JSON, wherever it is
+run."""
 
 import functools
 import hashlib
@@ -30,7 +31,9 @@ def configs(cls):
     """All variants, and the usual settings with a few more units, by name."""
     usual = cls.Config(**{name: 3 * size for name, size in cls.small.items()})
     summary = DataSummary(N_VISIBLE, *span(cls), n_rows=N, variance=2.5, square=5.0)
-    return {name: cls.resolve(config, summary) for name, config in (cls.variants() | {"usual": usual}).items()}
+    return {
+        name: cls.resolve(config, summary) for name, config in (cls.variants() | {"usual": usual}).items()
+    }
 
 
 @functools.cache

@@ -30,7 +30,13 @@ from featlearn.random import Random
 from featlearn.training.train import TrainConfig
 
 GOOD = {
-    **{"explained_variance": 0.5, "dead_units": 0.1, "unlearned_units": 0.1, "saturated_units": 0.1, "fall": 0.01},
+    **{
+        "explained_variance": 0.5,
+        "dead_units": 0.1,
+        "unlearned_units": 0.1,
+        "saturated_units": 0.1,
+        "fall": 0.01,
+    },
     **{"relative_activity": 1.9, "orientation_gain": 1.7, "orientation": 0.2, "kurtosis": 3.0, "lag1": 0.3},
     **{"validation_excess": 0.1, "classifier_excess": -0.01, "classifier_error": 0.1, "raw_error": 0.1},
 }
@@ -176,10 +182,14 @@ def test_a_run_is_measured_by_its_rows():
     start = model.filters()
     found = of_run(model, start, X, X[:100] + 3)
     R = X - model.reconstruct(X)
-    assert found["explained_variance"] == pytest.approx(1 - np.square(R).sum() / np.square(X - X.mean(0)).sum(), 1e-4)
+    assert found["explained_variance"] == pytest.approx(
+        1 - np.square(R).sum() / np.square(X - X.mean(0)).sum(), 1e-4
+    )
     assert found["unlearned_units"] == 1
     model.params["c"][:3] = 20
-    assert of_run(model, start, X, X[:0])["unlearned_units"] == 0.7  # those that are always on have a word of their own
+    assert (
+        of_run(model, start, X, X[:0])["unlearned_units"] == 0.7
+    )  # those that are always on have a word of their own
     model.params["c"][:3] = 0
     assert found["validation_excess"] > 1
     model.params["W"][:, :3] = rng.normal(size=(16, 3))
@@ -269,7 +279,12 @@ def test_the_classifier_is_judged_by_two_standard_errors():
 
 
 def test_of_few_labels_the_most_count():
-    errors = {"classifier_error_10": 0.5, "raw_error_10": 0.2, "classifier_error_1000": 0.1, "raw_error_1000": 0.2}
+    errors = {
+        "classifier_error_10": 0.5,
+        "raw_error_10": 0.2,
+        "classifier_error_1000": 0.1,
+        "raw_error_1000": 0.2,
+    }
     spreads = {"classifier_spread_1000": 0.03, "raw_spread_1000": 0.04}
     found = of_classifier(errors | spreads, 10**9)
     assert (found["classifier_error"], found["raw_error"]) == (0.1, 0.2)
@@ -281,7 +296,9 @@ def test_remedies_are_settings(id):
     cls = model_class(id)
     known = {*TrainConfig.__dataclass_fields__, *cls.Config.__dataclass_fields__, "model"}
     for config in (cls.Config(), *cls.variants().values()):
-        for key, settings in cls(cls.resolve(config, DataSummary(12, *model_bytes.span(cls)))).remedies().items():
+        for key, settings in (
+            cls(cls.resolve(config, DataSummary(12, *model_bytes.span(cls)))).remedies().items()
+        ):
             assert key in WORDS
             assert settings.keys() <= known
             assert settings.get("model", id) in model_ids()
@@ -289,8 +306,12 @@ def test_remedies_are_settings(id):
 
 def test_options_leave_out_what_is_so_already():
     wanted = {"target": 0.02, "lr": 0.1, "lr_schedule": "linear", "sparsity": None, "centered": True}
-    assert in_options(wanted, {}) == "--target 0.02 --lr 0.1 --lr-schedule linear without --sparsity --centered"
-    assert in_options(wanted, {"lr": 0.1, "sparsity": None, "target": 0.05}).startswith("--target 0.02 --lr-sch")
+    assert (
+        in_options(wanted, {}) == "--target 0.02 --lr 0.1 --lr-schedule linear without --sparsity --centered"
+    )
+    assert in_options(wanted, {"lr": 0.1, "sparsity": None, "target": 0.05}).startswith(
+        "--target 0.02 --lr-sch"
+    )
     assert in_options(wanted, wanted) == ""
 
 
@@ -348,7 +369,9 @@ def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
     """The options that the advice names, and k-sparse untouched, make edges of the same patches."""
     rbm = ("--model", "rbm", "--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 60)
     for options in (rbm, ("--model", "k-sparse", "--epochs", 60)):
-        ran = run_here("train", white, *options, "--hidden", 30, "-o", tmp_path / "good.h5", "--force", "--json")
+        ran = run_here(
+            "train", white, *options, "--hidden", 30, "-o", tmp_path / "good.h5", "--force", "--json"
+        )
         assert json.loads(ran.out)["advice"] == []
         assert "advice: " not in ran.err
 
@@ -379,7 +402,18 @@ def test_filters_of_plain_pixels_are_not_called_noise(run_here, tmp_path):
 
 
 def test_a_loss_that_still_falls_asks_for_epochs_unless_the_run_was_stopped(white, run_here, tmp_path):
-    args = ("train", white, "--model", "autoencoder", "--epochs", 3, "-o", tmp_path / "ae.h5", "--force", "--json")
+    args = (
+        "train",
+        white,
+        "--model",
+        "autoencoder",
+        "--epochs",
+        3,
+        "-o",
+        tmp_path / "ae.h5",
+        "--force",
+        "--json",
+    )
     told = {one["key"]: one["options"] for one in json.loads(run_here(*args).out)["advice"]}
     assert told["falling"] == "--epochs 6"
     stopped = json.loads(run_here(*args[:-4], "--epochs", 50, "--tolerance", 0.06, *args[-4:]).out)
@@ -396,7 +430,9 @@ def test_the_refinement_has_a_length_of_its_own(white, run_here, tmp_path):
     ran = run_here("train", white, "--model", "rbm", "--epochs", 3, *refine, "-o", out, "--json")
     told = {one["key"]: one["options"] for one in json.loads(ran.out)["advice"]}
     history = read_model(str(out)).history
-    assert measured(out)["fall"] == pytest.approx(fall(history["error"][history["phase"] == 1] ** 2), rel=1e-3)
+    assert measured(out)["fall"] == pytest.approx(
+        fall(history["error"][history["phase"] == 1] ** 2), rel=1e-3
+    )
     assert told["falling"] == "--refine 160"
     assert run_here("train", white, "--model", "rbm", *refine[:1], 40, "-o", out, "--force").code == 0
     assert measured(out)["fall"] == 0  # two epochs of refinement, after twenty of another loss
@@ -428,12 +464,16 @@ def test_evaluate_uses_the_same_words_and_judges_codes_by_a_classifier(run_here,
     np.save(tmp_path / "x.npy", X.astype(np.float32))
     (tmp_path / "y").write_bytes(struct.pack(">2I", 2049, len(y)) + y.astype(np.uint8).tobytes())
     data = tmp_path / "data.h5"
-    ran = run_here("extract-patches", tmp_path / "x.npy", "--labels", tmp_path / "y", "--size", "whole", "-o", data)
+    ran = run_here(
+        "extract-patches", tmp_path / "x.npy", "--labels", tmp_path / "y", "--size", "whole", "-o", data
+    )
     assert ran.code == 0, ran.err
     keys = {}
     for hidden in (1, 40):
         out = tmp_path / f"{hidden}.h5"
-        assert run_here("train", data, "--model", "k-sparse", "--k", 1, "--hidden", hidden, "-o", out).code == 0
+        assert (
+            run_here("train", data, "--model", "k-sparse", "--k", 1, "--hidden", hidden, "-o", out).code == 0
+        )
         ran = run_here("evaluate", out, data, "--train", data, "--json")
         (row,) = json.loads(ran.out)["models"]
         keys[hidden] = {one["key"]: one["options"] for one in row["advice"]}
@@ -442,4 +482,6 @@ def test_evaluate_uses_the_same_words_and_judges_codes_by_a_classifier(run_here,
         ]
     assert keys[1]["classifier"] == "--hidden 4"
     assert "classifier" not in keys[40]
-    assert "advice" not in run_here("evaluate", tmp_path / "1.h5", tmp_path / "40.h5", data, "--train", data).out
+    assert (
+        "advice" not in run_here("evaluate", tmp_path / "1.h5", tmp_path / "40.h5", data, "--train", data).out
+    )

@@ -7,8 +7,9 @@ from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.denoising import Denoising
-from featlearn.models.parts.arrays import mean, rmse, total
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
+from featlearn.ops.arrays import total
+from featlearn.ops.reduce import mean, rmse
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_gradients
 
@@ -42,7 +43,12 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
         with pytest.raises(ConfigError, match="--tied"):
             make(Autoencoder, activation=f, tied=True)
         return
-    for g, loss in [("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("tanh", "squared"), ("linear", "squared")]:
+    for g, loss in [
+        ("sigmoid", "squared"),
+        ("sigmoid", "cross-entropy"),
+        ("tanh", "squared"),
+        ("linear", "squared"),
+    ]:
         model, X = make(Autoencoder, activation=f, tied=tied, output_units=g, loss=loss), data()
         p = model.params
         H = FUNCTIONS[f](X @ p["W"] + p["c"])
@@ -180,9 +186,19 @@ def test_output_units_and_loss_follow_the_data():
 @pytest.mark.parametrize(
     ("cls", "config", "low", "words"),
     [
-        (Autoencoder, {"loss": "cross-entropy"}, -3.0, "--loss cross-entropy: the data lie in -3..1, wanted 0..1"),
+        (
+            Autoencoder,
+            {"loss": "cross-entropy"},
+            -3.0,
+            "--loss cross-entropy: the data lie in -3..1, wanted 0..1",
+        ),
         (Autoencoder, {"output_units": "sigmoid"}, -3.0, "--output-units sigmoid: the data lie in -3..1"),
-        (Autoencoder, {"output_units": "tanh"}, -3.0, "--output-units tanh: the data lie in -3..1, wanted -1..1"),
+        (
+            Autoencoder,
+            {"output_units": "tanh"},
+            -3.0,
+            "--output-units tanh: the data lie in -3..1, wanted -1..1",
+        ),
         (Autoencoder, {"output_units": "linear", "loss": "cross-entropy"}, 0.0, "is of probabilities"),
         (SparseAutoencoder, {"rho": 1.0}, 0.0, "--rho: got 1, must be below 1"),
         (SparseAutoencoder, {"rho": 0.0}, 0.0, "--rho: got 0, must be above 0"),

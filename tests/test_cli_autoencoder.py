@@ -55,7 +55,18 @@ def test_the_lectures_sparse_autoencoder(folder, run_here):
     """By L-BFGS unless told otherwise: the mean activations meet rho, and the history holds the cost."""
     found = report(
         run_here,
-        *("train", folder / "p.h5", "--model", "sparse-autoencoder", "--rho", 0.05, "--beta", 3, "--loss-scale", 1),
+        *(
+            "train",
+            folder / "p.h5",
+            "--model",
+            "sparse-autoencoder",
+            "--rho",
+            0.05,
+            "--beta",
+            3,
+            "--loss-scale",
+            1,
+        ),
         *("-o", folder / "s.h5"),
     )
     assert found["epochs"] <= 400
@@ -111,7 +122,11 @@ def test_a_stopped_run_resumes_to_the_same_bytes(folder):
     assert process.returncode == -15, words
     for out in (name, "whole.h5"):
         done = subprocess.run(
-            [*FEATLEARN, *command, "-o", out, "--resume"], cwd=folder, capture_output=True, text=True, timeout=120
+            [*FEATLEARN, *command, "-o", out, "--resume"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
     stopped, whole = (read_model(str(folder / out)) for out in (name, "whole.h5"))
@@ -140,7 +155,14 @@ def test_bounded_outputs_do_not_hide_that_a_run_diverged(options, folder, run_he
 
 def test_tolerance_stops_and_says_why(folder, run_here, tmp_path):
     ran = run_here(
-        "train", folder / "p.h5", "--model", "sparse-autoencoder", "--tolerance", 0.01, "-o", tmp_path / "m.h5"
+        "train",
+        folder / "p.h5",
+        "--model",
+        "sparse-autoencoder",
+        "--tolerance",
+        0.01,
+        "-o",
+        tmp_path / "m.h5",
     )
     assert ran.code == 0
     assert "epochs: an epoch lowered the loss by less than 0.01 of it" in ran.err
@@ -161,14 +183,26 @@ def test_a_classifier_on_codes(model, folder, run_here):
 
 
 def test_a_classifier_needs_labels_and_two_classes(folder, run_here):
-    report(run_here, "train", folder / "p.h5", "--model", "autoencoder", "--epochs", 1, "-o", folder / "plain.h5")
+    report(
+        run_here, "train", folder / "p.h5", "--model", "autoencoder", "--epochs", 1, "-o", folder / "plain.h5"
+    )
     ran = run_here("evaluate", folder / "plain.h5", folder / "p.h5", "--train", folder / "p.h5")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     assert "a classifier needs labels" in ran.err
     write_idx(folder / "ones", np.ones(400, np.uint8))
     source = (folder / "learn-images", "--labels", folder / "ones")
     report(run_here, "extract-patches", *source, "-o", folder / "one-class.h5")
-    report(run_here, "train", folder / "learn.h5", "--model", "autoencoder", "--epochs", 1, "-o", folder / "bars.h5")
+    report(
+        run_here,
+        "train",
+        folder / "learn.h5",
+        "--model",
+        "autoencoder",
+        "--epochs",
+        1,
+        "-o",
+        folder / "bars.h5",
+    )
     ran = run_here("evaluate", folder / "bars.h5", folder / "test.h5", "--train", folder / "one-class.h5")
     assert (ran.code, len(ran.error_lines)) == (1, 1)
     assert "all its rows have one label" in ran.err
@@ -210,7 +244,10 @@ def test_check_gradients_of_a_file_and_a_wrong_one(folder, run_here, tmp_path, m
         "-o",
         model,
     )
-    found = {eps: report(run_here, "check-gradients", model, data, "--epsilon", eps)["checks"] for eps in (4e-3, 1e-4)}
+    found = {
+        eps: report(run_here, "check-gradients", model, data, "--epsilon", eps)["checks"]
+        for eps in (4e-3, 1e-4)
+    }
     for checks in found.values():
         assert [row["parameter"] for row in checks] == ["D", "W", "b", "c"]
         assert max(row["difference"] for row in checks) < 1e-8
@@ -240,7 +277,9 @@ def test_check_gradients_of_a_file_and_a_wrong_one(folder, run_here, tmp_path, m
     ],
 )
 def test_check_gradients_of_nothing_is_refused(args, words, work, run_here):
-    ran = run_here("check-gradients", *({"MODEL": work.model, "DATA": work.patches}.get(one, one) for one in args))
+    ran = run_here(
+        "check-gradients", *({"MODEL": work.model, "DATA": work.patches}.get(one, one) for one in args)
+    )
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
     assert words in ran.err
 
@@ -250,14 +289,19 @@ def test_check_gradients_is_small_unless_sizes_are_given(run_here):
     for options, wanted in (((), {"W": 30, "b": 6, "c": 5}), (("--hidden", 40), {"W": 100, "b": 6, "c": 40})):
         args = ("--model", "autoencoder", "--activation", "relu", "--tied", "--problems", 1, *options)
         found = report(run_here, "check-gradients", *args)["checks"]
-        assert all(0.6 * wanted[row["parameter"]] <= row["elements"] <= wanted[row["parameter"]] for row in found)
+        assert all(
+            0.6 * wanted[row["parameter"]] <= row["elements"] <= wanted[row["parameter"]] for row in found
+        )
 
 
 WRONG = {
     "k above hidden": (("w.h5", "--model", "k-sparse", "--hidden", 10, "--k", 11), "--k 11"),
     "rho of 1": (("p.h5", "--model", "sparse-autoencoder", "--rho", 1), "--rho"),
     "rho of 0": (("p.h5", "--model", "sparse-autoencoder", "--rho", 0), "--rho"),
-    "cross-entropy of whitened data": (("w.h5", "--model", "autoencoder", "--loss", "cross-entropy"), "wanted 0..1"),
+    "cross-entropy of whitened data": (
+        ("w.h5", "--model", "autoencoder", "--loss", "cross-entropy"),
+        "wanted 0..1",
+    ),
     "line searches with noise": (
         ("p.h5", "--model", "denoising", "--optimizer", "lbfgs"),
         "use --optimizer sgd or adam",
@@ -266,14 +310,20 @@ WRONG = {
         ("w.h5", "--model", "k-sparse", "--optimizer", "cg"),
         "use --optimizer sgd or adam",
     ),
-    "line searches of an RBM": (("p.h5", "--model", "rbm", "--optimizer", "lbfgs"), "use --optimizer sgd or adam"),
+    "line searches of an RBM": (
+        ("p.h5", "--model", "rbm", "--optimizer", "lbfgs"),
+        "use --optimizer sgd or adam",
+    ),
     "salt and pepper on whitened data": (
         ("w.h5", "--model", "denoising", "--corruption", "salt-and-pepper"),
         "--corruption salt-and-pepper",
     ),
     "rate of lbfgs": (("p.h5", "--model", "sparse-autoencoder", "--lr", 0.1), "--lr: does nothing without"),
     "searches of sgd": (("p.h5", "--model", "autoencoder", "--searches", 5), "--searches"),
-    "weights that are no numbers": (("p.h5", "--model", "autoencoder", "--init-scale", 1e308), "--init-scale"),
+    "weights that are no numbers": (
+        ("p.h5", "--model", "autoencoder", "--init-scale", 1e308),
+        "--init-scale",
+    ),
     "features that are no numbers": (("w.h5", "--model", "k-sparse", "--init-scale", 1e308), "--init-scale"),
     "RBM that is no numbers": (("p.h5", "--model", "rbm", "--init-scale", 1e308), "--init-scale"),
     "RBM whose biases are no numbers": (("p.h5", "--model", "rbm", "--hidden-bias", 1e308), "--hidden-bias"),
@@ -289,5 +339,8 @@ def test_wrong_use_is_answered_in_one_line(options, words, folder, run_here, tmp
     ran = run_here("train", folder / options[0], *options[1:], "-o", tmp_path / "m.h5")
     assert ran.code in (1, 2)
     assert words in ran.err
-    assert len([line for line in ran.err.splitlines() if line.strip() and not line.startswith(("Usage", "Try"))]) == 1
+    assert (
+        len([line for line in ran.err.splitlines() if line.strip() and not line.startswith(("Usage", "Try"))])
+        == 1
+    )
     assert os.listdir(tmp_path) == []

@@ -31,7 +31,9 @@ def test_help_says_what_it_does_and_gives_an_example(command, run_here):
 
 @commands
 def test_every_option_has_help(command):
-    assert [param.name for param in command.params if isinstance(param, click.Option) and not param.help] == []
+    assert [
+        param.name for param in command.params if isinstance(param, click.Option) and not param.help
+    ] == []
 
 
 @commands

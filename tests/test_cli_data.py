@@ -55,7 +55,9 @@ def test_a_data_set_cut_in_use_is_named_and_not_the_output(work, run_here, cut, 
         cut.write_bytes(work.patches.read_bytes())
         ran = run_here(*args)
         assert ran.code == 1
-        wanted = f"featlearn: error: {cut}: has become shorter while it was read; use a copy that stays as it is"
+        wanted = (
+            f"featlearn: error: {cut}: has become shorter while it was read; use a copy that stays as it is"
+        )
         assert ran.error_lines == [wanted]
     assert sorted(os.listdir(tmp_path)) == ["cut.h5"]
 

@@ -31,7 +31,20 @@ def stages(work, run_here, tmp_path_factory):
     """codes.h5 of the shared model's patches; two models upon each other that have learned from them."""
     folder = tmp_path_factory.mktemp("stages")
     ok(run_here("encode", work.model, work.patches, "-o", folder / "codes.h5"))
-    ok(run_here("train", folder / "codes.h5", "--model", "rbm", "--hidden", 7, "--epochs", 1, "-o", folder / "two.h5"))
+    ok(
+        run_here(
+            "train",
+            folder / "codes.h5",
+            "--model",
+            "rbm",
+            "--hidden",
+            7,
+            "--epochs",
+            1,
+            "-o",
+            folder / "two.h5",
+        )
+    )
     ok(run_here("encode", folder / "two.h5", folder / "codes.h5", "-o", folder / "codes2.h5"))
     pca = ("--model", "pca", "--hidden", 5)
     ok(run_here("train", folder / "codes2.h5", *pca, "-o", folder / "three.h5"))
@@ -98,15 +111,20 @@ def test_the_report(work, run_here, tmp_path):
 def test_the_provenance_names_model_and_data_set(work, stages):
     story = read_dataset(str(stages / "codes.h5")).provenance
     model, data = story["inputs"]
-    assert (model["name"], model["digest"]) == (str(work.model), load_model(str(work.model)).file.content_hash)
+    assert (model["name"], model["digest"]) == (
+        str(work.model),
+        load_model(str(work.model)).file.content_hash,
+    )
     assert (data["name"], data["digest"]) == (str(work.patches), read_dataset(str(work.patches)).digest)
 
 
 def test_same_bytes_for_blocks_and_threads(work, stages, run_here, tmp_path, monkeypatch):
     monkeypatch.setattr("featlearn.cli.store.invocation", lambda: {"argv": []})
     made = []
-    for i, (block, *more) in enumerate([(4096,), (4096,), (77,), (1,), (4096, "--threads", 1), (4096, "--threads", 2)]):
-        monkeypatch.setattr(encoding, "BLOCK", block)
+    for i, (block, *more) in enumerate(
+        [(4096,), (4096,), (77,), (1,), (4096, "--threads", 1), (4096, "--threads", 2)]
+    ):
+        monkeypatch.setattr("featlearn.rows.BLOCK", block)
         ok(run_here("encode", work.model, work.patches, "-o", tmp_path / f"{i}.h5", *more))
         made.append((tmp_path / f"{i}.h5").read_bytes())
     assert made == [made[0]] * 6
@@ -116,7 +134,16 @@ def test_same_bytes_for_blocks_and_threads(work, stages, run_here, tmp_path, mon
 def test_codes_of_every_kind_and_of_float64(id, work, run_here, tmp_path):
     ok(
         run_here(
-            "extract-patches", work.photos, "--size", 4, "--count", 300, "--whiten", "zca", "-o", tmp_path / "p.h5"
+            "extract-patches",
+            work.photos,
+            "--size",
+            4,
+            "--count",
+            300,
+            "--whiten",
+            "zca",
+            "-o",
+            tmp_path / "p.h5",
         )
     )
     more = () if id == "pca" else ("--epochs", 1)
@@ -156,7 +183,7 @@ def test_a_data_set_that_does_not_say_where_it_was_cut(work, run_here, tmp_path,
         return data
 
     monkeypatch.setattr(encoding, "read_dataset", without)
-    monkeypatch.setattr(encoding, "BLOCK", 256)
+    monkeypatch.setattr("featlearn.rows.BLOCK", 256)
     ok(run_here("encode", work.model, work.patches, "-o", tmp_path / "c.h5"))
     codes = real(str(tmp_path / "c.h5"))
     assert codes.images == [str(work.patches)]
@@ -184,13 +211,28 @@ def test_codes_that_are_not_finite_are_refused(run_here, tmp_path):
     patches = np.ones((5000, 4), np.float32)
     patches[4500] = 1e38
     own_data_set(tmp_path / "d.h5", patches, (2, 2, 1))
-    args = ("train", tmp_path / "d.h5", "--model", "pca", "--hidden", 1, "--dtype", "float64", "-o", tmp_path / "m.h5")
+    args = (
+        "train",
+        tmp_path / "d.h5",
+        "--model",
+        "pca",
+        "--hidden",
+        1,
+        "--dtype",
+        "float64",
+        "-o",
+        tmp_path / "m.h5",
+    )
     ok(run_here(*args))
     file = read_model(str(tmp_path / "m.h5"))
     file.params["W"] *= 100
     write_model(str(tmp_path / "m.h5"), file, force=True)
     before = sorted(os.listdir(tmp_path))
-    refused(run_here("encode", tmp_path / "m.h5", tmp_path / "d.h5", "-o", tmp_path / "c.h5", "-q"), "row 4500", "m.h5")
+    refused(
+        run_here("encode", tmp_path / "m.h5", tmp_path / "d.h5", "-o", tmp_path / "c.h5", "-q"),
+        "row 4500",
+        "m.h5",
+    )
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -201,7 +243,9 @@ def test_codes_that_are_all_alike_are_refused(work, run_here, tmp_path):
 
     path = broken(work, tmp_path / "flat.h5", flat)
     refused(
-        run_here("encode", path, work.patches, "-o", tmp_path / "c.h5", "-q"), "gives 0.5 for every unit", "flat.h5"
+        run_here("encode", path, work.patches, "-o", tmp_path / "c.h5", "-q"),
+        "gives 0.5 for every unit",
+        "flat.h5",
     )
     assert os.listdir(tmp_path) == ["flat.h5"]
 
@@ -257,12 +301,36 @@ def test_both_preprocessings_are_undone(run_here, work, tmp_path):
     """PCA-whitened pixels below, and codes that another program has whitened above."""
     cut = ("--size", 6, "--count", 400, "--whiten", "pca", "-o", tmp_path / "p.h5")
     ok(run_here("extract-patches", work.photos, *cut))
-    ok(run_here("train", tmp_path / "p.h5", "--model", "rbm", "--hidden", 8, "--epochs", 1, "-o", tmp_path / "one.h5"))
+    ok(
+        run_here(
+            "train",
+            tmp_path / "p.h5",
+            "--model",
+            "rbm",
+            "--hidden",
+            8,
+            "--epochs",
+            1,
+            "-o",
+            tmp_path / "one.h5",
+        )
+    )
     ok(run_here("encode", tmp_path / "one.h5", tmp_path / "p.h5", "-o", tmp_path / "c.h5"))
     codes = np.array(read_dataset(str(tmp_path / "c.h5")).patches)
     spec = PreprocessSpec(normalize="standardize", whiten="pca")
     own_data_set(tmp_path / "white.h5", codes, (1, 8, 1), spec=spec)
-    train = ("train", tmp_path / "white.h5", "--model", "rbm", "--hidden", 5, "--epochs", 1, "-o", tmp_path / "two.h5")
+    train = (
+        "train",
+        tmp_path / "white.h5",
+        "--model",
+        "rbm",
+        "--hidden",
+        5,
+        "--epochs",
+        1,
+        "-o",
+        tmp_path / "two.h5",
+    )
     ok(run_here(*train))
     ok(run_here("visualize", tmp_path / "two.h5", "--through", tmp_path / "one.h5", "-o", tmp_path / "f.png"))
 
@@ -281,12 +349,22 @@ def test_what_cannot_be_drawn_through_is_refused(work, stages, run_here, tmp_pat
     draw = ("visualize", "-o", out)
     refused(run_here(*draw, three, "--through", work.model), "three.h5", "7 values", "model.h5", "have 12")
     refused(
-        run_here(*draw, three, "--through", work.model, "--through", two), "7 values", "have 12", "nearest one first"
+        run_here(*draw, three, "--through", work.model, "--through", two),
+        "7 values",
+        "have 12",
+        "nearest one first",
     )
     refused(run_here(*draw, two, "--through", stages / "codes.h5"), "data set")
     refused(run_here(*draw, two, "--through", tmp_path / "none.h5"), "none.h5")
-    refused(run_here(*draw, two, "--through", work.model, "--what", "curve"), "--through", "--what filters", code=2)
-    refused(run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "--what filters", code=2)
+    refused(
+        run_here(*draw, two, "--through", work.model, "--what", "curve"),
+        "--through",
+        "--what filters",
+        code=2,
+    )
+    refused(
+        run_here(*draw, stages / "codes.h5", "--through", work.model), "--through", "--what filters", code=2
+    )
     assert os.listdir(tmp_path) == []
     shutil.copy(work.model, tmp_path / "one.h5")
     before = (tmp_path / "one.h5").read_bytes()

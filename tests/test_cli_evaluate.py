@@ -14,9 +14,9 @@ from featlearn.analysis.coding import codings
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
-from featlearn.models.softmax import Softmax
+from featlearn.rows import Encoded
 from featlearn.training.classifier import ClassifierConfig
-from featlearn.training.few_labels import Encoded, errors_per_class
+from featlearn.training.few_labels import errors_per_class
 
 
 def report(run_here, *args):
@@ -41,7 +41,8 @@ def test_evaluate_recomputed(work, run_here):
 
 @pytest.mark.parametrize("model", ["rbm", "pca", "k-sparse"])
 def test_all_commands_mean_the_same_error(model, run_here, tmp_path):
-    """train, reconstruct and evaluate: one definition, over all rows, of which training looks at some each epoch."""
+    """train, reconstruct and evaluate: one definition, over all rows, of which training looks at some each
+    epoch."""
     data, out = tmp_path / "d.h5", tmp_path / "m.h5"
     report(run_here, "extract-patches", "dead-leaves", "--size", 6, "--count", 2500, "-o", data)
     how = ("--model", model, "--hidden", 10)
@@ -51,7 +52,9 @@ def test_all_commands_mean_the_same_error(model, run_here, tmp_path):
     assert trained == pytest.approx(again, rel=1e-12)
     assert trained == pytest.approx(measured, rel=1e-12)
     assert float(run_here("info", out, "--get", "measured.rmse").out) == trained
-    printed = [run_here(*args).out for args in (("train", data, *how, "-o", out, "--force"), ("evaluate", out, data))]
+    printed = [
+        run_here(*args).out for args in (("train", data, *how, "-o", out, "--force"), ("evaluate", out, data))
+    ]
     lines = [next(line for line in out.splitlines() if line.startswith("rmse ")).split() for out in printed]
     assert lines[0] == lines[1]
 
@@ -84,7 +87,9 @@ def labelled(run_here, tmp_path_factory):
 
 
 def test_bits_and_errors_of_quantised_codes(labelled, run_here):
-    row = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5", "--bins", "7,3,7")["models"][0]
+    row = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5", "--bins", "7,3,7")["models"][
+        0
+    ]
     learned = load_model(str(labelled / "m0.h5"))
     rows = load_rows(str(labelled / "test.h5"), like=learned)[0]
     for coding in codings(learned.model, rows, (3, 7)):
@@ -112,15 +117,24 @@ FEW = ("--per-class", "5,40", "--draws", 3, "--classifier-decay", 0.1)
 
 def test_few_labels(labelled, run_here):
     """Means and spreads over the same draws for all models; nothing is learned from all rows."""
-    args = ("evaluate", labelled / "m0.h5", labelled / "m1.h5", labelled / "test.h5", "--train", labelled / "learn.h5")
+    args = (
+        "evaluate",
+        labelled / "m0.h5",
+        labelled / "m1.h5",
+        labelled / "test.h5",
+        "--train",
+        labelled / "learn.h5",
+    )
     found = report(run_here, *args, *FEW)["models"]
     config = ClassifierConfig(classifier_decay=0.1, per_class=(5, 40), draws=3)
     for seed, row in enumerate(found):
         learned = load_model(str(labelled / f"m{seed}.h5"))
-        (X, x, _), (T, t, _) = (load_rows(str(labelled / f"{name}.h5"), like=learned) for name in ("learn", "test"))
+        (X, x, _), (T, t, _) = (
+            load_rows(str(labelled / f"{name}.h5"), like=learned) for name in ("learn", "test")
+        )
         y, u = x.labels.astype(np.int32), t.labels.astype(np.int32)
-        codes = errors_per_class(Softmax, (Encoded(learned.model, X), y), (Encoded(learned.model, T), u), config, 0)
-        for what, errors in (("classifier", codes), ("raw", errors_per_class(Softmax, (X, y), (T, u), config, 0))):
+        codes = errors_per_class((Encoded(learned.model, X), y), (Encoded(learned.model, T), u), config, 0)
+        for what, errors in (("classifier", codes), ("raw", errors_per_class((X, y), (T, u), config, 0))):
             for i, number in enumerate((5, 40)):
                 assert row[f"{what}_error_{number}"] == pytest.approx(errors[i].mean(), rel=1e-12)
                 assert row[f"{what}_spread_{number}"] == pytest.approx(np.std(errors[i], ddof=1), rel=1e-12)
@@ -154,7 +168,17 @@ def test_errors_in_different_units_are_told(labelled, run_here, tmp_path):
     whitened = (labelled / "learn-images", "--whiten", "zca", "-o", tmp_path / "w.h5")
     report(run_here, "extract-patches", *whitened)
     report(
-        run_here, "train", tmp_path / "w.h5", "--model", "rbm", "--hidden", 5, "--epochs", 1, "-o", tmp_path / "m.h5"
+        run_here,
+        "train",
+        tmp_path / "w.h5",
+        "--model",
+        "rbm",
+        "--hidden",
+        5,
+        "--epochs",
+        1,
+        "-o",
+        tmp_path / "m.h5",
     )
     models = (labelled / "m0.h5", tmp_path / "m.h5")
     ran = run_here("evaluate", *models, labelled / "test.h5", "--plot", tmp_path / "c.png")
@@ -210,7 +234,9 @@ def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here
     shutil.copy(labelled / "m0.h5", "m.h5")
     report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")
     names = {"MODEL": "m.h5", "LEARN": labelled / "learn.h5", "BARE": "bare.h5"}
-    ran = run_here("evaluate", "m.h5", labelled / "test.h5", *(names.get(word, word) for word in options.split()))
+    ran = run_here(
+        "evaluate", "m.h5", labelled / "test.h5", *(names.get(word, word) for word in options.split())
+    )
     assert (ran.code, ran.out, len(ran.error_lines)) == (refusal[0], "", 1)
     assert refusal[1] in ran.error_lines[0]
 
@@ -271,7 +297,9 @@ def test_info_of_a_model(work, run_here):
 def test_get_prints_one_value(key, value, work, run_here):
     ran = run_here("info", work.model, "--get", key)
     assert (ran.code, ran.out) == (0, f"{value}\n")
-    assert report(run_here, "info", work.model, "--get", key) == {key: json.loads(value) if value != "rbm" else value}
+    assert report(run_here, "info", work.model, "--get", key) == {
+        key: json.loads(value) if value != "rbm" else value
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""extract-patches from the command line: what is asked for, what is decided, what is announced, what is refused."""
+"""extract-patches from the command line: what is asked for, what is decided, what is announced, what is
+refused."""
 
 import errno
 import gzip
@@ -70,11 +71,26 @@ CENTRED = "patches cut out of images: centred, but not whitened: "
         ("photos --stride 6", "center", "zca", WHITENED),
         ("photos --epsilon 0.01", "center", "zca", WHITENED),
         ("photos --clip 3", "center", "zca", WHITENED),
-        ("photos --clip 3 --to 0.1,0.9", "center", "none", "patches cut out of images: centred, for --to, and not"),
+        (
+            "photos --clip 3 --to 0.1,0.9",
+            "center",
+            "none",
+            "patches cut out of images: centred, for --to, and not",
+        ),
         ("photos --clip 3 --to 0.1,0.9 --whiten zca", "center", "zca", None),
         ("digits.gz --size 4 --stride 1", "center", "zca", WHITENED),
-        ("photos --count 359", "center", "none", CENTRED + "359 patches are too few for 36 pixels; take at least 360"),
-        ("photos --stride 7", "center", "none", CENTRED + "324 patches are too few for 36 pixels; take at least 360"),
+        (
+            "photos --count 359",
+            "center",
+            "none",
+            CENTRED + "359 patches are too few for 36 pixels; take at least 360",
+        ),
+        (
+            "photos --stride 7",
+            "center",
+            "none",
+            CENTRED + "324 patches are too few for 36 pixels; take at least 360",
+        ),
         ("photos --count 360", "center", "zca", WHITENED),
         ("photos --size whole", "none", "none", WHOLE),
         ("photos --size whole --clip 3 --to 0,1", "none", "none", WHOLE),
@@ -96,7 +112,8 @@ CENTRED = "patches cut out of images: centred, but not whitened: "
 def test_what_is_not_said_of_the_preprocessing_is_decided(
     args, normalize, whiten, reason, work, digits, rng, run_here, tmp_path, monkeypatch
 ):
-    """What was chosen and why is one line on stderr, is in the results and in the data set; the user's word wins."""
+    """What was chosen and why is one line on stderr, is in the results and in the data set; the user's word
+    wins."""
     monkeypatch.chdir(tmp_path)
     np.save("stack.npy", rng.normal(size=(3, 30, 30)))
     np.save("numbers.npy", rng.normal(size=(50, 5)))
@@ -134,7 +151,9 @@ def test_patches_too_wide_to_whiten_are_centred(work, run_here, tmp_path, monkey
 def test_a_test_set_is_drawn_and_whitened_as_its_training_set(work, run_here, tmp_path):
     """Without its flattest patches too; nothing is chosen anew."""
     extract(run_here, work.photos, "--size", 6, "--count", 400, "-o", tmp_path / "p.h5")
-    report = extract(run_here, work.photos, "--count", 400, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5")
+    report = extract(
+        run_here, work.photos, "--count", 400, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5"
+    )
     assert (report["normalize"], report["whiten"], report["preprocess_reason"]) == ("center", "zca", None)
     p, q = (read_dataset(str(tmp_path / name)) for name in ("p.h5", "q.h5"))
     assert np.array_equal(p.patches[:], q.patches[:])
@@ -276,14 +295,18 @@ def test_first_images(digits, work, run_here, tmp_path):
     assert read_dataset(str(tmp_path / "p.h5")).images == [str(name) for name in names]
     ran = run_here("extract-patches", images, "--first", 31, "-o", tmp_path / "more.h5")
     assert ran.code == 1
-    assert ran.error_lines == ["featlearn: error: --first 31: there are only 30 images; take that many or fewer"]
+    assert ran.error_lines == [
+        "featlearn: error: --first 31: there are only 30 images; take that many or fewer"
+    ]
     assert not (tmp_path / "more.h5").exists()
 
 
 def test_folders_name_labels(work, run_here, tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / "in" / name).mkdir(parents=True)
-        Image.new("L", (8, 8), 100 + len(list((tmp_path / "in").iterdir()))).save(tmp_path / "in" / name / "a.png")
+        Image.new("L", (8, 8), 100 + len(list((tmp_path / "in").iterdir()))).save(
+            tmp_path / "in" / name / "a.png"
+        )
     args = (tmp_path / "in", "--labels", "folders", "--size", 4, "--stride", 4, "-o", tmp_path / "p.h5")
     extract(run_here, *args, "--normalize", "none")
     data = read_dataset(str(tmp_path / "p.h5"))
@@ -332,10 +355,14 @@ def coloured(tmp_path_factory, run_here):
         for name in names:
             (folder / split / name).mkdir(parents=True)
             for i in range(3):
-                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(folder / split / name / f"{i}.png")
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(
+                    folder / split / name / f"{i}.png"
+                )
     cut = ("--color", "rgb", "--labels", "folders", "--size", 4, "--stride", 4, "-o", folder / "data.h5")
     extract(run_here, folder / "train", *cut)
-    ran = run_here("train", folder / "data.h5", "--model", "pca", "--batch-size", 24, "-o", folder / "model.h5")
+    ran = run_here(
+        "train", folder / "data.h5", "--model", "pca", "--batch-size", 24, "-o", folder / "model.h5"
+    )
     assert ran.code == 0, ran.err
     return folder
 
@@ -350,7 +377,9 @@ def test_like_of_patches_cut_out_of_digits_says_how_to_cut(run_here, tmp_path):
     assert ran.code == 1
     assert "patches of 6x6x1, these images give 12x12x1; give --count or --stride to cut patches" in ran.err
     assert run_here(*args, "--stride", 6).code == 0
-    ran = run_here("extract-patches", tmp_path / "rows.npy", "--like", tmp_path / "p.h5", "-o", tmp_path / "r.h5")
+    ran = run_here(
+        "extract-patches", tmp_path / "rows.npy", "--like", tmp_path / "p.h5", "-o", tmp_path / "r.h5"
+    )
     assert "take images of the same kind" in ran.err
 
 
@@ -407,8 +436,22 @@ def test_same_command_same_bytes(work, run_here, tmp_path):
 def test_files_from_find(work, tmp_path, start):
     names = sorted(str(path) for path in work.photos.iterdir())[:3]
     for separator, more in (("\n", ()), ("\0", ("-0",))):
-        args = ("extract-patches", "--files-from", "-", *more, "--size", 8, "--count", 20, "-o", "p.h5", "--force")
-        process = start(*args, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        args = (
+            "extract-patches",
+            "--files-from",
+            "-",
+            *more,
+            "--size",
+            8,
+            "--count",
+            20,
+            "-o",
+            "p.h5",
+            "--force",
+        )
+        process = start(
+            *args, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         assert process.communicate(separator.join([*names, ""]).encode())[1] is not None
         assert process.returncode == 0
         assert len(read_dataset(str(tmp_path / "p.h5")).images) == 3
@@ -442,7 +485,9 @@ def test_links_are_followed_and_broken_ones_counted(work, run_here, tmp_path):
         (tmp_path / "links" / photo.name).symlink_to(photo)
         (tmp_path / "files" / photo.name).write_bytes(photo.read_bytes())
     cut = ("--size", 8, "--count", 50)
-    made = [extract(run_here, tmp_path / name, *cut, "-o", tmp_path / f"{name}.h5") for name in ("links", "files")]
+    made = [
+        extract(run_here, tmp_path / name, *cut, "-o", tmp_path / f"{name}.h5") for name in ("links", "files")
+    ]
     assert [(report["images"], report["skipped"]) for report in made] == [(4, 0)] * 2
     patches = [read_dataset(str(tmp_path / f"{name}.h5")).patches[:].tobytes() for name in ("links", "files")]
     assert patches[0] == patches[1]
@@ -485,7 +530,9 @@ def test_larger_images_where_they_are_allowed(work, run_here, tmp_path):
     args = ("extract-patches", work.photos, "--size", 8, "--count", 50, "-o", tmp_path / "p.h5")
     ran = run_here(*args, "--max-pixels", 64 * 64 - 1)
     assert ran.code == 1
-    assert "has 4,096 pixels, more than 4,095; raise --max-pixels or scale the image down" in ran.error_lines[0]
+    assert (
+        "has 4,096 pixels, more than 4,095; raise --max-pixels or scale the image down" in ran.error_lines[0]
+    )
     assert run_here(*args, "--max-pixels", 64 * 64).code == 0
 
 
@@ -530,7 +577,18 @@ def test_contradictions_are_wrong_usage(args, work, run_here, tmp_path):
 
 def test_provenance_holds_command_seed_versions_and_inputs(work, run_here, tmp_path, monkeypatch):
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
-    args = ("extract-patches", work.photos, "--like", work.patches, "--count", 9, "--seed", 4, "-o", tmp_path / "p.h5")
+    args = (
+        "extract-patches",
+        work.photos,
+        "--like",
+        work.patches,
+        "--count",
+        9,
+        "--seed",
+        4,
+        "-o",
+        tmp_path / "p.h5",
+    )
     assert run_here(*args).code == 0
     story = read_dataset(str(tmp_path / "p.h5")).provenance
     assert story["argv"] == ["featlearn", *map(str, args)]
@@ -567,7 +625,9 @@ def test_the_next_command_fits_the_data_and_runs(how, model, work, run_here, tmp
 
 
 @pytest.mark.parametrize(("high", "more"), [(255, ["--data-scale", "255"]), (1, [])])
-def test_after_floats_of_0_to_255_the_next_command_has_them_in_0_to_1(high, more, rng, run_here, tmp_path, monkeypatch):
+def test_after_floats_of_0_to_255_the_next_command_has_them_in_0_to_1(
+    high, more, rng, run_here, tmp_path, monkeypatch
+):
     """It makes the model that the same pixels as integers make."""
     monkeypatch.chdir(tmp_path)
     pixels = rng.integers(0, 256, (100, 5, 4), np.uint8)
@@ -575,7 +635,9 @@ def test_after_floats_of_0_to_255_the_next_command_has_them_in_0_to_1(high, more
     np.save("i.npy", pixels)
     hints = []
     for name in "fi":
-        hints.append(shlex.split(run_here("extract-patches", f"{name}.npy", "-o", f"{name}.h5").err.splitlines()[-1]))
+        hints.append(
+            shlex.split(run_here("extract-patches", f"{name}.npy", "-o", f"{name}.h5").err.splitlines()[-1])
+        )
         assert run_here(*hints[-1][2:], "--epochs", 1, "-o", f"{name}-m.h5").code == 0
     assert hints[0] == ["next:", "featlearn", "train", "f.h5", "--model", "rbm", *more]
     ours, wanted = (read_model(f"{name}-m.h5") for name in "fi")
@@ -595,7 +657,10 @@ def test_after_like_the_next_command_measures(work, run_here, tmp_path, monkeypa
         assert run_here(*shlex.split(hint)[2:], "--json").code == 0
     ran = run_here("extract-patches", work.photos, "--count", 40, "--like", work.patches, "-o", "d.h5")
     hints = ran.err.splitlines()[-2:]
-    assert hints == ["next: featlearn evaluate MODEL d.h5", f"where MODEL is one that has learned from {work.patches}"]
+    assert hints == [
+        "next: featlearn evaluate MODEL d.h5",
+        f"where MODEL is one that has learned from {work.patches}",
+    ]
     assert run_here("evaluate", work.model, "d.h5").code == 0
 
 
@@ -619,12 +684,17 @@ def test_colours_that_are_lost_are_said_once(kind, more, run_here, tmp_path, rng
         path.mkdir()
         for i, image in enumerate(images):
             Image.fromarray(image).save(path / f"{i}.png")
-    ran = run_here("extract-patches", path, "--size", 8, "--count", 20, *more.split(), "-o", tmp_path / "p.h5")
+    ran = run_here(
+        "extract-patches", path, "--size", 8, "--count", 20, *more.split(), "-o", tmp_path / "p.h5"
+    )
     assert ran.code == 0, ran.err
     lost = "grey" not in kind and "--color" not in more
     assert ran.err.splitlines().count(GREYED) == lost
     if not more:
-        assert GREYED not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err
+        assert (
+            GREYED
+            not in run_here("extract-patches", path, "--like", tmp_path / "p.h5", "-o", tmp_path / "q.h5").err
+        )
 
 
 def test_arrays_that_are_joined_are_named(run_here, tmp_path, monkeypatch):
@@ -633,14 +703,18 @@ def test_arrays_that_are_joined_are_named(run_here, tmp_path, monkeypatch):
     images[:, ::2] = 255
     np.savez("x.npz", x_train=images, x_test=images[:1], y_train=np.arange(4))
     joined = "2 arrays are read as one set: x.npz:x_test, x.npz:x_train; give one to read it alone"
-    assert joined in run_here("extract-patches", "x.npz", "--size", "whole", "-o", "o.h5", "--dry-run").err.splitlines()
+    assert (
+        joined
+        in run_here("extract-patches", "x.npz", "--size", "whole", "-o", "o.h5", "--dry-run").err.splitlines()
+    )
     for alone in (("x.npz:x_test",), ("x.npz:x_test", "x.npz:x_train"), ("x.npz:x_train", "--first", 2)):
         ran = run_here("extract-patches", *alone, "--size", "whole", "-o", "o.h5", "--dry-run")
         assert (ran.code, "arrays are read" in ran.err) == (0, False)
 
 
 def test_provenance_is_bounded(monkeypatch):
-    """Names beyond the twentieth are counted; what inputs say of their own inputs is left out where it grows long."""
+    """Names beyond the twentieth are counted; what inputs say of their own inputs is left out where it grows
+    long."""
     told = {"argv": 15_000 * "x"}
     monkeypatch.setattr(store, "_input", lambda path: {"name": path, "digest": "d", "provenance": told})
     short = store.provenance(inputs=["a", "b"])

@@ -25,7 +25,8 @@ def evaluate(run_here, *args):
 
 @pytest.fixture(scope="module")
 def binary(work, run_here, tmp_path_factory):
-    """A folder with binary patches (p.h5), grey ones (grey.h5), and RBMs of binary (m.h5) and Gaussian units (g.h5)."""
+    """A folder with binary patches (p.h5), grey ones (grey.h5), and RBMs of binary (m.h5) and Gaussian units
+    (g.h5)."""
     folder = tmp_path_factory.mktemp("binary")
     cut = ("--size", 6, "--count", 300, "--normalize", "none")
     report(run_here, "extract-patches", work.photos, *cut, "--threshold", 0.5, "-o", folder / "p.h5")
@@ -46,7 +47,9 @@ def test_threshold_makes_binary_pixels(binary):
 
 
 def test_exact_likelihood(binary, run_here):
-    found = evaluate(run_here, binary / "m.h5", binary / "p.h5", "--likelihood", "exact", "--train", binary / "p.h5")
+    found = evaluate(
+        run_here, binary / "m.h5", binary / "p.h5", "--likelihood", "exact", "--train", binary / "p.h5"
+    )
     learned = load_model(str(binary / "m.h5"))
     X = load_rows(str(binary / "p.h5"), like=learned)[0].block(0, 300)
     log_z = exact_log_z(learned.model.machine())
@@ -70,7 +73,9 @@ def test_annealed_likelihood(binary, run_here):
     assert found["log_z"] != other["log_z"]
 
 
-def test_the_gap_is_how_much_higher_the_free_energy_is_than_that_of_the_training_data(binary, run_here, tmp_path):
+def test_the_gap_is_how_much_higher_the_free_energy_is_than_that_of_the_training_data(
+    binary, run_here, tmp_path
+):
     cut = ("--size", 6, "--count", 200, "--normalize", "none", "--threshold", 0.5)
     report(run_here, "extract-patches", "dead-leaves", *cut, "-o", tmp_path / "other.h5")
     learned = load_model(str(binary / "m.h5"))
@@ -96,21 +101,32 @@ def test_grey_pixels_are_told(binary, run_here):
     ran = run_here("evaluate", binary / "m.h5", binary / "grey.h5")
     assert ran.code == 0  # what the model was trained with makes them binary
     assert "drawn from the grey ones" not in ran.err
-    report(run_here, "train", binary / "grey.h5", "--model", "rbm", "--epochs", 1, "-o", binary / "grey-model.h5")
+    report(
+        run_here, "train", binary / "grey.h5", "--model", "rbm", "--epochs", 1, "-o", binary / "grey-model.h5"
+    )
     ran = run_here("evaluate", binary / "grey-model.h5", binary / "grey.h5")
     assert "drawn from the grey ones" in ran.err
 
 
 def test_refusals(work, binary, run_here, tmp_path):
-    ran = run_here("train", work.patches, "--model", "rbm", "--hidden", 30, "--epochs", 1, "-o", tmp_path / "30.h5")
+    ran = run_here(
+        "train", work.patches, "--model", "rbm", "--hidden", 30, "--epochs", 1, "-o", tmp_path / "30.h5"
+    )
     assert ran.code == 0
     ran = run_here("evaluate", tmp_path / "30.h5", work.patches, "--likelihood", "exact")
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     assert "30 hidden units, at most 22" in ran.err
-    assert run_here("train", binary / "p.h5", "--model", "rbm", "--hidden", 30, "-o", tmp_path / "b.h5", "-q").code == 0
+    assert (
+        run_here(
+            "train", binary / "p.h5", "--model", "rbm", "--hidden", 30, "-o", tmp_path / "b.h5", "-q"
+        ).code
+        == 0
+    )
     ran = run_here("evaluate", tmp_path / "b.h5", binary / "p.h5", "--likelihood", "exact")
     assert "30 units in the smaller layer, at most 22" in ran.err
-    ran = run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5", "-q")
+    ran = run_here(
+        "train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5", "-q"
+    )
     assert ran.code == 0
     for option in (("--likelihood", "ais"), ("--train", work.patches)):
         ran = run_here("evaluate", tmp_path / "r.h5", work.patches, *option)
@@ -123,13 +139,18 @@ def test_refusals(work, binary, run_here, tmp_path):
     assert (ran.code, len(ran.error_lines)) == (1, 1)
 
 
-def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time(work, binary, run_here, monkeypatch):
+def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time(
+    work, binary, run_here, monkeypatch
+):
     def started(*args):
         raise AssertionError("an estimate began")
 
     monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", started)
     rectified = binary / "rectified.h5"
-    assert run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", rectified, "-q").code == 0
+    assert (
+        run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", rectified, "-q").code
+        == 0
+    )
     for models, options, word in (
         (("g.h5", "rectified.h5"), ("--likelihood", "ais"), "binary hidden units"),
         (("g.h5", "rectified.h5"), ("--train", work.patches), "rectified.h5"),
@@ -184,8 +205,12 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
 @pytest.mark.parametrize("units", ["binary", "rectified"])
 @pytest.mark.parametrize("visible", ["gaussian", "bernoulli"])
 def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, tmp_path):
-    """Not with what the data are: grey pixels as they are for Gaussian units, drawn for binary ones; so the noise."""
-    path, options = str(tmp_path / "m.h5"), ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units)
+    """Not with what the data are: grey pixels as they are for Gaussian units, drawn for binary ones; so the
+    noise."""
+    path, options = (
+        str(tmp_path / "m.h5"),
+        ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units),
+    )
     assert run_here("train", binary / "grey.h5", *options, "-o", path).code == 0
     learned = load_model(path)
     X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
@@ -232,11 +257,16 @@ def test_auto_is_exact_for_few_units(binary, run_here):
 
 def test_models_have_defaults_of_their_own(run_here):
     """Of the training's settings too; the command line wins."""
-    rates = {"mcrbm": "0.075", "rbm": "8 over the mean squared length of a row, at most 0.1 (gaussian: half of it)"}
+    rates = {
+        "mcrbm": "0.075",
+        "rbm": "8 over the mean squared length of a row, at most 0.1 (gaussian: half of it)",
+    }
     for model, batch in (("mcrbm", 128), ("rbm", 100), ("k-sparse", 100)):
         assert f"batch_size = {batch}\n" in run_here("train", "--model", model, "--show-config").out
         words = " ".join(run_here("train", "--model", model, "--help").out.split())
-        assert f"Learning rate of sgd, adam. [default: sgd {rates.get(model, '0.5')}; adam 0.001; x>0]" in words
+        assert (
+            f"Learning rate of sgd, adam. [default: sgd {rates.get(model, '0.5')}; adam 0.001; x>0]" in words
+        )
     assert "epochs = 3\n" in run_here("train", "--model", "mcrbm", "--epochs", 3, "--show-config").out
 
 
@@ -246,7 +276,12 @@ def test_models_of_several_kinds_in_one_table(binary, work, run_here, tmp_path):
     assert run_here("train", work.patches, *options, "-o", tmp_path / "cov.h5").code == 0
     args = ("evaluate", binary / "m.h5", binary / "g.h5")
     assert run_here(*args, work.patches).code == 1  # 6x6 and 8x8 patches
-    assert run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5").code == 0
+    assert (
+        run_here(
+            "train", work.patches, "--model", "rbm", "--units", "rectified", "-o", tmp_path / "r.h5"
+        ).code
+        == 0
+    )
     ran = run_here("evaluate", tmp_path / "r.h5", tmp_path / "cov.h5", work.patches)
     assert ran.code == 0
     table = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines()}

@@ -65,7 +65,7 @@ def test_order_contrast_columns_and_scale(order, contrast, work, run_here, tmp_p
 def test_mean_activation_does_not_depend_on_blocks(work, monkeypatch):
     learned = load_model(str(work.model))
     whole = mean_activation(learned, str(work.patches))
-    monkeypatch.setattr("featlearn.cli.drawing.BLOCK", 77)
+    monkeypatch.setattr("featlearn.rows.BLOCK", 77)
     np.testing.assert_allclose(mean_activation(learned, str(work.patches)), whole, rtol=1e-12)
 
 
@@ -114,7 +114,9 @@ def test_the_suffix_decides_the_format(call, formats, work, run_here, tmp_path):
 
 
 @drawn
-def test_a_suffix_of_no_format_is_refused_before_any_work(call, formats, work, run_here, tmp_path, monkeypatch):
+def test_a_suffix_of_no_format_is_refused_before_any_work(
+    call, formats, work, run_here, tmp_path, monkeypatch
+):
     def started(*args):
         raise AssertionError("a model was read")
 
@@ -143,7 +145,15 @@ def test_pixels_are_drawn_as_pixels(more, run_here, tmp_path):
     data = tmp_path / "d.h5"
     ok(
         run_here(
-            "extract-patches", tmp_path / "digits.npy", "-o", data, "--size", "whole", "--normalize", "none", *more
+            "extract-patches",
+            tmp_path / "digits.npy",
+            "-o",
+            data,
+            "--size",
+            "whole",
+            "--normalize",
+            "none",
+            *more,
         )
     )
     ok(run_here("visualize", data, "-o", tmp_path / "d.png", "--columns", 5, "--scale", 1))
@@ -178,7 +188,11 @@ def test_images_beyond_one_are_white_at_their_brightest(run_here, tmp_path):
     rows = grey_digits(tmp_path).astype(np.float32)
     np.save(tmp_path / "floats.npy", rows)
     data, model = tmp_path / "d.h5", tmp_path / "m.h5"
-    ok(run_here("extract-patches", tmp_path / "floats.npy", "-o", data, "--size", "whole", "--normalize", "none"))
+    ok(
+        run_here(
+            "extract-patches", tmp_path / "floats.npy", "-o", data, "--size", "whole", "--normalize", "none"
+        )
+    )
     ok(run_here("visualize", data, "-o", tmp_path / "d.png", "--columns", 5, "--scale", 1))
     assert np.array_equal(pixels(tmp_path / "d.png")[1:3, 1:5], rows[0])
     ok(run_here("train", data, "--model", "pca", "--hidden", 2, "--batch-size", 5, "-o", model))
@@ -212,7 +226,9 @@ def test_learning_curve(work, run_here, tmp_path):
 
 
 def test_a_picture_goes_to_stdout(work, tmp_path, start):
-    process = start("visualize", work.model, "-o", "-", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(
+        "visualize", work.model, "-o", "-", cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     out, _ = process.communicate()
     assert process.returncode == 0
     assert np.array_equal(pixels(io.BytesIO(out)), mosaic(filters(work)))
@@ -305,18 +321,28 @@ def test_reconstruct_a_float_image(threshold, work, run_here, tmp_path):
     reports = [
         json.loads(
             ok(
-                run_here("reconstruct", tmp_path / "m.h5", tmp_path / name, "-o", tmp_path / f"{name}.png", "--json")
+                run_here(
+                    "reconstruct",
+                    tmp_path / "m.h5",
+                    tmp_path / name,
+                    "-o",
+                    tmp_path / f"{name}.png",
+                    "--json",
+                )
             ).out
         )
         for name in ("8.png", "f.tif")
     ]
     assert reports[0]["psnr"] == pytest.approx(reports[1]["psnr"], rel=1e-4)
     assert "levels" not in reports[1]
-    np.testing.assert_allclose(*(pixels(tmp_path / name).astype(int) for name in ("8.png.png", "f.tif.png")), atol=1)
+    np.testing.assert_allclose(
+        *(pixels(tmp_path / name).astype(int) for name in ("8.png.png", "f.tif.png")), atol=1
+    )
 
 
 def test_reconstruct_a_float_image_of_its_own_range(run_here, tmp_path):
-    """Values from -50 to 150 are black to white, and so the PSNR is counted; all components give the image back."""
+    """Values from -50 to 150 are black to white, and so the PSNR is counted; all components give the image
+    back."""
     values = np.random.default_rng(0).uniform(-50, 150, (12, 12)).astype(np.float32)
     values[0, :2] = -50, 150
     Image.fromarray(values).save(tmp_path / "x.tif")

@@ -20,7 +20,11 @@ ENDS = [
     (DataError("two\nlines"), 1, "two lines"),
     (MemoryError(), 1, "out of memory"),
     (FileNotFoundError(2, "No such file or directory", "x.h5"), 1, "x.h5: No such file or directory"),
-    (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError: division by zero; run with --debug"),
+    (
+        ZeroDivisionError("division by zero"),
+        1,
+        "internal error: ZeroDivisionError: division by zero; run with --debug",
+    ),
     (KeyboardInterrupt(), 130, "stopped by SIGINT"),
     (Interrupted(signal.SIGTERM), 143, "stopped by SIGTERM"),
     (Interrupted(signal.SIGINT), 130, "stopped by SIGINT"),

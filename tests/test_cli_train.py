@@ -66,19 +66,47 @@ def test_same_bytes_for_threads_and_instruction_sets(data):
     found = {}
     for i, (isa, threads) in enumerate([(sets[0], 1), (sets[-1], 2)]):
         name = f"same-{i}.h5"
-        options = ("--model", "rbm", "--hidden", 40, "--epochs", 2, "--decay", "l1", "--target", 0.1, "--refine", 5)
+        options = (
+            "--model",
+            "rbm",
+            "--hidden",
+            40,
+            "--epochs",
+            2,
+            "--decay",
+            "l1",
+            "--target",
+            0.1,
+            "--refine",
+            5,
+        )
         report = train(data, "p.h5", *options, "--threads", threads, "-o", name, FEATLEARN_ISA=isa)
         found[isa, threads] = report["content_hash"], params(data / name)
     assert len({content for content, _ in found.values()}) == 1
     assert all(values == found[sets[0], 1][1] for _, values in found.values())
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)]
+)
 def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
     """SIGTERM and SIGINT leave a checkpoint and end by the signal; after SIGKILL the last checkpoint serves."""
-    options = ("train", "p.h5", "--model", "rbm", "--hidden", "300", "--epochs", "250", "--checkpoint-every", "0.1")
+    options = (
+        "train",
+        "p.h5",
+        "--model",
+        "rbm",
+        "--hidden",
+        "300",
+        "--epochs",
+        "250",
+        "--checkpoint-every",
+        "0.1",
+    )
     name = f"stopped-{int(signum)}.h5"
-    process = subprocess.Popen([*FEATLEARN, *options, "-o", name], cwd=data, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*FEATLEARN, *options, "-o", name], cwd=data, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
     while not (data / (name + ".ckpt")).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -105,12 +133,28 @@ GOLDEN = {
     "content": "50ef6f520819d92b93b60cdd2db769640278fe789ebfa72e83eb233f0d18da95",
     "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
 }
-"""Of the run below. The parameters stay for ever; the content hash also changes with a new setting of the model."""
+"""Of the run below.
+
+The parameters stay for ever; the content hash also changes with a new setting of the model.
+"""
 
 
 def test_the_golden_run(data):
     """From generated images to a refined sparse RBM: on every machine these bytes."""
-    options = ("--hidden", 30, "--epochs", 5, "--decay", "l1", "--decay-weight", 0.002, "--target", 0.1, "--refine", 20)
+    options = (
+        "--hidden",
+        30,
+        "--epochs",
+        5,
+        "--decay",
+        "l1",
+        "--decay-weight",
+        0.002,
+        "--target",
+        0.1,
+        "--refine",
+        20,
+    )
     options += ("--visible-bias", "zero", "--lr", 0.01, "--refine-lr", 0.01)
     report = train(data, "p.h5", "--model", "rbm", *options, "--seed", 7, "-o", "golden.h5")
     digest = hashlib.sha256()
@@ -129,7 +173,9 @@ def test_divergence_keeps_the_last_good_model(data):
         assert all(np.isfinite(value[:]).all() for value in file["params"].values())
     assert (
         "diverged"
-        in run(data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", "--resume", code=2).stderr
+        in run(
+            data, "train", "p.h5", "--model", "rbm", "--lr", "30", "-o", "wild.h5", "--resume", code=2
+        ).stderr
     )
 
 
@@ -152,7 +198,9 @@ def test_settings_from_toml_and_environment(data):
     (data / "run.toml").write_text('model = "rbm"\nepochs = 1\nhidden = 7\nlr = 0.5\nmomentum = 0.25\n')
     env = {"FEATLEARN_TRAIN_LR": "0.25"}
     shown = run(data, "train", "--config", "run.toml", "--momentum", "0.75", "--show-config", **env).stdout
-    assert {"lr = 0.25", "hidden = 7", "momentum = 0.75", "epochs = 1", 'optimizer = "sgd"'} <= set(shown.split("\n"))
+    assert {"lr = 0.25", "hidden = 7", "momentum = 0.75", "epochs = 1", 'optimizer = "sgd"'} <= set(
+        shown.split("\n")
+    )
     (data / "again.toml").write_text(shown)
     assert run(data, "train", "--config", "again.toml", "--show-config").stdout == shown
     (data / "bad.toml").write_text("hiden = 7\n")
@@ -161,7 +209,19 @@ def test_settings_from_toml_and_environment(data):
 
 
 def test_visible_units_follow_the_range(data):
-    run(data, "extract-patches", "dead-leaves", "--images", 1, "--count", 200, "--normalize", "none", "-o", "unit.h5")
+    run(
+        data,
+        "extract-patches",
+        "dead-leaves",
+        "--images",
+        1,
+        "--count",
+        200,
+        "--normalize",
+        "none",
+        "-o",
+        "unit.h5",
+    )
     for name, kind in (("p.h5", "gaussian"), ("unit.h5", "bernoulli")):
         out = f"visible-{name}"
         run(data, "train", name, "--model", "rbm", "--epochs", 1, "-o", out)
@@ -175,7 +235,9 @@ def test_a_finished_output_is_not_touched(data):
     before = (data / "kept.h5").read_bytes()
     done = run(data, "train", "p.h5", "--model", "rbm", "--epochs", 2, "-o", "kept.h5", code=1)
     assert "--force" in done.stderr
-    assert run(data, "train", "p.h5", "--model", "rbm", "-o", "p.h5", "--force", code=1).stderr.count("\n") == 1
+    assert (
+        run(data, "train", "p.h5", "--model", "rbm", "-o", "p.h5", "--force", code=1).stderr.count("\n") == 1
+    )
     assert (data / "kept.h5").read_bytes() == before
 
 

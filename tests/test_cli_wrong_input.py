@@ -60,7 +60,9 @@ def inputs(tmp_path_factory, work):
     folder = tmp_path_factory.mktemp("inputs")
     (folder / "empty").mkdir()
     (folder / "text.png").write_text("no picture\n")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(folder / "whole.jpg")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(
+        folder / "whole.jpg"
+    )
     jpeg = (folder / "whole.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     Image.new("L", (8, 8)).save(folder / "small.png")
@@ -177,7 +179,14 @@ def test_a_full_disk(call, work, place, start):
 
     pipe = subprocess.PIPE
     process = start(
-        *filled(call, work), "-o", place / output_of(call), "-q", cwd=place, stdout=pipe, stderr=pipe, preexec_fn=limit
+        *filled(call, work),
+        "-o",
+        place / output_of(call),
+        "-q",
+        cwd=place,
+        stdout=pipe,
+        stderr=pipe,
+        preexec_fn=limit,
     )
     out, err = process.communicate()
     assert process.returncode == 1, err
@@ -298,7 +307,9 @@ def test_names_are_quoted_only_where_they_must_be(name, call, work, place, run_h
     monkeypatch.chdir(place)
     ran = read(call, work, place, name, run_here)
     assert (ran.code, len(ran.err.splitlines())) == (1, 1)
-    assert ran.err.startswith(("featlearn: error: " + NAMES[name] + ":", f"featlearn: error: --config {NAMES[name]}:"))
+    assert ran.err.startswith(
+        ("featlearn: error: " + NAMES[name] + ":", f"featlearn: error: --config {NAMES[name]}:")
+    )
 
 
 def test_names_of_unfinished_runs_are_not_quoted(work, place, run_here, monkeypatch):
@@ -450,7 +461,11 @@ def test_a_model_with_settings_of_other_types_is_refused(key, value, words, work
     assert key in file.config
     file.config[key] = value
     write_model(str(tmp_path / "m.h5"), file)
-    refused(run_here("evaluate", tmp_path / "m.h5", work.patches), f"--{key.replace('_', '-')}", f"must be {words}")
+    refused(
+        run_here("evaluate", tmp_path / "m.h5", work.patches),
+        f"--{key.replace('_', '-')}",
+        f"must be {words}",
+    )
 
 
 EDITED_PROGRESS = {
@@ -534,10 +549,17 @@ def test_a_model_without_a_usable_state_can_be_sampled(work, run_here, tmp_path)
     assert run_here("train", work.patches, *options, "-o", tmp_path / "m.h5").code == 0
     file = read_model(str(tmp_path / "m.h5"))
     pictures = set()
-    for state in ({}, {"step_size": np.zeros((2, 2))}, {"step_size": np.zeros(0)}, {"step_size": np.array([np.nan])}):
+    for state in (
+        {},
+        {"step_size": np.zeros((2, 2))},
+        {"step_size": np.zeros(0)},
+        {"step_size": np.array([np.nan])},
+    ):
         file.state = state
         write_model(str(tmp_path / "m.h5"), file, force=True)
-        assert run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png", "--force").code == 0
+        assert (
+            run_here("sample", tmp_path / "m.h5", "--steps", 3, "-o", tmp_path / "s.png", "--force").code == 0
+        )
         pictures.add((tmp_path / "s.png").read_bytes())
     assert len(pictures) == 1
 
@@ -553,7 +575,10 @@ def test_no_output_has_the_name_of_another_format(suffix, work, run_here, tmp_pa
     ):
         ran = run_here(*args, "-o", out)
         assert (ran.code, ran.out) == (2, "")
-        assert ran.err == f"featlearn: error: -o {out}: would be HDF5 under a name of another format; end it in .h5\n"
+        assert (
+            ran.err
+            == f"featlearn: error: -o {out}: would be HDF5 under a name of another format; end it in .h5\n"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

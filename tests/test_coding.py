@@ -61,7 +61,9 @@ def test_several_blocks_equal_the_definition(bins, sign):
     found = codings(model, Rows(X), bins)
     assert [coding.bins for coding in found] == list(bins)
     for coding in found:
-        assert coding[1:] == pytest.approx(by_definition(X @ model.A, model.decode, X, coding.bins), rel=1e-12)
+        assert coding[1:] == pytest.approx(
+            by_definition(X @ model.A, model.decode, X, coding.bins), rel=1e-12
+        )
 
 
 def test_a_model_in_float32():
@@ -115,12 +117,15 @@ def test_zero_stays_zero_where_codes_have_both_signs(bins, sign):
 def test_a_mirrored_code_costs_and_keeps_the_same():
     X, model = problem()
     mirrored = Linear(-model.A, -model.B)
-    for one, other in zip(codings(model, Rows(X), range(2, 20)), codings(mirrored, Rows(X), range(2, 20)), strict=True):
+    for one, other in zip(
+        codings(model, Rows(X), range(2, 20)), codings(mirrored, Rows(X), range(2, 20)), strict=True
+    ):
         assert one == pytest.approx(other, rel=1e-12)
 
 
 def test_components_of_small_variance_are_not_moved_together():
-    """PCA of data with few large and many small variances: coarse levels may lose everything, but add nothing."""
+    """PCA of data with few large and many small variances: coarse levels may lose everything, but add
+    nothing."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 40)) / np.arange(1, 41) ** 2
     turn = np.linalg.qr(rng.normal(size=(40, 40)))[0]

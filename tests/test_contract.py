@@ -1,4 +1,5 @@
-"""What every model must do, whoever wrote it: the registry is walked, a new model is tested without another line."""
+"""What every model must do, whoever wrote it: the registry is walked, a new model is tested without another
+line."""
 
 import json
 import os
@@ -103,7 +104,9 @@ def test_gradient_has_keys_shapes_and_dtype_of_the_parameters(id, dtype):
         assert {name: (g.shape, g.dtype) for name, g in grads.items()} == {
             name: (value.shape, value.dtype) for name, value in model.params.items()
         }
-    assert all(np.array_equal(model.params[name], value) for name, value in before.items()), "gradient changed params"
+    assert all(np.array_equal(model.params[name], value) for name, value in before.items()), (
+        "gradient changed params"
+    )
 
 
 @every_model
@@ -286,10 +289,13 @@ def test_bytes_do_not_depend_on_threads(id):
 
 @pytest.fixture(scope="module")
 def elsewhere():
-    """By environment, the digests of all models: under each instruction set, and under BLAS and numpy of other CPUs."""
+    """By environment, the digests of all models: under each instruction set, and under BLAS and numpy of
+    other CPUs."""
     program = Path(model_bytes.__file__)
     paths = os.pathsep.join([str(program.parent), os.environ["PYTHONPATH"]])
-    features = [name for name in _multiarray_umath.__cpu_dispatch__ if _multiarray_umath.__cpu_features__[name]]
+    features = [
+        name for name in _multiarray_umath.__cpu_dispatch__ if _multiarray_umath.__cpu_features__[name]
+    ]
     blas = {"avx512": "SkylakeX", "avx2": "Haswell", "plain": "Sandybridge"}
     found = {}
     for isa in _core._isas():

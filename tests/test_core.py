@@ -1,4 +1,5 @@
-"""The kernels against recomputation, and against scalar twins to the byte; random numbers: test_core_random.py."""
+"""The kernels against recomputation, and against scalar twins to the byte; random numbers:
+test_core_random.py."""
 
 from fractions import Fraction
 from itertools import product
@@ -143,7 +144,9 @@ def test_bias(shape, dtype, threads):
     _core.add_bias(out, a, bias)
     assert out.tobytes() == (a + bias).tobytes()
     _core.sigmoid(p, a, bias)
-    np.testing.assert_allclose(p, 1 / (1 + np.exp(-(a + bias).astype(np.float64))), rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        p, 1 / (1 + np.exp(-(a + bias).astype(np.float64))), rtol=4 * np.finfo(dtype).eps
+    )
     _core.bernoulli(s, p, 3, 4)
     in_place = a.copy()
     _core.sigmoid_sample(in_place, sampled, in_place, bias, 3, 4)
@@ -245,7 +248,9 @@ def test_row_softplus(shape, dtype, threads):
     out = np.empty(shape[0])
     _core.row_softplus(out, a, bias, 0.7)
     scaled = dtype(0.7) * (a + bias)
-    np.testing.assert_allclose(out, np.logaddexp(0, scaled.astype(float)).sum(1), rtol=8 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        out, np.logaddexp(0, scaled.astype(float)).sum(1), rtol=8 * np.finfo(dtype).eps
+    )
     for i in range(0, shape[0], 97):  # a row does not depend on its neighbours
         alone = np.empty(1)
         _core.row_softplus(alone, a[i : i + 1], bias, 0.7)

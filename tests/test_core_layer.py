@@ -34,7 +34,9 @@ def wide(*arrays):
 
 
 def close(found, wanted, dtype, ulps=8):
-    np.testing.assert_allclose(found, wanted, rtol=ulps * np.finfo(dtype).eps, atol=ulps * np.finfo(dtype).eps / 8)
+    np.testing.assert_allclose(
+        found, wanted, rtol=ulps * np.finfo(dtype).eps, atol=ulps * np.finfo(dtype).eps / 8
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -178,14 +180,20 @@ REFUSED = {
         lambda a: _core.activate(a, a, a[0].copy(), "softplus"),
         "kind is 'softplus', wanted one of linear",
     ),
-    "bias": (lambda a: _core.activate(a, a, a[0, :2].copy(), "tanh"), r"bias has shape \(2,\), wanted \(3,\)"),
+    "bias": (
+        lambda a: _core.activate(a, a, a[0, :2].copy(), "tanh"),
+        r"bias has shape \(2,\), wanted \(3,\)",
+    ),
     "row": (lambda a: _core.backward(a, a.copy(), "tanh", a[0, :2].copy()), r"row has shape \(2,\)"),
     "shared": (lambda a: _core.backward(a, a, "tanh"), "shares memory"),
     "loss": (
         lambda a: _core.output_error(a, np.empty(5), a, a.copy(), "tanh"),
         r"loss has shape \(5,\), wanted \(4,\)",
     ),
-    "float32 loss": (lambda a: _core.cross_entropy(np.empty(4, "f"), a, a[0], a), "loss is float32, wanted float64"),
+    "float32 loss": (
+        lambda a: _core.cross_entropy(np.empty(4, "f"), a, a[0], a),
+        "loss is float32, wanted float64",
+    ),
     "weight": (lambda a: _core.cross_entropy(np.empty(4), a, a[0], a, a[:2].copy()), "weight has shape"),
     "label": (
         lambda a: _core.softmax(a, np.empty(4), a, np.zeros(3), np.array([0, 1, 2, 3], np.int32)),
@@ -196,10 +204,16 @@ REFUSED = {
         "label 1 is -1",
     ),
     "labels alone": (lambda a: _core.softmax(a, None, a, np.zeros(3), np.zeros(4, np.int32)), "both or none"),
-    "no classes": (lambda a: _core.softmax(a[:, :0].copy(), None, a[:, :0].copy(), np.zeros(0), None), "one column"),
+    "no classes": (
+        lambda a: _core.softmax(a[:, :0].copy(), None, a[:, :0].copy(), np.zeros(0), None),
+        "one column",
+    ),
     "step": (lambda a: adam(a, step=0), "step is 0, wanted at least 1"),
     "beta": (lambda a: adam(a, beta=1.0), "wanted 0 <= beta < 1"),
-    "moments": (lambda a: _core.adam(a, a, a.copy(), a.copy(), 1, 0.9, 0.9, 1, 1, 0, 0, True), "shares memory"),
+    "moments": (
+        lambda a: _core.adam(a, a, a.copy(), a.copy(), 1, 0.9, 0.9, 1, 1, 0, 0, True),
+        "shares memory",
+    ),
 }
 
 

@@ -21,7 +21,12 @@ def philox(element, seed, draw):
     key = [seed & 0xFFFFFFFF, seed >> 32]
     for _ in range(10):
         first, second = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
-        x = [second >> 32 ^ x[1] ^ key[0], second & 0xFFFFFFFF, first >> 32 ^ x[3] ^ key[1], first & 0xFFFFFFFF]
+        x = [
+            second >> 32 ^ x[1] ^ key[0],
+            second & 0xFFFFFFFF,
+            first >> 32 ^ x[3] ^ key[1],
+            first & 0xFFFFFFFF,
+        ]
         key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
     return x[element % 4]
 
@@ -38,7 +43,9 @@ def test_philox_twin_gives_the_known_answers():
     assert words == ["d16cfe09", "94fdcceb", "5001e420", "24126ea1"]
 
 
-@pytest.mark.parametrize(("seed", "draw"), [(0, 1), (1, 0), (2**64 - 1, 2**64 - 1), (0x123456789ABCDEF0, 5 << 48)])
+@pytest.mark.parametrize(
+    ("seed", "draw"), [(0, 1), (1, 0), (2**64 - 1, 2**64 - 1), (0x123456789ABCDEF0, 5 << 48)]
+)
 def test_random_bits(seed, draw, threads):
     whole = np.empty(40000, np.uint32)
     _core.random_bits(whole, seed, draw)

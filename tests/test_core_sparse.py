@@ -1,4 +1,5 @@
-"""The kernels of sparse codes against numpy and loops that spell them out, on all threads and instruction sets."""
+"""The kernels of sparse codes against numpy and loops that spell them out, on all threads and instruction
+sets."""
 
 import os
 import signal
@@ -43,7 +44,8 @@ def check_top_k(a, k, bias=None):
 
 
 def fma(x, y, z):
-    """x y + z rounded once: float32 by way of longdouble (a product is exact there), float64 with an exact product."""
+    """x y + z rounded once: float32 by way of longdouble (a product is exact there), float64 with an exact
+    product."""
     if z.dtype == np.float32:
         product = x.astype(np.float64) * y.astype(np.float64)
         total = product + z.astype(np.float64)
@@ -268,7 +270,12 @@ def test_large_products(dtype, threads):
     H[rows_of(start), index], D[rows_of(start), index] = x["value"], x["delta"]
     F, R, X = (x[name].astype(np.float64) for name in "FRX")
     close = {"rtol": 0, "atol": 2000 * np.finfo(dtype).eps}
-    out, dots, G, total = np.empty_like(x["R"]), np.empty_like(x["value"]), np.empty_like(x["G"]), np.empty(h, dtype)
+    out, dots, G, total = (
+        np.empty_like(x["R"]),
+        np.empty_like(x["value"]),
+        np.empty_like(x["G"]),
+        np.empty(h, dtype),
+    )
     _core.sparse_decode(out, start, index, x["value"], x["F"], x["bias"])
     np.testing.assert_allclose(out, H @ F + x["bias"], **close)
     _core.sparse_dot(dots, start, index, x["R"], x["F"])
@@ -357,7 +364,12 @@ def test_instruction_sets_and_threads_give_the_same_bytes():
     for isa in _core._isas():
         environment = os.environ | {"FEATLEARN_ISA": isa}
         done = subprocess.run(
-            [sys.executable, "-c", BYTES], env=environment, capture_output=True, text=True, timeout=100, check=True
+            [sys.executable, "-c", BYTES],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=True,
         )
         lines = done.stdout.split()
         assert lines[::2] == ["1", "2", "3"]
@@ -414,13 +426,31 @@ SHARED = f(4, 4)
     [
         (lambda: _core.top_k(f(2, 3), f(2, 3), f(2, 4)), "top_k: index is float32, wanted int32"),
         (lambda: _core.top_k(q(0)[None], f(1, 1), f(1, 4)), "top_k: index is int64, wanted int32"),
-        (lambda: _core.top_k(i(0)[None], f(1, 2), f(1, 4)), r"top_k: index has shape \(1, 1\), wanted \(1, 2\)"),
-        (lambda: _core.top_k(i(0)[None], f(1, 1), f(2, 4)), r"top_k: a has shape \(2, 4\), wanted \(1, any\)"),
-        (lambda: _core.top_k(i(0)[None], f(1, 1), f(1, 4), f(3)), r"top_k: bias has shape \(3,\), wanted \(4,\)"),
-        (lambda: _core.top_k(i(0)[None], f(1, 1), f(1, 4, dtype=float)), "top_k: a is float64, wanted float32"),
-        (lambda: _core.top_k(i(0, 0)[None], f(1, 2), f(1, 1)), "top_k: k is 2 of 1 columns, wanted 1 <= k <= columns"),
+        (
+            lambda: _core.top_k(i(0)[None], f(1, 2), f(1, 4)),
+            r"top_k: index has shape \(1, 1\), wanted \(1, 2\)",
+        ),
+        (
+            lambda: _core.top_k(i(0)[None], f(1, 1), f(2, 4)),
+            r"top_k: a has shape \(2, 4\), wanted \(1, any\)",
+        ),
+        (
+            lambda: _core.top_k(i(0)[None], f(1, 1), f(1, 4), f(3)),
+            r"top_k: bias has shape \(3,\), wanted \(4,\)",
+        ),
+        (
+            lambda: _core.top_k(i(0)[None], f(1, 1), f(1, 4, dtype=float)),
+            "top_k: a is float64, wanted float32",
+        ),
+        (
+            lambda: _core.top_k(i(0, 0)[None], f(1, 2), f(1, 1)),
+            "top_k: k is 2 of 1 columns, wanted 1 <= k <= columns",
+        ),
         (lambda: _core.top_k(i()[None], f(1, 0), f(1, 1)), "top_k: k is 0 of 1 columns"),
-        (lambda: _core.top_k(i(*range(4))[None], SHARED[:1], SHARED[:1]), "top_k: value shares memory with a"),
+        (
+            lambda: _core.top_k(i(*range(4))[None], SHARED[:1], SHARED[:1]),
+            "top_k: value shares memory with a",
+        ),
         (
             lambda: _core.sparse_decode(f(1, 2), q(0, 1), i(3), f(1), f(3, 2)),
             "sparse_decode: index holds 3, wanted 0 to 2",
@@ -437,8 +467,14 @@ SHARED = f(4, 4)
             lambda: _core.sparse_decode(f(1, 2), q(0, 1), i(0), f(1), f(0, 2)),
             "sparse_decode: index holds 0, wanted 0 to -1",
         ),
-        (lambda: _core.sparse_decode(f(1, 2), q(0, 2), i(0), f(1), f(3, 2)), "start is from 0 to 2, wanted 0 to 1"),
-        (lambda: _core.sparse_decode(f(1, 2), q(1, 1), i(0), f(1), f(3, 2)), "start is from 1 to 1, wanted 0 to 1"),
+        (
+            lambda: _core.sparse_decode(f(1, 2), q(0, 2), i(0), f(1), f(3, 2)),
+            "start is from 0 to 2, wanted 0 to 1",
+        ),
+        (
+            lambda: _core.sparse_decode(f(1, 2), q(1, 1), i(0), f(1), f(3, 2)),
+            "start is from 1 to 1, wanted 0 to 1",
+        ),
         (lambda: _core.sparse_decode(f(0, 2), q(), i(), f(0), f(3, 2)), "sparse_decode: start is empty"),
         (
             lambda: _core.sparse_decode(f(3, 2), q(0, 2, 1, 2), i(0, 1), f(2), f(3, 2)),
@@ -453,17 +489,29 @@ SHARED = f(4, 4)
             lambda: _core.sparse_decode(f(2, 2), q(0, 1), i(0), f(1), f(3, 2)),
             r"out has shape \(2, 2\), wanted \(1, 2\)",
         ),
-        (lambda: _core.sparse_decode(f(1, 2), q(0, 1), i(0), f(2), f(3, 2)), r"value has shape \(2,\), wanted \(1,\)"),
+        (
+            lambda: _core.sparse_decode(f(1, 2), q(0, 1), i(0), f(2), f(3, 2)),
+            r"value has shape \(2,\), wanted \(1,\)",
+        ),
         (lambda: _core.sparse_decode(f(1, 2), q(0, 1), i(0), f(1), f(3, 2), f(3)), r"bias has shape \(3,\)"),
         (lambda: _core.sparse_decode(SHARED[:1], q(0, 1), i(0), f(1), SHARED), "out shares memory with F"),
         (lambda: _core.sparse_dot(f(1), q(0, 1), i(5), f(1, 2), f(3, 2)), "sparse_dot: index holds 5"),
-        (lambda: _core.sparse_dot(f(2), q(0, 1), i(1), f(1, 2), f(3, 2)), r"sparse_dot: out has shape \(2,\)"),
-        (lambda: _core.sparse_dot(f(1), q(0, 1), i(1), f(1, 3), f(3, 2)), r"R has shape \(1, 3\), wanted \(1, 2\)"),
+        (
+            lambda: _core.sparse_dot(f(2), q(0, 1), i(1), f(1, 2), f(3, 2)),
+            r"sparse_dot: out has shape \(2,\)",
+        ),
+        (
+            lambda: _core.sparse_dot(f(1), q(0, 1), i(1), f(1, 3), f(3, 2)),
+            r"R has shape \(1, 3\), wanted \(1, 2\)",
+        ),
         (
             lambda: _core.sparse_gradient(f(3, 2), q(0, 1), i(1), f(1), f(1, 2), f(1)),
             "sparse_gradient: one of delta and X is given, wanted both or none",
         ),
-        (lambda: _core.sparse_gradient(f(3, 2), q(0, 1), i(3), f(1), f(1, 2)), "sparse_gradient: index holds 3"),
+        (
+            lambda: _core.sparse_gradient(f(3, 2), q(0, 1), i(3), f(1), f(1, 2)),
+            "sparse_gradient: index holds 3",
+        ),
         (
             lambda: _core.sparse_gradient(f(3, 2), q(0, 1), i(1), f(1), f(2, 2)),
             r"R has shape \(2, 2\), wanted \(1, 2\)",
@@ -473,7 +521,10 @@ SHARED = f(4, 4)
             r"sparse_gradient: X has shape \(1, 3\), wanted \(1, 2\)",
         ),
         (lambda: _core.scatter_sum(f(3), q(0, 1), i(3), f(1)), "scatter_sum: index holds 3, wanted 0 to 2"),
-        (lambda: _core.scatter_sum(f(3), q(0, 1), i(2), f(2)), r"scatter_sum: value has shape \(2,\), wanted \(1,\)"),
+        (
+            lambda: _core.scatter_sum(f(3), q(0, 1), i(2), f(2)),
+            r"scatter_sum: value has shape \(2,\), wanted \(1,\)",
+        ),
     ],
 )
 def test_refusals(call, words):

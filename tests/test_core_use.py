@@ -68,7 +68,9 @@ print(_core.isa(), digest.hexdigest())
 
 def run(isa, code=BYTES):
     environment = os.environ | {"FEATLEARN_ISA": isa}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=100
+    )
 
 
 def test_instruction_sets_give_the_same_bytes():
@@ -175,13 +177,25 @@ SHARED = f(4, 4)
     [
         (lambda: _core.gemm(f(2, 3), f(2, 4), f(5, 3)), r"gemm: b has shape \(5, 3\), wanted \(4, 3\)"),
         (lambda: _core.gemm(f(2, 3), f(3, 4), f(4, 3)), r"gemm: a has shape \(3, 4\), wanted \(2, any\)"),
-        (lambda: _core.gemm(f(2, 3), f(2, 4), f(4, 3), True), r"gemm: a has shape \(2, 4\), wanted \(any, 2\)"),
+        (
+            lambda: _core.gemm(f(2, 3), f(2, 4), f(4, 3), True),
+            r"gemm: a has shape \(2, 4\), wanted \(any, 2\)",
+        ),
         (lambda: _core.gemm(f(3), f(2, 4), f(4, 3)), r"gemm: out has shape \(3,\), wanted \(any, any\)"),
         (lambda: _core.gemm(f(2, 3), f(2, 4, dtype=float), f(4, 3)), "gemm: a is float64, wanted float32"),
-        (lambda: _core.gemm(f(2, 3, dtype="i8"), f(2, 4), f(4, 3)), "gemm: out is int64, wanted float32 or float64"),
-        (lambda: _core.gemm(f(2, 3, dtype="i2"), f(2, 4), f(4, 3)), "gemm: out is of type 'h', wanted float32"),
+        (
+            lambda: _core.gemm(f(2, 3, dtype="i8"), f(2, 4), f(4, 3)),
+            "gemm: out is int64, wanted float32 or float64",
+        ),
+        (
+            lambda: _core.gemm(f(2, 3, dtype="i2"), f(2, 4), f(4, 3)),
+            "gemm: out is of type 'h', wanted float32",
+        ),
         (lambda: _core.gemm(f(2, 3), f(4, 2).T, f(4, 3)), "gemm: a: .*wanted a C-contiguous array"),
-        (lambda: _core.gemm(frozen(2, 3), f(2, 4), f(4, 3)), "gemm: out: .*wanted a C-contiguous writable array"),
+        (
+            lambda: _core.gemm(frozen(2, 3), f(2, 4), f(4, 3)),
+            "gemm: out: .*wanted a C-contiguous writable array",
+        ),
         (lambda: _core.gemm(f(2, 3), [[1.0]], f(4, 3)), "gemm: a is list, wanted an array"),
         (lambda: _core.gemm(SHARED, SHARED, f(4, 4)), "gemm: out shares memory with a"),
         (lambda: _core.gemm(SHARED, f(4, 4), SHARED), "gemm: out shares memory with b"),
@@ -189,17 +203,29 @@ SHARED = f(4, 4)
         (lambda: _core.colsum(f(3), f(2, 4)), r"colsum: a has shape \(2, 4\), wanted \(any, 3\)"),
         (lambda: _core.sigmoid(f(2, 3), f(2, 3), f(2)), r"sigmoid: bias has shape \(2,\), wanted \(3,\)"),
         (lambda: _core.sigmoid(SHARED[:2], SHARED[1:3], f(4)), "sigmoid: out shares memory with a"),
-        (lambda: _core.sigmoid_sample(SHARED, SHARED, f(4, 4), f(4), 0, 0), "sigmoid_sample: s shares memory with p"),
+        (
+            lambda: _core.sigmoid_sample(SHARED, SHARED, f(4, 4), f(4), 0, 0),
+            "sigmoid_sample: s shares memory with p",
+        ),
         (lambda: _core.bernoulli(f(3), f(4), 0, 0), r"bernoulli: p has shape \(4,\), wanted \(3,\)"),
         (lambda: _core.normal(f(3), -1, 0), r"normal: seed is -1, wanted an integer from 0 to 2\^64 - 1"),
         (lambda: _core.uniform(f(3), 0, 2**64), "uniform: draw is 18446744073709551616"),
         (lambda: _core.random_bits(f(3), 0, 0), "random_bits: out is float32, wanted uint32"),
-        (lambda: _core.update(f(3), f(3), f(4), 1, 0, 0, 0, False), r"update: grad has shape \(4,\), wanted \(3,\)"),
-        (lambda: _core.update(f(3), f(3), f(3), 1, 1, 0, 0, True), "update: momentum is 1.0, wanted 0 <= momentum < 1"),
+        (
+            lambda: _core.update(f(3), f(3), f(4), 1, 0, 0, 0, False),
+            r"update: grad has shape \(4,\), wanted \(3,\)",
+        ),
+        (
+            lambda: _core.update(f(3), f(3), f(3), 1, 1, 0, 0, True),
+            "update: momentum is 1.0, wanted 0 <= momentum < 1",
+        ),
         (lambda: _core.row_sqdist(f(3), f(3, 2), f(3, 2)), "row_sqdist: out is float32, wanted float64"),
         (lambda: _core.row_sqdist(f(3, dtype=float), f(3, 2), f(3, 1)), r"row_sqdist: y has shape \(3, 1\)"),
         (lambda: _core.row_softplus(f(3), f(3, 2), f(2)), "row_softplus: out is float32, wanted float64"),
-        (lambda: _core.row_softplus(f(3, dtype=float), f(3, 2), f(3)), r"row_softplus: bias has shape \(3,\)"),
+        (
+            lambda: _core.row_softplus(f(3, dtype=float), f(3, 2), f(3)),
+            r"row_softplus: bias has shape \(3,\)",
+        ),
         (lambda: _core.row_softplus(f(3, dtype=float), f(2, 2), f(2)), r"row_softplus: a has shape \(2, 2\)"),
         (lambda: _core.set_threads(0), "set_threads: n is 0, wanted at least 1"),
     ],

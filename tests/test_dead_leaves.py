@@ -46,7 +46,9 @@ def test_leaves_have_the_statistics_of_photographs(images, name):
 
 
 def test_the_photo_preset_is_nearer_to_photographs(images):
-    distance = {name: abs(np.mean([spectrum_slope(image) for image in images[name]]) + 1.1) for name in LEAVES}
+    distance = {
+        name: abs(np.mean([spectrum_slope(image) for image in images[name]]) + 1.1) for name in LEAVES
+    }
     assert distance["dead-leaves-photo"] < distance["dead-leaves"]
 
 
@@ -111,7 +113,11 @@ def test_an_image_depends_on_its_kind_number_and_seed_alone(name):
     assert image.shape == (64, 64, 1)
     assert image.dtype == np.uint8
     assert np.array_equal(generate(name, 3, 64, 9), image)
-    others = [generate(name, 4, 64, 9), generate(name, 3, 64, 8), *(generate(n, 3, 64, 9) for n in NAMES if n != name)]
+    others = [
+        generate(name, 4, 64, 9),
+        generate(name, 3, 64, 8),
+        *(generate(n, 3, 64, 9) for n in NAMES if n != name),
+    ]
     assert not any(np.array_equal(other, image) for other in others)
 
 
@@ -128,7 +134,10 @@ def test_cosine_of_integer_parts_of_a_turn(n):
 
 
 def test_pink_noise_is_the_same_in_both_directions(images):
-    power = [np.array([(np.diff(image, axis=a) ** 2).mean() for image in images["pink-noise"]]).mean() for a in (0, 1)]
+    power = [
+        np.array([(np.diff(image, axis=a) ** 2).mean() for image in images["pink-noise"]]).mean()
+        for a in (0, 1)
+    ]
     assert abs(power[0] / power[1] - 1) < 0.05
 
 

@@ -1,4 +1,5 @@
-"""The documentation cannot rot: its commands are run, its links lead somewhere, its command-line page is fresh."""
+"""The documentation cannot rot: its commands are run, its links lead somewhere, its command-line page is
+fresh."""
 
 import gzip
 import os
@@ -60,7 +61,9 @@ def runnable(path):
 
 
 BLOCKS = [
-    pytest.param(page, i, id=f"{page.relative_to(ROOT)}-{i}") for page in PAGES for i in range(len(runnable(page)))
+    pytest.param(page, i, id=f"{page.relative_to(ROOT)}-{i}")
+    for page in PAGES
+    for i in range(len(runnable(page)))
 ]
 
 
@@ -76,7 +79,9 @@ def folder(tmp_path_factory):
     for name in ("photos", "more-photos"):
         (folder / name).mkdir()
         for i in range(3):
-            Image.fromarray(generate("dead-leaves", i, 64, len(name))[:, :, 0]).save(folder / name / f"{i}.png")
+            Image.fromarray(generate("dead-leaves", i, 64, len(name))[:, :, 0]).save(
+                folder / name / f"{i}.png"
+            )
     rng = np.random.default_rng(0)
     for name, n in (("train", 200), ("t10k", 50)):
         idx(folder / f"{name}-images-idx3-ubyte.gz", rng.integers(0, 256, (n, 28, 28)))
@@ -187,9 +192,13 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_named_files_exist(page):
     """Modules, scripts and pages that the text names."""
-    for name in re.findall(r"\b((?:docs|tests|bench|csrc|featlearn)/[\w/.-]+\.\w+)\b", page.read_text("utf-8")):
+    for name in re.findall(
+        r"\b((?:docs|tests|bench|csrc|featlearn)/[\w/.-]+\.\w+)\b", page.read_text("utf-8")
+    ):
         assert (ROOT / name).exists(), name
 
 
 def test_the_changes_name_the_version():
-    assert re.search(rf"^## {re.escape(featlearn.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^## {re.escape(featlearn.__version__)}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )

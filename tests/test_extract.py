@@ -41,7 +41,10 @@ def noise(seed, *shape, dtype=np.uint8):
 
 
 def photographs(channels=1, dtype=np.uint8):
-    return [noise(i, h, w, channels, dtype=dtype) for i, (h, w) in enumerate(((40, 30), (25, 61), (12, 12), (33, 20)))]
+    return [
+        noise(i, h, w, channels, dtype=dtype)
+        for i, (h, w) in enumerate(((40, 30), (25, 61), (12, 12), (33, 20)))
+    ]
 
 
 def collect(plan):
@@ -128,7 +131,9 @@ def test_later_draws_do_not_repeat_earlier_ones(monkeypatch):
 def test_all_places_of_all_images_are_equally_likely():
     images = [np.zeros((9, 13, 1), np.uint8), np.zeros((5, 5, 1), np.uint8)]
     _, origin, _ = collect(survey([Fake(images)], Extraction((4, 3), count=50_000, seed=5)))
-    places = {(0, r, c) for r in range(6) for c in range(11)} | {(1, r, c) for r in range(2) for c in range(3)}
+    places = {(0, r, c) for r in range(6) for c in range(11)} | {
+        (1, r, c) for r in range(2) for c in range(3)
+    }
     seen, counts = np.unique(origin, axis=0, return_counts=True)
     assert {tuple(row) for row in seen.tolist()} == places
     expected = 50_000 / len(places)
@@ -136,7 +141,9 @@ def test_all_places_of_all_images_are_equally_likely():
     freedom = len(places) - 1
     assert abs(chi2 - freedom) < 5 * np.sqrt(2 * freedom)
     image = origin[:, 0] - origin[:, 0].mean()
-    assert abs((image[1:] * image[:-1]).mean() / image.var()) < 5 / np.sqrt(50_000)  # neighbours are independent
+    assert abs((image[1:] * image[:-1]).mean() / image.var()) < 5 / np.sqrt(
+        50_000
+    )  # neighbours are independent
 
 
 @pytest.mark.parametrize("drop_flat", [0.0, 0.3])
@@ -149,7 +156,13 @@ def test_stripes_blocks_and_the_cache_change_nothing(monkeypatch, drop_flat):
         (20_000, 3000, 700, 1 << 16),
         (1 << 20, 1 << 20, 64, 1 << 16),
     ):
-        for name, value in (("STRIPE", stripe), ("BLOCK", block), ("PIECE", piece), ("DRAW", draw), ("CACHE", 2000)):
+        for name, value in (
+            ("STRIPE", stripe),
+            ("BLOCK", block),
+            ("PIECE", piece),
+            ("DRAW", draw),
+            ("CACHE", 2000),
+        ):
             monkeypatch.setattr(extract, name, value)
         found = collect(survey([source], extraction))
         assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
@@ -314,7 +327,9 @@ def test_contradictions_are_refused(settings):
         Extraction(**settings)
 
 
-@pytest.mark.parametrize("extraction", [Extraction((16, 16), 200_000, drop_flat=0.2), Extraction((16, 16), stride=1)])
+@pytest.mark.parametrize(
+    "extraction", [Extraction((16, 16), 200_000, drop_flat=0.2), Extraction((16, 16), stride=1)]
+)
 def test_memory_stays_bounded(monkeypatch, extraction):
     """50 MB of patches (100 on the grid) through stripes of 4 MB."""
     monkeypatch.setattr(extract, "STRIPE", 4 << 20)

@@ -5,10 +5,11 @@ import pytest
 import scipy.optimize
 from scipy.special import log_softmax
 
-from featlearn.models.softmax import Softmax
+from featlearn.ops.softmax import Softmax
+from featlearn.rows import Encoded, Selected
 from featlearn.training import classifier
 from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, train_classifier
-from featlearn.training.few_labels import Drawn, Encoded, drawn_rows, errors_per_class
+from featlearn.training.few_labels import drawn_rows, errors_per_class
 from helpers import Rows
 
 
@@ -66,14 +67,14 @@ def test_codes_are_the_same_kept_or_made_anew():
         assert len(encoded) == 900
         assert np.array_equal(encoded.block(5, 9), 2 * X[5:9])
         assert np.array_equal(encoded.take(index), 2 * X[index])
-        assert np.array_equal(Drawn(encoded, index).block(1, 3), 2 * X[index[1:]])
+        assert np.array_equal(Selected(encoded, index).block(1, 3), 2 * X[index[1:]])
 
 
 def test_errors_equal_those_of_scipy():
     (X, y), (T, t) = problem(), problem(seed=5)
     config = ClassifierConfig(classifier_decay=0.03, classifier_iterations=500, per_class=(4, 30), draws=3)
     heard = []
-    found = errors_per_class(Softmax, (Rows(X), y), (Rows(T), t), config, 0, heard.append)
+    found = errors_per_class((Rows(X), y), (Rows(T), t), config, 0, heard.append)
     assert found.shape == (2, 3)
     assert heard == [1] * 6
     for i, number in enumerate((4, 30)):
@@ -90,7 +91,7 @@ def test_rows_of_unknown_classes_are_errors():
     (X, y), (T, t) = problem(), problem(seed=5)
     t[:450] = -1
     config = ClassifierConfig(classifier_decay=0.1, per_class=(30,), draws=1)
-    assert 0.5 <= errors_per_class(Softmax, (Rows(X), y), (Rows(T), t), config, 0)[0, 0] < 1
+    assert 0.5 <= errors_per_class((Rows(X), y), (Rows(T), t), config, 0)[0, 0] < 1
 
 
 def test_of_few_rows_each_is_held_out_once_of_many_a_sixth():
@@ -145,7 +146,8 @@ def test_the_loss_at_the_best_scale():
 
 
 def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
-    """At the best scale of the weights; by errors, or by the loss at the scale that the decay leaves, it is another."""
+    """At the best scale of the weights; by errors, or by the loss at the scale that the decay leaves, it is
+    another."""
     monkeypatch.setattr(classifier, "STRENGTHS", STRENGTHS[:3])
     rng = np.random.default_rng(7)
     X, y = problem(150, apart=0.8, seed=7)
@@ -157,7 +159,9 @@ def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
             W, b = scipy_softmax(Z[~held_out], y[~held_out], 3, decay)
             scores[held_out] = Z[held_out] @ W + b
         losses.append(least_loss(scores, y))
-        others.append((np.mean(scores.argmax(axis=1) != y), -log_softmax(scores, axis=1)[np.arange(150), y].mean()))
+        others.append(
+            (np.mean(scores.argmax(axis=1) != y), -log_softmax(scores, axis=1)[np.arange(150), y].mean())
+        )
     config = ClassifierConfig(classifier_iterations=1000)
     chosen = STRENGTHS[int(np.argmin(losses))]
     assert train_classifier(Softmax(25, 3, np.float64), codes, y, config) == chosen
@@ -166,7 +170,10 @@ def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
 
 def test_of_equal_decays_the_strongest_is_taken():
     X, y = problem(60, apart=50)
-    assert train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, ClassifierConfig()) == STRENGTHS[0]
+    assert (
+        train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, ClassifierConfig())
+        == STRENGTHS[0]
+    )
 
 
 def test_codes_that_say_nothing_and_classes_of_one_row_are_learned_somehow():

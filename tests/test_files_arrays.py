@@ -95,7 +95,9 @@ def test_stacks_are_images_in_every_container(tmp_path, name, stack):
 def test_which_arrays_of_several_are_read(tmp_path, name):
     """Images before matrices before vectors; any by its name."""
     path = tmp_path / name
-    NAMED[name](path, {"test": STACK[::-1].copy(), "train": STACK, "labels": np.ones((5, 10)), "y": np.ones((5, 1))})
+    NAMED[name](
+        path, {"test": STACK[::-1].copy(), "train": STACK, "labels": np.ones((5, 10)), "y": np.ones((5, 1))}
+    )
     assert [source.name for source in open_sources([str(path)])] == [f"{path}:test", f"{path}:train"]
     (source,) = open_sources([f"{path}:labels"])
     assert (source.name, len(source), source.read(0).shape) == (f"{path}:labels", 5, (1, 10, 1))
@@ -104,7 +106,9 @@ def test_which_arrays_of_several_are_read(tmp_path, name):
     NAMED[name](path, {"a": MATRIX, "b": MATRIX[:4], "y": np.ones((9, 1))})
     assert [len(source) for source in open_sources([str(path)])] == [9, 4]
     NAMED[name](path, {"a": MATRIX, "onehot": np.ones((9, 3))})
-    with pytest.raises(DataError, match=r"rows of several lengths \(a 9x7, onehot 9x3\); name the array .*:a"):
+    with pytest.raises(
+        DataError, match=r"rows of several lengths \(a 9x7, onehot 9x3\); name the array .*:a"
+    ):
         open_sources([str(path)])
 
 
@@ -139,7 +143,9 @@ def test_a_file_cut_while_it_is_used_ends_the_run_in_words(tmp_path, name):
     (source,) = open_sources([str(tmp_path / name)])
     with open(tmp_path / name, "r+b") as file:
         file.truncate(100_000)
-    with pytest.raises(ReadError, match=r"has become shorter while it was read; use a copy that stays as it is"):
+    with pytest.raises(
+        ReadError, match=r"has become shorter while it was read; use a copy that stays as it is"
+    ):
         [source.read(i) for i in range(300)]
 
 
@@ -204,7 +210,10 @@ def test_whole_numbers_of_a_csv_are_integers(tmp_path, text, dtype):
         ("", r"holds no row of numbers"),
         (",0,1\n0,5,6\n", r"line 1, column 1: has no name, as where pandas writes .* index=False"),
         ("0,1,2\n5,6,7\n", r"line 1: counts the columns, as where pandas writes .* header=False"),
-        ("1,NA,3\n4,5,6\n", r"line 1, column 2: found 'NA' beside numbers, wanted numbers alone, or names alone"),
+        (
+            "1,NA,3\n4,5,6\n",
+            r"line 1, column 2: found 'NA' beside numbers, wanted numbers alone, or names alone",
+        ),
         ("1,,3\n4,5,6\n", r"line 1, column 2: found nothing beside numbers"),
         ("1;2\n3;4\n", r"line 2, column 1: found '3;4', wanted a number"),
         ("1,2\n1_0,2\n", r"line 2, column 1: found '1_0', wanted a number"),
@@ -240,14 +249,18 @@ def test_long_csv_is_read_by_blocks(tmp_path, monkeypatch):
 def test_csv_is_held_against_the_memory_limit(tmp_path, monkeypatch):
     monkeypatch.setattr("featlearn.files.budget._chosen", 1000)
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 200))
-    with pytest.raises(DataError, match=r"200 rows or more of 2 numbers would take 1.60 kB .* give --max-memory"):
+    with pytest.raises(
+        DataError, match=r"200 rows or more of 2 numbers would take 1.60 kB .* give --max-memory"
+    ):
         open_sources([str(tmp_path / "x.csv.gz")])
 
 
 @pytest.mark.parametrize("dtype", ["|S0", "<U0", "|V0"])
 def test_an_array_of_nothing_is_not_filled_with_what_lies_in_memory(tmp_path, dtype):
     """200,000 x 200,000 texts of no length fit into a file of any size."""
-    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (200000, 200000), }}".encode().ljust(117)
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (200000, 200000), }}".encode().ljust(
+        117
+    )
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\1\0\x76\0" + header + b"\n")
     with pytest.raises(DataError, match=r"is no whole \.npy file of numbers"):
         open_sources([str(tmp_path / "x.npy")])

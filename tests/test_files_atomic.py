@@ -1,4 +1,5 @@
-"""Outputs: refusals before any work, one writer at a time, whole files under final names, nothing left behind."""
+"""Outputs: refusals before any work, one writer at a time, whole files under final names, nothing left
+behind."""
 
 import errno
 import os

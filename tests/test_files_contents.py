@@ -1,4 +1,5 @@
-"""Data sets and models: what is written is read, by us and by plain h5py; the same contents are the same bytes."""
+"""Data sets and models: what is written is read, by us and by plain h5py; the same contents are the same
+bytes."""
 
 import dataclasses
 import os
@@ -17,7 +18,13 @@ from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.files.stored import Stored
 from featlearn.files.text import size_words
 
-PREPROCESS = {"mean": np.linspace(0, 1, 12), "normalize": "center", "epsilon": 0.1, "n_pixels": 12, "unit": True}
+PREPROCESS = {
+    "mean": np.linspace(0, 1, 12),
+    "normalize": "center",
+    "epsilon": 0.1,
+    "n_pixels": 12,
+    "unit": True,
+}
 IMAGES = ["a.png", "sub/b\udcff.jpg", "c\u00fc.tif"]  # a name need not be UTF-8
 
 
@@ -48,7 +55,11 @@ def a_model(**changes):
         "training": {"lr": 0.1, "decay": "l1"},
         "seed": 2**64 - 1,
         "shape": (2, 2, 3),
-        "params": {"W": rng.random((12, 3), np.float32), "b": np.zeros(12, np.float32), "c": np.ones(3, np.float32)},
+        "params": {
+            "W": rng.random((12, 3), np.float32),
+            "b": np.zeros(12, np.float32),
+            "c": np.ones(3, np.float32),
+        },
         "preprocess": PREPROCESS,
         "history": {"epoch": np.arange(4), "val_rmse": np.array([1.0, np.nan, 0.5, 0.25])},
         "state": {"chain": rng.random((2, 3)), "count": np.array(7)},
@@ -133,7 +144,9 @@ def test_same_contents_same_bytes(tmp_path):
         write_dataset(path)
         write_model(f"{path}m", a_model())
         time.sleep(1.1)  # HDF5 would note the second of creation
-    shuffled = a_model(**{name: dict(reversed(getattr(a_model(), name).items())) for name in ("params", "config")})
+    shuffled = a_model(
+        **{name: dict(reversed(getattr(a_model(), name).items())) for name in ("params", "config")}
+    )
     write_model(str(tmp_path / "3m"), shuffled)
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     assert (tmp_path / "1m").read_bytes() == (tmp_path / "2m").read_bytes() == (tmp_path / "3m").read_bytes()
@@ -141,7 +154,9 @@ def test_same_contents_same_bytes(tmp_path):
 
 def test_content_hash_is_of_the_result_alone():
     base = a_model().content_hash
-    assert a_model(provenance={}, progress={"seconds": 3}, history={}, version="9", seed=1).content_hash == base
+    assert (
+        a_model(provenance={}, progress={"seconds": 3}, history={}, version="9", seed=1).content_hash == base
+    )
     W = a_model().params["W"]
     others = [
         a_model(model="sesm"),
@@ -296,7 +311,10 @@ def test_data_set_left_unfinished_leaves_nothing(tmp_path):
         with pytest.raises(ValueError, match="do not fit"):
             writer.append(rows, origin, np.zeros(2, np.int64))
     assert os.listdir(tmp_path) == []
-    with pytest.raises(DataError, match="no patches"), DatasetWriter(str(tmp_path / "d"), 0, (1, 3, 1), "uint8", False):
+    with (
+        pytest.raises(DataError, match="no patches"),
+        DatasetWriter(str(tmp_path / "d"), 0, (1, 3, 1), "uint8", False),
+    ):
         pass
 
 

@@ -1,4 +1,5 @@
-"""Killed, interrupted or out of disk in the middle of saving: the old file or the new one, never anything else."""
+"""Killed, interrupted or out of disk in the middle of saving: the old file or the new one, never anything
+else."""
 
 import errno
 import os
@@ -17,7 +18,11 @@ from featlearn.errors import DataError
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.model import ModelFile, read_model, write_model
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(featlearn.__file__).parents[1]), "PYTHONWARNINGS": "error"}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(featlearn.__file__).parents[1]),
+    "PYTHONWARNINGS": "error",
+}
 
 SAVES = """
 import itertools, sys
@@ -67,7 +72,10 @@ def test_killed_at_any_moment(tmp_path, kind):
     loop = "\nfor k in itertools.count(1):\n    save(path, k)\n    print(k, flush=True)\n"
     for _ in range(6):
         child = subprocess.Popen(
-            [sys.executable, "-c", SAVES + loop, kind, str(path)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SAVES + loop, kind, str(path)],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         with child:
             assert child.stdout.readline() == "1\n"
@@ -75,7 +83,9 @@ def test_killed_at_any_moment(tmp_path, kind):
             child.kill()
             saved = int(["1", *child.stdout.read().split()][-1])
         assert value_in(kind, path) in (saved, saved + 1)
-        assert len(list(tmp_path.iterdir())) <= 3  # what one dead run can leave: its temporary file and its lock
+        assert (
+            len(list(tmp_path.iterdir())) <= 3
+        )  # what one dead run can leave: its temporary file and its lock
     assert run("save(path, 7)", kind, str(path)).returncode == 0
     assert value_in(kind, path) == 7
     assert os.listdir(tmp_path) == ["x.h5"]

@@ -1,4 +1,5 @@
-"""Files of every format version, read for ever; tests/golden is written once, its expected.json says what is in it."""
+"""Files of every format version, read for ever; tests/golden is written once, its expected.json says what is
+in it."""
 
 import dataclasses
 import json
@@ -44,10 +45,16 @@ def listing(path):
     with h5py.File(path) as file:
 
         def add(name, item):
-            kind = f"{item.dtype} {item.shape}".replace("|S", "string of ") if isinstance(item, h5py.Dataset) else ""
+            kind = (
+                f"{item.dtype} {item.shape}".replace("|S", "string of ")
+                if isinstance(item, h5py.Dataset)
+                else ""
+            )
             lines.append(f"/{name:<27}{kind}".rstrip())
             for key, value in sorted(item.attrs.items()):
-                text = value.decode() if isinstance(value, bytes) else " ".join(map(str, np.atleast_1d(value)))
+                text = (
+                    value.decode() if isinstance(value, bytes) else " ".join(map(str, np.atleast_1d(value)))
+                )
                 lines.append(f"  @{key:<25}{text if len(text) < 80 else text[:77] + '...'}")
 
         add("", file)

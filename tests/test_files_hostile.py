@@ -1,4 +1,5 @@
-"""Files made to harm: each is refused in one line, quickly, without reading another file, code or memory on its word.
+"""Files made to harm: each is refused in one line, quickly, without reading another file, code or memory on
+its word.
 
 The SHA-256 is made to fit each time (`reseal`): it finds accidents, not authors.
 """
@@ -31,7 +32,9 @@ ROWS = np.arange(80, dtype=np.uint8).reshape(20, 4)
 def make_model(path):
     params = {"W": W, "b": np.zeros(4, np.float32)}
     history = {"epoch": np.arange(3)}
-    write_model(str(path), ModelFile("rbm", {"a": 1}, {}, 1, (2, 2, 1), params, {"mean": np.zeros(4)}, history))
+    write_model(
+        str(path), ModelFile("rbm", {"a": 1}, {}, 1, (2, 2, 1), params, {"mean": np.zeros(4)}, history)
+    )
 
 
 def make_dataset(path):
@@ -122,9 +125,13 @@ TRICKS = {
     "deflate twice": lambda f, d: low_level(f, "params/W", h5t.IEEE_F32LE, (4, 3), (4, 3), (1, 1)),
     "contiguous bomb": lambda f, d: low_level(f, "params/W", h5t.IEEE_F32LE, (1 << 38,)),
     "chunked bomb": lambda f, d: low_level(f, "params/W", h5t.IEEE_F32LE, (1 << 38,), (1 << 20,), (1,)),
-    "fill value bomb": lambda f, d: low_level(f, "params/W", h5t.IEEE_F32LE, (1 << 30,), (1 << 24,), (), True),
+    "fill value bomb": lambda f, d: low_level(
+        f, "params/W", h5t.IEEE_F32LE, (1 << 30,), (1 << 24,), (), True
+    ),
     "overflowing shape": lambda f, d: low_level(f, "params/W", h5t.IEEE_F64LE, (1 << 31, 1 << 31), (1, 1024)),
-    "huge chunks": lambda f, d: f.create_dataset("params/W", (1 << 25,), "f4", chunks=(1 << 25,), compression=9),
+    "huge chunks": lambda f, d: f.create_dataset(
+        "params/W", (1 << 25,), "f4", chunks=(1 << 25,), compression=9
+    ),
     "tiny chunks": lambda f, d: f.create_dataset("params/W", (60_000,), "u1", chunks=(1,), maxshape=(None,)),
     "aliases": aliases,
     "NaN": lambda f, d: f.__setitem__("params/W", np.full((4, 3), np.nan, "f4")),
@@ -145,7 +152,8 @@ def test_trick_in_place_of_a_parameter(tmp_path, trick):
 
 
 def test_more_chunks_than_a_file_can_hold_are_refused_before_they_are_read(tmp_path):
-    """HDF5 looks for each of them, which takes minutes for millions; the few that are stored deflate to all bytes."""
+    """HDF5 looks for each of them, which takes minutes for millions; the few that are stored deflate to all
+    bytes."""
     path = tmp_path / "m.h5"
     make_model(path)
     with h5py.File(path, "r+") as file:
@@ -288,7 +296,8 @@ def assert_refused(read, path):
 
 
 def test_what_is_allowed_is_read(tmp_path):
-    """Deflate, shuffle, chunks, compact layout, big-endian numbers, other HDF5 formats, unknown extra members."""
+    """Deflate, shuffle, chunks, compact layout, big-endian numbers, other HDF5 formats, unknown extra
+    members."""
     path = tmp_path / "m.h5"
     make_model(path)
     with h5py.File(path, "r+") as file:
@@ -342,7 +351,9 @@ def test_matlab_files_go_through_the_same_door(tmp_path):
 def test_plugins_are_off_whatever_the_environment_says():
     program = "import os, featlearn.files.hdf5; print(os.environ['HDF5_PLUGIN_PRELOAD'])"
     environment = ENVIRONMENT | {"HDF5_PLUGIN_PRELOAD": "/somewhere"}
-    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert ran.stdout == "::\n"
 
 
@@ -398,7 +409,11 @@ def test_mutants_are_read_or_refused_but_nothing_else(tmp_path):
             raw.write(block.make({"m": block.MODEL, "d": block.DATASET}[name], "0" * 64))
     seeds = ["m.h5", "d.h5", "m2.h5", "d2.h5"]
     ran = subprocess.run(
-        [sys.executable, "-c", MUTANTS, "1", *seeds], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+        [sys.executable, "-c", MUTANTS, "1", *seeds],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
     read, refused = map(int, ran.stdout.split())

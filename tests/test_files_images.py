@@ -34,7 +34,9 @@ def png(color_type, depth, width, height, data, ihdr=None):
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    rows = b"".join(b"\0" + data[i * len(data) // height : (i + 1) * len(data) // height] for i in range(height))
+    rows = b"".join(
+        b"\0" + data[i * len(data) // height : (i + 1) * len(data) // height] for i in range(height)
+    )
     header = ihdr or struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     body = chunk(b"IDAT", zlib.compress(rows))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
@@ -55,10 +57,14 @@ def test_colour_and_grey(tmp_path, suffix):
 
 def test_grey_from_colour_is_pillows_to_the_level():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    np.testing.assert_array_equal(to_color(rgb, "gray")[..., 0], np.asarray(Image.fromarray(rgb).convert("L")))
+    np.testing.assert_array_equal(
+        to_color(rgb, "gray")[..., 0], np.asarray(Image.fromarray(rgb).convert("L"))
+    )
     deep = np.full((1, 1, 3), 65_535, np.uint16)
     assert to_color(deep, "gray")[0, 0, 0] == 65_535
-    np.testing.assert_allclose(to_color(rgb.astype(np.float32), "gray")[..., 0], rgb @ [0.299, 0.587, 0.114], rtol=1e-6)
+    np.testing.assert_allclose(
+        to_color(rgb.astype(np.float32), "gray")[..., 0], rgb @ [0.299, 0.587, 0.114], rtol=1e-6
+    )
 
 
 def test_16_bit_grey_keeps_every_level(tmp_path):
@@ -73,14 +79,24 @@ def test_16_bit_grey_keeps_every_level(tmp_path):
 
 
 def tiff(values, bits, sample_format=1, compression=1, **more):
-    """A TIFF of one strip by hand, in the byte order of the values: one channel, or as many as the third axis has.
+    """A TIFF of one strip by hand, in the byte order of the values: one channel, or as many as the third axis
+    has.
 
     compression 1 is none, 8 is deflate (which libtiff unpacks); `more` are tags.
     """
     order = ">" if values.dtype.byteorder == ">" else "<"
     data = values.tobytes() if compression == 1 else zlib.compress(values.tobytes())
     height, width, n = *values.shape[:2], values.shape[2] if values.ndim == 3 else 1
-    tags = {256: width, 257: height, 258: bits, 259: compression, 262: 2 if n > 2 else 1, 273: 32, 277: n, 278: height}
+    tags = {
+        256: width,
+        257: height,
+        258: bits,
+        259: compression,
+        262: 2 if n > 2 else 1,
+        273: 32,
+        277: n,
+        278: height,
+    }
     tags |= {279: len(data), 339: sample_format} | {int(tag[1:]): value for tag, value in more.items()}
     depths = struct.pack(f"{order}{n}H", *[bits] * n).ljust(24, b"\0")
     out = struct.pack(order + "2sHI", b"MM" if order == ">" else b"II", 42, 32 + len(data)) + depths + data
@@ -113,7 +129,15 @@ COLOUR = np.random.default_rng(1).integers(0, 65_536, (5, 7, 4), np.uint16)  # b
 
 def interlaced(values):
     """What Adam7 stores: the rows of seven ever finer images, each after a zero for no filter."""
-    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    passes = (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    )
     parts = [values[y::dy, x::dx] for y, x, dy, dx in passes]
     return b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
 
@@ -137,7 +161,9 @@ def test_16_bit_colour_keeps_both_bytes_in_png(tmp_path, channels):
     empty = zlib.compress(bytes(5))
     packed = zlib.compress(interlaced(values.astype(">u2")))
     at = whole.index(b"IDAT") - 4
-    chunk = struct.pack(">I", len(packed)) + b"IDAT" + packed + struct.pack(">I", zlib.crc32(b"IDAT" + packed))
+    chunk = (
+        struct.pack(">I", len(packed)) + b"IDAT" + packed + struct.pack(">I", zlib.crc32(b"IDAT" + packed))
+    )
     (tmp_path / "i.png").write_bytes(whole[:at] + chunk + whole[at + len(empty) + 12 :])
     assert_deep(tmp_path / "i.png", colours)
 
@@ -213,7 +239,8 @@ def test_exif_rotation(tmp_path, suffix, turn):
 
 @pytest.mark.parametrize("order", "<>")
 def test_orientation_of_an_exif_block(order):
-    """Of any type of whole number, behind another entry; a block that is cut off anywhere before it does not tell."""
+    """Of any type of whole number, behind another entry; a block that is cut off anywhere before it does not
+    tell."""
     for kind, letter in ((1, "B"), (3, "H"), (4, "I")):
         entry = struct.pack(order + "HHI" + letter, 274, kind, 1, 8).ljust(12, b"\0")
         other = struct.pack(order + "HHII", 271, 2, 10**6, 10**9)  # which lies far outside
@@ -271,7 +298,9 @@ def test_cmyk(tmp_path):
     Image.fromarray(inks, "CMYK").save(tmp_path / "x.tif")
     wanted = [[0, 255, 255], [127, 127, 127], [255, 255, 255]]
     for name in ("x.jpg", "x.tif"):
-        np.testing.assert_allclose(read_image(str(tmp_path / name), "rgb")[4, 4::8].astype(int), wanted, atol=3)
+        np.testing.assert_allclose(
+            read_image(str(tmp_path / name), "rgb")[4, 4::8].astype(int), wanted, atol=3
+        )
 
 
 def test_first_frame_of_an_animation(tmp_path):
@@ -290,8 +319,12 @@ def test_large_and_negative_integers_are_refused(tmp_path):
 
 
 def test_files_that_are_no_good_images(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "whole.jpg")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(tmp_path / "whole.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(
+        tmp_path / "whole.jpg"
+    )
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(
+        tmp_path / "whole.png"
+    )
     bomb = png(0, 1, MAX_PIXELS // 4, 5, bytes(5 * (MAX_PIXELS // 32 + 1)))
     worse = png(0, 8, 0, 0, b"", struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 0, 0, 0, 0))
     whole = (tmp_path / "whole.png").read_bytes()
@@ -491,7 +524,8 @@ def test_lack_of_memory_is_no_damage_of_the_image(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0MM"}])
 def test_lack_of_memory_is_no_damage_of_webp(tmp_path, monkeypatch, options):
-    """Its decoder is made, with room for the image, when it is opened, and only says that it could not be made."""
+    """Its decoder is made, with room for the image, when it is opened, and only says that it could not be
+    made."""
     Image.fromarray(RGB.repeat(40, 1)).save(tmp_path / "x.webp", **options)
     asked = []
 
@@ -514,7 +548,10 @@ def test_lack_of_memory_is_no_damage_of_webp(tmp_path, monkeypatch, options):
 def test_what_names_no_file_that_can_be_read_is_said(tmp_path):
     (tmp_path / "broken.png").symlink_to("nothing.png")
     (tmp_path / "loop.png").symlink_to("loop.png")
-    for name, message in (("broken", "broken symbolic link"), ("loop", "is a symbolic link that leads to itself")):
+    for name, message in (
+        ("broken", "broken symbolic link"),
+        ("loop", "is a symbolic link that leads to itself"),
+    ):
         with pytest.raises(DataError, match=rf"{name}\.png: {message}"):
             read_image(str(tmp_path / f"{name}.png"))
 
@@ -544,7 +581,9 @@ def test_an_image_that_unpacks_to_very_much_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "FLOOR", 1 << 10)
     monkeypatch.setattr(budget, "RATIO", 64)
     for color, size in (("gray", "600,000"), ("rgb", "840,000")):
-        with pytest.raises(DataError, match=r"zeros\.png: the decoded image would take .*; if you trust it, give --m"):
+        with pytest.raises(
+            DataError, match=r"zeros\.png: the decoded image would take .*; if you trust it, give --m"
+        ):
             read_image(str(path), color)
         with monkeypatch.context() as patch:
             patch.setattr(budget, "_chosen", int(size.replace(",", "")))

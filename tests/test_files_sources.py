@@ -30,7 +30,10 @@ def save_image(path, value=100, size=(4, 5)):
 
 
 def idx(array, magic=None):
-    return struct.pack(f">{1 + array.ndim}I", magic or 2048 + array.ndim, *array.shape) + array.astype("u1").tobytes()
+    return (
+        struct.pack(f">{1 + array.ndim}I", magic or 2048 + array.ndim, *array.shape)
+        + array.astype("u1").tobytes()
+    )
 
 
 def refused(path, message, **options):
@@ -88,7 +91,8 @@ def problems(source):
 
 
 def test_links_are_followed(tmp_path):
-    """To files, as git-annex and DVC keep images, and to folders, also to one beside the link and to one outside."""
+    """To files, as git-annex and DVC keep images, and to folders, also to one beside the link and to one
+    outside."""
     save_image(tmp_path / "in/.git/annex/k1.png", 1)
     save_image(tmp_path / "out/deep/k2.png", 2)
     save_image(tmp_path / "in/real/k3.png", 3)
@@ -124,7 +128,10 @@ def test_links_that_lead_nowhere_or_back_are_named(tmp_path):
         (tmp_path / "in" / name).symlink_to(target)
     os.mkfifo(tmp_path / "in/fifo.png")
     source = only(tmp_path / "in")
-    back, odd = "is a symbolic link to a folder that holds it", "is a device, pipe or socket, wanted a regular file"
+    back, odd = (
+        "is a symbolic link to a folder that holds it",
+        "is a device, pipe or socket, wanted a regular file",
+    )
     found = {name: text.removesuffix(", so it is not followed") for name, text in problems(source).items()}
     assert found == {
         "broken.png": "broken symbolic link",
@@ -146,7 +153,9 @@ def test_links_that_multiply_are_bounded(tmp_path):
     save_image(tmp_path / "in/20/x.png")
     source = only(tmp_path / "in")
     assert len(source) < 10_000
-    assert {"its folder is reached by more than 100 links, so this is not followed"} == set(problems(source).values())
+    assert {"its folder is reached by more than 100 links, so this is not followed"} == set(
+        problems(source).values()
+    )
 
 
 def test_labels_by_folders_that_are_links(tmp_path):
@@ -156,7 +165,12 @@ def test_labels_by_folders_that_are_links(tmp_path):
     for name, target in (("dog", "../store/1"), ("cat", "../store/2"), ("loop", "."), ("gone", "nowhere")):
         (tmp_path / "in" / name).symlink_to(target)
     source = only(tmp_path / "in", labels="folders")
-    assert [os.path.relpath(name, source.name) for name in source.names()] == ["cat/b.png", "dog/a.png", "gone", "loop"]
+    assert [os.path.relpath(name, source.name) for name in source.names()] == [
+        "cat/b.png",
+        "dog/a.png",
+        "gone",
+        "loop",
+    ]
     assert source.label_names == ["cat", "dog"]
     assert source.labels.tolist() == [0, 1, -1, -1]
     assert set(problems(source)) == {"gone", "loop"}
@@ -182,7 +196,10 @@ def test_oddities_are_told_once_and_few_by_name(tmp_path, monkeypatch):
     (source,) = open_sources(names, warn=told.append)
     for i in range(30):
         source.read(i // 2)
-    assert told == [*(f"{name} is odd" for name in names[:10]), "more images are like that; they are not named"]
+    assert told == [
+        *(f"{name} is odd" for name in names[:10]),
+        "more images are like that; they are not named",
+    ]
 
 
 def test_unreadable_folder_is_no_empty_one(tmp_path, monkeypatch):
@@ -309,7 +326,16 @@ def test_npy_shapes_and_orders(tmp_path):
 
 @pytest.mark.parametrize(
     ("dtype", "stored"),
-    [("u1", "u1"), ("i8", "u1"), (">u2", "u2"), ("<u2", "u2"), ("f4", "f4"), (">f8", "f4"), ("f2", "f4"), ("i1", "u1")],
+    [
+        ("u1", "u1"),
+        ("i8", "u1"),
+        (">u2", "u2"),
+        ("<u2", "u2"),
+        ("f4", "f4"),
+        (">f8", "f4"),
+        ("f2", "f4"),
+        ("i1", "u1"),
+    ],
 )
 def test_number_types(tmp_path, dtype, stored):
     np.save(tmp_path / "x.npy", STACK.astype(dtype))
@@ -421,7 +447,11 @@ def test_mat_v5_agrees_with_scipy(tmp_path, compress):
     path, rng = str(tmp_path / "x.mat"), np.random.default_rng(0)
     arrays = {f"x{i}": (rng.normal(size=(3, 4, 2)) * 100).astype(dtype) for i, dtype in enumerate(
         ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", "bool"])}  # fmt: skip
-    arrays |= {"scalar": np.array([[7.0]]), "a_name_longer_than_four": np.zeros((0, 3)), "row": np.arange(5.0)[None]}
+    arrays |= {
+        "scalar": np.array([[7.0]]),
+        "a_name_longer_than_four": np.zeros((0, 3)),
+        "row": np.arange(5.0)[None],
+    }
     others = {"text": "abc", "cell": np.array([1, "x"], object), "z": np.array([[1j]]), "s": {"field": 1}}
     scipy.io.savemat(path, arrays | others, do_compression=compress)
     found, wanted = read_mat5(path), scipy.io.loadmat(path, mat_dtype=True, variable_names=list(arrays))
@@ -455,7 +485,9 @@ def test_damaged_containers_are_read_or_refused(tmp_path):
 def test_mat_v73(tmp_path):
     path = tmp_path / "x.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
-        file.create_dataset("IMAGES", data=STACK.transpose(0, 2, 1), compression=3)  # MATLAB's (4, 6, 5), reversed
+        file.create_dataset(
+            "IMAGES", data=STACK.transpose(0, 2, 1), compression=3
+        )  # MATLAB's (4, 6, 5), reversed
         file["#refs#/x"] = 1
         file["text"] = np.array([[104], [105]], np.uint16)
     with open(path, "r+b") as raw:
@@ -464,7 +496,13 @@ def test_mat_v73(tmp_path):
 
 
 def test_labels_by_folders(tmp_path):
-    for name in ("train/dog/1.png", "train/cat/2.png", "train/cat/deep/3.png", "more/bird/4.png", "more/cat/5.png"):
+    for name in (
+        "train/dog/1.png",
+        "train/cat/2.png",
+        "train/cat/deep/3.png",
+        "more/bird/4.png",
+        "more/cat/5.png",
+    ):
         save_image(tmp_path / name)
     sources = open_sources([str(tmp_path / "train"), f"{tmp_path}/more/"], labels="folders")
     assert [source.label_names for source in sources] == [["bird", "cat", "dog"]] * 2

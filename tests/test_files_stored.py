@@ -1,4 +1,5 @@
-"""Arrays left in a file: read as numpy reads them, held against the sums of a verified file; the memory limit."""
+"""Arrays left in a file: read as numpy reads them, held against the sums of a verified file; the memory
+limit."""
 
 import hashlib
 import os
@@ -51,10 +52,24 @@ def test_it_reads_as_numpy_does(tmp_path, dtype, verified):
         assert verify(file, HEAD, size, digest, [array])
     assert (len(array), array.ndim, array.shape, array.nbytes) == (301, 2, (301, 13), wanted.nbytes)
     assert array.dtype.isnative
-    for key in (slice(0, 301), slice(5, 5), slice(7, 8), slice(70, 290), slice(None), slice(-3, None), 0, -1, 300):
+    for key in (
+        slice(0, 301),
+        slice(5, 5),
+        slice(7, 8),
+        slice(70, 290),
+        slice(None),
+        slice(-3, None),
+        0,
+        -1,
+        300,
+    ):
         np.testing.assert_array_equal(array[key], wanted[key])
         assert array[key].dtype == wanted.dtype.newbyteorder("=")
-    for index in (np.array([3, 300, 3, 0]), np.array([], np.int64), np.random.default_rng(2).permutation(301)):
+    for index in (
+        np.array([3, 300, 3, 0]),
+        np.array([], np.int64),
+        np.random.default_rng(2).permutation(301),
+    ):
         np.testing.assert_array_equal(array[index], wanted[index])
     np.testing.assert_array_equal(np.asarray(array), wanted)
     np.testing.assert_array_equal(np.concatenate([part for _, part in pieces(array, 500)]), wanted)
@@ -87,7 +102,9 @@ def test_what_changes_after_it_was_verified_is_found(tmp_path):
     path.write_bytes(damaged)
     np.testing.assert_array_equal(array[:1900], wanted[:1900])
     for key in (slice(None), slice(1999, 2001), 2000, np.array([4, 2000])):
-        with pytest.raises(ReadError, match=r"x: has changed while it was read; use a copy that stays as it is"):
+        with pytest.raises(
+            ReadError, match=r"x: has changed while it was read; use a copy that stays as it is"
+        ):
             array[key]
     with open(path, "r+b") as raw:
         raw.truncate(array.offset + 100)
@@ -139,7 +156,9 @@ def test_the_limit_follows_the_file(tmp_path):
     Budget(str(path)).claim(FLOOR)
     shared = Budget(str(path))
     shared.claim(FLOOR // 2)
-    with pytest.raises(DataError, match=r"x: the rest would take 268 MB of memory, 268 MB are allowed; .* 269MB"):
+    with pytest.raises(
+        DataError, match=r"x: the rest would take 268 MB of memory, 268 MB are allowed; .* 269MB"
+    ):
         shared.claim(FLOOR // 2 + 1, "the rest")
     set_max_memory(1000)
     with pytest.raises(DataError, match="--max-memory 1MB"):
@@ -170,5 +189,7 @@ def test_the_memory_of_a_process_is_what_ulimit_leaves(monkeypatch):
         check=True,
     )
     assert int(ran.stdout) <= limit
-    monkeypatch.setattr(budget.cgroup, "settings", lambda name: ["max", "12345"] if name == "memory.max" else [])
+    monkeypatch.setattr(
+        budget.cgroup, "settings", lambda name: ["max", "12345"] if name == "memory.max" else []
+    )
     assert process_memory() == 12345

@@ -116,7 +116,15 @@ def test_flat_filters_are_no_edges_and_do_not_disturb():
 def test_any_size(shape):
     F = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found = filter_statistics(F)
-    assert set(found) >= {"kurtosis", "hoyer", "near_zero", "participation", "lag1", "orientation", "edge_share"}
+    assert set(found) >= {
+        "kurtosis",
+        "hoyer",
+        "near_zero",
+        "participation",
+        "lag1",
+        "orientation",
+        "edge_share",
+    }
     if shape[0]:
         assert all(np.isfinite(value) for value in found.values()), found
 
@@ -131,18 +139,26 @@ def test_gabor_gradient_by_central_differences():
     y, x = (g.ravel().astype(float) for g in np.mgrid[:9, :9])
     targets = rng.normal(size=(5, 81))
     p = np.column_stack(
-        [rng.uniform(2, 6, (5, 2)), rng.uniform(0.3, 1, (5, 2)), rng.uniform(0, 3, 5), *rng.uniform(0.05, 0.2, (2, 5))]
+        [
+            rng.uniform(2, 6, (5, 2)),
+            rng.uniform(0.3, 1, (5, 2)),
+            rng.uniform(0, 3, 5),
+            *rng.uniform(0.05, 0.2, (2, 5)),
+        ]
     )
     gradient = loss_and_gradient(p, targets, x, y)[1]
     for i in range(7):
         h = np.zeros(7)
         h[i] = 1e-5
-        numeric = (loss_and_gradient(p + h, targets, x, y)[0] - loss_and_gradient(p - h, targets, x, y)[0]) / 2e-5
+        numeric = (
+            loss_and_gradient(p + h, targets, x, y)[0] - loss_and_gradient(p - h, targets, x, y)[0]
+        ) / 2e-5
         np.testing.assert_allclose(gradient[:, i], numeric, rtol=1e-4, atol=1e-4)
 
 
 def best_r2(F, start, tries=12):
-    """The share that the best Gabor explains, by scipy's least squares in all nine parameters, from about `start`."""
+    """The share that the best Gabor explains, by scipy's least squares in all nine parameters, from about
+    `start`."""
     h, w = F.shape
     y, x = (g.ravel() for g in np.mgrid[:h, :w])
     target = F.ravel() - F.mean()

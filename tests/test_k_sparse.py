@@ -1,4 +1,5 @@
-"""The k-sparse autoencoder against its docstring: numpy twins, central differences, counts, and what it learns."""
+"""The k-sparse autoencoder against its docstring: numpy twins, central differences, counts, and what it
+learns."""
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.k_sparse import KSparse
-from featlearn.models.parts import sparse_code
+from featlearn.ops import sparse_code
 from featlearn.patches.dead_leaves import Generated
 from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
@@ -43,7 +44,9 @@ VARIANTS = {
 
 def make(dtype="float64", seed=3, n_visible=D, **config):
     """A model far from its initial values, the first two and the last of its units dead."""
-    model = KSparse(KSparse.Config(**{"hidden": HIDDEN, "k": K, "k_start": K, "loss_scale": 17.0, **config}), dtype)
+    model = KSparse(
+        KSparse.Config(**{"hidden": HIDDEN, "k": K, "k_start": K, "loss_scale": 17.0, **config}), dtype
+    )
     model.init(n_visible, Random(seed))
     rng = np.random.default_rng(seed)
     for value in model.params.values():
@@ -61,7 +64,9 @@ def data(n=N, d=D, dtype="float64", seed=1):
 
 
 def centred(model, p, X):
-    return X - p["b" if model.config.pre_bias == "learned" else "mu"] if model.config.pre_bias != "none" else X
+    return (
+        X - p["b" if model.config.pre_bias == "learned" else "mu"] if model.config.pre_bias != "none" else X
+    )
 
 
 def kept(A, k, rectified=False):
@@ -72,7 +77,8 @@ def kept(A, k, rectified=False):
 
 
 class Twin:
-    """The loss of the docstring in numpy, through the entries that were kept for the parameters it was made with."""
+    """The loss of the docstring in numpy, through the entries that were kept for the parameters it was made
+    with."""
 
     def __init__(self, model, X, k=K):
         self.model, self.X, config = model, X, model.config
@@ -128,7 +134,10 @@ def test_the_code_is_that_of_the_docstring(name, dtype):
     model, X = make(dtype, **VARIANTS[name]), data(70, dtype=dtype)
     p = {key: value.astype(np.float64) for key, value in model.params.items()}
     A = centred(model, p, X.astype(np.float64)) @ p["W"] + p["c"]
-    rectified, exact = model.config.units == "rectified", {"rtol": 0, "atol": 1e-5 if dtype == "float32" else 1e-13}
+    rectified, exact = (
+        model.config.units == "rectified",
+        {"rtol": 0, "atol": 1e-5 if dtype == "float32" else 1e-13},
+    )
     if model.config.batch_top_k:
         model.state["threshold"][:] = 0.5
         H = A * (A > 0.5)
@@ -298,7 +307,9 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
     dead = {}
     for aux_k in (None, 8):
         config = {"aux_weight": 1.0} if aux_k else {}
-        model = KSparse(KSparse.Config(hidden=24, k=3, k_start=3, aux_k=aux_k, dead_after=500, loss_scale=12, **config))
+        model = KSparse(
+            KSparse.Config(hidden=24, k=3, k_start=3, aux_k=aux_k, dead_after=500, loss_scale=12, **config)
+        )
         model.init(12, Random(0), X.mean(axis=0))
         model.params["W"][:, :8] *= 0.1  # too small to be among the largest
         Training(model, Plain(X), TrainConfig(epochs=30, batch_size=20, lr=0.06)).run()
@@ -353,7 +364,14 @@ def test_a_fresh_model_begins_at_the_mean():
 RESUMED = {
     "plain": {},
     "modern": {
-        **{"batch_top_k": True, "tied": False, "unit_norm": True, "units": "rectified", "aux_k": 4, "dead_after": 200},
+        **{
+            "batch_top_k": True,
+            "tied": False,
+            "unit_norm": True,
+            "units": "rectified",
+            "aux_k": 4,
+            "dead_after": 200,
+        },
         **{"matryoshka": "4,8", "pre_bias": "learned"},
     },
 }
@@ -364,7 +382,9 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name, tmp_path, run_here, work,
     """Through files, whose parameters come in another memory order; and on any number of threads."""
     options = ["--hidden", 16, "--k", 3, "--epochs", 3, "--decay", "l1", "--lr", "0.1"]
     for key, value in RESUMED[name].items():
-        options += [f"--{'' if value else 'no-'}{key.replace('_', '-')}"] + [value] * (not isinstance(value, bool))
+        options += [f"--{'' if value else 'no-'}{key.replace('_', '-')}"] + [value] * (
+            not isinstance(value, bool)
+        )
     train = ["train", work.patches, "--model", "k-sparse", *options]
     assert run_here(*train, "-o", tmp_path / "whole.h5").code == 0
     real, left = Training._update, [7]
@@ -385,7 +405,9 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name, tmp_path, run_here, work,
     assert "going on" in ran.err
     whole, resumed = (load_model(str(tmp_path / f"{which}.h5")) for which in ("whole", "resumed"))
     assert whole.file.content_hash == resumed.file.content_hash
-    assert all(whole.file.state[key].tobytes() == resumed.file.state[key].tobytes() for key in whole.file.state)
+    assert all(
+        whole.file.state[key].tobytes() == resumed.file.state[key].tobytes() for key in whole.file.state
+    )
     for key, column in whole.file.history.items():
         assert np.array_equal(column, resumed.file.history[key]), key
 

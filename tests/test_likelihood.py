@@ -113,7 +113,9 @@ def test_the_schedule_of_14500():
     assert len(betas) == 14_501
     assert (betas[0], betas[-1]) == (0, 1)
     steps = np.diff(betas)
-    np.testing.assert_allclose(steps[[0, 499, 500, 4499, 4500, -1]], [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
+    np.testing.assert_allclose(
+        steps[[0, 499, 500, 4499, 4500, -1]], [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6
+    )
     assert (np.diff(schedule(10)) > 0).all()
 
 
@@ -124,7 +126,9 @@ def test_interval_is_three_standard_errors_of_the_mean_weight():
     assert found.value == pytest.approx(510 + math.log(2.5))
     assert found.high == pytest.approx(510 + math.log(2.5 + 3 * error))
     assert found.low == pytest.approx(510 + math.log(2.5 - 3 * error))
-    assert likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).low == -math.inf  # three errors are more than the mean
+    assert (
+        likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).low == -math.inf
+    )  # three errors are more than the mean
     back = likelihood._estimate(10.0, log_w, -1)
     assert back.value == pytest.approx(10 - 500 - math.log(2.5))
     assert back.low <= back.value <= back.high
@@ -181,7 +185,14 @@ def test_what_is_reported():
 
 @pytest.mark.parametrize(
     ("hidden", "visible", "method"),
-    [(22, 40, "exact"), (23, 40, "ais"), (40, 22, "exact"), (40, 23, "ais"), (22, 5, "exact"), (500, 784, "ais")],
+    [
+        (22, 40, "exact"),
+        (23, 40, "ais"),
+        (40, 22, "exact"),
+        (40, 23, "ais"),
+        (22, 5, "exact"),
+        (500, 784, "ais"),
+    ],
 )
 @pytest.mark.parametrize("gaussian", [False, True])
 def test_auto_is_exact_where_it_can_be(hidden, visible, method, gaussian):
@@ -215,7 +226,9 @@ class Fixed(Model):
 def keys_of(found):
     """(names of numbers that say something, names of those that say they are unreliable)"""
     numbers = {key for key in found if "log_z" in key or "log_likelihood" in key}
-    return {k for k in numbers if not k.startswith("unreliable_")}, {k for k in numbers if k.startswith("unreliable_")}
+    return {k for k in numbers if not k.startswith("unreliable_")}, {
+        k for k in numbers if k.startswith("unreliable_")
+    }
 
 
 def test_estimates_of_collapsed_weights_say_so():
@@ -237,8 +250,8 @@ def test_estimates_of_collapsed_weights_say_so():
 def test_two_ways_that_contradict_each_other_say_so():
     """All chains the same way past the states that count: equal weights, a narrow interval, and wrong.
 
-    Two hidden units are on for one half of the pixels each and make their states likely; from unlike states a chain
-    has to flip some ten pixels at once to get there.
+    Two hidden units are on for one half of the pixels each and make their states likely; from unlike states a
+    chain has to flip some ten pixels at once to get there.
     """
     halves = np.repeat([[1.0, -1.0], [-1.0, 1.0]], 120, axis=0)
     model = Fixed(Machine(6 * halves, np.zeros(240), np.full(2, -360.0)))
@@ -253,7 +266,13 @@ def test_two_ways_that_contradict_each_other_say_so():
 
 @pytest.mark.parametrize(
     ("there", "back", "value", "trusted"),
-    [(50, 40, 0.0, True), (50, 9, 0.0, False), (9, 50, 0.0, False), (10, 10, 2.9, True), (50, 50, 3.1, False)],
+    [
+        (50, 40, 0.0, True),
+        (50, 9, 0.0, False),
+        (9, 50, 0.0, False),
+        (10, 10, 2.9, True),
+        (50, 50, 3.1, False),
+    ],
 )
 def test_both_ways_have_to_be_worth_something_and_to_agree(there, back, value, trusted):
     one = likelihood.LogZ(0.0, -1.0, 1.0, there)
@@ -263,7 +282,8 @@ def test_both_ways_have_to_be_worth_something_and_to_agree(there, back, value, t
 
 
 @pytest.mark.parametrize(
-    ("other", "distance"), [((1.0, 3.0), 0.0), ((-5.0, -1.0), 1.0), ((4.0, 9.0), 2.0), ((-math.inf, -3.0), 3.0)]
+    ("other", "distance"),
+    [((1.0, 3.0), 0.0), ((-5.0, -1.0), 1.0), ((4.0, 9.0), 2.0), ((-math.inf, -3.0), 3.0)],
 )
 def test_the_distance_of_two_intervals(other, distance):
     one = likelihood.LogZ(1.0, 0.0, 2.0, 50.0)

@@ -49,11 +49,15 @@ def distance(a, b):
 def test_free_energy_and_codes_are_those_of_the_docstring(dtype):
     model, X = make(dtype), data(9, dtype=dtype)
     p = {name: value.astype(np.float64) for name, value in model.params.items()}
-    np.testing.assert_allclose(model.free_energy(X), free_energy(p, X), rtol=1e-5 if dtype == "float32" else 1e-12)
+    np.testing.assert_allclose(
+        model.free_energy(X), free_energy(p, X), rtol=1e-5 if dtype == "float32" else 1e-12
+    )
     assert model.extra_metrics(X) == {"free_energy": pytest.approx(free_energy(p, X).mean(), rel=1e-5)}
     u = X @ p["VF"] / np.sqrt((X**2).mean(1, keepdims=True) + 0.5)
     A = np.hstack([p["c"] + X @ p["W"], p["d"] - u**2 @ p["FH"] / 2])
-    np.testing.assert_allclose(model.encode(X), 1 / (1 + np.exp(-A)), atol=1e-6 if dtype == "float32" else 1e-14)
+    np.testing.assert_allclose(
+        model.encode(X), 1 / (1 + np.exp(-A)), atol=1e-6 if dtype == "float32" else 1e-14
+    )
 
 
 def test_slope_is_the_derivative_of_the_free_energy():
@@ -106,7 +110,9 @@ def test_leapfrog_goes_back_and_keeps_its_energy():
         np.testing.assert_allclose(back, V, atol=1e-12)
         np.testing.assert_allclose(minus, -P, atol=1e-12)
         assert np.abs(V1 - V).max() > 0.1
-        return np.abs(model.free_energy(V1) + (P1**2).sum(1) / 2 - model.free_energy(V) - (P**2).sum(1) / 2).sum()
+        return np.abs(
+            model.free_energy(V1) + (P1**2).sum(1) / 2 - model.free_energy(V) - (P**2).sum(1) / 2
+        ).sum()
 
     errors = [change(steps) for steps in (20, 40, 80)]
     assert errors[2] < 0.01
@@ -163,7 +169,11 @@ def test_project_puts_the_parameters_back():
     FH, VF = (model.params[name] for name in ("FH", "VF"))
     FH -= 0.4
     FH[:, 1] = -1
-    norms, before, direction = np.linalg.norm(VF, axis=0), model.state["norm"].copy(), VF / np.linalg.norm(VF, axis=0)
+    norms, before, direction = (
+        np.linalg.norm(VF, axis=0),
+        model.state["norm"].copy(),
+        VF / np.linalg.norm(VF, axis=0),
+    )
     model.project()
     assert FH is model.params["FH"]
     assert (FH >= 0).all()
@@ -187,7 +197,9 @@ def test_initial_values(factors, hidden_cov):
     assert model.params["VF"].std() == pytest.approx(0.02, rel=0.1)
     assert model.params["W"].std() == pytest.approx(0.05, rel=0.1)
     assert {name: set(model.params[name].tolist()) for name in "bcd"} == {"b": {0.0}, "c": {-2.0}, "d": {2.0}}
-    assert {value.dtype for value in (*model.params.values(), *model.state.values())} == {np.dtype(np.float32)}
+    assert {value.dtype for value in (*model.params.values(), *model.state.values())} == {
+        np.dtype(np.float32)
+    }
     assert model.filters().shape == (factors, 400)
 
 
@@ -197,7 +209,9 @@ def test_decode_solves_the_linear_system(dtype):
     model.params["VF"] *= 5
     H = np.random.default_rng(2).random((20, 7)).astype(dtype)
     p = {name: value.astype(np.float64) for name, value in model.params.items()}
-    precision = [np.eye(12) + p["VF"] @ np.diag(p["FH"] @ h[3:]) @ p["VF"].T / 1.5 for h in H.astype(np.float64)]
+    precision = [
+        np.eye(12) + p["VF"] @ np.diag(p["FH"] @ h[3:]) @ p["VF"].T / 1.5 for h in H.astype(np.float64)
+    ]
     expected = [np.linalg.solve(A, p["b"] + p["W"] @ h[:3]) for A, h in zip(precision, H, strict=True)]
     assert np.linalg.cond(precision).min() > 100
     np.testing.assert_allclose(model.decode(H), expected, atol=2e-4 if dtype == "float32" else 1e-11)

@@ -159,8 +159,12 @@ def test_lbfgs_ends_as_low_as_scipys():
         return metrics["loss"] + cost, np.concatenate([grads[name].ravel() for name in names])
 
     start = np.concatenate([w.ravel() for w in model.params.values()])
-    theirs = scipy.optimize.minimize(f, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "maxcor": 20})
-    training = Training(sparse(), data(), TrainConfig(optimizer="lbfgs", epochs=300, decay="l2", decay_weight=1e-3))
+    theirs = scipy.optimize.minimize(
+        f, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "maxcor": 20}
+    )
+    training = Training(
+        sparse(), data(), TrainConfig(optimizer="lbfgs", epochs=300, decay="l2", decay_weight=1e-3)
+    )
     training.run()
     ours = training.history["loss"]
     assert ours[-1] <= theirs.fun * 1.005
@@ -264,7 +268,9 @@ def test_line_searches_into_saturation_are_no_divergence():
     """Rows of few ones: without decay the outputs' weights grow without bound while the loss falls."""
     X = (np.random.default_rng(0).random((60, 16)) < 0.02).astype(float)
     model = Autoencoder(
-        Autoencoder.Config(hidden=1, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared"),
+        Autoencoder.Config(
+            hidden=1, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared"
+        ),
         np.float64,
     )
     model.init(16, Random(0))
@@ -307,7 +313,10 @@ class Flat(Autoencoder):
 
 
 def test_the_loss_in_the_history_holds_the_decay():
-    runs = [Training(sparse(), data(), TrainConfig(epochs=1, lr=1e-12, decay="l2", decay_weight=w)) for w in (0.0, 2.0)]
+    runs = [
+        Training(sparse(), data(), TrainConfig(epochs=1, lr=1e-12, decay="l2", decay_weight=w))
+        for w in (0.0, 2.0)
+    ]
     for training in runs:
         training.run()
     norms = sum(float((runs[0].model.params[name] ** 2).sum()) for name in ("W", "D"))
@@ -316,7 +325,9 @@ def test_the_loss_in_the_history_holds_the_decay():
 
 def test_the_adaptive_rate_rises_while_the_loss_falls_and_drops_when_it_rises():
     assert [adaptation(1.0, after) for after in (0.9, 1.03, 1.05)] == [1.05, 1.0, 0.7]
-    training = Training(sparse(), data(), TrainConfig(lr=0.01, lr_schedule="adaptive", epochs=5, momentum=0.0))
+    training = Training(
+        sparse(), data(), TrainConfig(lr=0.01, lr_schedule="adaptive", epochs=5, momentum=0.0)
+    )
     seen = []
     training.run(on_epoch=lambda at: seen.append(at.progress.rate))
     assert seen[:4] == pytest.approx([1.0, 1.05, 1.05**2, 1.05**3])
@@ -328,7 +339,9 @@ def test_line_searches_are_refused_where_the_loss_moves():
     rbm = RBM(RBM.Config(hidden=8, visible="gaussian"), np.float64)
     rbm.init(16, Random(0))
     for model in (denoising, rbm):
-        with pytest.raises(ConfigError, match=r"--optimizer lbfgs: .* at every update; use --optimizer sgd or adam"):
+        with pytest.raises(
+            ConfigError, match=r"--optimizer lbfgs: .* at every update; use --optimizer sgd or adam"
+        ):
             Training(model, data(), TrainConfig(optimizer="lbfgs"))
     still = Denoising(Denoising.resolve(Denoising.Config(noise=0), DataSummary(16, 0, 1)), np.float64)
     still.init(16, Random(0))
@@ -365,7 +378,11 @@ def lion(tmp_path_factory):
 
     def call(*args):
         return subprocess.run(
-            [sys.executable, "-c", LION, *map(str, args)], cwd=folder, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", LION, *map(str, args)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
 
     made = call("extract-patches", "dead-leaves", "--images", 1, "--size", 6, "--count", 300, "-o", "p.h5")
@@ -379,7 +396,18 @@ def test_an_optimizer_is_one_class_and_one_row(lion):
     assert "sgd|adam|lbfgs|cg|lion" in text
     assert "conjugate gradient, Lion" in text
     assert "lion 0.001" in text
-    train = ("train", "p.h5", "--model", "autoencoder", "--optimizer", "lion", "--epochs", 3, "--json", "--force")
+    train = (
+        "train",
+        "p.h5",
+        "--model",
+        "autoencoder",
+        "--optimizer",
+        "lion",
+        "--epochs",
+        3,
+        "--json",
+        "--force",
+    )
     found = {}
     for lr in ((), ("--lr", 1e-3), ("--lr", 1e-4)):
         ran = lion(*train, *lr, "-o", "m.h5")
@@ -392,9 +420,22 @@ def test_an_optimizer_is_one_class_and_one_row(lion):
         ran = lion(*train, idle, value, "-o", "m.h5")
         assert ran.returncode == 2
         assert (
-            f"{idle}: does nothing without --optimizer {'sgd' if idle == '--momentum' else 'lbfgs or cg'}" in ran.stderr
+            f"{idle}: does nothing without --optimizer {'sgd' if idle == '--momentum' else 'lbfgs or cg'}"
+            in ran.stderr
         )
-    ran = lion("train", "p.h5", "--model", "autoencoder", "--optimizer", "lbfgs", "--lr", 0.1, "-o", "m.h5", "--force")
+    ran = lion(
+        "train",
+        "p.h5",
+        "--model",
+        "autoencoder",
+        "--optimizer",
+        "lbfgs",
+        "--lr",
+        0.1,
+        "-o",
+        "m.h5",
+        "--force",
+    )
     assert "--lr: does nothing without --optimizer sgd or adam or lion" in ran.stderr
 
 
@@ -411,6 +452,10 @@ def test_names_of_optimizers_stand_in_the_registry_alone():
     for path in package.rglob("*.py"):
         if path.name == "optim.py" or path.parent.name == "models":
             continue
-        words = {node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)}
+        words = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Constant)
+        }
         text = " ".join(word for word in words if isinstance(word, str))
         assert not re.search(rf"\b({'|'.join(OPTIMIZERS)})\b", text), path

@@ -109,7 +109,8 @@ def test_fewer_rows_than_components(n):
 
 
 def test_rows_unlike_the_first_ones_are_no_divergence():
-    """Minibatches of single rows whose distances from the mean differ by far more than ten times, and a huge mean."""
+    """Minibatches of single rows whose distances from the mean differ by far more than ten times, and a huge
+    mean."""
     X = np.full((50, 3), 1e-6)
     X[:, 0] *= np.arange(50)
     X[::7] += 1e7
@@ -126,7 +127,9 @@ def test_the_largest_entry_of_a_component_is_positive():
 def test_how_many_components_there_are(width):
     assert learn(uncentred(200, width))[0].config.hidden == min(width, 100)
     model = PCA(PCA.Config(hidden=width + 1))
-    with pytest.raises(ConfigError, match=rf"--hidden {width + 1}: .*{width} visible .*--hidden {width} or less"):
+    with pytest.raises(
+        ConfigError, match=rf"--hidden {width + 1}: .*{width} visible .*--hidden {width} or less"
+    ):
         model.init(width, Random(0))
 
 
@@ -195,7 +198,13 @@ def test_a_phase_is_finished_once_between_its_last_update_and_the_measures():
     model = Counting()
     assert Training(model, Rows(np.ones((20, 3))), TrainConfig(epochs=2, batch_size=10)).run()
     first = [0, 1, "measured", 2, 3, "first done", "measured"]
-    assert model.seen == [*first, 4, "second done", "measured", "measured"]  # the last over all rows, of the finished
+    assert model.seen == [
+        *first,
+        4,
+        "second done",
+        "measured",
+        "measured",
+    ]  # the last over all rows, of the finished
 
 
 def test_a_phase_that_is_stopped_early_is_finished_too():
@@ -248,7 +257,10 @@ def test_every_command_takes_it_or_says_why_not(learned, work, run_here, tmp_pat
     for call, words in (
         (("sample", learned, "-o", tmp_path / "s.png"), "no Markov chain"),
         (("check-gradients", "--model", "pca"), "no loss that is descended"),
-        (("train", work.patches, "--model", "pca", "--hidden", 65, "-o", tmp_path / "x.h5"), "--hidden 64 or less"),
+        (
+            ("train", work.patches, "--model", "pca", "--hidden", 65, "-o", tmp_path / "x.h5"),
+            "--hidden 64 or less",
+        ),
     ):
         ran = run_here(*call)
         assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran.err
@@ -265,7 +277,11 @@ def test_settings_of_descent_are_refused(name, work, run_here, tmp_path):
     option, out = option_name(name), tmp_path / "x.h5"
     assert f"  {option}" not in run_here("train", "--model", "pca", "--help").out
     (tmp_path / "run.toml").write_text(f'model = "pca"\n{name} = 1\n')
-    for args in (("--model", "pca", option, "1"), ("--model=pca", f"{option}=1"), ("--config", tmp_path / "run.toml")):
+    for args in (
+        ("--model", "pca", option, "1"),
+        ("--model=pca", f"{option}=1"),
+        ("--config", tmp_path / "run.toml"),
+    ):
         ran = run_here("train", work.patches, *args, "-o", out)
         assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran.err
         assert f"{option}: does nothing with --model pca" in ran.err
@@ -278,14 +294,30 @@ def test_its_settings_survive_a_file(learned, work, run_here, tmp_path):
     (tmp_path / "run.toml").write_text(shown)
     assert "epochs" not in shown
     assert run_here("train", "--config", tmp_path / "run.toml", "--show-config").out == shown
-    assert run_here("train", work.patches, "--model", "pca", "--epoch", "1", "-o", tmp_path / "x.h5").code == 2
+    assert (
+        run_here("train", work.patches, "--model", "pca", "--epoch", "1", "-o", tmp_path / "x.h5").code == 2
+    )
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_stopped_by_a_signal_resumes(signum, work, run_here, start, tmp_path):
     """The checkpoint holds the sums; what comes of them has the bytes of a run that was not stopped."""
-    args = ("train", work.patches, "--model", "pca", "--batch-size", 1, "--checkpoint-every", 0, "-o", "stopped.h5")
-    process, ckpt = start(*args, cwd=tmp_path, stderr=subprocess.PIPE, text=True), tmp_path / "stopped.h5.ckpt"
+    args = (
+        "train",
+        work.patches,
+        "--model",
+        "pca",
+        "--batch-size",
+        1,
+        "--checkpoint-every",
+        0,
+        "-o",
+        "stopped.h5",
+    )
+    process, ckpt = (
+        start(*args, cwd=tmp_path, stderr=subprocess.PIPE, text=True),
+        tmp_path / "stopped.h5.ckpt",
+    )
     deadline = time.monotonic() + 60
     while not ckpt.exists() and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -12,7 +12,16 @@ from featlearn.pictures import curve as curves
 from featlearn.pictures import figure
 from featlearn.pictures.comparison import Curve, Errors, comparison
 from featlearn.pictures.curve import curve, panels
-from featlearn.pictures.mosaic import FORMATS, GAP, GREY, mosaic, order_filters, pairs, picture_bytes, sheet_of_pixels
+from featlearn.pictures.mosaic import (
+    FORMATS,
+    GAP,
+    GREY,
+    mosaic,
+    order_filters,
+    pairs,
+    picture_bytes,
+    sheet_of_pixels,
+)
 
 
 def test_tiles_stand_row_by_row_on_mid_grey():
@@ -135,11 +144,18 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
 
 
 def test_what_there_are_curves_of():
-    whole = {"epoch": np.arange(2), "phase": np.zeros(2), "probe_rmse": np.ones(2), "probe_free_energy": np.ones(2)}
+    whole = {
+        "epoch": np.arange(2),
+        "phase": np.zeros(2),
+        "probe_rmse": np.ones(2),
+        "probe_free_energy": np.ones(2),
+    }
     assert panels(whole) == ["rmse", "free_energy"]
     for key, left in (("epoch", []), ("probe_rmse", ["free_energy"]), ("probe_free_energy", ["rmse"])):
         assert panels({name: column for name, column in whole.items() if name != key}) == left
-    assert panels({name: whole[name] for name in ("epoch", "probe_rmse")}) == ["rmse"], "a file may leave out phases"
+    assert panels({name: whole[name] for name in ("epoch", "probe_rmse")}) == ["rmse"], (
+        "a file may leave out phases"
+    )
     assert panels({name: column[:0] for name, column in whole.items()}) == []
 
 
@@ -173,10 +189,18 @@ def test_any_name_can_be_in_a_comparison(name):
 
 
 @pytest.mark.parametrize(
-    ("rmse", "scale"), [([1.0, 0.3, 0.009], "log"), ([1.0, 0.3, 0.011], "linear"), ([1.0, 0.3, 0.0], "linear")]
+    ("rmse", "scale"),
+    [([1.0, 0.3, 0.009], "log"), ([1.0, 0.3, 0.011], "linear"), ([1.0, 0.3, 0.0], "linear")],
 )
 def test_an_error_that_falls_a_hundredfold_is_drawn_on_a_log_axis(rmse, scale, monkeypatch):
     seen = []
-    monkeypatch.setattr(curves, "figure_bytes", lambda figure, *rest: seen.append(figure.axes[0].get_yscale()))
-    curve({"epoch": np.arange(1.0, 4.0), "phase": np.zeros(3), "probe_rmse": np.array(rmse)}, "run.h5", "PNG", {})
+    monkeypatch.setattr(
+        curves, "figure_bytes", lambda figure, *rest: seen.append(figure.axes[0].get_yscale())
+    )
+    curve(
+        {"epoch": np.arange(1.0, 4.0), "phase": np.zeros(3), "probe_rmse": np.array(rmse)},
+        "run.h5",
+        "PNG",
+        {},
+    )
     assert seen == [scale]

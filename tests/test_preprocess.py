@@ -1,4 +1,5 @@
-"""Preprocessing against plain numpy, its own inverse, and its promise that a row's bytes depend on the row alone."""
+"""Preprocessing against plain numpy, its own inverse, and its promise that a row's bytes depend on the row
+alone."""
 
 import dataclasses
 import os
@@ -432,7 +433,11 @@ print(digest.hexdigest())
 def test_bytes_do_not_depend_on_the_instruction_set():
     found = {
         subprocess.run(
-            [sys.executable, "-c", SCRIPT], env={**os.environ, **isa}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, **isa},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for isa in ({}, {"FEATLEARN_ISA": "plain"})
     }
@@ -454,7 +459,9 @@ def test_every_setting_is_stored_under_its_own_name():
         spec = PreprocessSpec(**{"normalize": "none", "clip": 3.0, name: said[name]})
         stored = fit(spec, patches()).to_dict()
         assert np.array_equal(stored[name], said[name])
-        assert stored.keys() & said.keys() == {key for key, value in to_dict(spec).items() if value is not None}
+        assert stored.keys() & said.keys() == {
+            key for key, value in to_dict(spec).items() if value is not None
+        }
         assert Preprocess.from_dict(stored).spec == spec
 
 
@@ -473,7 +480,11 @@ def test_whitening_does_not_depend_on_the_threads_of_blas(size):
 def test_a_scale_that_no_fit_makes_is_refused():
     rows = patches()
     values = fit(PreprocessSpec("standardize"), rows).to_dict()
-    for bad, message in ((0.0, "'scale' is 0 at a pixel, wanted above 0"), (-1.0, "'scale' is -1"), (np.nan, "NaN")):
+    for bad, message in (
+        (0.0, "'scale' is 0 at a pixel, wanted above 0"),
+        (-1.0, "'scale' is -1"),
+        (np.nan, "NaN"),
+    ):
         scale = values["scale"].copy()
         scale[3] = bad
         with pytest.raises(DataError, match=message):

@@ -9,8 +9,8 @@ from featlearn import _core
 from featlearn.analysis.likelihood import exact_log_z
 from featlearn.errors import ConfigError
 from featlearn.models.base import Step
-from featlearn.models.parts.sparsity import ORDERS, goh_targets, lee_pull
 from featlearn.models.rbm import RBM
+from featlearn.ops.sparsity import ORDERS, goh_targets, lee_pull
 from featlearn.random import Random
 
 
@@ -34,7 +34,8 @@ def binary(n, d, dtype=np.float64):
 
 
 def test_persistent_chains_go_on_where_they_were():
-    """The textbook rule in numpy with the same random numbers; the next step begins at the states of this one."""
+    """The textbook rule in numpy with the same random numbers; the next step begins at the states of this
+    one."""
     model, X = make(persistent=True, chains=30, cd=2), binary(20, 7)
     W, b, c = (model.params[k] for k in "Wbc")
     S = model.state["chains"].copy()
@@ -63,7 +64,8 @@ def test_persistent_chains_go_on_where_they_were():
     ],
 )
 def test_long_chains_give_the_likelihood_gradient(visible, chain):
-    """Of every parameter, log variances included: the mean over long chains against central differences of log p."""
+    """Of every parameter, log variances included: the mean over long chains against central differences of
+    log p."""
     gaussian = visible == "gaussian"
     config = {"learn_sigma": True, "sigma": 0.8, "sigma_rate": 1.0} if gaussian else {}
     model = make(n_visible=3, hidden=3, visible=visible, scale=0.6, **chain, **config)
@@ -112,7 +114,8 @@ def test_centered_gradient_does_not_know_a_negative():
 
 
 def test_centered_statistics():
-    """dW is the difference of <(v - mu)(h - lambda)'>; the biases move so that the offsets do not matter to them."""
+    """dW is the difference of <(v - mu)(h - lambda)'>; the biases move so that the offsets do not matter to
+    them."""
     model, plain, X, step = make(centered=True, offset_rate=0.1), make(), binary(20, 7), Step(0, 0)
     H0, S = plain.sample_hidden(X, step, 0)
     V = plain.decode(S)
@@ -240,7 +243,9 @@ def test_initial_visible_bias():
     mean = np.array([0.0, 0.2, 0.5, 1.0])
     model = RBM(RBM.Config(hidden=3, visible="bernoulli"))
     model.init(4, Random(0), mean)
-    np.testing.assert_allclose(sigmoid(model.params["b"].astype(float)), [1e-4, 0.2, 0.5, 1 - 1e-4], rtol=1e-4)
+    np.testing.assert_allclose(
+        sigmoid(model.params["b"].astype(float)), [1e-4, 0.2, 0.5, 1 - 1e-4], rtol=1e-4
+    )
     model = RBM(RBM.Config(hidden=3, visible="gaussian"))
     model.init(4, Random(0), mean)
     np.testing.assert_allclose(model.params["b"], mean, rtol=1e-6)

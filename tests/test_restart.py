@@ -1,4 +1,5 @@
-"""A default learning rate that diverges early: half of it, from the start again; as if that rate had been given."""
+"""A default learning rate that diverges early: half of it, from the start again; as if that rate had been
+given."""
 
 import json
 import signal

@@ -11,7 +11,9 @@ def place(work, run_here, tmp_path, monkeypatch):
     """A folder with two data sets and m.h5, a finished run on the first."""
     monkeypatch.chdir(tmp_path)
     for name, seed in {"a": 0, "b": 1}.items():
-        done = run_here("extract-patches", work.photos, "--size", 4, "--count", 300, "--seed", seed, "-o", f"{name}.h5")
+        done = run_here(
+            "extract-patches", work.photos, "--size", 4, "--count", 300, "--seed", seed, "-o", f"{name}.h5"
+        )
         assert done.code == 0
     assert run_here(*RUN, "-o", "m.h5").code == 0
     return tmp_path

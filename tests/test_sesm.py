@@ -58,7 +58,9 @@ def test_gradient_by_the_code():
     assert worst < 1e-9
 
 
-WIDE = dataclasses.replace(CONFIG, hidden=90)  # with 100 visible units: few rows are relaxed by W, many by W'W
+WIDE = dataclasses.replace(
+    CONFIG, hidden=90
+)  # with 100 visible units: few rows are relaxed by W, many by W'W
 
 
 @pytest.mark.parametrize("n", [2, 200])
@@ -175,7 +177,11 @@ def test_edges_from_images_and_none_from_noise():
     ("options", "code", "words"),
     [
         (("--optimizer", "lbfgs", "--decay", "none"), 2, "codes are relaxed anew"),
-        (("--relax-steps", "0", "--relax-step", "0.3"), 2, "--relax-step: does nothing without --relax-steps"),
+        (
+            ("--relax-steps", "0", "--relax-step", "0.3"),
+            2,
+            "--relax-step: does nothing without --relax-steps",
+        ),
         (("--gain", "0"), 2, "--gain"),
         (("--sparsity", "-1"), 2, "--sparsity"),
         (("--lr", "5"), 3, "diverged"),

@@ -94,7 +94,9 @@ def test_before_release_a_signal_is_only_noted():
 
 
 def test_in_an_import_a_signal_is_only_noted(tmp_path, monkeypatch):
-    (tmp_path / "signalling.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\ndone = True\n")
+    (tmp_path / "signalling.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\ndone = True\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     import signalling
 
@@ -167,7 +169,9 @@ def test_sigusr1_makes_a_training_write_a_checkpoint(work, tmp_path, start):
     assert os.listdir(tmp_path) == ["m.h5.ckpt"]
 
 
-def test_a_training_that_is_over_is_written_before_a_signal_ends_the_run(work, tmp_path, run_here, monkeypatch):
+def test_a_training_that_is_over_is_written_before_a_signal_ends_the_run(
+    work, tmp_path, run_here, monkeypatch
+):
     """What has been learned by then would be lost; the run still ends by the signal."""
     monkeypatch.chdir(tmp_path)
     true_file = training_run._file

@@ -5,8 +5,14 @@ import pytest
 import scipy.optimize
 from scipy.special import log_softmax
 
-from featlearn.models.softmax import Softmax
-from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, classification_error, train_classifier
+from featlearn.ops.softmax import Softmax
+from featlearn.training.classifier import (
+    STRENGTHS,
+    ClassifierConfig,
+    Codes,
+    classification_error,
+    train_classifier,
+)
 from helpers import Rows
 
 
@@ -59,14 +65,18 @@ def test_training_ends_where_scipy_does():
     codes = Codes(None, Rows(X))
     Z = (X - X.mean(axis=0)) / codes.scale
     model = Softmax(5, 3, np.float64)
-    used = train_classifier(model, codes, y, ClassifierConfig(classifier_decay=0.01, classifier_iterations=300))
+    used = train_classifier(
+        model, codes, y, ClassifierConfig(classifier_decay=0.01, classifier_iterations=300)
+    )
     assert used == 0.01
 
     def f(x):
         W, b = x[:15].reshape(5, 3), x[15:]
         return -log_softmax(Z @ W + b, axis=1)[np.arange(len(y)), y].mean() + 0.005 * (W**2).sum()
 
-    theirs = scipy.optimize.minimize(f, np.zeros(18), method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14})
+    theirs = scipy.optimize.minimize(
+        f, np.zeros(18), method="L-BFGS-B", options={"maxiter": 1000, "ftol": 1e-14}
+    )
     ours = np.concatenate([model.params["W"].ravel(), model.params["b"]])
     assert f(ours) <= theirs.fun + 1e-8
 
@@ -80,8 +90,8 @@ def test_classes_told_by_columns_of_little_variance_want_a_weak_decay():
 
 
 def writers(hands, rows, seed):
-    """Rows in the order of the hands that wrote them, each hand one class: the class moves the first five columns by
-    little, the hand all of 150 by much. (rows, classes)"""
+    """Rows in the order of the hands that wrote them, each hand one class: the class moves the first five
+    columns by little, the hand all of 150 by much. (rows, classes)"""
     rng = np.random.default_rng(seed)
     y = np.repeat(rng.integers(0, 3, hands), rows).astype(np.int32)
     X = np.repeat(rng.normal(size=(hands, 150)), rows, axis=0) + 0.3 * rng.normal(size=(hands * rows, 150))
@@ -91,7 +101,8 @@ def writers(hands, rows, seed):
 
 @pytest.mark.parametrize("by_class", [False, True])
 def test_neighbours_do_not_judge_each_other(by_class):
-    """Single rows held out, beside others by the same hand, want a weak decay; hands not seen before a strong one."""
+    """Single rows held out, beside others by the same hand, want a weak decay; hands not seen before a strong
+    one."""
     X, y = writers(250, 20, 0)
     if by_class:
         order = np.argsort(y, kind="stable")

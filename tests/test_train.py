@@ -112,7 +112,11 @@ def test_epoch_order_is_a_permutation_of_its_own(n):
 
 
 def test_schedules():
-    assert [learning_rate("linear", 2.0, p) for p in (0, 0.5, 1)] == [2.0, pytest.approx(1.01), pytest.approx(0.02)]
+    assert [learning_rate("linear", 2.0, p) for p in (0, 0.5, 1)] == [
+        2.0,
+        pytest.approx(1.01),
+        pytest.approx(0.02),
+    ]
     assert learning_rate("constant", 2.0, 0.9) == 2.0
     assert learning_rate("exponential", 2.0, 0.5) == pytest.approx(0.2)
     assert [momentum(0.5, 0.9, 2, e) for e in (0, 1, 2)] == [0.5, 0.5, 0.9]
@@ -143,7 +147,8 @@ CONFIGS = {
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_stopped_run_goes_on_in_the_same_bytes(name):
-    """Stopped after every single update, taken through plain values, restored: params, state and history agree."""
+    """Stopped after every single update, taken through plain values, restored: params, state and history
+    agree."""
     config = TrainConfig(epochs=4, batch_size=50, **CONFIGS[name])
     settings = {"target": 0.1, "refine": 7}
     whole = Training(rbm(**settings), rows(), config)
@@ -200,7 +205,9 @@ def test_refinement_decay_can_be_switched_off():
 
 
 def test_early_stop_keeps_the_best_model():
-    training = Training(rbm(), rows(), TrainConfig(epochs=500, batch_size=20, lr=0.05, validation=0.3, patience=3))
+    training = Training(
+        rbm(), rows(), TrainConfig(epochs=500, batch_size=20, lr=0.05, validation=0.3, patience=3)
+    )
     training.run()
     errors = training.history["validation_rmse"]
     assert len(errors) < 500
@@ -211,7 +218,8 @@ def test_early_stop_keeps_the_best_model():
 
 
 def test_early_stop_keeps_the_state_of_the_best_model():
-    """The threshold of BatchTopK codes is state, and follows the parameters; also over a stop and a checkpoint."""
+    """The threshold of BatchTopK codes is state, and follows the parameters; also over a stop and a
+    checkpoint."""
     config = TrainConfig(epochs=80, batch_size=20, lr=0.1, validation=0.3, patience=4)
 
     def new():
@@ -259,7 +267,8 @@ def test_errors_that_began_with_rounding_are_not_divergence():
 
 
 def test_weights_are_judged_by_what_they_began_with():
-    """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew has."""
+    """A bias that starts at the data's mean, above any limit for weights, has not diverged; one that grew
+    has."""
     data = Rows(rows().X + np.float32(5000))
     model = rbm()
     model.init(12, Random(0), moments(data, np.arange(230))[0])
@@ -274,7 +283,8 @@ def test_weights_are_judged_by_what_they_began_with():
 
 
 class Answering(Quadratic):
-    """Of its ten units `stuck` answer all rows alike, its error is `worse` times that of the mean row: from 1st update.
+    """Of its ten units `stuck` answer all rows alike, its error is `worse` times that of the mean row: from
+    1st update.
 
     Before, `began` are stuck.
     """
@@ -310,7 +320,9 @@ class Answering(Quadratic):
 def test_errors_above_the_mean_rows_are_divergence_where_far_or_units_are_stuck(stuck, worse, began, words):
     data = rows()
     data.X /= data.X.std(axis=0).mean()
-    training = Training(Answering(data.X, stuck, worse, began), data, TrainConfig(epochs=3, batch_size=50, lr=0.1))
+    training = Training(
+        Answering(data.X, stuck, worse, began), data, TrainConfig(epochs=3, batch_size=50, lr=0.1)
+    )
     assert training.deviation == pytest.approx(np.sqrt(np.mean(data.X.var(axis=0))), rel=1e-6)
     if words is None:
         assert training.run()
@@ -320,11 +332,16 @@ def test_errors_above_the_mean_rows_are_divergence_where_far_or_units_are_stuck(
 
 
 def test_a_rate_so_high_that_bounded_units_are_stuck():
-    """Outputs lie in 0..1, so no error can grow. A rate that is only too low learns nothing either, but goes on."""
+    """Outputs lie in 0..1, so no error can grow.
+
+    A rate that is only too low learns nothing either, but goes on.
+    """
     X = np.random.default_rng(0).random((400, 12)).astype(np.float32) ** 3
     for lr, diverges in ((1e3, True), (1e-6, False)):
         model = Autoencoder(
-            Autoencoder.Config(hidden=20, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared")
+            Autoencoder.Config(
+                hidden=20, activation="sigmoid", tied=False, output_units="sigmoid", loss="squared"
+            )
         )
         model.init(12, Random(0))
         training = Training(model, Rows(X), TrainConfig(epochs=2, lr=lr))
@@ -383,10 +400,14 @@ def test_mean_row_and_split(monkeypatch):
     train_rows, held_out = split_rows(230, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert sorted([*train_rows, *held_out]) == list(range(230))
     assert len(held_out) == 46
-    np.testing.assert_allclose(moments(data, train_rows)[0], data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(
+        moments(data, train_rows)[0], data.X[train_rows].mean(axis=0, dtype=float), atol=1e-12
+    )
     monkeypatch.setattr(train, "MEAN_ROWS", 100)
     every_other = data.X[train_rows[::2]]
-    np.testing.assert_allclose(moments(data, train_rows)[0], every_other.mean(axis=0, dtype=float), atol=1e-12)
+    np.testing.assert_allclose(
+        moments(data, train_rows)[0], every_other.mean(axis=0, dtype=float), atol=1e-12
+    )
     training = Training(rbm(), data, TrainConfig(validation=0.2, batch_size=10), seed=3)
     assert np.array_equal(training.train_rows, train_rows)
     assert np.array_equal(training.validation_rows, held_out)
@@ -429,7 +450,12 @@ def test_defaults_follow_from_the_data():
     """The lengths are those of the help page; the rates those of the docstring of `usual_rates`."""
     config = RBM.resolve(RBM.Config(hidden=10), SUMMARY)
     resolved = TrainConfig().resolve(RBM, config, SUMMARY)
-    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (125, 100, 4 / 200, 1.0)
+    assert (resolved.epochs, resolved.batch_size, resolved.lr, resolved.data_scale) == (
+        125,
+        100,
+        4 / 200,
+        1.0,
+    )
     wide = TrainConfig().resolve(RBM, RBM.resolve(RBM.Config(hidden=400), SUMMARY), SUMMARY)
     assert wide.lr == pytest.approx(4 / 600, rel=0.05)
     pixels = replace(SUMMARY, low=0.0, high=1.0, square=3.0)
@@ -489,7 +515,13 @@ def test_denoising_is_made_for_the_data():
         ("pixels", pixels),
     ):
         c = Denoising.resolve(Denoising.Config(), data)
-        found[name] = (c.activation, c.corruption, c.noise, c.hidden_bias, Denoising.usual_rates(c, data)["sgd"])
+        found[name] = (
+            c.activation,
+            c.corruption,
+            c.noise,
+            c.hidden_bias,
+            Denoising.usual_rates(c, data)["sgd"],
+        )
     assert found == {
         "white": ("relu", "gaussian", 2.0, -3.0, 2.0),
         "plain": ("relu", "gaussian", 2.0, -2.0, 1.0),
@@ -502,7 +534,9 @@ def test_denoising_is_made_for_the_data():
         model.init(50, Random(0))
         X = np.random.default_rng(0).normal(0, math.hypot(1, c.noise), (2000, 50)).astype(np.float32)
         assert c.hidden_bias == pytest.approx(-1.65 * (X @ model.params["W"]).std(), rel=0.1)
-    assert Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
+    assert (
+        Denoising.resolve(Denoising.Config(emphasis=1.0, clean_weight=0.5), SUMMARY).corruption == "masking"
+    )
     assert Denoising.resolve(Denoising.Config(noise=0.3), SUMMARY).noise == 0.3
 
 
@@ -518,17 +552,24 @@ def test_outputs_that_have_a_range_keep_it():
     pixels = replace(SUMMARY, low=0.0, high=1.0).divided(100)
     pixels = replace(pixels, low=0.0, high=1.0)
     found = {
-        cls.id: TrainConfig().scale(cls, cls.Config(), pixels) for cls in (Autoencoder, Denoising, SESM, KSparse, RBM)
+        cls.id: TrainConfig().scale(cls, cls.Config(), pixels)
+        for cls in (Autoencoder, Denoising, SESM, KSparse, RBM)
     }
     assert found == {"autoencoder": 1, "denoising": 1, "sesm": 0.033, "k-sparse": 0.018, "rbm": 1}
     for outputs in ("sigmoid", "tanh"):
-        assert TrainConfig().scale(Autoencoder, Autoencoder.Config(output_units=outputs), SUMMARY.divided(100)) == 1
+        assert (
+            TrainConfig().scale(Autoencoder, Autoencoder.Config(output_units=outputs), SUMMARY.divided(100))
+            == 1
+        )
     assert TrainConfig().scale(Autoencoder, Autoencoder.Config(), SUMMARY.divided(100)) == 0.01
 
 
 def test_autoencoders_take_smaller_steps_where_the_mean_row_is_long():
     """Of dark digits, variance 50 and square 80, it is 5/8 of the rate; of bright pictures less."""
-    dark, bright = replace(SUMMARY, low=0.0, high=1.0, square=80.0), replace(SUMMARY, low=0.0, high=1.0, square=250.0)
+    dark, bright = (
+        replace(SUMMARY, low=0.0, high=1.0, square=80.0),
+        replace(SUMMARY, low=0.0, high=1.0, square=250.0),
+    )
     config = Autoencoder.resolve(Autoencoder.Config(), dark)
     assert [Autoencoder.usual_rates(config, data)["adam"] for data in (dark, bright)] == [0.0031, 0.001]
     assert Autoencoder.usual_rates(config, replace(SUMMARY, square=None))["adam"] == 0.005

@@ -1,4 +1,5 @@
-"""Files say what was run: every setting resolved and kept, no clock, and the same meaning under other defaults."""
+"""Files say what was run: every setting resolved and kept, no clock, and the same meaning under other
+defaults."""
 
 import contextlib
 import dataclasses
@@ -53,7 +54,17 @@ def trained(tmp_path_factory, run_here):
     """By id, a model trained on data that it takes, and that data set."""
     folder = tmp_path_factory.mktemp("trained")
     for name, how in {"pixels": [], "white": ["--whiten", "zca"]}.items():
-        options = ["--images", 2, "--size", 6, "--count", 300, "--normalize", "none" if not how else "center", *how]
+        options = [
+            "--images",
+            2,
+            "--size",
+            6,
+            "--count",
+            300,
+            "--normalize",
+            "none" if not how else "center",
+            *how,
+        ]
         assert run_here("extract-patches", "dead-leaves", *options, "-o", folder / f"{name}.h5").code == 0
     made = {}
     for id in model_ids():
@@ -159,7 +170,10 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
         defaults = c.__init__.__defaults__ or ()
         monkeypatch.setattr(c.__init__, "__defaults__", tuple(other(value) for value in defaults))
     for name in ("ALPHA", "RAMP", "AUX_WEIGHT", "INIT_SCALE", "START", "WIDEST", "MOST"):
-        for module in (importlib.import_module(cls.__module__), importlib.import_module("featlearn.training.train")):
+        for module in (
+            importlib.import_module(cls.__module__),
+            importlib.import_module("featlearn.training.train"),
+        ):
             if isinstance(getattr(module, name, None), int | float) and (id, name) != ("pca", "WIDEST"):
                 monkeypatch.setattr(module, name, getattr(module, name) * 0.5)
     for name in ("rates", "decay_weights"):
@@ -214,7 +228,16 @@ def test_provenance_keeps_the_settings_file_and_the_environment(work, run_here, 
     (tmp_path / "run.toml").write_text('model = "rbm"\nhidden = 7\n')
     monkeypatch.setenv("FEATLEARN_TRAIN_EPOCHS", "1")
     monkeypatch.setenv("FEATLEARN_TRAIN_MOMENTUM", "0.25")
-    options = ["train", work.patches, "--config", tmp_path / "run.toml", "--momentum", 0.5, "-o", tmp_path / "m.h5"]
+    options = [
+        "train",
+        work.patches,
+        "--config",
+        tmp_path / "run.toml",
+        "--momentum",
+        0.5,
+        "-o",
+        tmp_path / "m.h5",
+    ]
     assert run_here(*options).code == 0
     story = load_model(str(tmp_path / "m.h5")).file.provenance
     assert story["argv"] == ["featlearn", *map(str, options)]

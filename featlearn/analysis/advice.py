@@ -15,17 +15,15 @@ docs/advice.md lists the values that good and bad runs have, and bench/advice.py
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.analysis.filters import filter_statistics
 from featlearn.analysis.units import Units
 from featlearn.models.base import Model
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 NOTHING = 1 - 0.98**2  # explained variance up to which a model reconstructs next to nothing
 IDLE = 0.1  # share of units that are dead, saturated or unlearned
@@ -71,7 +69,8 @@ def of_filters(F: Array) -> dict[str, float]:
 
 
 def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, float]:
-    """Measure a trained model on some of the rows X (n, visible) it learned from, and on held-out ones (may be none).
+    """Measure a trained model on some of the rows X (n, visible) it learned from, and on held-out ones (may
+    be none).
 
     `start` (k, visible) are the filters that it began with.
     """
@@ -106,19 +105,22 @@ def unlearned(F: Array, start: Array, idle: Array) -> float:
 
 
 def excess(errors: Array, held_out: Array) -> float:
-    """How far held-out rows have the larger rmse, as a share of the other, at the lower end of two standard errors."""
+    """How far held-out rows have the larger rmse, as a share of the other, at the lower end of two standard
+    errors."""
     if not errors.sum() > 0 or min(len(errors), len(held_out)) < 2:
         return 0.0
     ratio = math.sqrt(held_out.mean() / errors.mean())
-    spread = [float(e.var(ddof=1) / (len(e) * e.mean() ** 2)) if e.mean() > 0 else 0.0 for e in (errors, held_out)]
+    spread = [
+        float(e.var(ddof=1) / (len(e) * e.mean() ** 2)) if e.mean() > 0 else 0.0 for e in (errors, held_out)
+    ]
     return ratio * (1 - math.sqrt(sum(spread))) - 1
 
 
 def fall(losses: Array) -> float:
     """The share by which the loss falls in an epoch, over the last tenth of the epochs, three at least.
 
-    A single epoch's fall is chance; a line through the logarithms is less so. 0 of fewer than three, or of losses that
-    are not positive.
+    A single epoch's fall is chance; a line through the logarithms is less so. 0 of fewer than three, or of
+    losses that are not positive.
     """
     if len(losses) < 3:
         return 0.0
@@ -131,7 +133,8 @@ def fall(losses: Array) -> float:
 def of_classifier(measures: Mapping[str, float], n: int) -> dict[str, float]:
     """Compare a classifier's errors on n rows, by evaluate's keys: of codes and of the rows themselves.
 
-    Of classifiers that learned from few labels those with the most of them count, whose spreads are over the draws.
+    Of classifiers that learned from few labels those with the most of them count, whose spreads are over the
+    draws.
     """
     suffixes = [key.removeprefix("raw_error") for key in measures if key.startswith("raw_error")]
     if not suffixes:
@@ -140,7 +143,11 @@ def of_classifier(measures: Mapping[str, float], n: int) -> dict[str, float]:
     codes, raw = (measures[f"{what}_error{suffix}"] for what in ("classifier", "raw"))
     spreads = [measures.get(f"{what}_spread{suffix}", 0.0) for what in ("classifier", "raw")]
     variance = (codes * (1 - codes) + raw * (1 - raw)) / n + sum(s * s for s in spreads)
-    return {"classifier_error": codes, "raw_error": raw, "classifier_excess": codes - raw - 2 * math.sqrt(variance)}
+    return {
+        "classifier_error": codes,
+        "raw_error": raw,
+        "classifier_excess": codes - raw - 2 * math.sqrt(variance),
+    }
 
 
 def judge(measures: Mapping[str, float]) -> list[str]:

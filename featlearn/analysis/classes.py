@@ -1,40 +1,29 @@
 """What single units know of the classes of labelled rows."""
 
 import math
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn.models.base import Model
-
-Array = npt.NDArray[Any]
-BLOCK = 2048  # rows at a time
-
-
-class Rows(Protocol):
-    """Preprocessed data, read by blocks."""
-
-    def __len__(self) -> int: ...
-    def block(self, start: int, stop: int) -> Array: ...
+from featlearn.rows import Array, Rows, edges
 
 
 def class_measures(model: Model, rows: Rows, labels: Array) -> dict[str, float]:
     """How far the units of `model` keep to one class, from `rows` and the label of each, (n,).
 
     selectivity  mean over units of (m1 - m2) / (m1 + m2): m1 the mean |code| over the rows of the class where it is
-                 largest, m2 that over all other rows; 0 of a unit that is always 0. From 0, the same in all classes,
-                 to 1, active in one alone (A. Morcos, D. Barrett, N. Rabinowitz, M. Botvinick, On the importance of
-                 single directions for generalization, ICLR 2018). NaN of rows of one class.
+                 largest, m2 that over all other rows; 0 of a unit that is always 0. From 0, the same in all
+                 classes, to 1, active in one alone (A. Morcos, D. Barrett, N. Rabinowitz, M. Botvinick, On
+                 the importance of single directions for generalization, ICLR 2018). NaN of rows of one class.
     purity       share of rows whose label is the commonest among the rows with the same most active unit, by |code|; of
-                 equals the first (C. Manning, P. Raghavan, H. Schuetze, Introduction to information retrieval, 2008,
-                 section 16.3)
+                 equals the first (C. Manning, P. Raghavan, H. Schuetze, Introduction to information
+                 retrieval, 2008, section 16.3)
     """
     classes, y = np.unique(labels, return_inverse=True)
     units = model.encode(rows.block(0, 1)).shape[1]
     sums, winners = np.zeros((len(classes), units)), np.zeros((units, len(classes)), np.int64)
-    for start in range(0, len(rows), BLOCK):
-        stop = min(start + BLOCK, len(rows))
+    for start, stop in edges(len(rows)):
         A, of = np.abs(model.encode(rows.block(start, stop))), y[start:stop]
         for k in np.unique(of):
             sums[k] += A[of == k].sum(axis=0, dtype=np.float64)

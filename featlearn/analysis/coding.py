@@ -8,35 +8,26 @@
     bits = (M / N) H,   H = -sum_i c_i / (P M) log2(c_i / (P M))      c_i: code values of level i, of P rows, all units
     rmse = sqrt(1 / (P N) sum (x - decode(H_q))^2)                    M hidden, N visible values
 
-M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007, section 4. One range and
-one histogram serve all units, so a unit that hardly varies is cheap. H is the cost of a code value that is coded by
-itself; what units know of each other would make it less.
+M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007, section 4. One
+range and one histogram serve all units, so a unit that hardly varies is cheap. H is the cost of a code value
+that is coded by itself; what units know of each other would make it less.
 
-The paper does not say where its levels lie. Codes of both signs need one at zero: otherwise all the values near zero
-are moved, and coarse levels then cost more and err more than no code at all.
+The paper does not say where its levels lie. Codes of both signs need one at zero: otherwise all the values
+near zero are moved, and coarse levels then cost more and err more than no code at all.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.analysis.metrics import squared_error
 from featlearn.models.base import Model
+from featlearn.ops.arrays import squared_error
+from featlearn.rows import Array, Rows, blocks
 from featlearn.settings import check, setting
-
-Array = npt.NDArray[Any]
-BLOCK = 2048  # rows at a time
-
-
-class Rows(Protocol):
-    """Preprocessed data, read by blocks."""
-
-    def __len__(self) -> int: ...
-    def block(self, start: int, stop: int) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,8 @@ class Coding(NamedTuple):
     rmse: float
     """Of the reconstruction from the quantised code, in units of the preprocessed data."""
     rmse_std: float
-    """rmse / sqrt(variance about the mean row, summed / (rows x visible values)): 1 is what the mean row gives."""
+    """rmse / sqrt(variance about the mean row, summed / (rows x visible values)): 1 is what the mean row
+    gives."""
 
 
 def codings(model: Model, rows: Rows, bins: Sequence[int]) -> list[Coding]:
@@ -74,7 +66,7 @@ def codings(model: Model, rows: Rows, bins: Sequence[int]) -> list[Coding]:
     scales = [_levels(extent.low, extent.high, q) for q in bins]
     counts = [np.zeros(q, np.int64) for q in bins]
     squares = [0.0] * len(bins)
-    for X in _blocks(rows):
+    for X in blocks(rows):
         H = model.encode(X)
         for i, levels in enumerate(scales):
             index, quantised = _quantise(H, levels)
@@ -101,7 +93,7 @@ class _Extent(NamedTuple):
 def _extent(model: Model, rows: Rows) -> _Extent:
     units, low, high = 0, math.inf, -math.inf
     x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
-    for X in _blocks(rows):
+    for X in blocks(rows):
         H = model.encode(X)
         units, low, high = H.shape[1], min(low, float(H.min())), max(high, float(H.max()))
         x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
@@ -142,7 +134,3 @@ def _entropy(counts: npt.NDArray[np.int64]) -> float:
     """In bits, of values that fell `counts` times each."""
     p = counts[counts > 0] / counts.sum()
     return abs(float((p * np.log2(p)).sum()))  # abs: no -0.0
-
-
-def _blocks(rows: Rows) -> Iterator[Array]:
-    return (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))

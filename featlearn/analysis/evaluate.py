@@ -4,23 +4,14 @@ import math
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.analysis.advice import of_units
 from featlearn.analysis.filters import filter_statistics
-from featlearn.analysis.metrics import coherence, squared_error
+from featlearn.analysis.metrics import coherence
 from featlearn.analysis.units import Units
 from featlearn.models.base import Model
-
-Array = npt.NDArray[Any]
-BLOCK = 2048  # rows at a time
-
-
-class Rows(Protocol):
-    """Preprocessed data, read by blocks."""
-
-    def __len__(self) -> int: ...
-    def block(self, start: int, stop: int) -> Array: ...
+from featlearn.ops.arrays import squared_error
+from featlearn.rows import Array, Rows, blocks
 
 
 class Drawable(Protocol):
@@ -47,8 +38,7 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
     units = Units(h)
     squares = population = nonzero = 0.0
     x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
-    for start in range(0, n, BLOCK):
-        X = rows.block(start, min(start + BLOCK, n))
+    for X in blocks(rows):
         H = model.encode(X)
         squares += squared_error(X, model.reconstruct(X))
         nonzero += float(np.count_nonzero(H))
@@ -74,8 +64,7 @@ def evaluate(model: Model, rows: Rows, shape: tuple[int, int, int], preprocess: 
 def mean_metrics(model: Model, rows: Rows) -> dict[str, float]:
     """What `model` itself reports of rows, as means over all of them."""
     sums: dict[str, float] = {}
-    for start in range(0, len(rows), BLOCK):
-        X = rows.block(start, min(start + BLOCK, len(rows)))
+    for X in blocks(rows):
         for key, value in model.extra_metrics(X).items():
             sums[key] = sums.get(key, 0.0) + value * len(X)
     return {key: value / len(rows) for key, value in sums.items()}

@@ -1,7 +1,6 @@
 """What a model believes in: states of its Markov chain, run for long (the Guide's fantasies)."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +8,7 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.models.base import Model, Step
 from featlearn.random import Purpose, Random
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 
 def noise(n: int, n_visible: int, dtype: npt.DTypeLike, seed: int, binary: bool) -> Array:

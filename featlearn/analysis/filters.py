@@ -13,20 +13,16 @@
     edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the second
     near_zero        share of all |w| below 1 % of the sheet's largest
 
-Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer, support and lag1
-means; flat filters are left out there, and are no edges.
+Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer, support and
+lag1 means; flat filters are left out there, and are no edges.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.analysis.gabor import gabor_r2
 from featlearn.random import Purpose, Random
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 EDGE_R2, EDGE_ORIENTATION = 0.5, 0.3
 MIXTURES = 200  # that filters are compared with
@@ -100,7 +96,8 @@ def lag1(F: Array) -> Array:
 
 
 def orientation(F: Array) -> Array:
-    """(k,) concentration of the power spectrum's orientations, from the mean-free filter padded to twice its size."""
+    """(k,) concentration of the power spectrum's orientations, from the mean-free filter padded to twice its
+    size."""
     k, h, w = F.shape
     G = F - F.mean(axis=(1, 2), keepdims=True)
     power = np.abs(np.fft.fft2(G, s=(2 * h, 2 * w))) ** 2

@@ -3,22 +3,23 @@
     M = E(x, y) (a cos 2 pi (fx x + fy y) + b sin 2 pi (fx x + fy y))
     E = exp(-u^2 / 2 su^2 - v^2 / 2 sv^2),   (u, v) = (x - cx, y - cy) turned by phi
 
-a and b follow from the rest by linear least squares, so the seven others are found by Adam on the residual (variable
-projection: its gradient is that of the residual with a and b held). The share of a filter's variance that M explains
-(D. Ringach, Spatial structure and symmetry of simple-cell receptive fields, J. Neurophysiol. 88, 2002, fits the same
-function) tells oriented edges from noise; isotropic spots fit too, so it is read beside the orientation index.
+a and b follow from the rest by linear least squares, so the seven others are found by Adam on the residual
+(variable projection: its gradient is that of the residual with a and b held). The share of a filter's
+variance that M explains (D. Ringach, Spatial structure and symmetry of simple-cell receptive fields, J.
+Neurophysiol. 88, 2002, fits the same function) tells oriented edges from noise; isotropic spots fit too, so
+it is read beside the orientation index.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 CX, CY, LOG_SU, LOG_SV, PHI, FX, FY = range(7)
-RATES = np.array([0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01])  # of Adam: pixels, log pixels, radians, cycles a pixel
+RATES = np.array(
+    [0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01]
+)  # of Adam: pixels, log pixels, radians, cycles a pixel
 TRIAL_STEPS, STEPS, FINALISTS = 30, 110, 2
 CHUNK = 1 << 20  # numbers in a work array
 
@@ -97,7 +98,8 @@ def _descend(p: Array, targets: Array, x: Array, y: Array, h: int, w: int, steps
 
 
 def loss_and_gradient(p: Array, targets: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """(n,) |target - M|^2 with the best a and b, and its gradient (n, 7), for parameters p (n, 7); x, y (h w,)."""
+    """(n,) |target - M|^2 with the best a and b, and its gradient (n, 7), for parameters p (n, 7); x, y (h
+    w,)."""
     q = p.astype(targets.dtype)[:, :, None]
     X, Y = x - q[:, CX], y - q[:, CY]
     cos, sin = np.cos(q[:, PHI]), np.sin(q[:, PHI])

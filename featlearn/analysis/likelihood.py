@@ -2,16 +2,18 @@
 
 exact    log Z as a sum over all states of the smaller layer (the hidden one, if the visible units are Gaussian)
 ais      annealed importance sampling (R. Neal 2001; R. Salakhutdinov, I. Murray, On the quantitative analysis of
-         deep belief networks, ICML 2008): chains go from a base model A, whose log Z is known, to the machine through
+         deep belief networks, ICML 2008): chains go from a base model A, whose log Z is known, to the machine
+         through
 
              Bernoulli  p*_beta(v) = exp((1 - beta) bA'v + beta b'v) prod_j (1 + exp(beta (c_j + W_j'v)))
              Gaussian   p*_beta(v) = exp(-sum (v - b)^2 / (2 s^2)) prod_j (1 + exp(beta (c_j + W_j'v / s^2)))
 
-         and log Z = log Z_A + log mean w, w = prod_k p*_{k+1}(v_k) / p*_k(v_k). On average that is too low, so the
-         likelihood too high. The same from beta 1 down to 0, from states of the machine, errs the other way; its
-         states are data after `burn_in` Gibbs steps, so it is only as good as these are. An estimate is worth as many
-         chains as (sum w)^2 / sum w^2 says (A. Kong, J. Liu, W. Wong, Journal of the American Statistical Association
-         89, 1994). That cannot tell of states that no chain has seen; the other way may have.
+         and log Z = log Z_A + log mean w, w = prod_k p*_{k+1}(v_k) / p*_k(v_k). On average that is too low,
+         so the likelihood too high. The same from beta 1 down to 0, from states of the machine, errs the
+         other way; its states are data after `burn_in` Gibbs steps, so it is only as good as these are. An
+         estimate is worth as many chains as (sum w)^2 / sum w^2 says (A. Kong, J. Liu, W. Wong, Journal of
+         the American Statistical Association 89, 1994). That cannot tell of states that no chain has seen;
+         the other way may have.
 pseudo   sum_i log p(v_i | all other v), by flipping each binary pixel in turn (J. Besag 1975)
 """
 
@@ -19,34 +21,24 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import Machine, Model, Step
+from featlearn.ops.arrays import product
 from featlearn.random import Purpose, Random
+from featlearn.rows import BLOCK, Array, Float64, Rows, edges
 from featlearn.settings import check, setting
-
-Array = npt.NDArray[Any]
-Float64 = npt.NDArray[np.float64]
 
 ENUMERABLE = 22  # units whose states are counted through: 4 million states, some seconds
 LOW = 10  # units whose states are held at once
-BLOCK = 4096  # rows at a time
 FEWEST = 10  # effective chains: below it the mean weight is known to a factor, its standard error is not
 APART = 1.0  # nats between the intervals of the two ways
 PSEUDO_WORK = 400_000_000  # softplus terms that a pseudo-likelihood may take: about a second
 REVERSE, BURN_IN = 1 << 30, 1 << 31  # where the steps of other chains are numbered from
-
-
-class Rows(Protocol):
-    """Preprocessed data, read by blocks."""
-
-    def __len__(self) -> int: ...
-    def block(self, start: int, stop: int) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,10 @@ class LikelihoodConfig:
     )
     ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=auto|ais")
     ais_betas: int = setting(
-        14_500, "AIS: number of distributions between base model and model", low=10, needs="likelihood=auto|ais"
+        14_500,
+        "AIS: number of distributions between base model and model",
+        low=10,
+        needs="likelihood=auto|ais",
     )
     burn_in: int = setting(
         1000, "AIS: Gibbs steps that prepare data for the way back", low=0, needs="likelihood=auto|ais"
@@ -87,10 +82,15 @@ class LogZ(NamedTuple):
 
 
 def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
-    """`config` with "auto" decided. Raises ConfigError if it asks for a likelihood that `model` cannot have."""
+    """`config` with "auto" decided.
+
+    Raises ConfigError if it asks for a likelihood that `model` cannot have.
+    """
     machine = model.machine()
     if machine is None and config.likelihood:
-        raise ConfigError(f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units")
+        raise ConfigError(
+            f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units"
+        )
     if machine is None:
         return config
     if config.likelihood == "auto":
@@ -103,7 +103,8 @@ def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
 def likelihoods(
     model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Measures of `model` on `rows` in nats a row, `config` being resolved; empty for a model that is no Machine.
+    """Measures of `model` on `rows` in nats a row, `config` being resolved; empty for a model that is no
+    Machine.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
     likelihood_method                           with `likelihood`: exact or ais, and
@@ -112,10 +113,11 @@ def likelihoods(
     effective_chains                            ais: what the estimate is worth
     reverse_log_z, reverse_log_likelihood, ...  ais: the same on the way back
 
-    The keys of estimates begin with "unreliable_" where one of the ways is worth fewer than FEWEST chains, or their
-    intervals are more than APART: either way is the only witness of what the other has missed.
+    The keys of estimates begin with "unreliable_" where one of the ways is worth fewer than FEWEST chains, or
+    their intervals are more than APART: either way is the only witness of what the other has missed.
 
-    Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for `config.steps`.
+    Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for
+    `config.steps`.
     """
     machine = model.machine()
     if machine is None:
@@ -129,7 +131,7 @@ def likelihoods(
         return measures
     measures["likelihood_method"] = config.likelihood
     free_energy, mean = 0.0, np.zeros(len(machine.b))
-    for i in range(0, len(rows), BLOCK):
+    for i, _ in edges(len(rows)):
         V = _block(machine, rows, i, seed)
         free_energy += model.extra_metrics(V)["free_energy"] * len(V) / len(rows)
         mean += V.sum(axis=0, dtype=np.float64) / len(rows)
@@ -206,7 +208,9 @@ def exact_log_z(machine: Machine) -> float:
         U, field, bias = W, b, c
     if machine.variance is None:
         return _log_sum(_bernoulli_terms(U, field, bias))
-    return _log_sum(_gaussian_terms(U, field, bias, machine.variance.astype(np.float64))) + _gaussian_base(machine)
+    return _log_sum(_gaussian_terms(U, field, bias, machine.variance.astype(np.float64))) + _gaussian_base(
+        machine
+    )
 
 
 def _bernoulli_terms(U: Float64, field: Float64, bias: Float64) -> Iterable[Float64]:
@@ -249,7 +253,8 @@ def _gaussian_base(machine: Machine) -> float:
 
 
 def schedule(n: int) -> Float64:
-    """n + 1 inverse temperatures from 0 to 1; of 14,500 steps, as Salakhutdinov's, 1e-3 up to .5, 1e-4 to .9, 1e-5."""
+    """n + 1 inverse temperatures from 0 to 1; of 14,500 steps, as Salakhutdinov's, 1e-3 up to .5, 1e-4 to .9,
+    1e-5."""
     first, second = max(1, round(n * 500 / 14_500)), max(1, round(n * 4000 / 14_500))
     pieces = ((0, 0.5, first), (0.5, 0.9, second), (0.9, 1, n - first - second))
     return np.concatenate([*(np.linspace(a, b, k, endpoint=False) for a, b, k in pieces), [1.0]])
@@ -297,29 +302,28 @@ class Annealing:
         c, n = self.machine.c, len(V)
         log_w, before, after = np.zeros(n), np.empty(n), np.empty(n)
         slope = (self.machine.b - self.base)[:, None]
-        change = np.empty((n, 1), self.dtype)
         for k, (beta, next_beta) in enumerate(pairwise(betas)):
             A = self._input(V)
             _core.row_softplus(before, A, c, beta)
             _core.row_softplus(after, A, c, next_beta)
-            _core.gemm(change, V, slope)
-            log_w += after - before + (next_beta - beta) * change[:, 0].astype(np.float64)
+            change = product(V, slope)[:, 0].astype(np.float64)
+            log_w += after - before + (next_beta - beta) * change
             V = self._transition(V, A, next_beta, Step(number + k, self.seed, Purpose.ANNEAL))
         return log_w
 
     def _input(self, V: Array) -> Array:
         """What the hidden units get from V: W'v or W'v / s^2."""
-        A = np.empty((len(V), len(self.machine.c)), self.dtype)
-        _core.gemm(A, V if self.machine.variance is None else V / self.machine.variance, self.machine.W)
-        return A
+        return product(V if self.machine.variance is None else V / self.machine.variance, self.machine.W)
 
     def _transition(self, V: Array, A: Array, beta: float, step: Step) -> Array:
         """One Gibbs step at `beta` from V, whose input to the hidden units is A."""
         cast = self.dtype.type
         self.on_step()
-        S, out = np.empty_like(A), np.empty_like(V)
-        _core.sigmoid_sample(np.empty_like(A), S, A * cast(beta), self.machine.c * cast(beta), step.seed, step.draw(1))
-        _core.gemm(out, S, self.machine.W, trans_b=True, alpha=beta)
+        S = np.empty_like(A)
+        _core.sigmoid_sample(
+            np.empty_like(A), S, A * cast(beta), self.machine.c * cast(beta), step.seed, step.draw(1)
+        )
+        out = product(S, self.machine.W, trans_b=True, scale=beta)
         return self._draw_visible(out, cast(1 - beta) * self.base + cast(beta) * self.machine.b, step, out)
 
     def _draw_visible(self, out: Array, bias: Array, step: Step, A: Array | None = None) -> Array:
@@ -336,12 +340,14 @@ class Annealing:
 
 
 def _estimate(base: float, log_w: Float64, sign: int) -> LogZ:
-    """base + sign * log mean w, its values for the mean three standard errors lower and higher, effective chains."""
+    """base + sign * log mean w, its values for the mean three standard errors lower and higher, effective
+    chains."""
     top = float(log_w.max())
     w = np.exp(log_w - top)
     mean, error = float(w.mean()), float(w.std(ddof=1)) / math.sqrt(len(w))
     low, high = sorted(
-        base + sign * (top + (math.log(m) if m > 0 else -math.inf)) for m in (mean - 3 * error, mean + 3 * error)
+        base + sign * (top + (math.log(m) if m > 0 else -math.inf))
+        for m in (mean - 3 * error, mean + 3 * error)
     )
     chains = float(w.sum()) ** 2 / float(np.square(w).sum())
     return LogZ(base + sign * (top + math.log(mean)), low, high, chains)
@@ -351,8 +357,7 @@ def pseudo_log_likelihood(machine: Machine, V: Array) -> float:
     """Mean over the first rows of binary V (n, visible) of sum_i log p(v_i | v without i)."""
     W, b, c = machine.W, machine.b, machine.c
     n = max(1, min(len(V), 1000, PSEUDO_WORK // W.size))
-    A = np.empty((n, len(c)), W.dtype)
-    _core.gemm(A, np.ascontiguousarray(V[:n]), W)
+    A = product(np.ascontiguousarray(V[:n]), W)
     flipped, total = np.empty(len(b)), 0.0
     own = np.empty(n)
     _core.row_softplus(own, A, c)

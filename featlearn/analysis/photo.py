@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from featlearn.analysis.metrics import psnr
 from featlearn.models.base import Model
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 PATCHES = 8192  # that are reconstructed together
 
 
@@ -24,9 +24,9 @@ def reconstruct_photo(
 ) -> tuple[Array, float]:
     """(reconstruction (h, w, c), its PSNR in dB) of a raw image (h, w, c) uint8, uint16 or float.
 
-    Patches of `shape` are taken every `stride` pixels and along the far edges, so every pixel is covered. Each patch's
-    own mean and scale, where the preprocessing takes them away, are given back. The reconstruction lies in 0..1, from
-    black to white as `levels` says.
+    Patches of `shape` are taken every `stride` pixels and along the far edges, so every pixel is covered.
+    Each patch's own mean and scale, where the preprocessing takes them away, are given back. The
+    reconstruction lies in 0..1, from black to white as `levels` says.
     """
     ys, xs = (_places(image.shape[axis], shape[axis], stride) for axis in (0, 1))
     windows = np.lib.stride_tricks.sliding_window_view(image, shape)[:, :, 0]
@@ -50,7 +50,8 @@ def reconstruct_photo(
 
 
 def levels(image: Array) -> tuple[float, float]:
-    """(black, white) of a raw image: 0 and 1, where integers are fractions of the largest; of floats at least that."""
+    """(black, white) of a raw image: 0 and 1, where integers are fractions of the largest; of floats at least
+    that."""
     if image.dtype.kind == "u":
         return 0.0, 1.0
     return min(0.0, float(image.min())), max(1.0, float(image.max()))

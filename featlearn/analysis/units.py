@@ -1,11 +1,8 @@
 """How hidden units are used over the rows of a data set, from their codes, a block of rows at a time."""
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 DEAD, SATURATED = 0.01, 0.99
 
@@ -23,7 +20,10 @@ class Units:
         self.n += len(H)
         self.sum += H.sum(axis=0, dtype=np.float64)
         self.squares += np.square(H, dtype=np.float64).sum(axis=0)
-        self.highest, self.lowest = np.maximum(self.highest, H.max(axis=0)), np.minimum(self.lowest, H.min(axis=0))
+        self.highest, self.lowest = (
+            np.maximum(self.highest, H.max(axis=0)),
+            np.minimum(self.lowest, H.min(axis=0)),
+        )
 
     @property
     def mean(self) -> Array:
@@ -31,11 +31,13 @@ class Units:
         return self.sum / self.n
 
     def dead(self, rest: float = 0.0) -> Array:
-        """(units,) which never leave `rest` by .01, or by .01 of the largest such distance where that is below 1."""
+        """(units,) which never leave `rest` by .01, or by .01 of the largest such distance where that is
+        below 1."""
         reach = np.maximum(self.highest - rest, rest - self.lowest)
         return np.asarray(reach < DEAD * min(1.0, float(reach.max(initial=0.0)) or 1.0))
 
     def saturated(self, rest: float = 0.0) -> Array:
-        """(units,) which stay beyond .99, on one side, within .01, and are not dead: linear units do not saturate."""
+        """(units,) which stay beyond .99, on one side, within .01, and are not dead: linear units do not
+        saturate."""
         far = (self.lowest > SATURATED) | (self.highest < -SATURATED)
         return np.asarray(far & (self.highest - self.lowest < DEAD) & ~self.dead(rest))

@@ -56,7 +56,8 @@ def textured(preprocess: Preprocess, shape: tuple[int, int, int]) -> bool:
 
 
 def _losses(training: Training) -> npt.NDArray[Any]:
-    """What falls in the last phase, once it can be compared: the loss, or the squared error where there is none."""
+    """What falls in the last phase, once it can be compared: the loss, or the squared error where there is
+    none."""
     history = {key: np.asarray(column) for key, column in training.history.items()}
     loss = history.get("loss", np.square(history["error"]))[history["phase"] == training.progress.phase - 1]
     resting = [training.model.at_rest(i / len(loss)) for i in range(len(loss))]
@@ -66,18 +67,23 @@ def _losses(training: Training) -> npt.NDArray[Any]:
 def advise(
     model: Model, training: Mapping[str, Any], measures: Mapping[str, float], whitened: bool = True
 ) -> list[dict[str, str]]:
-    """Return what there is to say, as key, text and options; `training` are the settings of the model's training."""
+    """Return what there is to say, as key, text and options; `training` are the settings of the model's
+    training."""
     found = []
     for key in judge(measures):
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
         if key == "noise" and not whitened:
-            options = f"extract-patches --whiten zca, then {options}" if options else "extract-patches --whiten zca"
+            options = (
+                f"extract-patches --whiten zca, then {options}" if options else "extract-patches --whiten zca"
+            )
         text = WORDS[key].format(**measures)
         found.append({"key": key, "text": f"{text}; try {options}" if options else text, "options": options})
     return found
 
 
-def _helpful(key: str, model: Model, training: Mapping[str, Any], measures: Mapping[str, float]) -> dict[str, Any]:
+def _helpful(
+    key: str, model: Model, training: Mapping[str, Any], measures: Mapping[str, float]
+) -> dict[str, Any]:
     """The settings that help: the model's own remedy, else what helps any model."""
     own = model.remedies()
     if key in own:
@@ -107,7 +113,9 @@ def in_options(settings: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if name in now and now[name] == value:
             continue
         option = option_name(name)
-        words.append(f"without {option}" if value is None else option if value is True else f"{option} {_text(value)}")
+        words.append(
+            f"without {option}" if value is None else option if value is True else f"{option} {_text(value)}"
+        )
     return " ".join(words)
 
 

@@ -5,7 +5,17 @@ from typing import Any
 import click
 
 from featlearn.cli.model_options import ModelCommand
-from featlearn.cli.options import Number, as_json, common, option, paths, quiet, seed, settings_option_objects, threads
+from featlearn.cli.options import (
+    Number,
+    as_json,
+    common,
+    option,
+    paths,
+    quiet,
+    seed,
+    settings_option_objects,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 from featlearn.models import model_ids
 
@@ -18,9 +28,14 @@ class CheckCommand(ModelCommand):
 
 
 @click.command("check-gradients", cls=CheckCommand)
-@common(paths("file", required=False, metavar="[MODEL.h5]"), paths("dataset", required=False, metavar="[DATASET.h5]"))
+@common(
+    paths("file", required=False, metavar="[MODEL.h5]"),
+    paths("dataset", required=False, metavar="[DATASET.h5]"),
+)
 @option("--model", type=click.Choice(model_ids()), help="What to check; --model NAME --help shows more.")
-@option("--tolerance", type=Number(0), default=1e-7, metavar="X", help="Exit 1 when a difference exceeds this.")
+@option(
+    "--tolerance", type=Number(0), default=1e-7, metavar="X", help="Exit 1 when a difference exceeds this."
+)
 @option(
     "--epsilon",
     type=Number(1e-9, 1),
@@ -33,11 +48,11 @@ class CheckCommand(ModelCommand):
 def command(words: Words, results: Results, **options: Any) -> None:
     """Hold a model's gradients against central differences, in float64.
 
-    With --model on small random problems: without options of the model all its variants are checked; with any, the one
-    that they describe. With a model file and a data set, its own parameters on 20 of the rows.
+    With --model on small random problems: without options of the model all its variants are checked; with
+    any, the one that they describe. With a model file and a data set, its own parameters on 20 of the rows.
 
-    One row a parameter: |gradient - differences| / (|gradient| + |differences|), the worst of the problems, over up to
-    100 elements of it in each; elements at a kink, where there is no derivative, are left out.
+    One row a parameter: |gradient - differences| / (|gradient| + |differences|), the worst of the problems,
+    over up to 100 elements of it in each; elements at a kink, where there is no derivative, are left out.
 
     \b
     Examples:

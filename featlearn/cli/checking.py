@@ -71,4 +71,6 @@ def _of_file(file: str, dataset: str, seed: int, epsilon: float) -> list[Check]:
     try:
         return check_model(model, X, seed, epsilon)
     except (KeyError, ValueError) as error:
-        raise DataError(f"{show(file)}: /state is not what a {model.id} model keeps there; train it again") from error
+        raise DataError(
+            f"{show(file)}: /state is not what a {model.id} model keeps there; train it again"
+        ) from error

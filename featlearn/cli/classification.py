@@ -12,8 +12,9 @@ from featlearn.errors import DataError
 from featlearn.files.dataset import Dataset
 from featlearn.files.regular import show
 from featlearn.models.base import Model
-from featlearn.models.softmax import Softmax
+from featlearn.ops.softmax import Softmax
 from featlearn.patches.rows import Rows
+from featlearn.rows import Encoded
 from featlearn.training.classifier import (
     ClassifierConfig,
     Codes,
@@ -21,7 +22,7 @@ from featlearn.training.classifier import (
     classifier_steps,
     train_classifier,
 )
-from featlearn.training.few_labels import Encoded, errors_per_class
+from featlearn.training.few_labels import errors_per_class
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class RawErrors:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned and what it is tried on: labels of `train` count from 0, those of `test` likewise or are -1."""
+    """What is learned and what it is tried on: labels of `train` count from 0, those of `test` likewise or
+    are -1."""
 
     train: Labelled
     test: Labelled
@@ -53,13 +55,20 @@ class Task:
     def of(cls, train: Labelled, test: Labelled, config: ClassifierConfig, seed: int) -> "Task":
         """With the labels as they are in the files."""
         classes, y = np.unique(train.labels, return_inverse=True)
-        train, test = Labelled(train.rows, y.astype(np.int32)), Labelled(test.rows, _positions(test.labels, classes))
+        train, test = (
+            Labelled(train.rows, y.astype(np.int32)),
+            Labelled(test.rows, _positions(test.labels, classes)),
+        )
         return cls(train, test, len(classes), config, seed)
 
 
 def refuse_other_classes(test: Dataset, train: Dataset) -> None:
     """What a classifier cannot learn from `train` for `test`. Raises DataError."""
-    if train.label_names is not None and test.label_names is not None and train.label_names != test.label_names:
+    if (
+        train.label_names is not None
+        and test.label_names is not None
+        and train.label_names != test.label_names
+    ):
         raise DataError(
             f"{train.path}: its labels have other names than those of {test.path}; extract both from folders alike"
         )
@@ -107,10 +116,12 @@ def _by_all(what: str, model: Model | None, task: Task, words: Words) -> dict[st
 def _by_labels(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
     """After learning so many rows a class: means and standard deviations over the draws."""
     per_class = task.config.per_class or ()
-    train, test = (rows if model is None else Encoded(model, rows) for rows in (task.train.rows, task.test.rows))
+    train, test = (
+        rows if model is None else Encoded(model, rows) for rows in (task.train.rows, task.test.rows)
+    )
     with words.progress(len(per_class) * task.config.draws, "classifiers") as progress:
         learned, tried = (train, task.train.labels), (test, task.test.labels)
-        errors = errors_per_class(Softmax, learned, tried, task.config, task.seed, progress.advance)
+        errors = errors_per_class(learned, tried, task.config, task.seed, progress.advance)
     found = {}
     for number, row in zip(per_class, errors, strict=True):
         found[f"{what}_error_{number}"] = float(row.mean())

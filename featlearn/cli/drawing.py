@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.cli.options import refuse_idle_options
 from featlearn.cli.picture import PictureFile, PictureOutput, are_pixels, sheet_of_rows, signed
@@ -15,16 +14,15 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
-from featlearn.models.parts.arrays import product
+from featlearn.ops.arrays import product
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import curve, panels
 from featlearn.pictures.figure import FORMATS as FIGURES
 from featlearn.pictures.mosaic import FORMATS as SHEETS
 from featlearn.pictures.mosaic import mosaic, order_filters, picture_bytes
+from featlearn.rows import Array, blocks
 
-Array = npt.NDArray[Any]
-BLOCK = 4096  # rows that are encoded together
 PATCHES = 100  # that are drawn unless it is said how many
 
 
@@ -53,7 +51,9 @@ def draw(request: Request, words: Words, results: Results) -> None:
     if request.sort == "use" and request.data is None:
         raise ConfigError("--sort use goes by mean activations: give --data DATASET")
     if what == "patches" and kind == "featlearn-model":
-        raise DataError(f"{show(request.file)}: is a model, wanted a data set; a model has --what filters and curve")
+        raise DataError(
+            f"{show(request.file)}: is a model, wanted a data set; a model has --what filters and curve"
+        )
     if what != "patches" and kind != "featlearn-model":
         raise DataError(f"{show(request.file)}: is a data set, wanted a model; a data set has --what patches")
     path = request.output or os.path.splitext(request.file)[0] + ".png"
@@ -79,8 +79,8 @@ def _filters(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
 
 
 def _use(learned: Learned, filters: int, data: str) -> Array:
-    """(filters,) how much each is used over a data set. Raises ConfigError for a model whose codes are not of its
-    filters one by one."""
+    """(filters,) how much each is used over a data set. Raises ConfigError for a model whose codes are not of
+    its filters one by one."""
     if learned.units != filters:
         raise ConfigError(
             f"--sort use: {show(learned.path)} is a {learned.file.model} model, whose {filters} filters have no codes "
@@ -90,7 +90,8 @@ def _use(learned: Learned, filters: int, data: str) -> Array:
 
 
 def _in_pixels(learned: Learned, below: list[Learned]) -> tuple[Array, tuple[int, int, int]]:
-    """(k, pixels) filters and the shape of a patch; of codes, as sums of the filters that those are of, and so on down.
+    """(k, pixels) filters and the shape of a patch; of codes, as sums of the filters that those are of, and
+    so on down.
 
     H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007. Raises DataError.
     """
@@ -145,8 +146,5 @@ def _text(description: str, contrast: str) -> dict[str, str]:
 def mean_activation(learned: Learned, data: str) -> Array:
     """(hidden,) mean code over a data set. Raises DataError."""
     rows, _, _ = load_rows(data, like=learned)
-    total = sum(
-        learned.model.encode(rows.block(start, min(start + BLOCK, len(rows)))).sum(axis=0, dtype=np.float64)
-        for start in range(0, len(rows), BLOCK)
-    )
+    total = sum(learned.model.encode(X).sum(axis=0, dtype=np.float64) for X in blocks(rows))
     return np.asarray(total) / len(rows)

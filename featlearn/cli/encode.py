@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from featlearn.cli.options import as_json, command_named, common, force, max_memory, output, paths, quiet, threads
+from featlearn.cli.options import (
+    as_json,
+    command_named,
+    common,
+    force,
+    max_memory,
+    output,
+    paths,
+    quiet,
+    threads,
+)
 from featlearn.cli.report import Results, Words
 
 
@@ -12,8 +22,8 @@ from featlearn.cli.report import Results, Words
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Write the codes that a model gives to the rows of a data set, as a data set that every command takes.
 
-    A second model can learn from it: so one stage is trained upon another. Labels, and where each patch was cut, are
-    kept; codes are float32, and are used as they are.
+    A second model can learn from it: so one stage is trained upon another. Labels, and where each patch was
+    cut, are kept; codes are float32, and are used as they are.
 
     \b
     Examples:

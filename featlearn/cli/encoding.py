@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.cli.hints import say_next, to_train
 from featlearn.cli.report import Words
-from featlearn.cli.store import Learned, check_hdf5_name, load_model, provenance, refuse_other_shape, warn_of_unfinished
+from featlearn.cli.store import (
+    Learned,
+    check_hdf5_name,
+    load_model,
+    provenance,
+    refuse_other_shape,
+    warn_of_unfinished,
+)
 from featlearn.errors import DataError
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
 from featlearn.files.regular import show
 from featlearn.patches.preprocess import Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
-
-Array = npt.NDArray[Any]
-BLOCK = 4096  # rows that are encoded together
+from featlearn.rows import Array, edges
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,9 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
     with writer, words.progress(n, "rows") as progress:
         for start, H in _blocks(learned, data):
             stop = start + len(H)
-            writer.append(H, _origin(data, start, stop), None if data.labels is None else data.labels[start:stop])
+            writer.append(
+                H, _origin(data, start, stop), None if data.labels is None else data.labels[start:stop]
+            )
             codes.low, codes.high = min(codes.low, float(H.min())), max(codes.high, float(H.max()))
             progress.advance(len(H))
         _refuse_constant(request, codes)
@@ -65,10 +71,12 @@ def encode(request: Request, words: Words) -> dict[str, Any]:
 
 def _blocks(learned: Learned, data: Dataset) -> Iterator[tuple[int, Array]]:
     """Codes by blocks of rows: the number of the first, and codes (m, units) float32. Raises DataError."""
-    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))  # each is needed once
-    for start in range(0, len(rows), BLOCK):
+    rows = Rows(
+        data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path)
+    )  # each is needed once
+    for start, stop in edges(len(rows)):
         with np.errstate(over="ignore", invalid="ignore"):
-            H = learned.model.encode(rows.block(start, min(start + BLOCK, len(rows)))).astype(np.float32, copy=False)
+            H = learned.model.encode(rows.block(start, stop)).astype(np.float32, copy=False)
         bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
         if len(bad):
             raise DataError(

@@ -42,19 +42,20 @@ from featlearn.training.classifier import ClassifierConfig
     as_json,
 )
 def command(models: tuple[str, ...], dataset: str, words: Words, results: Results, **settings: Any) -> None:
-    """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; a column a model.
+    """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; a column a
+    model.
 
-    The data set goes through the preprocessing that each model was trained with; errors are in units of its result,
-    likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its interval of three
-    standard errors, how many chains it is worth, and the estimate on the way back, whose error has the other sign; the
-    names of estimates that do not bear each other out, or rest on a few chains, begin with unreliable_. Of labelled
-    data sets it adds how far single units tell the classes (selectivity, purity). docs/evaluation.md explains each
-    measure.
+    The data set goes through the preprocessing that each model was trained with; errors are in units of its
+    result, likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its
+    interval of three standard errors, how many chains it is worth, and the estimate on the way back, whose
+    error has the other sign; the names of estimates that do not bear each other out, or rest on a few chains,
+    begin with unreliable_. Of labelled data sets it adds how far single units tell the classes (selectivity,
+    purity). docs/evaluation.md explains each measure.
 
-    --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax regression
-    makes on this data set after it has learned that one: from codes (classifier_error) and from the inputs (raw_error).
-    With --per-class it learns --draws times so many rows of each class instead, the same ones for all models: mean and
-    standard deviation of the errors.
+    --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax
+    regression makes on this data set after it has learned that one: from codes (classifier_error) and from
+    the inputs (raw_error). With --per-class it learns --draws times so many rows of each class instead, the
+    same ones for all models: mean and standard deviation of the errors.
 
     --plot draws RMSE against bits per pixel and, with --per-class, errors against labels.
 

@@ -71,7 +71,9 @@ def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
     for learned in models:  # what one of them cannot be asked is refused before another has taken its time
         _refuse_unfit(learned, datasets, request)
     if plot and len({preprocess_key(learned) for learned in models}) > 1:
-        words.say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
+        words.say(
+            "warning: --plot: the models' data are preprocessed in several ways; errors have different units"
+        )
     measured = [_measure(learned, datasets, request, words, raw) for learned in models]
     if plot:
         plot.write(measured, request.coding.bins, request.classifier.per_class or ())
@@ -98,7 +100,9 @@ def _refuse_unfit(learned: Learned, datasets: list[Dataset], request: Request) -
         )
 
 
-def _measure(learned: Learned, datasets: list[Dataset], request: Request, words: Words, raw: RawErrors) -> Measured:
+def _measure(
+    learned: Learned, datasets: list[Dataset], request: Request, words: Words, raw: RawErrors
+) -> Measured:
     path, dataset = learned.path, datasets[0]
     rows = rows_like(dataset, learned)
     warn_of_unfinished(learned, words)
@@ -140,14 +144,17 @@ def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
 
 
 def _gap(learned: Learned, measures: dict[str, Any], train: Rows) -> float:
-    """Mean free energy of the data above that of the training data: it grows as a model overfits (the Guide, 6)."""
+    """Mean free energy of the data above that of the training data: it grows as a model overfits (the Guide,
+    6)."""
     return float(measures["free_energy"] - mean_metrics(learned.model, train)["free_energy"])
 
 
 def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, words: Words) -> dict[str, Any]:
     machine = learned.model.machine()
     if machine is not None and machine.variance is None and not is_binary(rows):
-        words.say(f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary")
+        words.say(
+            f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary"
+        )
     config = resolve(request.likelihood, learned.model)
     if not config.steps:
         return likelihoods(learned.model, rows, config, request.seed)

@@ -26,7 +26,9 @@ from featlearn.patches.preprocess import PreprocessSpec
 
 which_images = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
-    option("--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"),
+    option(
+        "--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"
+    ),
     option(
         "-0",
         "--null",
@@ -43,9 +45,18 @@ which_images = common(
         group="Images",
     ),
     max_pixels("Images"),
-    option("--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"),
-    option("--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"),
-    option("--strict", is_flag=True, help="An image that cannot be used is an error, not skipped.", group="Images"),
+    option(
+        "--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"
+    ),
+    option(
+        "--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"
+    ),
+    option(
+        "--strict",
+        is_flag=True,
+        help="An image that cannot be used is an error, not skipped.",
+        group="Images",
+    ),
     option(
         "--images",
         type=click.IntRange(1, 65535),
@@ -71,15 +82,17 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Cut patches out of images into a data set.
 
-    INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz or not), a
-    CIFAR-10 batch, .npy, .npz, .mat, HDF5 or .csv; or the name of images to generate: dead-leaves, dead-leaves-photo,
-    pink-noise. Of an (n, d) array each row is an example, whatever it means; a single grey image is (1, h, w).
-    FILE:NAME takes one of several arrays.
+    INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz
+    or not), a CIFAR-10 batch, .npy, .npz, .mat, HDF5 or .csv; or the name of images to generate: dead-leaves,
+    dead-leaves-photo, pink-noise. Of an (n, d) array each row is an example, whatever it means; a single grey
+    image is (1, h, w). FILE:NAME takes one of several arrays.
 
-    Images that are damaged, links that lead nowhere and links to folders that hold them are named and skipped.
+    Images that are damaged, links that lead nowhere and links to folders that hold them are named and
+    skipped.
 
-    Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are read. Where
-    nothing is said of it, patches cut out of images are centred and whitened, whole images and rows stay as they are.
+    Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are
+    read. Where nothing is said of it, patches cut out of images are centred and whitened, whole images and
+    rows stay as they are.
 
     \b
     Examples:

@@ -98,7 +98,11 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
         raise DataError(
             f"{show(like.path)}: has patches of {shape_words(like.shape)}, these images give "
             f"{shape_words(plan.shape)}; "
-            + ("give --count or --stride to cut patches out of them" if uncut else "take images of the same kind")
+            + (
+                "give --count or --stride to cut patches out of them"
+                if uncut
+                else "take images of the same kind"
+            )
         )
     if request.color is None and like is None and any(source.lost_color for source in sources):
         words.say("colour images are read as grey; --color rgb keeps their colours")
@@ -107,7 +111,12 @@ def extract(request: Request, words: Words) -> dict[str, Any]:
     if reason is not None:
         words.say(reason)
     plan.extraction = plan.extraction.resolve(whitened=spec.whiten != "none")
-    report = {"output": request.output, "patches": plan.n, "shape": list(plan.shape), "dtype": str(plan.dtype)}
+    report = {
+        "output": request.output,
+        "patches": plan.n,
+        "shape": list(plan.shape),
+        "dtype": str(plan.dtype),
+    }
     report |= {"bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped}
     report |= {"normalize": spec.normalize, "whiten": spec.whiten, "preprocess_reason": reason}
     if request.dry_run:
@@ -154,7 +163,10 @@ def _warn(words: Words, text: str) -> None:
 
 
 def _color(request: Request, like: Fitted | None) -> str:
-    """How to read the images: as said, else as those of --like, else grey. Raises ConfigError where the two differ."""
+    """How to read the images: as said, else as those of --like, else grey.
+
+    Raises ConfigError where the two differ.
+    """
     if like is None or like.shape[2] not in COLORS:
         return request.color or "gray"
     color = COLORS[like.shape[2]]
@@ -167,7 +179,8 @@ def _color(request: Request, like: Fitted | None) -> str:
 
 
 def _say_next(request: Request, preprocess: Preprocess, words: Words) -> None:
-    """Say what to do with the data set: one that is like another is no new one to learn from, but one to measure."""
+    """Say what to do with the data set: one that is like another is no new one to learn from, but one to
+    measure."""
     if request.like is None:
         say_next(words, to_train(request.output, preprocess))
     elif file_kind(request.like) == "featlearn-model":
@@ -216,9 +229,14 @@ def _open(request: Request, color: str, warn: Callable[[str], None]) -> list[Sou
         said = f"--color {color}" if request.color else f"--like {request.like}"
         raise ConfigError(f"{said}: wants colour, {made[0]} images are grey")
     if request.images is not None and not made:
-        raise ConfigError("--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise")
+        raise ConfigError(
+            "--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise"
+        )
     opened = open_sources(files, color, request.labels, request.max_pixels, warn) if files else []
-    sources: list[Source] = [*opened, *(Generated(name, n_images, 256, request.extraction.seed) for name in made)]
+    sources: list[Source] = [
+        *opened,
+        *(Generated(name, n_images, 256, request.extraction.seed) for name in made),
+    ]
     return sources if request.first is None else first_images(sources, request.first)
 
 

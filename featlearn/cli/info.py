@@ -11,7 +11,12 @@ from featlearn.files.regular import show
 
 @command_named("info")
 @paths("file", required=False)
-@option("--verify", is_flag=True, needs="file", help="Hold a data set against its checksum too; a model always is.")
+@option(
+    "--verify",
+    is_flag=True,
+    needs="file",
+    help="Hold a data set against its checksum too; a model always is.",
+)
 @option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
 @common(threads, max_memory, quiet, as_json)
 def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:
@@ -41,7 +46,9 @@ def _pick(values: dict[str, Any], key: str) -> Any:
             found = found[part]
         else:
             near = ", ".join(map(show, _nearest(key, list(flat(values)))))
-            raise ConfigError(f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed")
+            raise ConfigError(
+                f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
+            )
     return found
 
 

@@ -70,7 +70,9 @@ def _model(path: str, words: bool) -> dict[str, Any]:
         "training": training,
         "seed": file.seed,
         "shape": list(file.shape),
-        "params": {name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()},
+        "params": {
+            name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()
+        },
         "preprocess": _preprocess(file.preprocess),
         "measured": file.progress.get("run", {}).get("measured", {}),
         "last_epoch": {name: float(column[-1]) for name, column in file.history.items() if len(column)},
@@ -83,4 +85,7 @@ def _model(path: str, words: bool) -> dict[str, Any]:
 def _preprocess(values: dict[str, Any]) -> dict[str, Any]:
     """Its settings; of the fitted arrays the shape alone."""
     Preprocess.from_dict(values)
-    return {name: list(np.shape(value)) if isinstance(value, np.ndarray) else value for name, value in values.items()}
+    return {
+        name: list(np.shape(value)) if isinstance(value, np.ndarray) else value
+        for name, value in values.items()
+    }

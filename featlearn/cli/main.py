@@ -1,4 +1,7 @@
-"""The command group. A command's module is imported when it is used, so `featlearn --help` needs Click alone."""
+"""The command group.
+
+A command's module is imported when it is used, so `featlearn --help` needs Click alone.
+"""
 
 import importlib
 

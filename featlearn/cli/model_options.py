@@ -25,7 +25,9 @@ class ModelCommand(Command):
     def named(self, ctx: click.Context, args: list[str]) -> Any:
         """The class of the model that is asked for; None where no known one is."""
         name = (
-            peek(args, "--model") or os.environ.get(f"{ctx.auto_envvar_prefix}_MODEL") or self.default_model(ctx, args)
+            peek(args, "--model")
+            or os.environ.get(f"{ctx.auto_envvar_prefix}_MODEL")
+            or self.default_model(ctx, args)
         )
         return model_class(name) if name in model_ids() else None
 

@@ -31,15 +31,21 @@ from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import HUGE, WORDS, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T")
-METAVARS = {"Size": "N|HxW|whole", "IntRange": "N", "IntParamType": "N", "FloatRange": "X", "FloatParamType": "X"}
+METAVARS = {
+    "Size": "N|HxW|whole",
+    "IntRange": "N",
+    "IntParamType": "N",
+    "FloatRange": "X",
+    "FloatParamType": "X",
+}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Option(click.Option):
     """An option that belongs to a group of the help page.
 
-    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`; both are
-    written as those of a setting.
+    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`;
+    both are written as those of a setting.
     """
 
     def __init__(
@@ -116,7 +122,8 @@ def invocation() -> dict[str, Any]:
     read = [
         param.variable(ctx)
         for param in ctx.command.get_params(ctx)
-        if isinstance(param, Option) and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+        if isinstance(param, Option)
+        and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
     ]
     environment = {name: os.environ[name] for name in sorted(read)}
     more = {"config": ctx.default_map, "environment": environment}
@@ -143,7 +150,9 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
 
     name = "low,high"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
         parts = value.split(",") if isinstance(value, str) else value
         try:
             low, high = map(float, parts)
@@ -157,21 +166,30 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
     name = "n|hxw|whole"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int] | str:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int] | str:
         if value == "whole":
             return "whole"
         parts = str(value).split("x")
-        if len(parts) > 2 or not all(re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts):
+        if len(parts) > 2 or not all(
+            re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
+        ):
             self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
         return int(parts[0]), int(parts[-1])
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
-    """N,N,...: one or more whole numbers, each once; a list of them in a TOML file. Their range the settings check."""
+    """N,N,...: one or more whole numbers, each once; a list of them in a TOML file.
+
+    Their range the settings check.
+    """
 
     name = "n,n,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else value
         try:
             numbers = tuple(dict.fromkeys(map(int, parts)))
@@ -185,8 +203,8 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
 def settings_options(cls: type, group: str = "Options", needs: str = "") -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
-    `needs` are the command's own options without which none of them does anything. `collect` makes the instance from
-    the keyword arguments.
+    `needs` are the command's own options without which none of them does anything. `collect` makes the
+    instance from the keyword arguments.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -226,8 +244,8 @@ def settings_option_objects(
 def collect(cls: type[T], values: dict[str, Any], decided: bool = True) -> T:
     """Take the fields of `cls` out of a command's keyword arguments.
 
-    Raises ConfigError, also for what stands on the command line and would do nothing; what does something is not known
-    of settings that are not `decided` yet.
+    Raises ConfigError, also for what stands on the command line and would do nothing; what does something is
+    not known of settings that are not `decided` yet.
     """
     found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
     config = from_dict(cls, found)  # type: ignore[type-var]
@@ -237,15 +255,20 @@ def collect(cls: type[T], values: dict[str, Any], decided: bool = True) -> T:
 
 
 def refuse_idle_settings(config: Any) -> None:
-    """Refuse settings of the running command that were typed and do nothing in `config`. Raises ConfigError."""
+    """Refuse settings of the running command that were typed and do nothing in `config`.
+
+    Raises ConfigError.
+    """
     refuse_idle(config, [field.name for field in fields(config) if _given(field, config)])
 
 
 def refuse_idle_options(**found: str) -> None:
-    """Refuse options of the running command that were typed and do nothing without others. Raises ConfigError.
+    """Refuse options of the running command that were typed and do nothing without others. Raises
+    ConfigError.
 
-    What kind of thing an argument names, and what an option is that was not given, is not known before the command has
-    looked: then it says so as `found`, and calls this again. Until then such needs are not asked for.
+    What kind of thing an argument names, and what an option is that was not given, is not known before the
+    command has looked: then it says so as `found`, and calls this again. Until then such needs are not asked
+    for.
     """
     ctx = click.get_current_context()
     others = {param.name or "": param for param in ctx.command.get_params(ctx)}
@@ -253,7 +276,9 @@ def refuse_idle_options(**found: str) -> None:
     def is_known(need: str) -> bool:
         other, _, wanted = need.partition("=")
         looked_at = wanted and (isinstance(others[other], click.Argument) or ctx.params[other] is None)
-        return other in found or not (looked_at or ctx.params[other] == "")  # an empty name is refused for itself
+        return other in found or not (
+            looked_at or ctx.params[other] == ""
+        )  # an empty name is refused for itself
 
     def words(other: str, wanted: str) -> str:
         if isinstance(others[other], click.Argument):
@@ -307,7 +332,10 @@ def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
         return click.INT if kind is int else click.FLOAT
     if kind in (int, float):
-        low, high = (m["low"] if m["above"] is None else m["above"]), (m["high"] if m["below"] is None else m["below"])
+        low, high = (
+            (m["low"] if m["above"] is None else m["above"]),
+            (m["high"] if m["below"] is None else m["below"]),
+        )
         make = click.IntRange if kind is int else click.FloatRange
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):
@@ -363,7 +391,9 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE)
+        found = re.fullmatch(
+            r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE
+        )
         if not found or (found[3] and not found[2]):
             self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
         power = " KMGT".index(found[2].upper() or " ")
@@ -393,7 +423,9 @@ def force_of(needs: str = "") -> Decorator:
 
 
 force = force_of()
-seed = option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it.")
+seed = option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it."
+)
 threads = option(
     "--threads",
     type=click.IntRange(1, 1024),
@@ -412,7 +444,10 @@ max_memory = option(
     help="Memory that the unpacked contents of one input file may take, e.g. 4GB.",
 )
 dtype = option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", help="Precision of the computation."
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    help="Precision of the computation.",
 )
 quiet = option(
     "--quiet",
@@ -436,7 +471,10 @@ as_json = option(
 
 def max_pixels(group: str = "Options") -> Decorator:
     """--max-pixels, in that group of the help page."""
-    kind, help = click.IntRange(1), "Refuse images of more pixels; each may take 16 bytes while it is decoded."
+    kind, help = (
+        click.IntRange(1),
+        "Refuse images of more pixels; each may take 16 bytes while it is decoded.",
+    )
     return option("--max-pixels", type=kind, default=MAX_PIXELS, help=help, group=group)
 
 

@@ -1,4 +1,5 @@
-"""A picture as a command's output: a file of the format that its suffix names, or standard output; and its tones."""
+"""A picture as a command's output: a file of the format that its suffix names, or standard output; and its
+tones."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import __version__
 from featlearn.cli.report import Results, Words
@@ -15,8 +15,8 @@ from featlearn.files.atomic import check_output, write_bytes
 from featlearn.files.regular import show
 from featlearn.patches.preprocess import Preprocess
 from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 STDOUT = "-"
 
 
@@ -24,8 +24,8 @@ STDOUT = "-"
 class PictureFile:
     """Where a picture goes. Made before any work, so that what must not be written is refused first.
 
-    `option` named it; `formats` are those that the picture can have, by suffix. Raises ConfigError for a suffix of none
-    of them, DataError for the output.
+    `option` named it; `formats` are those that the picture can have, by suffix. Raises ConfigError for a
+    suffix of none of them, DataError for the output.
     """
 
     option: str
@@ -40,8 +40,14 @@ class PictureFile:
         check_output(self.path, self.force, self.inputs)
         if self.suffix not in self.formats:
             *others, last = self.formats
-            found = f"the suffix {show(self.suffix)} is no format of this picture" if self.suffix else "has no suffix"
-            raise ConfigError(f"{self.option} {show(self.path)}: {found}; end it in {', '.join(others)} or {last}")
+            found = (
+                f"the suffix {show(self.suffix)} is no format of this picture"
+                if self.suffix
+                else "has no suffix"
+            )
+            raise ConfigError(
+                f"{self.option} {show(self.path)}: {found}; end it in {', '.join(others)} or {last}"
+            )
 
     @property
     def suffix(self) -> str:
@@ -59,7 +65,10 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class PictureOutput:
-    """A picture that is all that a command writes. Raises ConfigError when picture and JSON both want stdout."""
+    """A picture that is all that a command writes.
+
+    Raises ConfigError when picture and JSON both want stdout.
+    """
 
     file: PictureFile
     words: Words
@@ -96,7 +105,8 @@ def sheet_of_rows(
     scale: int | None = None,
     contrast: str = "common",
 ) -> Array:
-    """A sheet of preprocessed rows X (k, n_visible): intensities as they are, other values with mid-grey for zero.
+    """A sheet of preprocessed rows X (k, n_visible): intensities as they are, other values with mid-grey for
+    zero.
 
     White is 1, or what intensities beyond that reach.
     """

@@ -41,8 +41,9 @@ from featlearn.cli.report import Results, Words
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Show what a model makes of its inputs.
 
-    INPUT is a data set: the picture shows inputs above their reconstructions, and the RMSE over all rows is printed. Or
-    it is an image: its overlapping patches are reconstructed and averaged, and the PSNR is printed.
+    INPUT is a data set: the picture shows inputs above their reconstructions, and the RMSE over all rows is
+    printed. Or it is an image: its overlapping patches are reconstructed and averaged, and the PSNR is
+    printed.
 
     \b
     Examples:

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from featlearn.analysis.metrics import squared_error
 from featlearn.analysis.photo import levels, reconstruct_photo
 from featlearn.cli.options import refuse_idle_options
 from featlearn.cli.picture import PictureFile, PictureOutput, signed
@@ -17,12 +15,11 @@ from featlearn.errors import DataError
 from featlearn.files.images import read_image
 from featlearn.files.kind import file_kind
 from featlearn.files.regular import show
+from featlearn.ops.arrays import squared_error
 from featlearn.patches.preprocess import unit_pixels
 from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
-
-Array = npt.NDArray[Any]
-BLOCK = 4096  # rows that are reconstructed together
+from featlearn.rows import Array, blocks
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,7 @@ def _is_dataset(path: str) -> bool:
 def _dataset(request: Request, learned: Learned) -> tuple[Array, dict[str, Any]]:
     """Its first patches above what the model makes of them; the error over all rows, as in training."""
     rows, data, preprocess = load_rows(request.input, like=learned)
-    blocks = (rows.block(start, min(start + BLOCK, len(rows))) for start in range(0, len(rows), BLOCK))
-    squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks)
+    squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks(rows))
     raw = data.patches[: request.count]
     X, stats = make_rows(raw, preprocess, learned.model.dtype, show(request.input), np.arange(len(raw)))
     shape = (-1, *learned.shape)

@@ -21,7 +21,10 @@ PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a t
 
 
 def tell(*lines: str) -> None:
-    """Print lines on stderr, made printable. Words are not results: a stderr that fails is given up for good."""
+    """Print lines on stderr, made printable.
+
+    Words are not results: a stderr that fails is given up for good.
+    """
     with _giving_up_stderr():
         click.echo("\n".join(map(printable, lines)), err=True)
 
@@ -31,7 +34,9 @@ def _giving_up_stderr() -> Iterator[None]:
     try:
         yield
     except OSError:
-        sys.stderr = None  # as where it was closed from the start; what could not be written is not tried again
+        sys.stderr = (
+            None  # as where it was closed from the start; what could not be written is not tried again
+        )
 
 
 @contextlib.contextmanager
@@ -121,7 +126,9 @@ class Progress:
                 self.bar.update(n)
         elif time.monotonic() - self.last >= PLAIN_SECONDS:
             self.last = time.monotonic()
-            counts = f"{self.done:,} of {self.total:,} {self.unit} ({100 * self.done // max(self.total, 1)} %)"
+            counts = (
+                f"{self.done:,} of {self.total:,} {self.unit} ({100 * self.done // max(self.total, 1)} %)"
+            )
             self.words.say(f"{counts}, {self.last - self.started:.0f} s{', ' + note if note else ''}")
 
     def __exit__(

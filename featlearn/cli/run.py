@@ -31,7 +31,8 @@ NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", 
 
 @dataclass
 class Session:
-    """What has to be known about a command line beside its command; the options --debug, --json and --quiet set it."""
+    """What has to be known about a command line beside its command; the options --debug, --json and --quiet
+    set it."""
 
     debug: bool = False
     json: bool = False
@@ -68,11 +69,14 @@ def _open_standard_streams() -> None:
 
 
 def run(argv: Sequence[str], session: Session | None = None) -> int:
-    """Run a command line; errors become one line on stderr, and with --json one object on stdout. -> exit code."""
+    """Run a command line; errors become one line on stderr, and with --json one object on stdout. -> exit
+    code."""
     session = session or Session()
     session.argv = list(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: None if session.quiet else tell(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: (
+            None if session.quiet else tell(f"warning: {message}")
+        )
         return _run(argv, session)
 
 

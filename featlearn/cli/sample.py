@@ -30,8 +30,15 @@ from featlearn.cli.report import Results, Words
     show_default="the last step alone",
     help="Draw all chains after each so many steps: one column a chain, one line a time, --data first.",
 )
-@option("--data", metavar="DATASET", show_default="noise", help="Begin the chains at the first rows of this data set.")
-@common(output("Picture to write, .png or .tif; - is stdout."), force, seed, threads, max_memory, quiet, as_json)
+@option(
+    "--data",
+    metavar="DATASET",
+    show_default="noise",
+    help="Begin the chains at the first rows of this data set.",
+)
+@common(
+    output("Picture to write, .png or .tif; - is stdout."), force, seed, threads, max_memory, quiet, as_json
+)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw samples from a model: the means that its Markov chains come to.
 

@@ -1,10 +1,8 @@
 """Markov chains of a model file, drawn as a picture."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.analysis.fantasies import binary_rows, fantasies, noise
 from featlearn.cli.picture import PictureFile, PictureOutput, sheet_of_rows, signed
@@ -13,8 +11,7 @@ from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError
 from featlearn.files.regular import show
 from featlearn.pictures.mosaic import FORMATS, picture_bytes
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,9 @@ def sample(request: Request, words: Words, results: Results) -> None:
     file = PictureFile("-o", request.output, request.force, inputs, FORMATS)
     output = PictureOutput(file, words, results)
     if request.every is not None and request.every > request.steps:
-        raise ConfigError(f"--every {request.every}: more than the {request.steps} --steps; nothing would be drawn")
+        raise ConfigError(
+            f"--every {request.every}: more than the {request.steps} --steps; nothing would be drawn"
+        )
     learned = load_model(request.model)
     V = _start(request, learned)
     with words.progress(request.steps, "steps") as progress:
@@ -49,7 +48,9 @@ def sample(request: Request, words: Words, results: Results) -> None:
     if request.every is not None and request.data is not None:
         found = np.concatenate([V[None], found])
     columns = None if request.every is None else len(V)
-    text = signed({"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash})
+    text = signed(
+        {"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash}
+    )
     rows = found.reshape(-1, learned.preprocess.n_visible)
     picture = sheet_of_rows(rows, learned.preprocess, learned.shape, columns)
     output.write(picture_bytes(picture, file.format, text), report)

@@ -79,16 +79,23 @@ def load_model(path: str) -> Learned:
         x = np.zeros((1, preprocess.n_visible), model.dtype)
         fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
     except ConfigError as error:
-        raise DataError(f"{show(path)}: {error}; made by featlearn {file.version!r}, this is {__version__}") from error
+        raise DataError(
+            f"{show(path)}: {error}; made by featlearn {file.version!r}, this is {__version__}"
+        ) from error
     except (KeyError, IndexError, ValueError, StopIteration) as error:
-        raise DataError(f"{show(path)}: parameters do not make a {file.model!r} model; train it again") from error
+        raise DataError(
+            f"{show(path)}: parameters do not make a {file.model!r} model; train it again"
+        ) from error
     if not fits:
-        raise DataError(f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again")
+        raise DataError(
+            f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again"
+        )
     return Learned(path, model, preprocess, file)
 
 
 def _refuse_open(config: Any, resolved: Any) -> None:
-    """Raise ConfigError for settings that mean nothing until they are resolved, beside the others as they are."""
+    """Raise ConfigError for settings that mean nothing until they are resolved, beside the others as they
+    are."""
     then, now = to_dict(config), to_dict(resolved)
     left = [name for name in now if then[name] != now[name]]
     if left:
@@ -117,11 +124,16 @@ def _plain(shape: tuple[int, ...] | str, dtype: np.dtype[Any] | str) -> str:
 def warn_of_unfinished(learned: Learned, words: Words) -> None:
     """Say so where a model is the checkpoint of a run that is still to end."""
     if not learned.file.progress.get("finished", True):
-        words.say(f"warning: {learned.path}: its training is not finished; featlearn train --resume goes on with it")
+        words.say(
+            f"warning: {learned.path}: its training is not finished; featlearn train --resume goes on with it"
+        )
 
 
-def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) -> tuple[Rows, Dataset, Preprocess]:
-    """A data set's rows, preprocessed as it says itself; with `like` as that model was trained on, and in its dtype.
+def load_rows(
+    path: str, dtype: str = "float32", like: Learned | None = None
+) -> tuple[Rows, Dataset, Preprocess]:
+    """A data set's rows, preprocessed as it says itself; with `like` as that model was trained on, and in its
+    dtype.
 
     Raises DataError.
     """
@@ -134,7 +146,10 @@ def load_rows(path: str, dtype: str = "float32", like: Learned | None = None) ->
 
 
 def rows_like(dataset: Dataset, like: Learned) -> Rows:
-    """The rows of a data set preprocessed as that model was trained on, and in its dtype. Raises DataError."""
+    """The rows of a data set preprocessed as that model was trained on, and in its dtype.
+
+    Raises DataError.
+    """
     return Rows(dataset.patches, like.preprocess, like.model.dtype, name=show(dataset.path))
 
 
@@ -159,11 +174,13 @@ def shape_words(shape: Sequence[int]) -> str:
 
 
 def provenance(seed: int | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
-    """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and provenance.
+    """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and
+    provenance.
 
     What a settings file and variables of the environment have set stands beside the command line.
 
-    No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same bytes.
+    No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same
+    bytes.
     """
     called = invocation()
     out: dict[str, Any] = called | {
@@ -199,10 +216,11 @@ def _listed(items: list[Any], total: int | None = None) -> list[Any]:
 
 
 def _input(path: str) -> dict[str, Any]:
-    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the name.
+    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the
+    name.
 
-    Raises DataError if it cannot be read: another provenance would be a wrong one. A data set is not held against its
-    digest here: the command that read it did so.
+    Raises DataError if it cannot be read: another provenance would be a wrong one. A data set is not held
+    against its digest here: the command that read it did so.
     """
     out: dict[str, Any] = {"name": path}
     path, _ = split_member(path)

@@ -79,7 +79,9 @@ class TrainCommand(ModelCommand):
         if cls is None:
             return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
         words = {"lr": rates_in_words(cls), "batch_size": batch_in_words(cls)}
-        words["decay_weight"] = ", ".join(f"{weight:g} for {name}" for name, weight in cls.decay_weights.items())
+        words["decay_weight"] = ", ".join(
+            f"{weight:g} for {name}" for name, weight in cls.decay_weights.items()
+        )
         if cls.one_pass:
             words["batch_size"] = str(cls.batch_size)
         own = settings_option_objects(TrainConfig, "Training", cls.training_defaults, words)
@@ -92,7 +94,9 @@ class TrainCommand(ModelCommand):
         for key, value in (ctx.default_map or {}).items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise ConfigError(f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else ""))
+                raise ConfigError(
+                    f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
+                )
             if (wanted := wanted_in_a_file(known[key], value)) is not None:
                 raise ConfigError(f"--config: {key}: got {repr(value)[:60]}, wanted {wanted}")
         return super().make_parser(ctx)
@@ -144,7 +148,12 @@ def _read_toml(path: str | None) -> dict[str, Any]:
 
 @click.command("train", cls=TrainCommand)
 @paths("dataset", required=False)
-@option("--model", type=click.Choice(model_ids()), required=True, help="What to learn; --model NAME --help shows more.")
+@option(
+    "--model",
+    type=click.Choice(model_ids()),
+    required=True,
+    help="What to learn; --model NAME --help shows more.",
+)
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force)
 @option(
     "--resume",
@@ -173,7 +182,8 @@ def command(
     config: str | None,
     **options: Any,
 ) -> None:
-    """Learn features from a data set made by extract-patches; without one, from dead-leaves images made on the spot.
+    """Learn features from a data set made by extract-patches; without one, from dead-leaves images made on
+    the spot.
 
     Adds the model's own options once --model is given: featlearn train --model rbm --help
 
@@ -205,7 +215,9 @@ def _file_name(cls: Any, training: Any) -> str:
 
 def _names(ctx: click.Context) -> list[str]:
     """The settings that a TOML file may hold, in the order of the help page."""
-    return [param.name for param in ctx.command.get_params(ctx) if param.name and param.name not in NOT_IN_TOML]
+    return [
+        param.name for param in ctx.command.get_params(ctx) if param.name and param.name not in NOT_IN_TOML
+    ]
 
 
 def _toml(settings: Mapping[str, Any]) -> str:

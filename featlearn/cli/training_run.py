@@ -94,7 +94,12 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """All that decides what comes out, as plain values."""
         request = self.request
-        start = {"model": request.model, "dtype": request.dtype, "seed": request.seed, "data set": self.data.digest}
+        start = {
+            "model": request.model,
+            "dtype": request.dtype,
+            "seed": request.seed,
+            "data set": self.data.digest,
+        }
         return start | to_dict(self.config) | to_dict(self.training)
 
     def restarted(self) -> "Plan | None":
@@ -120,7 +125,9 @@ def run(request: Request, words: Words, results: Results) -> None:
     if os.path.exists(ckpt):
         check_output(ckpt, True, inputs)  # in the end it is removed
         if not (request.resume or request.force):
-            raise DataError(f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force")
+            raise DataError(
+                f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force"
+            )
     plan = None
     if request.resume and os.path.exists(request.output):
         plan = make_plan(request, words)
@@ -161,7 +168,9 @@ def make_plan(request: Request, words: Words) -> Plan:
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
-    summary = DataSummary(pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened)
+    summary = DataSummary(
+        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened
+    )
     scale = training.scale(cls, request.settings, summary)
     if scale != 1 and training.data_scale is None:
         words.say(
@@ -201,7 +210,9 @@ def _describe_data(request: Request, words: Words) -> Data:
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(request.model).demo)
     size = demo.pop("size")
-    plan = survey([Generated("dead-leaves", 16, seed=request.seed)], Extraction((size, size), count=DEMO_PATCHES))
+    plan = survey(
+        [Generated("dead-leaves", 16, seed=request.seed)], Extraction((size, size), count=DEMO_PATCHES)
+    )
     patches = np.concatenate([block.patches for block in plan.blocks()])
     fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
     fitter.update(patches)
@@ -211,7 +222,8 @@ def _describe_data(request: Request, words: Words) -> Data:
 
 
 def _finished(plan: Plan, words: Words) -> ModelFile | None:
-    """Return the finished model at OUTPUT if it is what this plan makes; None, said, where --force replaces another.
+    """Return the finished model at OUTPUT if it is what this plan makes; None, said, where --force replaces
+    another.
 
     Raises ConfigError, DataError for anything else that stands there.
     """
@@ -290,7 +302,10 @@ def _refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -
     if not training.could_be_at(place, saved.history):
         raise DataError(f"{show(ckpt)}: progress and history are of no place in this run")
     model = training.model
-    fits = {kind: shapes_of(getattr(saved, kind)) == shapes_of(getattr(model, kind)) for kind in ("params", "state")}
+    fits = {
+        kind: shapes_of(getattr(saved, kind)) == shapes_of(getattr(model, kind))
+        for kind in ("params", "state")
+    }
     for kind, fit in (fits | {"optimizer": training.keeps(saved.optimizer)}).items():
         if not fit:
             raise DataError(f"{show(ckpt)}: /{kind} is not what this run keeps there")
@@ -334,7 +349,10 @@ def _train_with_restarts(
 
 
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, words: Words) -> None:
-    """Run to the end; checkpoint now and then, and when a signal asks to stop. Raises Interrupted, DivergedError."""
+    """Run to the end; checkpoint now and then, and when a signal asks to stop.
+
+    Raises Interrupted, DivergedError.
+    """
     saved = time.monotonic()
     with words.progress(training.total_updates, "updates") as progress:
         progress.advance(training.progress.step)
@@ -392,7 +410,9 @@ def _model(file: ModelFile) -> Model:
     return model
 
 
-def _report(plan: Plan, file: ModelFile, words: Words, results: Results, seconds: float | None = None) -> None:
+def _report(
+    plan: Plan, file: ModelFile, words: Words, results: Results, seconds: float | None = None
+) -> None:
     output = plan.request.output
     last = {key: float(column[-1]) for key, column in file.history.items()}
     last |= file.progress.get("run", {}).get("measured", {})

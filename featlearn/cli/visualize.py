@@ -44,7 +44,12 @@ TILES = "what=filters|patches"  # what has tiles
     needs="what=filters",
     help="Order of the filters.",
 )
-@option("--data", metavar="DATASET", needs="sort=use", help="The data set whose mean activations --sort use goes by.")
+@option(
+    "--data",
+    metavar="DATASET",
+    needs="sort=use",
+    help="The data set whose mean activations --sort use goes by.",
+)
 @option(
     "--contrast",
     type=click.Choice(["filter", "common"]),
@@ -52,8 +57,20 @@ TILES = "what=filters|patches"  # what has tiles
     needs=TILES,
     help="Scale each tile by its own largest value, or all by one.",
 )
-@option("--columns", type=click.IntRange(1, 10_000), show_default="nearly square", needs=TILES, help="Tiles in a row.")
-@option("--scale", type=click.IntRange(1, 64), show_default="by size", needs=TILES, help="Screen pixels to a pixel.")
+@option(
+    "--columns",
+    type=click.IntRange(1, 10_000),
+    show_default="nearly square",
+    needs=TILES,
+    help="Tiles in a row.",
+)
+@option(
+    "--scale",
+    type=click.IntRange(1, 64),
+    show_default="by size",
+    needs=TILES,
+    help="Screen pixels to a pixel.",
+)
 @option(
     "--count",
     type=click.IntRange(1, 100_000),
@@ -61,16 +78,19 @@ TILES = "what=filters|patches"  # what has tiles
     needs=TILES,
     help="How many filters, the first of their order, or how many patches.",
 )
-@common(output("Picture to write; - is stdout.", required=False, default_words="FILE with the suffix .png"), force)
+@common(
+    output("Picture to write; - is stdout.", required=False, default_words="FILE with the suffix .png"), force
+)
 @common(threads, max_memory, quiet, as_json)
 def command(words: Words, results: Results, **settings: Any) -> None:
     """Draw filters, patches or the learning curve as a picture.
 
     The suffix of --output says its format: .png or .tif, of a curve also .pdf or .svg.
 
-    Filters are drawn in pixel space; mid-grey is weight zero. So are preprocessed patches, but those whose values begin
-    at zero are pixels: 0 is black and 1 white. The filters of a model that has learned from codes come to pixel space
-    with --through: as the sums of the lower model's filters, weighted by its own (Lee, Ekanadham & Ng, NIPS 2007).
+    Filters are drawn in pixel space; mid-grey is weight zero. So are preprocessed patches, but those whose
+    values begin at zero are pixels: 0 is black and 1 white. The filters of a model that has learned from
+    codes come to pixel space with --through: as the sums of the lower model's filters, weighted by its own
+    (Lee, Ekanadham & Ng, NIPS 2007).
 
     \b
     Examples:

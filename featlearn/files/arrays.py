@@ -1,8 +1,9 @@
-"""Arrays in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz, .mat, HDF5 and .csv, each as an ArraySource.
+"""Arrays in containers: IDX (MNIST), CIFAR-10 batches, .npy, .npz, .mat, HDF5 and .csv, each as an
+ArraySource.
 
-One rule for all of them (`_sources`): an array of two dimensions is n rows of d numbers, one of three or four is n
-images. What lies in the file as it is stays there and is read when it is asked for (Stored); what has to be unpacked
-is claimed from the file's memory budget first.
+One rule for all of them (`_sources`): an array of two dimensions is n rows of d numbers, one of three or four
+is n images. What lies in the file as it is stays there and is read when it is asked for (Stored); what has to
+be unpacked is claimed from the file's memory budget first.
 """
 
 import contextlib
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.budget import Budget
@@ -27,8 +27,7 @@ from featlearn.files.mat5 import read_mat5
 from featlearn.files.regular import check_regular, open_regular, reason, show
 from featlearn.files.stored import Descriptor, Stored, pieces
 from featlearn.files.table import read_csv
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 CIFAR_ROW = 1 + 3 * 32 * 32
 CIFAR_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -55,7 +54,8 @@ def _cifar_image(entry: Array) -> Array:
 
 @dataclass
 class ArraySource:
-    """n images: `entries` (n, ...) of any plain number type, each of which `arrange` makes (h, w) or (h, w, 1 or 3)."""
+    """n images: `entries` (n, ...) of any plain number type, each of which `arrange` makes (h, w) or (h, w, 1
+    or 3)."""
 
     name: str
     entries: Array | Stored
@@ -70,7 +70,9 @@ class ArraySource:
 
     def __post_init__(self) -> None:
         if self.arrange is _row and self.color == "rgb":
-            raise DataError(f"{show(self.name)}: rows of numbers have no colour; take images, or leave out --color")
+            raise DataError(
+                f"{show(self.name)}: rows of numbers have no colour; take images, or leave out --color"
+            )
         if self.dtype is None:
             self.dtype = self._stored_as()
 
@@ -104,7 +106,9 @@ class ArraySource:
         bounds = [(int(part.min()), int(part.max())) for _, part in pieces(self.entries)]
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         if low < 0 or high > 65535:
-            raise DataError(f"{show(self.name)}: integers {low}..{high}, wanted 0..255 or 0..65535, or floats")
+            raise DataError(
+                f"{show(self.name)}: integers {low}..{high}, wanted 0..255 or 0..65535, or floats"
+            )
         return np.dtype(np.uint8 if high <= 255 else np.uint16)
 
     def _check_finite(self) -> None:
@@ -132,7 +136,8 @@ class _Found(NamedTuple):
 
 
 def split_member(path: str) -> tuple[str, str | None]:
-    """(file, name of an array in it) of FILE:NAME where FILE is there and FILE:NAME is not; else (path, None)."""
+    """(file, name of an array in it) of FILE:NAME where FILE is there and FILE:NAME is not; else (path,
+    None)."""
     file, colon, name = path.rpartition(":")
     if colon and name and not os.path.lexists(path) and os.path.isfile(file):
         return file, name
@@ -226,7 +231,9 @@ def open_npz(path: str, color: str, member: str | None = None) -> list[ArraySour
     """The arrays of a .npz file."""
     with _naming(path, ".npz"), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = {
-            info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
         }
         shapes = {name: _npz_member(path, archive, info)[0] for name, info in members.items()}
         chosen = _choose(path, shapes, member)
@@ -250,8 +257,13 @@ def _npz_member(
     return shape, fortran, dtype, at
 
 
-def _npz_array(path: str, fd: int, archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> Array | Stored:
-    """A member's values: where they lie if they are not packed, else unpacked. Either way its CRC is checked."""
+def _npz_array(
+    path: str, fd: int, archive: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget
+) -> Array | Stored:
+    """A member's values: where they lie if they are not packed, else unpacked.
+
+    Either way its CRC is checked.
+    """
     shape, fortran, dtype, at = _npz_member(path, archive, info)
     n = math.prod(shape) * dtype.itemsize
     if info.compress_type == zipfile.ZIP_DEFLATED:
@@ -271,7 +283,13 @@ def _npz_array(path: str, fd: int, archive: zipfile.ZipFile, info: zipfile.ZipIn
 
 
 def _in_place(
-    path: str, fd: int, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], fortran: bool, budget: Budget
+    path: str,
+    fd: int,
+    offset: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    fortran: bool,
+    budget: Budget,
 ) -> Array | Stored:
     """An array that lies in a file as it is; in Fortran's order it has to be taken into memory."""
     if not fortran:
@@ -290,7 +308,8 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def open_mat(path: str, color: str, member: str | None = None) -> list[ArraySource]:
-    """The numeric arrays of a .mat file: images (h, w, n) or (h, w, 3, n), the last axis counts them; rows (n, d)."""
+    """The numeric arrays of a .mat file: images (h, w, n) or (h, w, 3, n), the last axis counts them; rows
+    (n, d)."""
     with open_regular(path) as file:
         head = file.read(10)
     if head == b"MATLAB 7.3":
@@ -316,7 +335,10 @@ def _open_members(path: str, color: str, member: str | None, by_matlab: bool) ->
 
 
 def _found(path: str, place: str, array: Array | Stored) -> _Found:
-    """The one rule: (n, d) is n rows of d numbers; (n, h, w) and (n, h, w, 1 or 3) are n images. Raises DataError."""
+    """The one rule: (n, d) is n rows of d numbers; (n, h, w) and (n, h, w, 1 or 3) are n images.
+
+    Raises DataError.
+    """
     shape = array.shape
     if array.ndim == 3:
         _refuse_ambiguous(place, shape, "(1, h, w, 3)")
@@ -329,7 +351,8 @@ def _found(path: str, place: str, array: Array | Stored) -> _Found:
 
 
 def _found_by_matlab(path: str, place: str, array: Array | Stored) -> _Found:
-    """The same of an array whose axes are MATLAB's reversed: images are (h, w, n) and (h, w, 1 or 3, n) there."""
+    """The same of an array whose axes are MATLAB's reversed: images are (h, w, n) and (h, w, 1 or 3, n)
+    there."""
     shape = array.shape[::-1]
     if array.ndim == 3:
         _refuse_ambiguous(place, shape, "(h, w, 3, 1)")

@@ -1,7 +1,7 @@
 """Writing files so that a final name only ever holds a whole file, whatever happens meanwhile.
 
-The bytes go to a temporary name in the same folder; then fsync, rename, fsync of the folder. One writer at a time holds
-PATH.lock. Every failure is one DataError, and leaves neither temporary nor lock file behind.
+The bytes go to a temporary name in the same folder; then fsync, rename, fsync of the folder. One writer at a
+time holds PATH.lock. Every failure is one DataError, and leaves neither temporary nor lock file behind.
 """
 
 import contextlib
@@ -33,7 +33,8 @@ _FULL = {
     errno.EFBIG: "file size limit reached (ulimit -f)",
 }
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, 524}
-"""What file systems without locks answer; 524 is the kernel's own ENOTSUPP, which Lustre and DVS let through."""
+"""What file systems without locks answer; 524 is the kernel's own ENOTSUPP, which Lustre and DVS let through.
+"""
 _held: "WeakValueDictionary[str, Output]" = WeakValueDictionary()
 """Targets being written by this very process, to which its own fcntl locks are no barrier."""
 
@@ -104,10 +105,11 @@ def discard(path: str) -> None:
 
 
 class Output:
-    """Context manager around one output: write() to the temporary file, then commit(). Leaving without it undoes all.
+    """Context manager around one output: write() to the temporary file, then commit(). Leaving without it
+    undoes all.
 
-    Raises DataError on entering when `path` exists (without `force`), is one of `inputs`, is no regular file, or is
-    being written by another run; and for every OSError inside the block, which then is about this file.
+    Raises DataError on entering when `path` exists (without `force`), is one of `inputs`, is no regular file,
+    or is being written by another run; and for every OSError inside the block, which then is about this file.
     """
 
     def __init__(self, path: str, force: bool = False, inputs: Iterable[str] = ()) -> None:
@@ -151,7 +153,10 @@ class Output:
         os.ftruncate(self._fd, size)
 
     def commit(self) -> None:
-        """Make the temporary file the final one, for good. Raises Interrupted if a signal has asked for the end."""
+        """Make the temporary file the final one, for good.
+
+        Raises Interrupted if a signal has asked for the end.
+        """
         check()
         # A failed fsync is a failed save: the kernel may have dropped the pages, so it is not tried again.
         os.fsync(self._fd)
@@ -175,7 +180,9 @@ class Output:
             os.fchmod(self._fd, stat.S_IMODE(os.stat(self.target).st_mode))
 
     def _take_lock(self) -> None:
-        busy = DataError(f"{show(self.path)}: another run is writing it; wait for it or choose another output")
+        busy = DataError(
+            f"{show(self.path)}: another run is writing it; wait for it or choose another output"
+        )
         if self.target in _held:
             raise busy
         _held[self.target] = self
@@ -202,7 +209,8 @@ class Output:
                     raise
                 folder = os.path.dirname(name)
                 warnings.warn(
-                    f"{show(folder)}: files cannot be locked there; let no two runs write the same file", stacklevel=1
+                    f"{show(folder)}: files cannot be locked there; let no two runs write the same file",
+                    stacklevel=1,
                 )
                 return  # the rename still keeps files whole
 

@@ -1,4 +1,5 @@
-"""The first 512 bytes of every file of ours (an HDF5 user block): kind, version and SHA-256 of all that follows.
+"""The first 512 bytes of every file of ours (an HDF5 user block): kind, version and SHA-256 of all that
+follows.
 
 featlearn-model 1
 sha256 <64 hexadecimal digits>
@@ -48,7 +49,10 @@ def digest(parts: Iterable[bytes | bytearray | memoryview]) -> str:
 
 
 def parse(path: str, head: bytes, wanted: str | None = None) -> tuple[str, str]:
-    """(kind, digest) from the first bytes. Raises DataError unless the block is whole and of kind `wanted`."""
+    """(kind, digest) from the first bytes.
+
+    Raises DataError unless the block is whole and of kind `wanted`.
+    """
     place, want = show(path), WORDS.get(wanted or "", "a file that featlearn wrote")
     match = re.match(rb"(featlearn-(?:dataset|model)) ([0-9]{1,9})\n", head)
     if not match:
@@ -70,7 +74,9 @@ def check_root(path: str, kind: str, format: object, version: object) -> None:
     """Hold the root attributes format and format_version against the block's kind. Raises DataError."""
     # The version's type comes first: of an array, != has no one answer.
     if not isinstance(format, str) or not isinstance(version, int) or (format, version) != (kind, VERSION):
-        raise DataError(f"{show(path)}: format is {format!r:.40} version {version!r:.20}, wanted {kind!r} {VERSION}")
+        raise DataError(
+            f"{show(path)}: format is {format!r:.40} version {version!r:.20}, wanted {kind!r} {VERSION}"
+        )
 
 
 def _what_else(head: bytes) -> str:

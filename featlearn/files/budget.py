@@ -1,7 +1,7 @@
 """How much memory the contents of a file may take: one limit for all kinds of file, which --max-memory sets.
 
-It is for what has to be unpacked or taken into memory as a whole. Arrays that lie in a file as they are (Stored) are
-read piece by piece and need none, however large they are.
+It is for what has to be unpacked or taken into memory as a whole. Arrays that lie in a file as they are
+(Stored) are read piece by piece and need none, however large they are.
 """
 
 import os
@@ -19,14 +19,18 @@ except ImportError:  # Windows
 FLOOR = 256 << 20
 """Bytes that any file may take."""
 RATIO = 64
-"""Beyond FLOOR: how many times its own bytes. Deflate packs real images 2 to 50 times, nothing but zeros 1032 times."""
+"""Beyond FLOOR: how many times its own bytes.
+
+Deflate packs real images 2 to 50 times, nothing but zeros 1032 times.
+"""
 _EXTENTS = 10_000
 
 _chosen: int | None = None
 
 
 def set_max_memory(n_bytes: int | None) -> None:
-    """Let every file take so much; None: half of this process's memory, at most RATIO times the file's own bytes."""
+    """Let every file take so much; None: half of this process's memory, at most RATIO times the file's own
+    bytes."""
     global _chosen
     _chosen = n_bytes
 
@@ -52,8 +56,13 @@ class Budget:
 
 def process_memory() -> int:
     """Bytes that this process can have: the machine's, or less where a cgroup or ulimit -v says so."""
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [4 << 30]
-    texts = [*cgroup.settings("memory.max"), cgroup.read(cgroup.ROOT / "memory" / "memory.limit_in_bytes").strip()]
+    sizes = (
+        [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else [4 << 30]
+    )
+    texts = [
+        *cgroup.settings("memory.max"),
+        cgroup.read(cgroup.ROOT / "memory" / "memory.limit_in_bytes").strip(),
+    ]
     sizes += [int(text) for text in texts if text.isdecimal()]
     if resource is not None:
         soft = resource.getrlimit(resource.RLIMIT_AS)[0]

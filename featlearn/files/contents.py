@@ -33,7 +33,12 @@ def seal(out: Output, kind: str, size: int, writer: Writer) -> str:
 def read_shape(path: str, reader: Reader) -> tuple[int, int, int]:
     """The root's attribute shape: (height, width, channels)."""
     value = reader.attribute("", "shape")
-    if not isinstance(value, np.ndarray) or value.shape != (3,) or value.dtype.kind not in "iu" or value.min() < 1:
+    if (
+        not isinstance(value, np.ndarray)
+        or value.shape != (3,)
+        or value.dtype.kind not in "iu"
+        or value.min() < 1
+    ):
         raise DataError(f"{show(path)}: shape: {value!r:.60}, wanted height, width and channels")
     height, width, channels = (int(v) for v in value)
     return height, width, channels
@@ -60,4 +65,6 @@ def check_finite(place: str, group: str, values: Mapping[str, Any]) -> None:
         if isinstance(value, np.ndarray | float | np.floating):
             bad = int(np.size(value) - np.isfinite(value).sum())
             if bad:
-                raise DataError(f"{place}: {group}/{name}: {bad} of {np.size(value)} values are not finite numbers")
+                raise DataError(
+                    f"{place}: {group}/{name}: {bad} of {np.size(value)} values are not finite numbers"
+                )

@@ -1,4 +1,7 @@
-"""Data sets: patches as their pixels were, their origin, and the preprocessing fitted to them. See docs/formats.md."""
+"""Data sets: patches as their pixels were, their origin, and the preprocessing fitted to them.
+
+See docs/formats.md.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -19,9 +22,9 @@ from featlearn.files.regular import read_start, show
 from featlearn.files.stored import KEPT, Stored, pieces
 from featlearn.files.stored import verify as verify_sum
 from featlearn.files.text import to_json
+from featlearn.rows import Array
 from featlearn.signals import Undisturbed
 
-Array = npt.NDArray[Any]
 DTYPES = ("uint8", "uint16", "float32")
 
 
@@ -47,9 +50,11 @@ class Dataset:
 
 
 def read_dataset(path: str, verify: bool = True) -> Dataset:
-    """Open a data set, hold all of it against its SHA-256, and what is read of it later against sums made meanwhile.
+    """Open a data set, hold all of it against its SHA-256, and what is read of it later against sums made
+    meanwhile.
 
-    Without `verify` nothing is held against anything: for those who only look at it. Raises DataError, ReadError.
+    Without `verify` nothing is held against anything: for those who only look at it. Raises DataError,
+    ReadError.
     """
     block.parse(path, read_start(path, block.SIZE), block.DATASET)
     place = show(path)
@@ -58,7 +63,9 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
         opened, head = reader.descriptor(), bytearray(block.SIZE)
         opened.read_into(memoryview(head), 0)
         _, digest = block.parse(path, bytes(head), block.DATASET)
-        block.check_root(path, block.DATASET, reader.attribute("", "format"), reader.attribute("", "format_version"))
+        block.check_root(
+            path, block.DATASET, reader.attribute("", "format"), reader.attribute("", "format_version")
+        )
         patches = reader.stored("patches", 2, KEPT)
         shape = read_shape(path, reader)
         n = len(patches)
@@ -70,7 +77,9 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
             budget.claim(stored_labels.nbytes, "the labels")
         arrays = [array for array in (patches, stored_labels, origin) if isinstance(array, Stored)]
         if verify and not verify_sum(opened, block.SIZE, reader.size, digest, arrays):
-            raise DataError(f"{place}: does not match its SHA-256: damaged since it was written; make it again")
+            raise DataError(
+                f"{place}: does not match its SHA-256: damaged since it was written; make it again"
+            )
         labels = None if stored_labels is None else np.asarray(stored_labels)
         images, label_names = reader.strings("images"), reader.strings("label_names")
         data = Dataset(
@@ -80,7 +89,9 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
             digest,
         )  # fmt: skip
     if patches.dtype.name not in DTYPES or patches.shape[1] != math.prod(shape) or n == 0:
-        raise DataError(f"{place}: patches: {patches.dtype} {patches.shape} do not fit the patch shape {shape}")
+        raise DataError(
+            f"{place}: patches: {patches.dtype} {patches.shape} do not fit the patch shape {shape}"
+        )
     if labels is not None:
         _check_index(f"{place}: labels", labels, (n,), None if label_names is None else len(label_names))
     if origin is not None:
@@ -137,11 +148,21 @@ class DatasetWriter:
         return self
 
     def append(self, patches: Array, origin: Array, labels: Array | None = None) -> None:
-        """The next rows: patches (m, d) of the declared type, origin (m, 3), labels (m,). Raises DataError."""
+        """The next rows: patches (m, d) of the declared type, origin (m, 3), labels (m,).
+
+        Raises DataError.
+        """
         m, at = len(patches), self._rows
         if patches.dtype != self.dtype or patches.shape != (m, math.prod(self.shape)) or at + m > self.n:
-            raise ValueError(f"{patches.dtype} {patches.shape} after {at} of {self.n} rows do not fit {self.shape}")
-        if origin.shape != (m, 3) or (labels is not None) != self.labelled or (self.labelled and len(labels) != m):  # type: ignore[arg-type]
+            raise ValueError(
+                f"{patches.dtype} {patches.shape} after {at} of {self.n} rows do not fit {self.shape}"
+            )
+        counted = 0 if labels is None else len(labels)
+        if (
+            origin.shape != (m, 3)
+            or (labels is not None) != self.labelled
+            or (self.labelled and counted != m)
+        ):
             raise ValueError(f"origin or labels do not fit {m} patches")
         if self.dtype.kind == "f":
             check_finite_rows(show(self.path), patches, at)
@@ -192,7 +213,11 @@ class DatasetWriter:
         w.attribute("", "format", block.DATASET)
         w.attribute("", "format_version", block.VERSION)
         w.attribute("", "shape", np.array(self.shape))
-        self._types = {"patches": self.dtype.newbyteorder("<"), "origin": np.dtype("<i8"), "labels": np.dtype("<i8")}
+        self._types = {
+            "patches": self.dtype.newbyteorder("<"),
+            "origin": np.dtype("<i8"),
+            "labels": np.dtype("<i8"),
+        }
         self._offsets = {
             "patches": w.reserve("patches", (n, math.prod(self.shape)), self.dtype),
             "origin": w.reserve("origin", (n, 3), np.int64),
@@ -210,7 +235,9 @@ def check_finite_rows(place: str, rows: Array, first: int = 0) -> None:
     """Raise DataError naming the first row that holds NaN or infinity, and how many do."""
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
-        raise DataError(f"{place}: patch {first + bad[0]} holds NaN or infinity ({len(bad)} such patches here)")
+        raise DataError(
+            f"{place}: patch {first + bad[0]} holds NaN or infinity ({len(bad)} such patches here)"
+        )
 
 
 def check_finite_patches(data: Dataset) -> None:

@@ -15,9 +15,10 @@ MAX_LINKS = 100
 def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict[str, str]]:
     """(paths, problems): the files below a folder, recursively, by their suffix, sorted by bytes.
 
-    Symbolic links are followed, to files and to folders. Among the paths are those of links that lead nowhere and of
-    what is no regular file, which no one can read, and links to folders that are not followed, with the reason in
-    `problems`. Hidden files and folders are passed over. Raises DataError when there is no path.
+    Symbolic links are followed, to files and to folders. Among the paths are those of links that lead nowhere
+    and of what is no regular file, which no one can read, and links to folders that are not followed, with
+    the reason in `problems`. Hidden files and folders are passed over. Raises DataError when there is no
+    path.
     """
     found: list[str] = []
     problems: dict[str, str] = {}
@@ -43,7 +44,9 @@ def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict
                 if any(_holds(target, place) for place in (real, *origins)):
                     problems[path] = "is a symbolic link to a folder that holds it, so it is not followed"
                 elif links[target] > MAX_LINKS:
-                    problems[path] = f"its folder is reached by more than {MAX_LINKS} links, so this is not followed"
+                    problems[path] = (
+                        f"its folder is reached by more than {MAX_LINKS} links, so this is not followed"
+                    )
                 else:
                     waiting.append((path, target, (*origins, real)))
     found += problems
@@ -56,7 +59,9 @@ def _visible(folder: str) -> list["os.DirEntry[str]"]:
     """What is in a folder, in the order of bytes. Raises DataError."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: os.fsencode(e.name))
+            return sorted(
+                (e for e in entries if not e.name.startswith(".")), key=lambda e: os.fsencode(e.name)
+            )
     except OSError as error:
         raise DataError(f"{show(folder)}: cannot be read: {error.strerror}") from error
 

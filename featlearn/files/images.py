@@ -1,8 +1,8 @@
 """Image files as arrays: the only place that opens images (Pillow).
 
-What Pillow does in silence is refused or undone here: 16-bit colour cut to 8 bits, 16-bit grey clipped to two levels,
-EXIF rotation ignored, palette numbers taken for grey levels, huge images, formats that run other programs. So is what
-it and its libraries write to stderr by themselves.
+What Pillow does in silence is refused or undone here: 16-bit colour cut to 8 bits, 16-bit grey clipped to two
+levels, EXIF rotation ignored, palette numbers taken for grey levels, huge images, formats that run other
+programs. So is what it and its libraries write to stderr by themselves.
 """
 
 import contextlib
@@ -15,7 +15,6 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +26,8 @@ from featlearn.files.exif import ORIENTATION, orientation
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.regular import open_regular, reason, show, unreadable
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 Rows = Callable[[int, int], Array]
 """Rows start to stop of an image as it is stored: (stop - start, w) or (stop - start, w, 3)."""
 Warn = Callable[[str], None]
@@ -36,7 +35,22 @@ File = io.BufferedReader | io.BytesIO
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "PPM", "WEBP")
 SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".webp"]
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".webp",
+    ]
 )
 MAX_SCANS = 200
 """Scans of a JPEG file; encoders make about ten. Each costs the decoder a pass over the image."""
@@ -57,11 +71,11 @@ def read_image(
 ) -> Array:
     """An image as (height, width, c), c = 1 for `color` "gray" and 3 for "rgb", upright.
 
-    uint8; uint16 for 16 bits a channel; float32 as they are for floating-point TIFF. Colour becomes grey by ITU-R 601
-    (0.299 R + 0.587 G + 0.114 B, gamma not undone); alpha is dropped; of several frames the first is taken. An EXIF
-    block too damaged to say how the image is turned is told to `warn`; that it had colours which are not kept, to
-    `lose_color`. Raises DataError for an image that cannot be
-    used, those above `max_pixels` among them; ReadError and MemoryError for what is no fault of the image.
+    uint8; uint16 for 16 bits a channel; float32 as they are for floating-point TIFF. Colour becomes grey by
+    ITU-R 601 (0.299 R + 0.587 G + 0.114 B, gamma not undone); alpha is dropped; of several frames the first
+    is taken. An EXIF block too damaged to say how the image is turned is told to `warn`; that it had colours
+    which are not kept, to `lose_color`. Raises DataError for an image that cannot be used, those above
+    `max_pixels` among them; ReadError and MemoryError for what is no fault of the image.
     """
     with open_regular(path) as file, warnings.catch_warnings(), _pillow_limit(max_pixels):
         warnings.simplefilter("ignore")  # oddities of metadata, which the pixels do not depend on
@@ -123,7 +137,9 @@ def _stripes(height: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + step, height)) for start in range(0, height, step))
 
 
-def _read(file: File, path: str, color: str, max_pixels: int, warn: Warn, lose_color: Callable[[], None]) -> Array:
+def _read(
+    file: File, path: str, color: str, max_pixels: int, warn: Warn, lose_color: Callable[[], None]
+) -> Array:
     """The pixels of an open file."""
     head = file.read(30)
     if not head:
@@ -171,7 +187,9 @@ def _refuse_bombs(image: Image.Image, file: File, path: str, max_pixels: int) ->
         place = file.tell()
         file.seek(0)
         if count_scans(file, MAX_SCANS + 1) > MAX_SCANS:
-            raise DataError(f"{show(path)}: has more than {MAX_SCANS} scans, which only attacks have; save it anew")
+            raise DataError(
+                f"{show(path)}: has more than {MAX_SCANS} scans, which only attacks have; save it anew"
+            )
         file.seek(place)
 
 
@@ -255,8 +273,8 @@ def _ppm_white(image: Image.Image) -> int:
 def _deep_colour(image: Image.Image, file: File, path: str) -> tuple[npt.DTypeLike, Rows]:
     """(dtype, rows) of 16 bits a channel, of which Pillow keeps one byte.
 
-    Told that the bytes of a value stand in the other order, it keeps the other one: so the file is decoded twice. Grey
-    with alpha is four bytes a pixel, which Pillow can keep all.
+    Told that the bytes of a value stand in the other order, it keeps the other one: so the file is decoded
+    twice. Grey with alpha is four bytes a pixel, which Pillow can keep all.
     """
     codec, _, _, args = image.tile[0]  # type: ignore[attr-defined]
     raw = args if isinstance(args, str) else args[0]
@@ -326,7 +344,9 @@ def _orientation(image: Image.Image, path: str, warn: Warn) -> int:
     except MemoryError:
         raise
     except Exception:  # a damaged block raises whatever its reader stumbles over
-        warn(f"{show(path)}: its EXIF data are damaged and do not say how it is turned; it is taken as it is stored")
+        warn(
+            f"{show(path)}: its EXIF data are damaged and do not say how it is turned; it is taken as it is stored"
+        )
         return 1
 
 
@@ -367,8 +387,8 @@ def _read_through(file: io.BufferedReader, path: str) -> None:
 def _silence_libtiff() -> None:
     """Keep libtiff from writing to stderr; its failures come back as errors all the same.
 
-    The library is found through Pillow's, whoever brought it. Where it was linked into Pillow without a name, it stays
-    as it is.
+    The library is found through Pillow's, whoever brought it. Where it was linked into Pillow without a name,
+    it stays as it is.
     """
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)

@@ -4,7 +4,9 @@ import io
 import re
 
 BLOCK = 1 << 20
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # FF 00 is a byte of data, FF FF padding, D0 to D7 restart marks
+_MARKER = re.compile(
+    rb"\xff[\x01-\xcf\xd8-\xfe]"
+)  # FF 00 is a byte of data, FF FF padding, D0 to D7 restart marks
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _LENGTH_FOLLOWS = 0xC0  # from here on the length of a segment stands after its marker, but for SOI and EOI
 
@@ -12,8 +14,8 @@ _LENGTH_FOLLOWS = 0xC0  # from here on the length of a segment stands after its 
 def count_scans(file: io.BufferedReader | io.BytesIO, enough: int) -> int:
     """The number of scans that a JPEG file declares before its end mark; `enough` of them end the count.
 
-    A decoder goes over the whole image for each scan, and a scan can be ten bytes long. Reads on from the file's
-    position, block by block.
+    A decoder goes over the whole image for each scan, and a scan can be ten bytes long. Reads on from the
+    file's position, block by block.
     """
     scans, data, at = 0, b"", 0
     while scans < enough:

@@ -10,5 +10,8 @@ def file_kind(path: str) -> str:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file begins as those that featlearn wrote, whole or not. Raises DataError if it cannot be read."""
+    """Whether a file begins as those that featlearn wrote, whole or not.
+
+    Raises DataError if it cannot be read.
+    """
     return read_start(path, block.SIZE).startswith((block.DATASET.encode(), block.MODEL.encode()))

@@ -1,8 +1,9 @@
 """MATLAB 5 files (what MATLAB and scipy save by default): their numeric arrays.
 
-Our own reader, because scipy.io.loadmat dies of a segmentation fault on damaged files. After "MAT-File Format",
-The MathWorks. A file is a header of 128 bytes and a sequence of elements, each a tag (type, number of bytes) and data;
-an array is an element that holds elements (flags, dimensions, name, values), or such an element packed by zlib.
+Our own reader, because scipy.io.loadmat dies of a segmentation fault on damaged files. After "MAT-File
+Format", The MathWorks. A file is a header of 128 bytes and a sequence of elements, each a tag (type, number
+of bytes) and data; an array is an element that holds elements (flags, dimensions, name, values), or such an
+element packed by zlib.
 """
 
 import math
@@ -10,16 +11,13 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.budget import Budget
 from featlearn.files.regular import open_regular, reason, show
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
@@ -32,7 +30,10 @@ Read = Callable[[int, int], memoryview]
 
 
 def read_mat5(path: str) -> dict[str, Array]:
-    """Name -> array in MATLAB's axes, real numbers and logicals; other variables are passed over. Raises DataError."""
+    """Name -> array in MATLAB's axes, real numbers and logicals; other variables are passed over.
+
+    Raises DataError.
+    """
     budget = Budget(path)
     found: dict[str, Array] = {}
     with open_regular(path) as file:
@@ -87,7 +88,8 @@ def _elements(read: Read, at: int, size: int, order: str) -> Iterator[tuple[int,
 
 
 def _unpack(content: memoryview, order: str, budget: Budget) -> tuple[int, memoryview]:
-    """The type and the contents of a zlib-packed element; what it claims to hold is claimed before it is unpacked."""
+    """The type and the contents of a zlib-packed element; what it claims to hold is claimed before it is
+    unpacked."""
     stream = zlib.decompressobj()
     kind, n = struct.unpack(order + "2I", stream.decompress(content, 8))
     if kind >> 16:  # a small element is no array

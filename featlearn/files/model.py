@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.files import block
@@ -19,9 +18,9 @@ from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.regular import open_regular, show
 from featlearn.files.stored import Descriptor, verify
 from featlearn.files.text import to_json
+from featlearn.rows import Array
 from featlearn.signals import Undisturbed
 
-Array = npt.NDArray[Any]
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")
 _TEXTS = ("config", "training", "progress")
 
@@ -74,7 +73,10 @@ class ModelFile:
 
 
 def write_model(path: str, model: ModelFile, force: bool = False, inputs: Iterable[str] = ()) -> None:
-    """Write a model file in one step: the old file or the new one stands at `path`, never less. Raises DataError."""
+    """Write a model file in one step: the old file or the new one stands at `path`, never less.
+
+    Raises DataError.
+    """
     with Output(path, force, inputs) as out:
         write_into(out, model)
 
@@ -110,7 +112,9 @@ def read_model(path: str) -> ModelFile:
     """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
     place = show(path)
     with Reader(path, _verified(path)) as reader:
-        block.check_root(path, block.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version"))
+        block.check_root(
+            path, block.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version")
+        )
         names = {name: reader.attribute("", name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
         if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
             raise DataError(f"{place}: model or featlearn_version is missing or no text")
@@ -135,7 +139,10 @@ def read_model(path: str) -> ModelFile:
 
 
 def _verified(path: str) -> bytearray:
-    """The whole file, if it matches its SHA-256; as much memory as that is claimed first. Raises DataError."""
+    """The whole file, if it matches its SHA-256; as much memory as that is claimed first.
+
+    Raises DataError.
+    """
     with open_regular(path) as opened:
         _, digest = block.parse(path, opened.read(block.SIZE), block.MODEL)
         file = Descriptor(path, os.dup(opened.fileno()))
@@ -153,7 +160,8 @@ def _verified(path: str) -> bytearray:
 
 
 def _check_history(place: str, history: dict[str, Array]) -> None:
-    """Raise DataError unless the columns are of one length, with integers as `epoch` and, where it is, `phase`."""
+    """Raise DataError unless the columns are of one length, with integers as `epoch` and, where it is,
+    `phase`."""
     if len({column.shape for column in history.values()}) > 1 or any(c.ndim != 1 for c in history.values()):
         raise DataError(f"{place}: history: columns of different shapes")
     if history and "epoch" not in history:

@@ -11,11 +11,15 @@ from featlearn.errors import DataError, FeatlearnError, ReadError
 
 _NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
-"""What lies in a file or its name: missing, not allowed, a place before its beginning. All else is the machine's."""
+"""What lies in a file or its name: missing, not allowed, a place before its beginning.
+
+All else is the machine's.
+"""
 
 
 def show(path: str) -> str:
-    """`path` as it may be printed, quoted only where it must be: it can be empty, or hold newlines and escape codes."""
+    """`path` as it may be printed, quoted only where it must be: it can be empty, or hold newlines and escape
+    codes."""
     return path if path and path.isprintable() else repr(path)
 
 
@@ -39,7 +43,9 @@ def check_regular(path: str) -> os.stat_result:
         raise unreadable(path, error) from error
     if stat.S_ISDIR(result.st_mode):
         command = f"featlearn extract-patches {shlex.quote(path)} -o patches.h5"
-        raise DataError(f"{show(path)}: is a folder, wanted a file; of a folder of images, run {command} first")
+        raise DataError(
+            f"{show(path)}: is a folder, wanted a file; of a folder of images, run {command} first"
+        )
     if not stat.S_ISREG(result.st_mode):
         raise DataError(f"{show(path)}: is a device, pipe or socket, wanted a regular file")
     return result
@@ -73,7 +79,8 @@ def read_start(path: str, n: int) -> bytes:
 
 
 def unreadable(path: str, error: OSError) -> FeatlearnError:
-    """The error to raise for what the system says of a file: DataError where it lies in the file, else ReadError."""
+    """The error to raise for what the system says of a file: DataError where it lies in the file, else
+    ReadError."""
     if error.errno not in OF_THE_FILE:
         return ReadError(f"{show(path)}: cannot be read: {reason(error)}")
     if error.errno == errno.ENOENT:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import IO, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.files import arrays, block
@@ -14,8 +13,7 @@ from featlearn.files.folders import find_images
 from featlearn.files.images import SUFFIXES, read_image
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.regular import check_regular, open_regular, show
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 NAMED = 10  # files that a message names; of the others it gives the number
 
@@ -51,7 +49,8 @@ class Source(Protocol):
 
 @dataclass
 class Reading:
-    """How image files are read: in `color` "gray" or "rgb", up to `max_pixels`; what is odd is told to `warn`."""
+    """How image files are read: in `color` "gray" or "rgb", up to `max_pixels`; what is odd is told to
+    `warn`."""
 
     color: str = "gray"
     max_pixels: int = MAX_PIXELS
@@ -63,7 +62,8 @@ class Reading:
         self.lost_color = True
 
     def note(self, path: str, text: str) -> None:
-        """Warn of an image: of each once, though it may be read several times, and by name only of the first ones."""
+        """Warn of an image: of each once, though it may be read several times, and by name only of the first
+        ones."""
         if path not in self._noted:
             self._noted.add(path)
             if len(self._noted) <= NAMED:
@@ -162,10 +162,11 @@ def open_sources(
 ) -> list[Source]:
     """The sources that paths stand for, in their order.
 
-    color: "gray" or "rgb". labels: "folders" (an image's class is the folder right below the input folder that it lies
-    in), the path of an IDX label file (one label for each image of all sources together), or None. Image files of more
-    than `max_pixels` are not read; what is odd about one that is read is told to `warn`.
-    Raises DataError for missing paths, a folder without images, a container that is damaged, labels that do not fit.
+    color: "gray" or "rgb". labels: "folders" (an image's class is the folder right below the input folder
+    that it lies in), the path of an IDX label file (one label for each image of all sources together), or
+    None. Image files of more than `max_pixels` are not read; what is odd about one that is read is told to
+    `warn`. Raises DataError for missing paths, a folder without images, a container that is damaged, labels
+    that do not fit.
     """
     _refuse_missing(inputs)
     reading = Reading(color, max_pixels, warn)
@@ -220,7 +221,8 @@ def _open_folder(folder: str, reading: Reading) -> ImageFiles:
 
 
 def _open_file(path: str, color: str) -> Sequence[Source] | None:
-    """The sources in a container, or in FILE:NAME one of its arrays, told by its first bytes; None for an image."""
+    """The sources in a container, or in FILE:NAME one of its arrays, told by its first bytes; None for an
+    image."""
     path, member = arrays.split_member(path)
     check_regular(path)
     with open_regular(path) as file:

@@ -1,10 +1,12 @@
 """Arrays that lie in a file, read by blocks when they are asked for and never mapped into memory.
 
-A mapped file that is cut or fails while it is used ends the process by SIGBUS, without a word; and mapping needs
-address space for all of it. Here a failure is a ReadError that names the file, and memory is bounded whatever the size.
+A mapped file that is cut or fails while it is used ends the process by SIGBUS, without a word; and mapping
+needs address space for all of it. Here a failure is a ReadError that names the file, and memory is bounded
+whatever the size.
 
-`verify` holds a whole file against its SHA-256 in one pass and has each array keep a CRC-32 of each of its blocks.
-Every later read is held against those, so that the bytes which are used are the bytes which were verified.
+`verify` holds a whole file against its SHA-256 in one pass and has each array keep a CRC-32 of each of its
+blocks. Every later read is held against those, so that the bytes which are used are the bytes which were
+verified.
 """
 
 import hashlib
@@ -18,8 +20,7 @@ import numpy.typing as npt
 
 from featlearn.errors import DataError, ReadError
 from featlearn.files.regular import reason, show
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 BLOCK = 1 << 17
 """Bytes of a block, at least one entry: what is read, and held against its sum, at a time."""
@@ -53,7 +54,8 @@ class Descriptor:
 
 
 class Stored:
-    """An array of shape (n, ...) and native `dtype`, C order, at `offset` of a file; indexed by its first axis alone.
+    """An array of shape (n, ...) and native `dtype`, C order, at `offset` of a file; indexed by its first
+    axis alone.
 
     By a slice, a number or an array of numbers it gives an array of the caller's own. Raises ReadError.
     """
@@ -170,7 +172,8 @@ def pieces(array: Array | Stored, n_bytes: int = _PIECE) -> Iterator[tuple[int, 
 
 
 def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterable[Stored]) -> bool:
-    """Whether the bytes from `start` to `size` of a file have that SHA-256; then the arrays know their blocks' sums."""
+    """Whether the bytes from `start` to `size` of a file have that SHA-256; then the arrays know their
+    blocks' sums."""
     sha = hashlib.sha256()
     buffer = memoryview(bytearray(_PIECE))
     at = start

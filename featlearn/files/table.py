@@ -1,7 +1,7 @@
 """Tables of numbers as text: .csv, plain or gzipped.
 
-One row of numbers a line, separated by commas; the first line may be a header. Lines are read one after the other, so
-that memory holds the numbers and a block of lines, never the text.
+One row of numbers a line, separated by commas; the first line may be a header. Lines are read one after the
+other, so that memory holds the numbers and a block of lines, never the text.
 """
 
 import csv
@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn.errors import DataError, ReadError
 from featlearn.files.budget import Budget
 from featlearn.files.regular import open_regular, reason, show
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 Lines = list[str]
 
 LONGEST = 16 << 20
@@ -29,8 +28,8 @@ _MARKS = frozenset(".eEnNiI")  # a number with one of these is written as a floa
 def read_csv(path: str) -> tuple[Array, np.dtype[Any]]:
     """((n, d) numbers, the dtype that holds them) of a .csv file, gzipped or not.
 
-    Whole numbers of 0 to 65535, all written without a point, are those of an integer array: uint8 or uint16. All others
-    are float32. Raises DataError naming line and column, ReadError.
+    Whole numbers of 0 to 65535, all written without a point, are those of an integer array: uint8 or uint16.
+    All others are float32. Raises DataError naming line and column, ReadError.
     """
     header, width, n = _survey(path)
     out = np.empty((n, width), np.float32)
@@ -71,8 +70,8 @@ def _survey(path: str) -> tuple[bool, int, int]:
 
 
 def _is_header(path: str, fields: list[str]) -> bool:
-    """Return whether the first line names the columns. Raises DataError where pandas numbered them, or names are mixed
-    with numbers: a missing value there would pass for a name.
+    """Return whether the first line names the columns. Raises DataError where pandas numbered them, or names
+    are mixed with numbers: a missing value there would pass for a name.
     """
     numbers = [_is_number(field) for field in fields]
     if not fields[0].strip() and len(fields) > 1:
@@ -80,7 +79,11 @@ def _is_header(path: str, fields: list[str]) -> bool:
             f"{show(path)}: line 1, column 1: has no name, as where pandas writes the row numbers; save it "
             "again with index=False"
         )
-    if all(numbers) and len(fields) > 2 and [field.strip() for field in fields] == list(map(str, range(len(fields)))):
+    if (
+        all(numbers)
+        and len(fields) > 2
+        and [field.strip() for field in fields] == list(map(str, range(len(fields))))
+    ):
         raise DataError(
             f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; save it again with "
             "header=False, or put a line of names above it if it is a row of data"
@@ -125,7 +128,9 @@ def _line(path: str, stream: Any, number: int) -> bytes:
     except OSError as error:
         raise ReadError(f"{show(path)}: cannot be read: {reason(error)}") from error
     if len(raw) > LONGEST:
-        raise DataError(f"{show(path)}: line {number}: is longer than {LONGEST >> 20} MiB; is this a table of numbers?")
+        raise DataError(
+            f"{show(path)}: line {number}: is longer than {LONGEST >> 20} MiB; is this a table of numbers?"
+        )
     return raw
 
 
@@ -148,14 +153,20 @@ def _parse(path: str, lines: Lines, first: int, width: int) -> Array:
         for column, field in enumerate(fields[:width], 1):
             if not _is_number(field):
                 found = ascii(field.strip())[:60] if field.strip() else "nothing"
-                raise DataError(f"{show(path)}: line {number}, column {column}: found {found}, wanted a number")
+                raise DataError(
+                    f"{show(path)}: line {number}, column {column}: found {found}, wanted a number"
+                )
             with np.errstate(over="ignore"):
                 finite = np.isfinite(np.float32(field))
             if not finite:
-                raise DataError(f"{show(path)}: line {number}, column {column}: {field.strip()} is not finite")
+                raise DataError(
+                    f"{show(path)}: line {number}, column {column}: {field.strip()} is not finite"
+                )
         if len(fields) != width:
             hint = "; wanted commas between the numbers" if len(fields) == 1 else ""
-            raise DataError(f"{show(path)}: line {number}: has {len(fields)} columns, line 1 has {width}{hint}")
+            raise DataError(
+                f"{show(path)}: line {number}: has {len(fields)} columns, line 1 has {width}{hint}"
+            )
     raise DataError(f"{show(path)}: lines {first} to {first + len(lines) - 1}: are no rows of numbers")
 
 

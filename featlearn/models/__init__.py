@@ -1,11 +1,11 @@
-"""The registry: every file here but base.py and softmax.py is a model; its id is the file's name with - for _."""
+"""The registry: every file here but base.py is a model; its id is the file's name with - for _."""
 
 import importlib
 import pkgutil
 
 from featlearn.errors import ConfigError
 
-NO_MODELS = ("base", "softmax")  # the contract, and the classifier that stands on codes
+NO_MODELS = ("base",)  # the contract
 
 
 def model_ids() -> list[str]:

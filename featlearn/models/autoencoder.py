@@ -8,12 +8,12 @@
     delta_y = (y - x) g' / v  or  (y - x) / v,  delta_h = D'delta_y f'      f', g' at the total inputs
     dW = <x delta_h'>,  dD = <delta_y h'>  (tied: dW is their sum),  dc = <delta_h>,  db = <delta_y>
 
-D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, Nature 323, 1986; in the
-notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D). v, loss_scale,
-is 1 in the papers. Here it is the data's variance, summed over the pixels, so that one rate, decay and penalty suit all
-data: a paper's rate is v times larger here, and its decays and penalties are v times smaller (v of MNIST is 53, of
-patches with unit variance the number of pixels). Two hooks make its kin of it: `corrupt` (denoising.py) and `penalty`
-(sparse_autoencoder.py).
+D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, Nature 323, 1986;
+in the notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D).
+v, loss_scale, is 1 in the papers. Here it is the data's variance, summed over the pixels, so that one rate,
+decay and penalty suit all data: a paper's rate is v times larger here, and its decays and penalties are v
+times smaller (v of MNIST is 53, of patches with unit variance the number of pixels). Two hooks make its kin
+of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
 """
 
 import math
@@ -24,10 +24,12 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, Array, DataSummary, Gradients, Model, Step
-from featlearn.models.parts.arrays import column_mean, mean, product, rmse, total
-from featlearn.models.parts.layers import ACTIVATIONS, REMARKS, activate, backward, pieces
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Model, Step
+from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces
+from featlearn.ops.arrays import product, total
+from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, rounded, setting
 
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
@@ -118,7 +120,8 @@ class Autoencoder(Model):
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """Smaller by the share of the variance in the mean squared length: along a long mean row steps are large."""
+        """Smaller by the share of the variance in the mean squared length: along a long mean row steps are
+        large."""
         share = data.variance / data.square if data.variance and data.square else 1.0
         return {name: rounded(rate * share) for name, rate in cls.rates.items()}
 
@@ -131,7 +134,12 @@ class Autoencoder(Model):
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
-        outputs = [("sigmoid", "squared"), ("sigmoid", "cross-entropy"), ("tanh", "squared"), ("linear", "squared")]
+        outputs = [
+            ("sigmoid", "squared"),
+            ("sigmoid", "cross-entropy"),
+            ("tanh", "squared"),
+            ("linear", "squared"),
+        ]
         found = {}
         for f in ACTIVATIONS:
             for g, loss in outputs:
@@ -146,7 +154,9 @@ class Autoencoder(Model):
 
         def weights(columns: int, draw: int) -> Array:
             if config.init == "normal":
-                return np.asarray(config.init_scale * rng.normal((n_visible, columns), self.dtype, Purpose.INIT, draw))
+                return np.asarray(
+                    config.init_scale * rng.normal((n_visible, columns), self.dtype, Purpose.INIT, draw)
+                )
             u = rng.uniform(n_visible * columns, Purpose.INIT, draw).reshape(n_visible, columns)
             return np.asarray((2 * u - 1) * config.init_scale, self.dtype)
 
@@ -154,7 +164,10 @@ class Autoencoder(Model):
         self.params = {"W": weights(width, 0)}
         if not config.tied:
             self.params["D"] = weights(config.hidden, 1)
-        self.params |= {"b": np.zeros(n_visible, self.dtype), "c": np.full(width, config.hidden_bias, self.dtype)}
+        self.params |= {
+            "b": np.zeros(n_visible, self.dtype),
+            "c": np.full(width, config.hidden_bias, self.dtype),
+        }
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
@@ -197,19 +210,16 @@ class Autoencoder(Model):
         H = activate(A, params["c"], config.activation)
         cost, row, metrics = self.penalty(H)
         loss, error, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
-        delta_h: Array = np.empty((n, self.decoder.shape[1]), X.dtype)
-        _core.gemm(delta_h, delta_y, self.decoder, alpha=share)
+        delta_h = product(delta_y, self.decoder, scale=share)
         before = A + params["c"] if config.activation == "maxout" else None
         delta_h = backward(delta_h, H, config.activation, row, before)
-        grads = {name: np.empty_like(value) for name, value in params.items()}
-        _core.gemm(grads["W"], C, delta_h, trans_a=True, alpha=1 / n)
+        grads = {"W": outer_mean(C, delta_h)}
         if config.tied:
-            _core.gemm(grads["W"], delta_y, H, trans_a=True, alpha=share / n, beta=1)
+            outer_mean(delta_y, H, share, out=grads["W"])
         else:
-            _core.gemm(grads["D"], delta_y, H, trans_a=True, alpha=share / n)
-        _core.colsum(grads["b"], delta_y, alpha=share / n)
-        _core.colsum(grads["c"], delta_h, alpha=1 / n)
-        activity = {"mean_activation": mean(column_mean(H))}
+            grads["D"] = outer_mean(delta_y, H, share)
+        grads |= {"b": column_mean(delta_y, share), "c": column_mean(delta_h)}
+        activity = {"mean_activation": grand_mean(H)}
         return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads
 
     def _output_error(self, A: Array, X: Array, weight: Array | None) -> tuple[float, float, Array]:

@@ -7,12 +7,13 @@
     decode(H) -> X           reconstruction from codes
     reconstruct(X) -> X      decode(encode(X)), unless codes for use are others than those for reconstruction
     gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
-                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation", and "loss"
-                             where it is the gradient of a function that can be computed
+                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation",
+                             and "loss" where it is the gradient of a function that can be computed
     phases()                 what training walks through: one phase unless the model says more; a phase's finish() is
                              called once, after its last update and before that epoch's measures
     one_pass                 whether it is learned by sums over the data instead of descent: gradient(X, step) adds a
-                             minibatch to the model's state and answers zeros, and finish() makes params of the sums
+                             minibatch to the model's state and answers zeros, and finish() makes params of
+                             the sums
     moving_loss()            why line searches cannot follow the loss, where they cannot
     at_rest(progress)        from where on losses can be compared, for what changes in the course of training
     losses(), variants()     what central differences can check, and in which settings; these all tests go through
@@ -40,8 +41,7 @@ import numpy.typing as npt
 
 from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 MAX_UNITS = 10_000_000
 """Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
@@ -74,9 +74,9 @@ Loss = Callable[[Array, Step], Gradients]
 class DataSummary:
     """What is known of the data before training: all that a setting None or auto may depend on.
 
-    `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean squared
-    distance of a row from the mean row, `square` the mean squared length of a row, and `whitened` whether the values
-    were decorrelated. What is None is not known.
+    `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean
+    squared distance of a row from the mean row, `square` the mean squared length of a row, and `whitened`
+    whether the values were decorrelated. What is None is not known.
     """
 
     n_visible: int
@@ -89,13 +89,18 @@ class DataSummary:
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation of a value about its mean, over all of them; None where it is not known, or is 0."""
+        """The standard deviation of a value about its mean, over all of them; None where it is not known, or
+        is 0."""
         return math.sqrt(self.variance / self.n_visible) if self.variance else None
 
     def divided(self, by: float) -> "DataSummary":
         """The summary of the same rows with all their values divided."""
         once = {name: value / by for name in ("low", "high") if (value := getattr(self, name)) is not None}
-        twice = {name: value / by**2 for name in ("variance", "square") if (value := getattr(self, name)) is not None}
+        twice = {
+            name: value / by**2
+            for name in ("variance", "square")
+            if (value := getattr(self, name)) is not None
+        }
         return replace(self, **once, **twice)
 
     def known_within(self, low: float, high: float) -> bool | None:
@@ -128,9 +133,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Phase:
-    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay off.
+    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay
+    off.
 
-    `finish` may change params and state, also the names and shapes in state: no checkpoint is written after it.
+    `finish` may change params and state, also the names and shapes in state: no checkpoint is written after
+    it.
     """
 
     name: str
@@ -163,7 +170,8 @@ class Model:
     batch_size: ClassVar[int] = 100
     """Usual number of rows in a minibatch."""
     one_pass: ClassVar[bool] = False
-    """Whether one pass over the data learns it without descent; then the settings of descent are not offered."""
+    """Whether one pass over the data learns it without descent; then the settings of descent are not offered.
+    """
 
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
@@ -181,7 +189,8 @@ class Model:
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """The usual learning rates for such data by the optimiser's name, where they are not the optimiser's own.
+        """The usual learning rates for such data by the optimiser's name, where they are not the optimiser's
+        own.
 
         `config` is resolved.
         """
@@ -189,9 +198,11 @@ class Model:
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
-        """Between which standard deviations of a value the model learns well; None where no other scale is better.
+        """Between which standard deviations of a value the model learns well; None where no other scale is
+        better.
 
-        Data beyond are divided so that they come to the geometric mean of the two. `config` need not be resolved.
+        Data beyond are divided so that they come to the geometric mean of the two. `config` need not be
+        resolved.
         """
         return None
 
@@ -220,7 +231,8 @@ class Model:
         return [Phase("train", self.gradient)]
 
     def moving_loss(self) -> str | None:
-        """What makes the loss another at every update, or leap, in words; None where a line search can follow it."""
+        """What makes the loss another at every update, or leap, in words; None where a line search can follow
+        it."""
         return None
 
     def at_rest(self, progress: float) -> bool:
@@ -258,7 +270,8 @@ class Model:
 
     @property
     def wanted_activity(self) -> tuple[float, float] | None:
-        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to be."""
+        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to
+        be."""
         return None
 
     def remedies(self) -> dict[str, dict[str, Any]]:

@@ -9,13 +9,14 @@
     emphasis: errors of corrupted values count alpha, those of others beta
 
 P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol, Extracting and composing robust features with denoising
-autoencoders, ICML 2008; with I. Lajoie, Stacked denoising autoencoders, JMLR 11, 2010 (the noises, emphasis). Codes are
-of the clean input: corruption belongs to the training.
+autoencoders, ICML 2008; with I. Lajoie, Stacked denoising autoencoders, JMLR 11, 2010 (the noises, emphasis).
+Codes are of the clean input: corruption belongs to the training.
 
-Data within 0..1 get masking and sigmoid units. Other data get normal noise of twice their standard deviation, and
-rectified units, which begin below their threshold where the data are normalized: to take so much noise off a value
-means to let pass only what is large, which makes codes sparse (A. Hyvärinen, Sparse code shrinkage, Neural Computation
-11, 1999). So edges come of photographs; sigmoid units, or less noise, leave them noise.
+Data within 0..1 get masking and sigmoid units. Other data get normal noise of twice their standard deviation,
+and rectified units, which begin below their threshold where the data are normalized: to take so much noise
+off a value means to let pass only what is large, which makes codes sparse (A. Hyvärinen, Sparse code
+shrinkage, Neural Computation 11, 1999). So edges come of photographs; sigmoid units, or less noise, leave
+them noise.
 """
 
 import math
@@ -27,14 +28,16 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Array, DataSummary, Step
-from featlearn.models.parts.layers import ACTIVATIONS, REMARKS
+from featlearn.models.base import DataSummary, Step
+from featlearn.ops.activations import ACTIVATIONS, REMARKS
+from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
 
 LONG = 1.8  # times the variance: rows whose mean square is more than that, of bright pictures, want smaller steps
 SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
 WHITE, PLAIN = 1.65, 1.1
-"""Standard deviations of their total input that rectified units are at first below it: of whitened, of other data."""
+"""Standard deviations of their total input that rectified units are at first below it: of whitened, of other
+data."""
 
 
 class Denoising(Autoencoder):
@@ -49,7 +52,9 @@ class Denoising(Autoencoder):
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
         activation: str = setting(
-            "auto", f"{REMARKS}; auto: sigmoid for data within 0..1, else relu", choices=("auto", *ACTIVATIONS)
+            "auto",
+            f"{REMARKS}; auto: sigmoid for data within 0..1, else relu",
+            choices=("auto", *ACTIVATIONS),
         )
         hidden_bias: float | None = setting(
             None,
@@ -83,7 +88,9 @@ class Denoising(Autoencoder):
                     "--emphasis, --clean-weight: gaussian noise leaves no value as it was; use --corruption masking"
                 )
             if self.noise == 0 and emphasized:
-                raise ConfigError("--emphasis, --clean-weight: with --noise 0 no value is corrupted; leave them out")
+                raise ConfigError(
+                    "--emphasis, --clean-weight: with --noise 0 no value is corrupted; leave them out"
+                )
             if self.emphasis == self.clean_weight == 0:
                 raise ConfigError("--emphasis, --clean-weight: with both 0 there is nothing to learn")
 
@@ -117,7 +124,8 @@ class Denoising(Autoencoder):
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in common."""
+        """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in
+        common."""
         sgd = cls.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
         if data.variance and data.square:
             sgd = rounded(min(sgd, LONG * sgd * data.variance / data.square))
@@ -136,7 +144,11 @@ class Denoising(Autoencoder):
             for loss in ("cross-entropy", "squared"):
                 for tied in (True, False):
                     name = f"{kind}, {loss}{', tied' if tied else ''}"
-                    settings: dict[str, Any] = {"activation": "sigmoid", "tied": tied, "output_units": "sigmoid"}
+                    settings: dict[str, Any] = {
+                        "activation": "sigmoid",
+                        "tied": tied,
+                        "output_units": "sigmoid",
+                    }
                     settings["loss"] = loss
                     found[name] = cls.Config(**cls.small, **settings, **options)
         return found

@@ -4,12 +4,12 @@
     loss = |x - y|^2 / v,   r = 2 (y - x) / v
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r,   delta = D'r where an entry was kept, 0 elsewhere
 
-A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and linear units.
-v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one learning rate suits all
-data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here). Largest means signed, and ties go
-to the lowest unit. So that no units die, k falls linearly during the first part of the training, and the mean is taken
-off the data (mu). Features are read with more entries, the alpha k largest, but a reconstruction takes k. What came
-later:
+A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and
+linear units. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
+learning rate suits all data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here).
+Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first
+part of the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha
+k largest, but a reconstruction takes k. What came later:
 
     batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the smallest positive
                    activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse autoencoders, 2024)
@@ -17,7 +17,8 @@ later:
                    e = x - y, taken as given (L. Gao et al., Scaling and evaluating sparse autoencoders, 2024)
     unit_norm      features of D have norm 1; what is parallel to them is left out of their gradient (the same)
     matryoshka     the mean of the losses with the first m_1, m_2, ... units alone (B. Bussmann, N. Nabeshima,
-                   A. Karvonen, N. Nanda, Learning multi-level features with Matryoshka sparse autoencoders, 2025)
+                   A. Karvonen, N. Nanda, Learning multi-level features with Matryoshka sparse autoencoders,
+                   2025)
     pre_bias       learned: mu is b itself
 """
 
@@ -27,11 +28,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
-from featlearn.models.parts.arrays import product, rmse, row_sum
-from featlearn.models.parts.sparse_code import (
+from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
+from featlearn.ops.arrays import add_bias, product, row_sum
+from featlearn.ops.reduce import column_sum, rmse
+from featlearn.ops.sparse_code import (
     Code,
     activations,
     backward,
@@ -42,20 +43,25 @@ from featlearn.models.parts.sparse_code import (
     prefix_outputs,
 )
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
 ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # what resolve makes of None
-START, WIDEST = 12, 0.3  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
+START, WIDEST = (
+    12,
+    0.3,
+)  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
 MEMORY = 0.999  # of the threshold's running mean
 SPREAD = (0.15, 2.0)
 """The standard deviations of values that its rates are made for."""
 
 
 class KSparse(Model):
-    """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu (visible,).
+    """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu
+    (visible,).
 
-    Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do.
-    state: silent (hidden,), rows since each unit was last kept; with batch_top_k threshold (1,), below 0 at first.
+    Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do. state:
+    silent (hidden,), rows since each unit was last kept; with batch_top_k threshold (1,), below 0 at first.
     """
 
     id = "k-sparse"
@@ -76,7 +82,9 @@ class KSparse(Model):
             off="a threshold",
         )
         k_start: int | None = setting(
-            None, "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]", low=1
+            None,
+            "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]",
+            low=1,
         )
         k_ramp: float | None = setting(
             None,
@@ -94,9 +102,15 @@ class KSparse(Model):
         )
         unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
         init_scale: float | None = setting(
-            None, "standard deviation of the initial weights  [default: 0.01]", above=0, high=1000, off="norm 1"
+            None,
+            "standard deviation of the initial weights  [default: 0.01]",
+            above=0,
+            high=1000,
+            off="norm 1",
         )
-        batch_top_k: bool = setting(False, "keep the largest activations of a minibatch, k a row only on average")
+        batch_top_k: bool = setting(
+            False, "keep the largest activations of a minibatch, k a row only on average"
+        )
         aux_k: int | None = setting(
             None, "dead units that learn from what a reconstruction leaves over", low=1, off="none"
         )
@@ -116,7 +130,9 @@ class KSparse(Model):
         def __post_init__(self) -> None:
             check(self)
             if self.k > self.hidden:
-                raise ConfigError(f"--k {self.k}: more than --hidden {self.hidden}; lower --k or raise --hidden")
+                raise ConfigError(
+                    f"--k {self.k}: more than --hidden {self.hidden}; lower --k or raise --hidden"
+                )
             if self.k_start is not None and not self.k <= self.k_start <= self.hidden:
                 raise ConfigError(
                     f"--k-start {self.k_start}: must lie between --k {self.k} and --hidden {self.hidden}; "
@@ -129,7 +145,9 @@ class KSparse(Model):
                     "--alpha: codes of --batch-top-k keep what exceeds a threshold; leave out one of them"
                 )
             if self.unit_norm and self.init_scale is not None:
-                raise ConfigError("--init-scale: features begin with norm 1; leave it out, or take --no-unit-norm")
+                raise ConfigError(
+                    "--init-scale: features begin with norm 1; leave it out, or take --no-unit-norm"
+                )
             if self.aux_weight is not None and self.aux_k is None:
                 raise ConfigError("--aux-weight without an auxiliary loss: add --aux-k, e.g. --aux-k 32")
             if self.matryoshka is not None:
@@ -138,7 +156,11 @@ class KSparse(Model):
         @property
         def start(self) -> int:
             """k at the start."""
-            return max(self.k, min(START * self.k, int(WIDEST * self.hidden))) if self.k_start is None else self.k_start
+            return (
+                max(self.k, min(START * self.k, int(WIDEST * self.hidden)))
+                if self.k_start is None
+                else self.k_start
+            )
 
         @property
         def sections(self) -> list[slice]:
@@ -199,7 +221,8 @@ class KSparse(Model):
         return {name: cls.Config(**cls.small, **options) for name, options in made.items()}
 
     def losses(self) -> dict[str, Loss]:
-        """The loss, by the parameters that follow it; without the auxiliary one, which takes its residual as given."""
+        """The loss, by the parameters that follow it; without the auxiliary one, which takes its residual as
+        given."""
         return {"loss": self._loss}
 
     def _loss(self, X: Array, step: Step) -> Gradients:
@@ -255,7 +278,8 @@ class KSparse(Model):
         return code
 
     def encode(self, X: Array) -> Array:
-        """(n, visible) -> (n, hidden): the alpha k largest activations of each row, or those above the threshold."""
+        """(n, visible) -> (n, hidden): the alpha k largest activations of each row, or those above the
+        threshold."""
         config, units = self.config, self._units()
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
@@ -266,9 +290,7 @@ class KSparse(Model):
 
     def decode(self, H: Array) -> Array:
         """D h + b of each row, (n, hidden) -> (n, visible)."""
-        Y = product(H, decoder(self._units()))
-        _core.add_bias(Y, Y, self.params["b"])
-        return Y
+        return add_bias(product(H, decoder(self._units())), self.params["b"])
 
     def reconstruct(self, X: Array) -> Array:
         """Each row from its k largest activations: what was trained, not the richer code that encode gives."""
@@ -308,16 +330,14 @@ class KSparse(Model):
         dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
         if config.aux_k is not None and len(dead):
             loss += self._revive(grads, units, dead, seen, left_over)
-        grads["b"] = np.empty_like(self.params["b"])
-        _core.colsum(grads["b"], residuals[0], alpha=alpha)
+        grads["b"] = column_sum(residuals[0], alpha)
         if config.pre_bias == "learned":
             grads["b"] -= product(grads["c"][None], units["W"])[0]
         if config.unit_norm:
             G, D = decoder(grads), decoder(units)
             G -= row_sum(G * D)[:, None] * D
-        total = np.empty(1, X.dtype)
-        _core.colsum(total, code.value[:, None], alpha=1 / (len(X) * config.hidden))
-        metrics = {"error": errors[-1], "mean_activation": float(total[0]), "loss": loss}
+        activity = column_sum(code.value[:, None], 1 / (len(X) * config.hidden))
+        metrics = {"error": errors[-1], "mean_activation": float(activity[0]), "loss": loss}
         return metrics | {"dead_share": len(dead) / config.hidden}, self._like_params(grads)
 
     def _revive(
@@ -374,7 +394,9 @@ def _widths(text: str, hidden: int) -> list[int]:
         raise ConfigError(f"--matryoshka {text!r}: must be numbers of units, e.g. 16,64") from None
     widths += [hidden] if widths[-1] != hidden else []
     if len(widths) < 2 or widths[0] < 1 or sorted(set(widths)) != widths:
-        raise ConfigError(f"--matryoshka {text!r}: must ascend within 1..{hidden - 1}, e.g. {max(1, hidden // 4)}")
+        raise ConfigError(
+            f"--matryoshka {text!r}: must ascend within 1..{hidden - 1}, e.g. {max(1, hidden // 4)}"
+        )
     return widths
 
 

@@ -5,18 +5,19 @@
     p(mean unit | v) = s(c + W'v),  p(covariance unit | v) = s(d - FH'u^2 / 2)         s(a) = 1 / (1 + exp(-a))
     E[v | h] = S (b + W h_mean),  S^-1 = I + VF diag(FH h_cov) VF' / r^2
 
-A covariance unit that is on forbids what its factors see, one that is off allows it (M. Ranzato, G. Hinton, Modeling
-pixel means and covariances using factorized third-order Boltzmann machines, CVPR 2010). FH >= 0, its columns sum to 1;
-the columns of VF have one common norm, which follows their mean (.95 / .05).
+A covariance unit that is on forbids what its factors see, one that is off allows it (M. Ranzato, G. Hinton,
+Modeling pixel means and covariances using factorized third-order Boltzmann machines, CVPR 2010). FH >= 0, its
+columns sum to 1; the columns of VF have one common norm, which follows their mean (.95 / .05).
 
-Learned by persistent contrastive divergence: grads = <dF/dtheta>_data - <dF/dtheta>_chains, times a rate of each
-parameter. The chains have no Gibbs step for v, so they move by hybrid Monte Carlo (R. Neal, 1993): fresh momenta p,
-then leapfrog steps p -= e/2 dF/dv, v += e p, p -= e/2 dF/dv, accepted with probability min(1, exp(-change of F +
-p'p / 2)); with m = FH h_cov,
+Learned by persistent contrastive divergence: grads = <dF/dtheta>_data - <dF/dtheta>_chains, times a rate of
+each parameter. The chains have no Gibbs step for v, so they move by hybrid Monte Carlo (R. Neal, 1993): fresh
+momenta p, then leapfrog steps p -= e/2 dF/dv, v += e p, p -= e/2 dF/dv, accepted with probability min(1,
+exp(-change of F + p'p / 2)); with m = FH h_cov,
 
     dF/dv = v - b - W h_mean + (VF (VF'v m) - v sum(u^2 m) / D) / r^2
 
-The step size e grows or shrinks by 1 % an update, so that a running average of the rejections is what is wanted.
+The step size e grows or shrinks by 1 % an update, so that a running average of the rejections is what is
+wanted.
 """
 
 import math
@@ -27,23 +28,34 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, Array, DataSummary, Gradients, Loss, Model, Step
-from featlearn.models.parts.arrays import column_mean, mean, product, rmse, row_sum, sigmoid
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Loss, Model, Step
+from featlearn.ops.activations import sigmoid
+from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
+from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, setting
 
-ERROR_ROWS = 16  # of a minibatch, whose reconstruction error training follows: decoding costs as much as an update
+ERROR_ROWS = (
+    16  # of a minibatch, whose reconstruction error training follows: decoding costs as much as an update
+)
 RATES = {"W": 0.2, "b": 0.02, "c": 0.1, "VF": 2.0, "FH": 0.02, "d": 0.02}  # of learning, in units of --lr
 FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
 START = 0.01  # size of a leapfrog step before it has adapted
 JITTER = 0.2  # of each step's size, so that no path is always half a turn of some direction
-MEMORY, FASTER, SMALLEST, LARGEST = 0.9, 1.01, 1e-4, 0.25  # of rejections; how the step size follows, and its bounds
+MEMORY, FASTER, SMALLEST, LARGEST = (
+    0.9,
+    1.01,
+    1e-4,
+    0.25,
+)  # of rejections; how the step size follows, and its bounds
 
 
 class MeanCovarianceRBM(Model):
-    """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors, hidden_cov), d.
+    """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors,
+    hidden_cov), d.
 
     state: chains (chains, visible); step_size, rejection (running) and norm (of VF's columns), (1,) each.
     """
@@ -60,7 +72,10 @@ class MeanCovarianceRBM(Model):
         hidden: int = setting(100, "number of hidden units for the mean", low=1, high=MAX_UNITS)
         hidden_cov: int = setting(256, "number of hidden units for the covariance", low=1, high=MAX_UNITS)
         factors: int = setting(
-            256, "number of factors: filters whose squared responses covariance units see", low=1, high=MAX_UNITS
+            256,
+            "number of factors: filters whose squared responses covariance units see",
+            low=1,
+            high=MAX_UNITS,
         )
         chains: int = setting(128, "number of persistent chains", low=1, high=MAX_UNITS)
         leapfrog: int = setting(20, "leapfrog steps of hybrid Monte Carlo", low=1, high=1000)
@@ -119,19 +134,20 @@ class MeanCovarianceRBM(Model):
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         c = self.config
         mean_units = {"W": (n_visible, c.hidden), "b": (n_visible,), "c": (c.hidden,)}
-        return mean_units | {"VF": (n_visible, c.factors), "FH": (c.factors, c.hidden_cov), "d": (c.hidden_cov,)}
+        return mean_units | {
+            "VF": (n_visible, c.factors),
+            "FH": (c.factors, c.hidden_cov),
+            "d": (c.hidden_cov,),
+        }
 
     def _inputs(self, V: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but biases."""
-        squares = np.empty(len(V), np.float64)
-        _core.row_sqdist(squares, V, np.zeros_like(V))
-        s = (1 / (squares / V.shape[1] + FLOOR)).astype(V.dtype)[:, None]
+        """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but
+        biases."""
+        s = (1 / (row_squares(V) / V.shape[1] + FLOOR)).astype(V.dtype)[:, None]
         Y = product(V, self.params["VF"])
         Q = np.square(Y)
         Q *= s
-        A = np.empty((len(V), len(self.params["d"])), V.dtype)
-        _core.gemm(A, Q, self.params["FH"], alpha=-0.5)
-        return s, Y, Q, product(V, self.params["W"]), A
+        return s, Y, Q, product(V, self.params["W"]), product(Q, self.params["FH"], scale=-0.5)
 
     def encode(self, X: Array) -> Array:
         """p(h = 1 | v) of each row: (n, visible) -> (n, hidden + hidden_cov), the mean units first."""
@@ -141,7 +157,8 @@ class MeanCovarianceRBM(Model):
     def decode(self, H: Array) -> Array:
         """E[v | h] of each row with r^2 = 1.5, which is typical of data of unit variance.
 
-        Conjugate gradients on S^-1 v = b + W h_mean; rows leave as they converge, so no row depends on another.
+        Conjugate gradients on S^-1 v = b + W h_mean; rows leave as they converge, so no row depends on
+        another.
         """
         W, VF = self.params["W"], self.params["VF"]
         mean_units, cov_units = (np.ascontiguousarray(part) for part in np.split(H, [W.shape[1]], axis=1))
@@ -169,11 +186,12 @@ class MeanCovarianceRBM(Model):
     def free_energy(self, X: Array) -> Array:
         """(n,) float64 F of each row."""
         *_, M, C = self._inputs(X)
-        mean_part, cov_part, squares = np.empty((3, len(X)), np.float64)
+        mean_part, cov_part = np.empty((2, len(X)), np.float64)
         _core.row_softplus(mean_part, M, self.params["c"])
         _core.row_softplus(cov_part, C, self.params["d"])
-        _core.row_sqdist(squares, X, np.zeros_like(X))
-        return np.asarray(squares / 2 - product(X, self.params["b"][:, None])[:, 0] - mean_part - cov_part)
+        return np.asarray(
+            row_squares(X) / 2 - product(X, self.params["b"][:, None])[:, 0] - mean_part - cov_part
+        )
 
     def extra_metrics(self, X: Array) -> dict[str, float]:
         return {"free_energy": mean(self.free_energy(X))}
@@ -206,17 +224,14 @@ class MeanCovarianceRBM(Model):
 
     def propose(self, V: Array, step: Step) -> tuple[Array, float]:
         """One step of hybrid Monte Carlo from V (n, visible): the states and the share of rejected proposals."""
-        P, uniform, still = np.empty_like(V), np.empty(len(V) + 1, np.float64), np.zeros_like(V)
+        P, uniform = np.empty_like(V), np.empty(len(V) + 1, np.float64)
         _core.normal(P, step.seed, step.draw(0))
         _core.uniform(uniform, step.seed, step.draw(1))
         uniform, jitter = uniform[:-1], 1 + JITTER * (2 * uniform[-1] - 1)
         size = self.state.get("step_size", np.zeros(0))
         usable = size.shape == (1,) and np.isfinite(size[0])  # a file may come without state, or with any
         V1, P1 = self.leapfrog(V, P, (float(size[0]) if usable else START) * jitter)
-        before, after = np.empty((2, len(V)), np.float64)
-        _core.row_sqdist(before, P, still)
-        _core.row_sqdist(after, P1, still)
-        gain = self.free_energy(V) + before / 2 - self.free_energy(V1) - after / 2
+        gain = self.free_energy(V) + row_squares(P) / 2 - self.free_energy(V1) - row_squares(P1) / 2
         odds = sigmoid(gain[:, None], np.zeros(1))[:, 0]  # of exp(gain), whose NaN is no acceptance
         accepted = uniform * (1 - odds) < odds
         return np.where(accepted[:, None], V1, V), 1 - float(accepted.mean())
@@ -234,15 +249,15 @@ class MeanCovarianceRBM(Model):
         faster = FASTER if state["rejection"][0] < config.rejection else 1 / FASTER
         state["step_size"] = np.clip(state["step_size"] * faster, SMALLEST, LARGEST)
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        H = self._statistics(grads, X, 1 / len(X))
-        self._statistics(grads, state["chains"], -1 / len(state["chains"]))
+        H = self._statistics(grads, X, 1)
+        self._statistics(grads, state["chains"], -1)
         learns_fh = step.number >= config.freeze
         for name, rate in RATES.items():
             if learns_fh and name in ("VF", "FH"):
                 grads[name] += config.factor_l1 * np.sign(self.params[name])
             grads[name] *= rate if learns_fh or name != "FH" else 0
         few = slice(0, ERROR_ROWS)
-        metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": mean(column_mean(H))}
+        metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": grand_mean(H)}
         return metrics | {name: float(state[name][0]) for name in ("rejection", "step_size")}, grads
 
     @classmethod
@@ -255,34 +270,31 @@ class MeanCovarianceRBM(Model):
 
     def _free_energy_of_rows(self, X: Array, step: Step) -> Gradients:
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        self._statistics(grads, X, 1 / len(X))
+        self._statistics(grads, X, 1)
         return {"loss": mean(self.free_energy(X))}, grads
 
     def _statistics(self, grads: dict[str, Array], V: Array, weight: float) -> Array:
-        """Adds `weight` times the sum over rows of dF/dtheta to grads; returns the rows' codes."""
+        """Adds `weight` times the mean over rows of dF/dtheta to grads; returns the rows' codes."""
         s, Y, Q, M, C = self._inputs(V)
         sigmoid(M, self.params["c"])
         sigmoid(C, self.params["d"])
         K = product(C, self.params["FH"], trans_b=True)
         K *= Y
-        _core.gemm(grads["VF"], s * V, K, trans_a=True, alpha=weight, beta=1)
-        _core.gemm(grads["FH"], Q, C, trans_a=True, alpha=weight / 2, beta=1)
-        _core.gemm(grads["W"], V, M, trans_a=True, alpha=-weight, beta=1)
+        outer_mean(s * V, K, weight, out=grads["VF"])
+        outer_mean(Q, C, weight / 2, out=grads["FH"])
+        outer_mean(V, M, -weight, out=grads["W"])
         for name, A in (("b", V), ("c", M), ("d", C)):
-            _core.colsum(grads[name], A, alpha=-weight, beta=1)
+            column_mean(A, -weight, out=grads[name])
         return np.hstack([M, C])
 
     def project(self) -> None:
         """FH not negative and its columns of sum 1; VF's columns of one norm, the running mean of theirs."""
         FH, VF, state = self.params["FH"], self.params["VF"], self.state
         np.maximum(FH, 0, out=FH)
-        total = np.empty_like(self.params["d"])
-        _core.colsum(total, FH)
-        FH /= np.where(total > 0, total, 1)
-        squares = np.empty(VF.shape[1], VF.dtype)
-        _core.colsum(squares, np.square(VF))
-        norms = np.sqrt(squares)
-        state["norm"] = SMOOTH * state["norm"] + (1 - SMOOTH) * VF.dtype.type(mean(norms))
+        sums = sum_columns(FH)
+        FH /= np.where(sums > 0, sums, 1)
+        norms = np.sqrt(sum_columns(np.square(VF)))
+        state["norm"] = SMOOTH * state["norm"] + (1 - SMOOTH) * VF.dtype.type(total(norms) / len(norms))
         VF *= state["norm"] / np.where(norms > 0, norms, 1)
 
     def filters(self) -> Array:

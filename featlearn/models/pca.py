@@ -9,12 +9,14 @@ K. Pearson, On lines and planes of closest fit to systems of points in space, Ph
 H. Hotelling, Analysis of a complex of statistical variables into principal components, Journal of Educational
 Psychology 24, 1933; I. Jolliffe, Principal Component Analysis, 2nd ed., 2002.
 
-The data pass by once, a minibatch at a time, into float64 sums about a shift near the mean, where they lose no digits:
+The data pass by once, a minibatch at a time, into float64 sums about a shift near the mean, where they lose
+no digits:
 
     s = sum (x - m),   P = sum (x - m)(x - m)',   b = m + s/n,   C = P/n - (s/n)(s/n)'
 
-An eigenvector's sign means nothing: the entry of largest magnitude is made positive. Where variances are equal, as in
-whitened data or beyond the rank of few rows, any rotation within them is as good, and that which LAPACK finds is taken.
+An eigenvector's sign means nothing: the entry of largest magnitude is made positive. Where variances are
+equal, as in whitened data or beyond the rank of few rows, any rotation within them is as good, and that which
+LAPACK finds is taken.
 """
 
 from dataclasses import dataclass
@@ -23,11 +25,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn import _core
-from featlearn.eigen import eigen
 from featlearn.errors import ConfigError, DataError
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Phase, Step
-from featlearn.models.parts.arrays import product, rmse
+from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Phase, Step
+from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.eigen import eigen
+from featlearn.ops.reduce import column_sum, outer_sum, rmse
 from featlearn.random import Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
 MOST = 100  # components where nothing else is asked for
@@ -35,10 +39,12 @@ WIDEST = 8192  # visible values up to which a covariance is made: it takes visib
 
 
 class PCA(Model):
-    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,) the mean.
+    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,)
+    the mean.
 
-    state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m (visible,), sum s
-    (visible,) and products P (visible, visible), float64, so that a run can be stopped and go on.
+    state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m
+    (visible,), sum s (visible,) and products P (visible, visible), float64, so that a run can be stopped and
+    go on.
     """
 
     id = "pca"
@@ -48,7 +54,10 @@ class PCA(Model):
     @dataclass(frozen=True)
     class Config:
         hidden: int | None = setting(
-            None, "number of components  [default: as many as visible values, but at most 100]", low=1, high=MAX_UNITS
+            None,
+            "number of components  [default: as many as visible values, but at most 100]",
+            low=1,
+            high=MAX_UNITS,
         )
 
         def __post_init__(self) -> None:
@@ -101,16 +110,17 @@ class PCA(Model):
 
     def decode(self, H: Array) -> Array:
         """W h + b of each row: (n, hidden) -> (n, visible)."""
-        V = product(H, self.params["W"], trans_b=True)
-        _core.add_bias(V, V, self.params["b"])
-        return V
+        return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """Adds rows X (n, visible) to the sums. The gradients are zeros, the error is that without components."""
+        """Adds rows X (n, visible) to the sums.
+
+        The gradients are zeros, the error is that without components.
+        """
         state, D = self.state, X - self.state["shift"]
         state["count"] += len(X)
-        _core.colsum(state["sum"], D, beta=1.0)
-        _core.gemm(state["products"], D, D, trans_a=True, beta=1.0)
+        column_sum(D, out=state["sum"])
+        outer_sum(D, D, out=state["products"])
         about_mean = rmse(X, np.tile(self.params["b"], (len(X), 1)))
         return {"error": about_mean}, {name: np.zeros_like(value) for name, value in self.params.items()}
 

@@ -6,24 +6,26 @@
     E[v | h]     = s(b + W h)   or   b + W h
     F(v) = -b'v - sum_j log(1 + exp(c_j + W_j'x))   or with sum (v - b)^2 / (2 s^2) for -b'v;  log p(v) = -F(v) - log Z
 
-Learned by contrastive divergence, CD-k (G. Hinton, Training products of experts by minimizing contrastive divergence,
-Neural Computation 14, 2002), as in his Practical Guide to Training RBMs (UTML TR 2010-003): the data drive stochastic
-binary hidden states, reconstructions are noise-free (unless sample_visible asks for a true Gibbs chain, as a density
-model needs), and the statistics use probabilities. Or by persistent contrastive divergence, PCD-k (T. Tieleman,
-Training RBMs using approximations to the likelihood gradient, ICML 2008), whose chains never return to the data.
+Learned by contrastive divergence, CD-k (G. Hinton, Training products of experts by minimizing contrastive
+divergence, Neural Computation 14, 2002), as in his Practical Guide to Training RBMs (UTML TR 2010-003): the
+data drive stochastic binary hidden states, reconstructions are noise-free (unless sample_visible asks for a
+true Gibbs chain, as a density model needs), and the statistics use probabilities. Or by persistent
+contrastive divergence, PCD-k (T. Tieleman, Training RBMs using approximations to the likelihood gradient,
+ICML 2008), whose chains never return to the data.
 
     dW = <x h'>_data - <x h'>_model,   db = <x> - <x>,   dc = <h> - <h>
     dz = <(v - b)^2 / (2 s^2) - v W h / s^2>_data - <same>_model       (K. Cho, A. Ilin, T. Raiko, ICANN 2011)
 
-Centered: the same model in the energy of v - mu and h - lambda, offsets that follow the data's means; in the parameters
-of the usual energy that is another gradient, equally good for data and their negative (J. Melchior, A. Fischer,
-L. Wiskott, How to center deep Boltzmann machines, JMLR 17, 2016):
+Centered: the same model in the energy of v - mu and h - lambda, offsets that follow the data's means; in the
+parameters of the usual energy that is another gradient, equally good for data and their negative (J.
+Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, JMLR 17, 2016):
 
     dW <- dW - mu dc' - db lambda',   then   db <- db - dW lambda,   dc <- dc - dW'mu
 
-Rectified units: max(0, a + noise of variance s(a)) for a = c + W'x, the mean max(0, a) (V. Nair, G. Hinton, ICML 2010).
-Sparsity: parts/sparsity.py. Refinement: the RBM unrolled into the tied autoencoder x -> h -> E[v | h], improved by
-backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli): the output's error is E[v | h] - v.
+Rectified units: max(0, a + noise of variance s(a)) for a = c + W'x, the mean max(0, a) (V. Nair, G. Hinton,
+ICML 2010). Sparsity: ops/sparsity.py. Refinement: the RBM unrolled into the tied autoencoder x -> h -> E[v |
+h], improved by backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli): the output's
+error is E[v | h] - v.
 """
 
 import math
@@ -37,7 +39,6 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import (
     MAX_UNITS,
     UNIT_SPREAD,
-    Array,
     DataSummary,
     Gradients,
     Loss,
@@ -46,9 +47,12 @@ from featlearn.models.base import (
     Phase,
     Step,
 )
-from featlearn.models.parts.arrays import column_mean, column_mean_difference, mean, product, rmse, row_sum, sigmoid
-from featlearn.models.parts.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
+from featlearn.ops.activations import exp, sigmoid
+from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
+from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
+from featlearn.ops.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, rounded, setting
 
 RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
@@ -59,10 +63,11 @@ DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has 
 
 
 class RBM(Model):
-    """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log variances.
+    """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log
+    variances.
 
-    state: q (hidden,), running mean activations; chains (chains, hidden), hidden states of PCD; mu (visible,) and
-    lambda (hidden,), the offsets.
+    state: q (hidden,), running mean activations; chains (chains, hidden), hidden states of PCD; mu (visible,)
+    and lambda (hidden,), the offsets.
     """
 
     id = "rbm"
@@ -80,7 +85,9 @@ class RBM(Model):
         )
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
-        learn_sigma: bool = setting(False, "learn the standard deviation of each gaussian visible unit, from --sigma")
+        learn_sigma: bool = setting(
+            False, "learn the standard deviation of each gaussian visible unit, from --sigma"
+        )
         sigma_rate: float = setting(
             0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
         )
@@ -88,10 +95,16 @@ class RBM(Model):
         persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
         chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
         sample_visible: bool = setting(
-            False, "draw the visible units of CD's chain too, for a better density model", without="persistent"
+            False,
+            "draw the visible units of CD's chain too, for a better density model",
+            without="persistent",
         )
-        sample_data: bool = setting(False, "take grey pixels as probabilities and draw new binary ones at each update")
-        centered: bool = setting(False, "centered gradient, which learns a picture and its negative equally well")
+        sample_data: bool = setting(
+            False, "take grey pixels as probabilities and draw new binary ones at each update"
+        )
+        centered: bool = setting(
+            False, "centered gradient, which learns a picture and its negative equally well"
+        )
         offset_rate: float = setting(
             0.01, "how fast the offsets of --centered follow the data", above=0, high=1, needs="centered"
         )
@@ -163,7 +176,9 @@ class RBM(Model):
         def __post_init__(self) -> None:
             check(self)
             if self.visible == "bernoulli" and (self.learn_sigma or self.sigma != 1):
-                raise ConfigError("--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian")
+                raise ConfigError(
+                    "--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian"
+                )
             if self.visible == "gaussian" and self.sample_data:
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
             if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
@@ -171,7 +186,9 @@ class RBM(Model):
                     f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
                 )
             if self.sparsity == "goh" and (self.target_weight or 0) > 1:
-                raise ConfigError(f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1")
+                raise ConfigError(
+                    f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1"
+                )
 
     config: Config
 
@@ -201,17 +218,24 @@ class RBM(Model):
     def usual_rates(cls, config: Config, data: DataSummary) -> dict[str, float]:
         """8 over the mean squared length of a row, a factor in the weights' gradient, but at most .1.
 
-        Gaussian visible units follow what all hidden units say together: there it is half of that, and at most 8/3 over
-        the number of hidden units; a fortieth of this with rectified units, which have no bound, and a hundredth with
-        persistent chains, which nothing brings back to the data. Lengths are in units of sigma, which weights have too:
-        sigma^2 times that rate takes the steps of sigma 1 on data divided by sigma.
+        Gaussian visible units follow what all hidden units say together: there it is half of that, and at
+        most 8/3 over the number of hidden units; a fortieth of this with rectified units, which have no
+        bound, and a hundredth with persistent chains, which nothing brings back to the data. Lengths are in
+        units of sigma, which weights have too: sigma^2 times that rate takes the steps of sigma 1 on data
+        divided by sigma.
         """
         least: float = SHORTEST
         rate, unit = RATE, 1.0
         if config.visible == "gaussian":
             rate, unit = RATE / 2, config.sigma**2
-            least = WIDE * config.hidden * (100 if config.persistent else 40 if config.units == "rectified" else 1)
-        return cls.rates | {"sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))}
+            least = (
+                WIDE
+                * config.hidden
+                * (100 if config.persistent else 40 if config.units == "rectified" else 1)
+            )
+        return cls.rates | {
+            "sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))
+        }
 
     @classmethod
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
@@ -248,7 +272,10 @@ class RBM(Model):
             self.state["chains"] = chains
         if config.centered:
             centre = np.full(n_visible, 0.5 * self.bernoulli) if mean is None else mean
-            self.state |= {"mu": centre.astype(self.dtype), "lambda": np.full(config.hidden, active, self.dtype)}
+            self.state |= {
+                "mu": centre.astype(self.dtype),
+                "lambda": np.full(config.hidden, active, self.dtype),
+            }
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
@@ -260,7 +287,8 @@ class RBM(Model):
         return None if self.config.target is None else (0.0, self.config.target)
 
     def remedies(self) -> dict[str, dict[str, Any]]:
-        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of digits."""
+        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of
+        digits."""
         edges = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
         found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
         if self.config.target is not None:
@@ -280,7 +308,7 @@ class RBM(Model):
     def variance(self) -> Array | None:
         """(visible,) variance of Gaussian units; None where it is 1 or has no meaning."""
         if "z" in self.params:
-            return _exp(self.params["z"])
+            return exp(self.params["z"])
         return None if self.config.sigma == 1 else np.full(self.n_visible, self.config.sigma**2, self.dtype)
 
     def scaled(self, V: Array) -> Array:
@@ -300,8 +328,7 @@ class RBM(Model):
         V = product(H, self.params["W"], trans_b=True)
         if self.bernoulli:
             return sigmoid(V, self.params["b"])
-        _core.add_bias(V, V, self.params["b"])
-        return V
+        return add_bias(V, self.params["b"])
 
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
         """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""
@@ -326,7 +353,8 @@ class RBM(Model):
         return V + (S if variance is None else S * np.sqrt(variance))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """CD-k or PCD-k on a minibatch X (n, visible): gradient of minus the (approximate) log-likelihood per case."""
+        """CD-k or PCD-k on a minibatch X (n, visible): gradient of minus the (approximate) log-likelihood per
+        case."""
         config = self.config
         if config.sample_data:
             pixels, X = X, np.empty_like(X)
@@ -341,10 +369,12 @@ class RBM(Model):
             for k in range(config.cd):
                 if k > 0:
                     V = self.decode(self.sample_hidden(V, step, k)[1])
-                if config.sample_visible or config.learn_sigma:  # a chain without noise knows nothing of its variance
+                if (
+                    config.sample_visible or config.learn_sigma
+                ):  # a chain without noise knows nothing of its variance
                     V = self.sample_visible(V, step, k)
             H = self.encode(V)
-        metrics = {"error": rmse(X, reconstruction), "mean_activation": mean(column_mean(H0))}
+        metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
         pull = self._sparsity_pull(H0)
         if config.sparsity == "goh" and config.target is not None:
             T = goh_targets(H0, config.target, config.goh_order)
@@ -368,15 +398,14 @@ class RBM(Model):
         return V, H
 
     def _statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
-        """<.>_model - <.>_data of each parameter's derivative of -E: data X, H0 and model V, H, of any two lengths."""
+        """<.>_model - <.>_data of each parameter's derivative of -E: data X, H0 and model V, H, of any two
+        lengths."""
         x, v = self.scaled(X), self.scaled(V)
-        W = np.empty_like(self.params["W"])
-        _core.gemm(W, x, H0, trans_a=True, alpha=-1 / len(X))
-        _core.gemm(W, v, H, trans_a=True, alpha=1 / len(V), beta=1)
-        grads = {"W": W, "b": column_mean_difference(v, x), "c": column_mean(H) - column_mean(H0)}
+        W = outer_mean(v, H, out=outer_mean(x, H0, -1))
+        grads = {"W": W, "b": _difference(v, x), "c": column_mean(H) - column_mean(H0)}
         if self.config.learn_sigma:
             b = self.params["b"]
-            spread = column_mean_difference(np.square(V - b), np.square(X - b)) / (2 * _exp(self.params["z"]))
+            spread = _difference(np.square(V - b), np.square(X - b)) / (2 * exp(self.params["z"]))
             grads["z"] = self.config.sigma_rate * (spread - row_sum(self.params["W"] * W))
         return grads
 
@@ -387,7 +416,9 @@ class RBM(Model):
         state["lambda"] = (1 - rate) * state["lambda"] + rate * column_mean(H0)
         mu, offset = self.scaled(state["mu"]), state["lambda"]
         # W -= outer(mu, c) + outer(b, lambda)
-        _core.gemm(grads["W"], np.stack([mu, grads["b"]]), np.stack([grads["c"], offset]), True, alpha=-1, beta=1)
+        _core.gemm(
+            grads["W"], np.stack([mu, grads["b"]]), np.stack([grads["c"], offset]), True, alpha=-1, beta=1
+        )
         grads["b"] -= product(offset[None], grads["W"], trans_b=True)[0]
         grads["c"] -= product(mu[None], grads["W"])[0]
 
@@ -402,17 +433,17 @@ class RBM(Model):
         return hinton_pull(q, config.target, config.target_weight)
 
     def refinement(self, X: Array, step: Step) -> Gradients:
-        """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or cross-entropy)."""
-        n, H = len(X), self.encode(X)
+        """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or
+        cross-entropy)."""
+        H = self.encode(X)
         Y = self.decode(H)
         D = Y - X
         delta = product(D, self.params["W"])
         delta = delta * H * (1 - H) if self.config.units == "binary" else delta * (H > 0)
-        grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        _core.gemm(grads["W"], D, H, trans_a=True, alpha=1 / n)
-        _core.gemm(grads["W"], self.scaled(X), delta, trans_a=True, alpha=1 / n, beta=1)
+        grads = {name: np.zeros_like(value) for name, value in self.params.items() if name == "z"}
+        grads["W"] = outer_mean(self.scaled(X), delta, out=outer_mean(D, H))
         grads |= {"b": column_mean(D), "c": column_mean(delta)}
-        return {"error": rmse(X, Y), "mean_activation": mean(column_mean(H))}, grads
+        return {"error": rmse(X, Y), "mean_activation": grand_mean(H)}, grads
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
@@ -431,7 +462,8 @@ class RBM(Model):
         }
 
     def losses(self) -> dict[str, Loss]:
-        """The contrast of free energies that contrastive divergence descends, its chains held; the refinement's."""
+        """The contrast of free energies that contrastive divergence descends, its chains held; the
+        refinement's."""
         found: dict[str, Loss] = {"contrast": self._contrast} if self.config.units == "binary" else {}
         return found | {"refinement": self._unrolled}
 
@@ -447,8 +479,7 @@ class RBM(Model):
         if self.bernoulli:
             _core.cross_entropy(rows, A, self.params["b"], X)
         else:
-            _core.row_sqdist(rows, A + self.params["b"], X)
-            rows /= 2
+            rows = row_distances(A + self.params["b"], X) / 2
         grads = self.refinement(X, step)[1]
         grads.pop("z", None)  # refinement holds the variances
         return {"loss": mean(rows)}, grads
@@ -457,7 +488,9 @@ class RBM(Model):
         phases = [Phase("train", self.gradient)]
         if self.config.refine:
             c = self.config
-            phases.append(Phase("refine", self.refinement, updates=c.refine, lr=c.refine_lr, decay=c.refine_decay))
+            phases.append(
+                Phase("refine", self.refinement, updates=c.refine, lr=c.refine_lr, decay=c.refine_decay)
+            )
         return phases
 
     def free_energy(self, X: Array) -> Array:
@@ -466,9 +499,8 @@ class RBM(Model):
         _core.row_softplus(out, product(self.scaled(X), self.params["W"]), self.params["c"])
         if self.bernoulli:
             return -out - product(X, self.params["b"][:, None])[:, 0]
-        spread, squares = np.sqrt(_or_ones(self.variance, self.params["b"])), np.empty_like(out)
-        _core.row_sqdist(squares, (X - self.params["b"]) / spread, np.zeros_like(X))
-        return np.asarray(squares / 2 - out)
+        spread = np.sqrt(_or_ones(self.variance, self.params["b"]))
+        return np.asarray(row_squares((X - self.params["b"]) / spread) / 2 - out)
 
     def extra_metrics(self, X: Array) -> dict[str, float]:
         return {"free_energy": mean(self.free_energy(X))} if self.config.units == "binary" else {}
@@ -490,11 +522,9 @@ def _or_ones(variance: Array | None, like: Array) -> Array:
     return np.ones_like(like) if variance is None else variance
 
 
-def _exp(z: Array) -> Array:
-    """exp(z) of a vector by the kernels' arithmetic, the same on every instruction set."""
-    p = sigmoid(-np.abs(z)[None], np.zeros_like(z))[0]
-    small = p / (1 - p)
-    return np.asarray(np.where(z < 0, small, 1 / small))
+def _difference(A: Array, B: Array) -> Array:
+    """Column means of A minus those of B, which may have another number of rows."""
+    return column_mean(A, out=column_mean(B, -1))
 
 
 def _log_odds(p: float) -> float:

@@ -1,17 +1,19 @@
-"""Sparse-Encoding Symmetric Machine: an encoder and a decoder with the same weights, and a sparse code between them.
+"""Sparse-Encoding Symmetric Machine: an encoder and a decoder with the same weights, and a sparse code
+between them.
 
     f_enc(y) = W'y + c      f_dec(z) = W l(z) + b      l(z) = 1 / (1 + exp(-g z))
 
     L = a_e |z - f_enc(y)|^2 + |y - f_dec(z)|^2 + a_s sum_i log(1 + l(z_i)^2) + a_r |W|_1
 
-For every minibatch, first the codes: gradient descent on L by z, from f_enc(y) on; then, y and the codes z* held, one
-gradient step on the parameters. With r = f_dec(z) - y,
+For every minibatch, first the codes: gradient descent on L by z, from f_enc(y) on; then, y and the codes z*
+held, one gradient step on the parameters. With r = f_dec(z) - y,
 
     dz = 2 a_e (z - f_enc) + l' (2 W'r + a_s 2 l / (1 + l^2))       l' = g l (1 - l)
     dW = 2 <r l(z*)'> - 2 a_e <y (z* - f_enc)'> + a_r sign(W)       dc = -2 a_e <z* - f_enc>     db = 2 <r>
 
-M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007; their Y, Z, b_enc, b_dec
-are y, z, c, b. a_r is the strength of training's L1 decay. The code for use is l(f_enc(y)): no descent is needed then.
+M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007; their Y, Z,
+b_enc, b_dec are y, z, c, b. a_r is the strength of training's L1 decay. The code for use is l(f_enc(y)): no
+descent is needed then.
 """
 
 from dataclasses import dataclass
@@ -21,9 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import MAX_UNITS, Array, DataSummary, Gradients, Loss, Model, Step
-from featlearn.models.parts.arrays import mean, product
+from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
+from featlearn.ops.activations import sigmoid
+from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
 SPREAD = (0.15, 0.6)
@@ -47,7 +52,13 @@ class SESM(Model):
     id = "sesm"
     decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
     rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
-    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)}
+    demo: ClassVar[dict[str, Any]] = {
+        "size": 8,
+        "normalize": "center",
+        "whiten": "zca",
+        "clip": 3.0,
+        "to": (-0.9, 0.9),
+    }
     training_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.0, "decay": "l1"}
     batch_size = 10
 
@@ -100,11 +111,13 @@ class SESM(Model):
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
-        """That of pixels in 0..1: the encoder has the decoder's weights, so the data's scale is part of the loss."""
+        """That of pixels in 0..1: the encoder has the decoder's weights, so the data's scale is part of the
+        loss."""
         return SPREAD
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most units."""
+        """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most
+        units."""
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
         b = np.zeros(n_visible) if mean is None else mean
         self.params = {
@@ -120,19 +133,15 @@ class SESM(Model):
     def encode(self, X: Array) -> Array:
         """l(f_enc(x)) of each row: (n, visible) -> (n, hidden)."""
         g, W = self.config.gain, self.params["W"]
-        H: Array = np.empty((len(X), W.shape[1]), X.dtype)
-        _core.gemm(H, X, W, alpha=g)
-        _core.sigmoid(H, H, g * self.params["c"])
-        return H
+        return sigmoid(product(X, W, scale=g), g * self.params["c"])
 
     def decode(self, H: Array) -> Array:
         """W h + b of each row: (n, hidden) -> (n, visible)."""
-        Y = product(H, self.params["W"], trans_b=True)
-        _core.add_bias(Y, Y, self.params["b"])
-        return Y
+        return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def relax(self, X: Array, Z: Array | None = None, steps: int | None = None) -> Relaxed:
-        """Codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc; X is not changed.
+        """Codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc; X is not
+        changed.
 
         W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
@@ -150,31 +159,27 @@ class SESM(Model):
             Y = np.empty_like(X)
             _core.relax(Z, L, slope, cost, Y, F, shift, W, *settings)
         else:  # W'W pays for itself: what was multiplied by W and W' is now by that alone
-            G = np.empty((h, h), W.dtype)
-            _core.gemm(G, W, W, trans_a=True)
-            _core.relax(Z, L, slope, cost, None, F, shift, G, *settings)
+            _core.relax(Z, L, slope, cost, None, F, shift, product(W, W, trans_a=True), *settings)
             Y = product(L, W, trans_b=True)
-        _core.add_bias(Y, Y, self.params["b"])
-        return Relaxed(Z, L, slope, cost, F, Y)
+        return Relaxed(Z, L, slope, cost, F, add_bias(Y, self.params["b"]))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Relax the codes of X (n, visible), then the gradient of L by the parameters, codes held."""
         return self._parameter_step(X, self.relax(X))
 
     def _parameter_step(self, X: Array, at: Relaxed) -> Gradients:
-        n, a_e = len(X), self.config.code_error
-        R, squares = at.Y, np.empty(n)
+        a_e = self.config.code_error
+        R, squares = at.Y, np.empty(len(X))
         _core.output_error(R, squares, R, X, "linear")
         E = at.Z - at.F
-        grads = {name: np.empty_like(value) for name, value in self.params.items()}
-        _core.gemm(grads["W"], np.concatenate([R, X]), np.concatenate([at.L, -a_e * E]), trans_a=True, alpha=2 / n)
-        _core.colsum(grads["b"], R, alpha=2 / n)
-        _core.colsum(grads["c"], E, alpha=-2 * a_e / n)
-        total = np.empty(1, X.dtype)
-        _core.colsum(total, at.L.reshape(-1, 1), alpha=1 / at.L.size)
+        grads = {
+            "W": outer_mean(X, E, -2 * a_e, out=outer_mean(R, at.L, 2)),
+            "b": column_mean(R, 2),
+            "c": column_mean(E, -2 * a_e),
+        }
         metrics = {
             "error": float(np.sqrt(mean(squares) / X.shape[1])),
-            "mean_activation": float(total[0]),
+            "mean_activation": grand_mean(at.L),
             "loss": mean(at.cost + squares),
         }
         return metrics, grads
@@ -194,6 +199,6 @@ class SESM(Model):
         Z = 2 * self.relax(X, None, 0).F
         at = self.relax(X, Z, 0)
         metrics, grads = self._parameter_step(X, at)
-        _core.gemm(grads["W"], X, at.slope, trans_a=True, alpha=2 / len(X), beta=1)
-        _core.colsum(grads["c"], at.slope, alpha=2 / len(X), beta=1)
+        outer_mean(X, at.slope, 2, out=grads["W"])
+        column_mean(at.slope, 2, out=grads["c"])
         return metrics, grads

@@ -1,15 +1,17 @@
-"""Sparse autoencoder: an autoencoder whose hidden units are held to a small mean activation rho over the whole batch.
+"""Sparse autoencoder: an autoencoder whose hidden units are held to a small mean activation rho over the
+whole batch.
 
     J = 1/n sum |y - x|^2 / 2 + lambda/2 (|W|^2 + |D|^2) + beta sum_j KL(rho || rho_j)
     rho_j = 1/n sum over cases of h_j
     KL(rho || q) = rho log(rho / q) + (1 - rho) log((1 - rho) / (1 - q))
     delta_h = (D'delta_y + beta (-rho / rho_j + (1 - rho) / (1 - rho_j))) f'
 
-A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011. lambda is the weight decay of the training (--decay l2
---decay-weight), not applied to biases. rho_j is a mean over the batch, so the method wants all rows at once (L-BFGS,
-as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2 stands for h. The error is divided
-by the data's variance (autoencoder.py), so beta and lambda mean the same on all data; the lecture's J is that of
---loss-scale 1, and its settings for photographs are --hidden 25 --rho 0.01 --beta 3.
+A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011. lambda is the weight decay of the training
+(--decay l2 --decay-weight), not applied to biases. rho_j is a mean over the batch, so the method wants all
+rows at once (L-BFGS, as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2
+stands for h. The error is divided by the data's variance (autoencoder.py), so beta and lambda mean the same
+on all data; the lecture's J is that of --loss-scale 1, and its settings for photographs are --hidden 25 --rho
+0.01 --beta 3.
 """
 
 import math
@@ -19,9 +21,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import Array, DataSummary
-from featlearn.models.parts.arrays import column_mean
-from featlearn.models.parts.layers import REMARKS
+from featlearn.models.base import DataSummary
+from featlearn.ops.activations import REMARKS
+from featlearn.ops.reduce import column_mean
+from featlearn.rows import Array
 from featlearn.settings import fill, setting
 
 
@@ -34,7 +37,9 @@ class SparseAutoencoder(Autoencoder):
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
-        activation: str = setting("sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh"))
+        activation: str = setting(
+            "sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh")
+        )
         tied: bool = setting(False, "decode with the encoder's weights")
         rho: float | None = setting(
             None,
@@ -90,6 +95,8 @@ class SparseAutoencoder(Autoencoder):
         q = column_mean(H) * scale + (1 - scale)
         tiny = np.finfo(q.dtype).eps
         q = np.clip(q, tiny, 1 - tiny)  # a unit that never fires has an infinite penalty
-        kl = math.fsum(rho * math.log(rho / p) + (1 - rho) * math.log((1 - rho) / (1 - p)) for p in q.tolist())
+        kl = math.fsum(
+            rho * math.log(rho / p) + (1 - rho) * math.log((1 - rho) / (1 - p)) for p in q.tolist()
+        )
         row = beta * scale * ((1 - rho) / (1 - q) - rho / q)
         return beta * kl, row.astype(H.dtype), {"kl": kl, "deviation": float(np.abs(q - rho).max())}

@@ -1,7 +1,9 @@
-"""Generated images with the statistics of photographs, so that nothing need be downloaded, and a negative control.
+"""Generated images with the statistics of photographs, so that nothing need be downloaded, and a negative
+control.
 
-Dead leaves (Lee, Mumford & Huang, "Occlusion models for natural images", IJCV 41, 2001): opaque discs of uniform grey,
-radius density r^-3, fall on the plane until no ground is seen. Painted front to back at twice the size, then averaged.
+Dead leaves (Lee, Mumford & Huang, "Occlusion models for natural images", IJCV 41, 2001): opaque discs of
+uniform grey, radius density r^-3, fall on the plane until no ground is seen. Painted front to back at twice
+the size, then averaged.
 
     dead-leaves        radii from 4 to 256 pixels, blurred by .7 pixel: the best edges; amplitude spectrum near f^-1.4
     dead-leaves-photo  radii from 2 to 256 pixels, no blur: nearest to photographs; near f^-1.1
@@ -12,7 +14,6 @@ Only + - * / and sqrt of counted random numbers are used, so that every machine 
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,7 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 NAMES = ("dead-leaves", "dead-leaves-photo", "pink-noise")
 
@@ -99,7 +99,8 @@ def _shrink(painted: Array, taps: tuple[float, ...]) -> Array:
 
 
 def _pink(rng: Random, i: int, n: int) -> Array:
-    """(n, n) greys of mean .5 and sd .2: white noise scaled by 1/f between two Hartley transforms, which are real."""
+    """(n, n) greys of mean .5 and sd .2: white noise scaled by 1/f between two Hartley transforms, which are
+    real."""
     turns = np.arange(n)[:, None] * np.arange(n) % n * 4
     hartley = (_cos(turns, n) + _cos(turns - n, n)) / np.sqrt(n)
     f = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)
@@ -145,7 +146,9 @@ class Generated:
         if self.name not in NAMES:
             raise ConfigError(f"generated images {self.name!r}: unknown, must be one of {', '.join(NAMES)}")
         if self.n_images < 1 or self.size < 1:
-            raise ConfigError(f"{self.name}: got {self.n_images} images of size {self.size}, both must be at least 1")
+            raise ConfigError(
+                f"{self.name}: got {self.n_images} images of size {self.size}, both must be at least 1"
+            )
 
     def __len__(self) -> int:
         return self.n_images

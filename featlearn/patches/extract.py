@@ -1,7 +1,9 @@
-"""Patches cut out of images: at random places, on a grid, or whole images; memory stays bounded for any number of them.
+"""Patches cut out of images: at random places, on a grid, or whole images; memory stays bounded for any
+number of them.
 
-`survey` reads every image once and says what there will be; `Plan.blocks` then makes the patches in their final order.
-What they are depends on the images, the extraction and the seed alone: row i is counted from (seed, i).
+`survey` reads every image once and says what there will be; `Plan.blocks` then makes the patches in their
+final order. What they are depends on the images, the extraction and the seed alone: row i is counted from
+(seed, i).
 """
 
 from bisect import bisect_right
@@ -17,9 +19,9 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
-Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
 CACHE = 64 << 20  # bytes of decoded images that are kept
@@ -86,7 +88,9 @@ class Extraction:
         if self.count is not None and self.stride is not None:
             raise ConfigError("--count cuts at random places, --stride on a grid: give one of them")
         if self.whole and (self.count or self.stride or self.drop_flat):
-            raise ConfigError("--size whole takes each image once: leave out --count, --stride and --drop-flat")
+            raise ConfigError(
+                "--size whole takes each image once: leave out --count, --stride and --drop-flat"
+            )
         if self.drop_flat and self.stride is not None:
             raise ConfigError("--drop-flat chooses among random patches: leave out --stride")
 
@@ -105,9 +109,9 @@ class Extraction:
     ) -> "Extraction":
         """Return the extraction with all that is not said decided.
 
-        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the whitening;
-        while that is not known, the share of them to drop stays open. `like`: the size of the patches of another data
-        set.
+        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the
+        whitening; while that is not known, the share of them to drop stays open. `like`: the size of the
+        patches of another data set.
         """
         if whole_images and self.is_left_open:
             return replace(self, size=WHOLE, drop_flat=0.0)
@@ -180,11 +184,11 @@ def survey(
 ) -> "Plan":
     """Reads every image once, calling `tick` after each, and plans the patches.
 
-    What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by the size
-    (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images and those of unfit
-    size are told to `warn` and skipped, with `strict` they are errors. Labels that have names are numbered as in
-    `known`, if that is given. Raises DataError when no image is left, when grey and colour images are mixed, or for a
-    label that is not known.
+    What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by
+    the size (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images
+    and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that have
+    names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
+    colour images are mixed, or for a label that is not known.
     """
     images, skipped = _Images(sources), _Skipped(warn, strict)
     if not images.names:
@@ -223,12 +227,16 @@ def survey(
         height, width = table[:, :2].max(axis=0)
         remedy = "take a smaller --size, or whole"
         if height == 1:
-            remedy += ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
+            remedy += (
+                ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
+            )
         raise DataError(
             f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
             f"the widest of {width} pixels; {remedy}"
         )
-    wanted = f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
+    wanted = (
+        f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
+    )
     for k in np.flatnonzero(~fits).tolist():
         skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
     if skipped.count > NAMED:
@@ -239,10 +247,11 @@ def survey(
 
 
 def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
-    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a digit is.
+    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a
+    digit is.
 
-    So are those of containers of such images, those that have the size of the patches that they shall be `like`, and
-    many small ones of one size.
+    So are those of containers of such images, those that have the size of the patches that they shall be
+    `like`, and many small ones of one size.
     """
     if all(source.whole_by_default for source in sources):
         return True
@@ -257,7 +266,8 @@ def _are_small(shapes: Int64) -> bool:
 
 
 def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
-    """Of all images together; names of several sources are united, `known` first, in the order of their appearance."""
+    """Of all images together; names of several sources are united, `known` first, in the order of their
+    appearance."""
     given = [source.labels for source in sources]
     labels = [np.asarray(one, np.int64) for one in given if one is not None]
     if not labels:
@@ -282,8 +292,9 @@ def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int
 
 
 class Plan:
-    """Patches that will be: `n` of `shape` (height, width, channels) and `dtype`, in all `n_bytes` with their origins
-    and labels, out of `images` (names; the first column of the origins counts them); `skipped` images give none."""
+    """Patches that will be: `n` of `shape` (height, width, channels) and `dtype`, in all `n_bytes` with their
+    origins and labels, out of `images` (names; the first column of the origins counts them); `skipped` images
+    give none."""
 
     def __init__(
         self,
@@ -394,7 +405,10 @@ class Plan:
         return (pixels / np.float64(np.iinfo(pixels.dtype).max)).astype(np.float32)
 
     def _candidates(self) -> Int64 | None:
-        """(n,) the random rows that are kept, ascending; None for all. Equal variances: the first ones stay."""
+        """(n,) the random rows that are kept, ascending; None for all.
+
+        Equal variances: the first ones stay.
+        """
         if not self.extraction.drop_flat:
             return None
         total = int(np.ceil(self.n / (1 - self.extraction.drop_flat)))

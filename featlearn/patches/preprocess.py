@@ -1,8 +1,9 @@
-"""Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are read.
+"""Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are
+read.
 
-Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range -> divide. A row's result depends
-on that row alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm, the rest is by
-element.
+Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range -> divide. A row's result
+depends on that row alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm,
+the rest is by element.
 
     threshold    1 where x lies above it, else 0
     center       x - mean(x)                                   each patch its own mean
@@ -23,16 +24,18 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.eigen import eigen
 from featlearn.errors import ConfigError, DataError
+from featlearn.ops.arrays import product, row_squares, row_sum
+from featlearn.ops.eigen import eigen
+from featlearn.rows import Array, Float64
 from featlearn.settings import check, fill, from_file, setting, to_dict, unresolved
-
-Array = npt.NDArray[Any]
-Float64 = npt.NDArray[np.float64]
 
 CONTRAST = 10 / 255**2  # keeps flat patches from being blown up to noise
 CHUNK = 1 << 17  # pixels that apply works on at a time: they stay in the cache
-FIT_ROWS, FIT_PIXELS = 256, 1 << 22  # the block that a fit sums over: so many rows, fewer where rows are very wide
+FIT_ROWS, FIT_PIXELS = (
+    256,
+    1 << 22,
+)  # the block that a fit sums over: so many rows, fewer where rows are very wide
 ENOUGH = 10  # patches a pixel from which on they are whitened unasked
 WIDEST = 8192  # pixels up to which whitening is fitted: its matrices take pixels^2 of memory
 SINGULAR = 1e-9  # smallest eigenvalue over the largest, below which whitening to 1e-6 is beyond float64
@@ -60,8 +63,12 @@ class PreprocessSpec:
     epsilon: float = setting(
         0.1, "whitening: added to the eigenvalues, in units of their mean", low=0, needs="whiten=zca|pca"
     )
-    clip: float | None = setting(None, "cut values beyond this many standard deviations", above=0, off="nothing is cut")
-    to: tuple[float, float] | None = setting(None, "map the clipped values to this range: LOW,HIGH", off="not mapped")
+    clip: float | None = setting(
+        None, "cut values beyond this many standard deviations", above=0, off="nothing is cut"
+    )
+    to: tuple[float, float] | None = setting(
+        None, "map the clipped values to this range: LOW,HIGH", off="not mapped"
+    )
     threshold: float | None = setting(
         None, "first make pixels binary: 1 above this value, else 0", low=0, below=1, off="greys stay"
     )
@@ -85,20 +92,25 @@ class PreprocessSpec:
     def resolve(self, whole: bool = False, can_whiten: bool = True) -> "PreprocessSpec":
         """Return the spec with normalization and whitening decided, for cut patches or for `whole` images.
 
-        Patches cut out of images are centred and ZCA-whitened where that `can_whiten` them; whole images and binary
-        pixels stay as they are. What is whitened is centred. What is mapped to a range is centred alone, as in Ng's
-        CS294A lecture: whitened so, hardly a model of units with a range learns from it (docs/images.md).
+        Patches cut out of images are centred and ZCA-whitened where that `can_whiten` them; whole images and
+        binary pixels stay as they are. What is whitened is centred. What is mapped to a range is centred
+        alone, as in Ng's CS294A lecture: whitened so, hardly a model of units with a range learns from it
+        (docs/images.md).
         """
         untouched = whole or self.threshold is not None
         whiten = self.whiten or ("zca" if can_whiten and not untouched and self.to is None else "none")
-        return fill(self, {"normalize": "none" if untouched and whiten == "none" else "center", "whiten": whiten})
+        return fill(
+            self, {"normalize": "none" if untouched and whiten == "none" else "center", "whiten": whiten}
+        )
 
 
 def whitening_obstacle(n: int, d: int) -> str:
-    """Return why n patches of d pixels are not whitened unless that is asked for, with the remedy; empty if they are.
+    """Return why n patches of d pixels are not whitened unless that is asked for, with the remedy; empty if
+    they are.
 
-    Whitening gives other patches of the same photographs the variance of those that it was fitted on only where there
-    were enough of these: 1.3 times it at 10 patches a pixel, 2 to 3 times at 2, 4 to 6 times at 1 (bench/patches.py).
+    Whitening gives other patches of the same photographs the variance of those that it was fitted on only
+    where there were enough of these: 1.3 times it at 10 patches a pixel, 2 to 3 times at 2, 4 to 6 times at 1
+    (bench/patches.py).
     """
     if d > WIDEST:
         return f"{d:,} pixels are too many, at most {WIDEST:,} can be; take a smaller --size"
@@ -115,18 +127,12 @@ class PatchStats(NamedTuple):
 
 
 def unit_pixels(rows: Array, threshold: float | None = None) -> Float64:
-    """Pixels as float64: 8 and 16-bit ones divided by 255 and 65535, floats as they are; binary with a threshold."""
+    """Pixels as float64: 8 and 16-bit ones divided by 255 and 65535, floats as they are; binary with a
+    threshold."""
     full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(rows.dtype, 1.0)
     if threshold is None:
         return np.divide(rows, full, dtype=np.float64)
     return (rows > threshold * full).astype(np.float64)
-
-
-def row_means(X: Float64) -> Float64:
-    """(n,) mean of each row of X (n, d), in gemm's order whatever the number of rows."""
-    means = np.empty((len(X), 1))
-    _core.gemm(means, X, np.ones((X.shape[1], 1)), alpha=1 / X.shape[1])
-    return means[:, 0]
 
 
 def normalize_patches(X: Float64, how: str | None) -> PatchStats:
@@ -134,11 +140,10 @@ def normalize_patches(X: Float64, how: str | None) -> PatchStats:
     n, d = X.shape
     mean, scale = np.zeros(n), np.ones(n)
     if how in PER_PATCH:
-        mean = row_means(X)
+        mean = row_sum(X, 1 / d)
         X -= mean[:, None]
     if how == "contrast":
-        _core.row_sqdist(scale, X, np.zeros_like(X))
-        scale = np.sqrt(scale / d + CONTRAST)
+        scale = np.sqrt(row_squares(X) / d + CONTRAST)
         X /= scale[:, None]
     return PatchStats(mean, scale)
 
@@ -147,12 +152,12 @@ def normalize_patches(X: Float64, how: str | None) -> PatchStats:
 class Preprocess:
     """A fitted preprocessing; made by Fitter.finish() or from_dict().
 
-    `mean` and `scale` (n_pixels,) are subtracted and divided by; `whitening` and `unwhitening` (n_pixels, n_visible)
-    and back; `level` and `spread` are mean and standard deviation of all values before clipping. `low` and `high` bound
-    the results where that is known: of the pixels seen, when nothing else is done to them, or of the range mapped to.
-    `divisor` is what all values are divided by in the end, which training may ask for. `constant_pixels` counts those
-    that standardize found without variance and left unscaled. `warnings` are what a user should read; they are not
-    stored.
+    `mean` and `scale` (n_pixels,) are subtracted and divided by; `whitening` and `unwhitening` (n_pixels,
+    n_visible) and back; `level` and `spread` are mean and standard deviation of all values before clipping.
+    `low` and `high` bound the results where that is known: of the pixels seen, when nothing else is done to
+    them, or of the range mapped to. `divisor` is what all values are divided by in the end, which training
+    may ask for. `constant_pixels` counts those that standardize found without variance and left unscaled.
+    `warnings` are what a user should read; they are not stored.
     """
 
     spec: PreprocessSpec
@@ -180,7 +185,8 @@ class Preprocess:
         return replace(self, low=self.low / by, high=self.high / by, divisor=self.divisor * by)
 
     def apply(self, rows: Array, dtype: npt.DTypeLike = np.float32) -> Array:
-        """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their dtype."""
+        """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their
+        dtype."""
         return self.apply_with_stats(rows, dtype)[0]
 
     def apply_with_stats(
@@ -242,7 +248,8 @@ class Preprocess:
         return out
 
     def to_pixels(self, F: Array) -> Array:
-        """(k, n_pixels) filters for drawing, of filters (k, n_visible): PCA components are rotated back to pixels."""
+        """(k, n_pixels) filters for drawing, of filters (k, n_visible): PCA components are rotated back to
+        pixels."""
         if self.spec.whiten != "pca" or self.whitening is None:
             return F
         norms = np.empty(self.n_visible)
@@ -255,13 +262,19 @@ class Preprocess:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and arrays for a file; what is unset or unbounded is absent."""
         spec = {name: value for name, value in to_dict(self.spec).items() if value is not None}
-        values = {name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()}
+        values = {
+            name: np.array(value) if isinstance(value, tuple) else value for name, value in spec.items()
+        }
         values["n_pixels"] = self.n_pixels
         values["constant_pixels"] = self.constant_pixels
         values["level"], values["spread"] = self.level, self.spread
         values |= {"divisor": self.divisor} if self.divisor != 1 else {}
-        values.update({name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))})
-        values.update({name: getattr(self, name) for name, shape in self._shapes().items() if shape is not None})
+        values.update(
+            {name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))}
+        )
+        values.update(
+            {name: getattr(self, name) for name, shape in self._shapes().items() if shape is not None}
+        )
         return values
 
     @classmethod
@@ -283,7 +296,9 @@ class Preprocess:
         except (TypeError, ValueError, ConfigError) as err:
             raise DataError(f"preprocessing: {err}") from None
         if self.spec.clip is not None and not self.spread > 0:
-            raise DataError(f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to")
+            raise DataError(
+                f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to"
+            )
         if not 0 < self.divisor < math.inf:
             raise DataError(f"preprocessing: 'divisor' is {self.divisor:g}, wanted a number above 0")
         for name, wanted in self._shapes().items():
@@ -308,7 +323,11 @@ class Preprocess:
 
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
-        d, standardized, whitened = self.n_pixels, self.spec.normalize == "standardize", self.spec.whiten != "none"
+        d, standardized, whitened = (
+            self.n_pixels,
+            self.spec.normalize == "standardize",
+            self.spec.whiten != "none",
+        )
         return {
             "mean": (d,) if standardized or whitened else None,
             "scale": (d,) if standardized else None,
@@ -341,10 +360,11 @@ class Preprocess:
 
 
 class Fitter:
-    """Fits a preprocessing to raw rows (m, d) of `dtype` that come in any portions; memory O(d), O(d^2) for whitening.
+    """Fits a preprocessing to raw rows (m, d) of `dtype` that come in any portions; memory O(d), O(d^2) for
+    whitening.
 
-    Sums go over fixed blocks of rows, so the fit does not depend on the portions. Raises DataError where whitening
-    would need too much memory.
+    Sums go over fixed blocks of rows, so the fit does not depend on the portions. Raises DataError where
+    whitening would need too much memory.
     """
 
     def __init__(self, spec: PreprocessSpec, d: int, dtype: npt.DTypeLike) -> None:
@@ -417,7 +437,9 @@ class Fitter:
             constant = variance <= (NOTHING * np.maximum(abs(low), abs(high))) ** 2
             done.constant_pixels = int(np.count_nonzero(constant))
             if done.constant_pixels:
-                done.warnings.append(f"{done.constant_pixels} of {self.d} pixels never vary; they are left unscaled")
+                done.warnings.append(
+                    f"{done.constant_pixels} of {self.d} pixels never vary; they are left unscaled"
+                )
             done.mean, done.scale = np.where(constant, low, mean), np.where(constant, 1, np.sqrt(variance))
         if self._products is not None:
             covariance = self._products / self.n - offset[:, None] * offset
@@ -468,7 +490,10 @@ class Fitter:
             )
 
     def _whiten(self, done: Preprocess, covariance: Float64, peak: float) -> None:
-        """Sets the whitening of `done` and its inverse. LAPACK's eigh is all that is not our own arithmetic."""
+        """Sets the whitening of `done` and its inverse.
+
+        LAPACK's eigh is all that is not our own arithmetic.
+        """
         spec, d = self.spec, self.d
         values, V = eigen(covariance)
         values = np.maximum(values, 0)
@@ -479,7 +504,9 @@ class Fitter:
             )
         floor = spec.epsilon * average
         if floor == 0 and (self.n <= d or values[-1] <= SINGULAR * values[0]):
-            hint = f" (--normalize {spec.normalize} always makes it so)" if spec.normalize in PER_PATCH else ""
+            hint = (
+                f" (--normalize {spec.normalize} always makes it so)" if spec.normalize in PER_PATCH else ""
+            )
             raise DataError(
                 f"--epsilon 0: the covariance of {self.n} patches of {d} pixels is singular{hint}; "
                 "give an --epsilon above 0, e.g. 0.1"
@@ -493,10 +520,8 @@ class Fitter:
         gain *= math.sqrt(d / math.fsum(values * gain * gain))
         done.whitening, done.unwhitening = V * gain, np.ascontiguousarray((V / gain).T)
         if spec.whiten == "zca":
-            done.whitening, done.unwhitening = _product(done.whitening, V.T), _product(V, done.unwhitening)
-
-
-def _product(A: Float64, B: Float64) -> Float64:
-    out = np.empty((A.shape[0], B.shape[1]))
-    _core.gemm(out, np.ascontiguousarray(A), np.ascontiguousarray(B))
-    return out
+            V = np.ascontiguousarray(V)
+            done.whitening, done.unwhitening = (
+                product(done.whitening, V, trans_b=True),
+                product(V, done.unwhitening),
+            )

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.patches.preprocess import PatchStats, Preprocess
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 BLOCK = 1 << 22  # bytes of rows that are made together
 
 
@@ -29,9 +29,11 @@ def make_rows(
     index: npt.NDArray[np.integer[Any]],
     out: Array | None = None,
 ) -> tuple[Array, PatchStats]:
-    """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers in `name`.
+    """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers
+    in `name`.
 
-    They are made in `out` where it is given. Raises DataError where a patch, or what is made of it, is not finite.
+    They are made in `out` where it is given. Raises DataError where a patch, or what is made of it, is not
+    finite.
     """
     with np.errstate(all="ignore"):
         X, stats = preprocess.apply_with_stats(patches, dtype, out)
@@ -39,15 +41,17 @@ def make_rows(
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
             more = f" ({len(bad)} such rows of {len(values)} read together)" if len(bad) > 1 else ""
-            raise DataError(f"{name}: row {index[bad[0]]} {words}{more}; extract the patches again, or leave it out")
+            raise DataError(
+                f"{name}: row {index[bad[0]]} {words}{more}; extract the patches again, or leave it out"
+            )
     return X, stats
 
 
 class Rows:
     """Rows of `patches` (n, n_pixels), raw and possibly left in a file, preprocessed to floats of `dtype`.
 
-    When all of them take at most `memory` bytes they are made once. The bytes of a row are the same either way.
-    `name` stands for them in errors. Raises DataError for rows that are not finite, when they are made.
+    When all of them take at most `memory` bytes they are made once. The bytes of a row are the same either
+    way. `name` stands for them in errors. Raises DataError for rows that are not finite, when they are made.
     """
 
     def __init__(

@@ -16,7 +16,8 @@ WIDE, SAMPLE = 75, 8  # characters that have room below a panel; of these the li
 
 @dataclass(frozen=True)
 class Curve:
-    """A model in the panel of codes: points (levels, bits per pixel, RMSE); those of `marked` levels stand out."""
+    """A model in the panel of codes: points (levels, bits per pixel, RMSE); those of `marked` levels stand
+    out."""
 
     name: str
     points: Sequence[tuple[int, float, float]]
@@ -25,14 +26,19 @@ class Curve:
 
 @dataclass(frozen=True)
 class Errors:
-    """A line in the panel of errors: points (labels per class, mean error, standard deviation), errors as shares."""
+    """A line in the panel of errors: points (labels per class, mean error, standard deviation), errors as
+    shares."""
 
     name: str
     points: Sequence[tuple[int, float, float]]
 
 
 def comparison(
-    curves: Sequence[Curve], errors: Sequence[Errors], raw: Sequence[Errors], format: str, text: dict[str, str]
+    curves: Sequence[Curve],
+    errors: Sequence[Errors],
+    raw: Sequence[Errors],
+    format: str,
+    text: dict[str, str],
 ) -> bytes:
     """A picture with `text`: RMSE against bits and, where there are any, errors against labels.
 
@@ -69,12 +75,16 @@ def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
     lines = []
     for i, curve in enumerate(curves):
         _, bits, rmse = zip(*curve.points, strict=True)
-        lines += axes.plot(bits, rmse, label=_label(curve.name), marker=".", markersize=4, linewidth=1.2, **_look(i))
+        lines += axes.plot(
+            bits, rmse, label=_label(curve.name), marker=".", markersize=4, linewidth=1.2, **_look(i)
+        )
         for levels, x, y in curve.points:
             if levels in curve.marked:
                 colour = _look(i)["color"]
                 axes.plot(x, y, marker="o", markersize=7, color=colour)
-                axes.annotate(str(levels), (x, y), (5, 5), textcoords="offset points", fontsize=8, color=colour)
+                axes.annotate(
+                    str(levels), (x, y), (5, 5), textcoords="offset points", fontsize=8, color=colour
+                )
     values = [y for curve in curves for _, _, y in curve.points if y > 0]
     if values and max(values) > SPAN * min(values):
         axes.set_yscale("log")

@@ -15,9 +15,11 @@ PANELS = {  # measure: what its axis says
 
 
 def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text: Mapping[str, str]) -> bytes:
-    """A picture of the reconstruction error over the epochs and, where a model has one, of the free energy below it.
+    """A picture of the reconstruction error over the epochs and, where a model has one, of the free energy
+    below it.
 
-    From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows, validation_*.
+    From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
+    validation_*.
     """
     keys = panels(history)
     figure = new_figure(7, 1 + 3.2 * len(keys))

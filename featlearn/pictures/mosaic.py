@@ -3,12 +3,10 @@
 import io
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 GREY = 128  # weight 0
 GAP = 60  # the tone between tiles: no filter's extreme, no filter's zero
@@ -34,9 +32,9 @@ def order_filters(F: Array, by: str = "trained", use: Array | None = None) -> Ar
 def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contrast: str = "filter") -> Array:
     """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, 1 or 3), row by row.
 
-    `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of the sheet; both
-    are symmetric, so zero is mid-grey. `scale` is screen pixels to a pixel, by default such that the sheet is about
-    WIDTH wide; `columns` makes the sheet nearly square by default.
+    `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of the
+    sheet; both are symmetric, so zero is mid-grey. `scale` is screen pixels to a pixel, by default such that
+    the sheet is about WIDTH wide; `columns` makes the sheet nearly square by default.
     """
     if contrast not in ("filter", "common"):
         raise ValueError(f"contrast {contrast!r}: wanted filter or common")
@@ -52,7 +50,8 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
 def sheet_of_pixels(
     P: Array, columns: int | None = None, scale: int | None = None, tones: tuple[float, float] = TONES
 ) -> Array:
-    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are; `tones` are the values of black and white."""
+    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are; `tones` are the values of black and
+    white."""
     k, h, w, _ = P.shape
     columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
     return _sheet(pixel_bytes(P, tones), columns, scale)
@@ -114,7 +113,11 @@ def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: int
         about = "; ".join(f"{key}: {value}" for key, value in text.items() if key != "Software")
         tags = {TIFF_SOFTWARE: text.get("Software", ""), TIFF_DESCRIPTION: about}
         image.save(
-            out, "TIFF", compression="tiff_lzw", tiffinfo={tag: words for tag, words in tags.items() if words}, **size
+            out,
+            "TIFF",
+            compression="tiff_lzw",
+            tiffinfo={tag: words for tag, words in tags.items() if words},
+            **size,
         )
         return out.getvalue()
     info = PngImagePlugin.PngInfo()

@@ -1,38 +1,41 @@
-"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out meanwhile.
+"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out
+meanwhile.
 
-The decay is taken whose classifier has the least loss on rows held out, at the best scale of its weights: decay makes
-weights small, which costs loss but no errors (the scale is the temperature of C. Guo, G. Pleiss, Y. Sun, K. Weinberger,
-On calibration of modern neural networks, ICML 2017). The errors are too few to choose by: of 10,000 rows held out, ten
-more or less are chance.
+The decay is taken whose classifier has the least loss on rows held out, at the best scale of its weights:
+decay makes weights small, which costs loss but no errors (the scale is the temperature of C. Guo, G. Pleiss,
+Y. Sun, K. Weinberger, On calibration of modern neural networks, ICML 2017). The errors are too few to choose
+by: of 10,000 rows held out, ten more or less are chance.
 
-Rows held out are always training rows. Neighbours may be alike (digits by one hand, patches of one image), and a
-classifier knows a row whose neighbours it has learned, so runs of rows are held out, not single ones. They are runs
-within each class, for data may come class by class. Many rows are judged by one sixth of them; of few, where a sixth
-says little, each is held out once (M. Stone, Cross-validatory choice and assessment of statistical predictions, Journal
-of the Royal Statistical Society B 36, 1974).
+Rows held out are always training rows. Neighbours may be alike (digits by one hand, patches of one image),
+and a classifier knows a row whose neighbours it has learned, so runs of rows are held out, not single ones.
+They are runs within each class, for data may come class by class. Many rows are judged by one sixth of them;
+of few, where a sixth says little, each is held out once (M. Stone, Cross-validatory choice and assessment of
+statistical predictions, Journal of the Royal Statistical Society B 36, 1974).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.models.base import Array, Gradients, Model
+from featlearn.models.base import Gradients, Model
+from featlearn.ops.softmax import Labels, Softmax
+from featlearn.rows import KEPT, Array, Rows, edges
 from featlearn.settings import check, setting
 from featlearn.threads import one_blas_thread
 from featlearn.training.optim import LBFGS, Decay, Rates
 
-BLOCK = 4096  # rows at a time
 FOLDS = 6  # a sixth of the rows is held out at a time
 FEW = 5000  # rows: below it each is held out once
 RUN = 200  # rows of a class that are held out or learned from together, where there are as many
 SPAN, HALVINGS = 8, 10  # scales of the weights from 2^-8 to 2^8, found to a hundredth
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-WINDOW, ENOUGH = 10, 1e-3  # so many iterations that lower the loss by less than this share of it end the training
+WINDOW, ENOUGH = (
+    10,
+    1e-3,
+)  # so many iterations that lower the loss by less than this share of it end the training
 
-Labels = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 Block = tuple[Array, Labels, Array | None]
 
@@ -44,9 +47,13 @@ class ClassifierConfig:
     classifier_decay: float | None = setting(
         None, "L2 weight decay of the classifier  [default: chosen on training rows held out]", low=0
     )
-    classifier_iterations: int = setting(100, "L-BFGS iterations of the classifier at most, for each decay", low=1)
+    classifier_iterations: int = setting(
+        100, "L-BFGS iterations of the classifier at most, for each decay", low=1
+    )
     per_class: tuple[int, ...] | None = setting(
-        None, "numbers of labelled rows a class to learn from; classifiers that learn from all rows are left out", low=1
+        None,
+        "numbers of labelled rows a class to learn from; classifiers that learn from all rows are left out",
+        low=1,
     )
     draws: int = setting(10, "times that so many rows are drawn", low=1, high=10_000, needs="per_class")
 
@@ -54,31 +61,17 @@ class ClassifierConfig:
         check(self)
 
 
-class Rows(Protocol):
-    """Preprocessed data, read by blocks."""
-
-    def __len__(self) -> int: ...
-    def block(self, start: int, stop: int) -> Array: ...
-
-
-class Classifier(Protocol):
-    """What can be trained here (models.softmax)."""
-
-    params: dict[str, Array]
-
-    def gradient(self, blocks: Any, total: float) -> Gradients: ...
-    def scores(self, H: Array) -> Array: ...
-    def predict(self, H: Array) -> npt.NDArray[np.int64]: ...
-
-
 class Codes:
-    """Codes of rows, or the rows themselves where `model` is None; kept when they take at most `memory` bytes.
+    """Codes of rows, or the rows themselves where `model` is None; kept when they take at most `memory`
+    bytes.
 
-    Each unit's mean is taken off, and all are divided by what then is their root mean square: decays mean the same for
-    all codes, and L-BFGS gets on. `like`: by the mean and scale of those.
+    Each unit's mean is taken off, and all are divided by what then is their root mean square: decays mean the
+    same for all codes, and L-BFGS gets on. `like`: by the mean and scale of those.
     """
 
-    def __init__(self, model: Model | None, rows: Rows, like: "Codes | None" = None, memory: int = 2**31) -> None:
+    def __init__(
+        self, model: Model | None, rows: Rows, like: "Codes | None" = None, memory: int = KEPT
+    ) -> None:
         self.model, self.rows = model, rows
         self._made: Array | None = None
         self.mean, self.scale = np.zeros(1), 1.0
@@ -89,7 +82,9 @@ class Codes:
         if like is None:
             total = sum(self.block(*edges).sum(axis=0, dtype=np.float64) for edges in self.edges())
             mean = (total / len(rows)).astype(first.dtype)
-            squares = sum(float(np.square(self.block(*edges) - mean, dtype=np.float64).sum()) for edges in self.edges())
+            squares = sum(
+                float(np.square(self.block(*edges) - mean, dtype=np.float64).sum()) for edges in self.edges()
+            )
             scale = float(np.sqrt(squares / (len(rows) * self.width))) or 1.0
         else:
             mean, scale = like.mean, like.scale
@@ -103,7 +98,7 @@ class Codes:
 
     def edges(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of blocks."""
-        return ((start, min(start + BLOCK, len(self))) for start in range(0, len(self), BLOCK))
+        return edges(len(self))
 
     def block(self, start: int, stop: int) -> Array:
         if self._made is not None:
@@ -114,13 +109,14 @@ class Codes:
 
 
 def train_classifier(
-    classifier: Classifier,
+    classifier: Softmax,
     codes: Codes,
     labels: Labels,
     config: ClassifierConfig,
     advance: Callable[[int], None] = lambda iterations: None,
 ) -> float:
-    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used: that of `config`, or the one chosen."""
+    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used: that of `config`, or the one
+    chosen."""
     strength = config.classifier_decay
     if strength is None:
         strength = _chosen(classifier, codes, labels, config.classifier_iterations, advance)
@@ -130,13 +126,14 @@ def train_classifier(
 
 
 def classifier_steps(config: ClassifierConfig, labels: Labels) -> int:
-    """Iterations that train_classifier reports of such labels, fits that end early counted as if they did not."""
+    """Iterations that train_classifier reports of such labels, fits that end early counted as if they did
+    not."""
     tried = 0 if config.classifier_decay is not None else len(STRENGTHS) * len(_folds(labels))
     return config.classifier_iterations * (tried + 1)
 
 
 def _chosen(
-    classifier: Classifier, codes: Codes, labels: Labels, iterations: int, advance: Callable[[int], None]
+    classifier: Softmax, codes: Codes, labels: Labels, iterations: int, advance: Callable[[int], None]
 ) -> float:
     """The decay of the least loss on rows held out; tried until the loss rises."""
     folds, best, least = _folds(labels), STRENGTHS[0], np.inf
@@ -148,7 +145,9 @@ def _chosen(
             _fit(classifier, codes, labels, tried, iterations, ~held_out, advance)
             begin[i] = _copy(classifier)
             scores += [classifier.scores(codes.block(a, b)[held_out[a:b]]) for a, b in codes.edges()]
-        loss = _loss_at_best_scale(np.concatenate(scores), np.concatenate([labels[held_out] for held_out in folds]))
+        loss = _loss_at_best_scale(
+            np.concatenate(scores), np.concatenate([labels[held_out] for held_out in folds])
+        )
         if loss > least:
             advance(iterations * len(folds) * (len(STRENGTHS) - 1 - STRENGTHS.index(tried)))
             break
@@ -186,23 +185,23 @@ def _folds(labels: Labels) -> list[npt.NDArray[np.bool_]]:
     return [fold == i for i in range(FOLDS) if (fold == i).any()]
 
 
-def _copy(classifier: Classifier) -> dict[str, Array]:
+def _copy(classifier: Softmax) -> dict[str, Array]:
     return {name: value.copy() for name, value in classifier.params.items()}
 
 
-def _set(classifier: Classifier, params: dict[str, Array]) -> None:
+def _set(classifier: Softmax, params: dict[str, Array]) -> None:
     for name, value in params.items():
         classifier.params[name][...] = value
 
 
-def classification_error(classifier: Classifier, codes: Codes, labels: Labels) -> float:
+def classification_error(classifier: Softmax, codes: Codes, labels: Labels) -> float:
     """Share of rows put into the wrong class."""
     wrong = np.concatenate([classifier.predict(codes.block(a, b)) != labels[a:b] for a, b in codes.edges()])
     return float(wrong.mean())
 
 
 def _fit(
-    classifier: Classifier,
+    classifier: Softmax,
     codes: Codes,
     labels: Labels,
     strength: float,

@@ -1,4 +1,5 @@
-"""Gradients held against central differences in float64: on small random problems, or at a model's own parameters."""
+"""Gradients held against central differences in float64: on small random problems, or at a model's own
+parameters."""
 
 import copy
 import math
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import Array, DataSummary, Gradients, Model, Step
+from featlearn.models.base import DataSummary, Gradients, Model, Step
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array
 
 ROWS, VISIBLE = 7, 6
 VARIANCE = 2.5  # as if of the rows: what is divided by it must be so in the gradient, too
@@ -22,7 +24,8 @@ TRIES = 50
 
 @dataclass(frozen=True)
 class Check:
-    """How far one parameter's gradient lies from its differences, |g - d| / (|g| + |d|), the worst of the problems.
+    """How far one parameter's gradient lies from its differences, |g - d| / (|g| + |d|), the worst of the
+    problems.
 
     `elements` of the parameter are checked: at most ELEMENTS a problem, and none that lies at a kink.
     """
@@ -92,7 +95,10 @@ def _random_problem(
 
 
 def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict[str, tuple[int, float]]:
-    """By parameter, how many elements were checked and their distance. Raises ConfigError at too many kinks."""
+    """By parameter, how many elements were checked and their distance.
+
+    Raises ConfigError at too many kinks.
+    """
     loss, step, state = model.losses()[name], Step(1, seed), copy.deepcopy(model.state)
 
     def at_params() -> Gradients:

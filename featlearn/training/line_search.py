@@ -1,10 +1,12 @@
-"""The step along a direction: a length that meets the strong Wolfe conditions, in pure floating-point arithmetic.
+"""The step along a direction: a length that meets the strong Wolfe conditions, in pure floating-point
+arithmetic.
 
     f(a) <= f(0) + c1 a f'(0)      |f'(a)| <= c2 |f'(0)|
 
-J. Nocedal, S. Wright, Numerical Optimization, 2nd ed., 2006, algorithms 3.5 (bracket) and 3.6 (zoom); a trial within a
-bracket is the minimum of the cubic through its ends' values and slopes (equation 3.59), or its middle where that lies
-close to an end. Its own, because scipy's takes its slopes by BLAS, whose sums depend on the processor.
+J. Nocedal, S. Wright, Numerical Optimization, 2nd ed., 2006, algorithms 3.5 (bracket) and 3.6 (zoom); a trial
+within a bracket is the minimum of the cubic through its ends' values and slopes (equation 3.59), or its
+middle where that lies close to an end. Its own, because scipy's takes its slopes by BLAS, whose sums depend
+on the processor.
 """
 
 import math
@@ -30,8 +32,8 @@ def strong_wolfe(
 ) -> bool:
     """Whether a length was found; it is then the last one that `along` was asked for.
 
-    along(length) -> (loss, slope) there; `loss` and `slope` are those at 0; `first` > 0 is the first trial, `curvature`
-    is c2. A loss or slope that is not finite is allowed, except at 0.
+    along(length) -> (loss, slope) there; `loss` and `slope` are those at 0; `first` > 0 is the first trial,
+    `curvature` is c2. A loss or slope that is not finite is allowed, except at 0.
     """
     if not slope < 0:
         return False

@@ -1,11 +1,12 @@
-"""How parameters follow gradients: by steps of a rate (SGD, Adam), or by line searches (L-BFGS, conjugate gradient).
+"""How parameters follow gradients: by steps of a rate (SGD, Adam), or by line searches (L-BFGS, conjugate
+gradient).
 
-All keep what they know in `arrays`, so that a run that was stopped goes on as if it had not been. That is why L-BFGS
-and conjugate gradient are made here, by the equations of Nocedal & Wright, Numerical Optimization (2nd ed., 2006), and
-not by scipy. Their inner products are the kernels', so that bytes do not depend on BLAS.
+All keep what they know in `arrays`, so that a run that was stopped goes on as if it had not been. That is why
+L-BFGS and conjugate gradient are made here, by the equations of Nocedal & Wright, Numerical Optimization (2nd
+ed., 2006), and not by scipy. Their inner products are the kernels', so that bytes do not depend on BLAS.
 
-Each describes itself: its usual learning rate and the settings of the training that it reads. A new optimiser is a
-class and its row in OPTIMIZERS.
+Each describes itself: its usual learning rate and the settings of the training that it reads. A new optimiser
+is a class and its row in OPTIMIZERS.
 """
 
 import math
@@ -17,7 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Array, DataSummary, Gradients, Model
+from featlearn.models.base import DataSummary, Gradients, Model
+from featlearn.rows import Array
 from featlearn.training.line_search import strong_wolfe
 
 MEMORY = 10  # pairs of steps and gradient differences that L-BFGS keeps
@@ -72,7 +74,9 @@ class Optimizer:
         self.arrays: dict[str, Array] = {}
         self.converged = False
 
-    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+    def step(
+        self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates
+    ) -> dict[str, float]:
         """One update; `evaluate` gives metrics and gradients (without decay) at what params then hold."""
         raise NotImplementedError
 
@@ -105,7 +109,12 @@ class Stepper(Optimizer):
         wanted = {f"{kind}.{name}": (w.shape, w.dtype) for kind in self.kinds for name, w in params.items()}
         found = {name: (w.shape, w.dtype) for name, w in arrays.items() if name != "count"}
         count = arrays.get("count", np.zeros(1, np.int64))
-        return found in ({}, wanted) and count.shape == (1,) and count.dtype == np.int64 and 0 <= count[0] < 1 << 53
+        return (
+            found in ({}, wanted)
+            and count.shape == (1,)
+            and count.dtype == np.int64
+            and 0 <= count[0] < 1 << 53
+        )
 
     def take(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
         """Also into the memory order of the parameters."""
@@ -125,7 +134,9 @@ class SGD(Stepper):
     reads = ("lr", "lr_schedule", "momentum", "initial_momentum", "initial_epochs")
     kinds = ("velocity",)
 
-    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+    def step(
+        self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates
+    ) -> dict[str, float]:
         metrics, grads = evaluate()
         for name, w in params.items():
             d = rates.decay_of(name)
@@ -143,7 +154,9 @@ class Adam(Stepper):
     reads = ("lr", "lr_schedule")
     kinds = ("mean", "square")
 
-    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+    def step(
+        self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates
+    ) -> dict[str, float]:
         metrics, grads = evaluate()
         count = self.arrays.setdefault("count", np.zeros(1, np.int64))
         count += 1
@@ -155,7 +168,8 @@ class Adam(Stepper):
 
 
 class LineSearch(Optimizer):
-    """A direction downhill, and the step along it that meets the strong Wolfe conditions. Raises nothing of its own.
+    """A direction downhill, and the step along it that meets the strong Wolfe conditions. Raises nothing of
+    its own.
 
     Parameters keep their precision, vectors here are float64. When no step lowers the loss any more, it has
     `converged`: as a rule to the precision of the parameters.
@@ -166,7 +180,9 @@ class LineSearch(Optimizer):
     curvature: ClassVar[float]
     """The share of the slope that may be left at the end of a search."""
 
-    def step(self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates) -> dict[str, float]:
+    def step(
+        self, params: dict[str, Array], evaluate: Callable[[], Gradients], rates: Rates
+    ) -> dict[str, float]:
         loss, x = _Loss(params, evaluate, rates), _flat(params)
         kept = self.arrays.get("gradient")
         start = loss.at(x) if kept is None else _Point(x, float(self.arrays["loss"][0]), kept, {})
@@ -189,7 +205,11 @@ class LineSearch(Optimizer):
         if not end.loss < start.loss:
             end = loss.at(x)
         _set(params, end.x)
-        self.arrays |= {"gradient": end.gradient, "loss": np.array([end.loss]), "before": np.array([start.loss])}
+        self.arrays |= {
+            "gradient": end.gradient,
+            "loss": np.array([end.loss]),
+            "before": np.array([start.loss]),
+        }
         return end.metrics
 
     def keeps(self, arrays: dict[str, Array], params: dict[str, Array]) -> bool:
@@ -282,7 +302,8 @@ class CG(LineSearch):
         self.arrays |= {"direction": direction, "old": start.gradient}
 
     def first_length(self, loss: float, slope: float) -> float:
-        """Where the loss would fall as much as by the last step, were it a parabola; at most 1 (equation 3.60)."""
+        """Where the loss would fall as much as by the last step, were it a parabola; at most 1 (equation
+        3.60)."""
         if "direction" not in self.arrays or not slope < 0:
             return 1.0
         length = 2.02 * (loss - float(self.arrays["before"][0])) / slope

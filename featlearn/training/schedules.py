@@ -4,7 +4,8 @@ LAST = 0.01  # share of the rate at the end; were it 0, velocities would outrun 
 
 
 def learning_rate(schedule: str, lr: float, progress: float) -> float:
-    """The rate at `progress` in [0, 1): constant, linear or exponential (both to LAST); adaptive has its own in lr."""
+    """The rate at `progress` in [0, 1): constant, linear or exponential (both to LAST); adaptive has its own
+    in lr."""
     if schedule == "linear":
         return lr * (1 - (1 - LAST) * progress)
     if schedule == "exponential":
@@ -13,14 +14,16 @@ def learning_rate(schedule: str, lr: float, progress: float) -> float:
 
 
 def adaptation(before: float, after: float) -> float:
-    """What the adaptive schedule multiplies the rate by after an epoch that took the loss from `before` to `after`.
+    """What the adaptive schedule multiplies the rate by after an epoch that took the loss from `before` to
+    `after`.
 
-    T. Vogl et al., Accelerating the convergence of the back-propagation method, Biological Cybernetics 59, 1988: a
-    little more while the loss falls, markedly less when it has risen by more than chance.
+    T. Vogl et al., Accelerating the convergence of the back-propagation method, Biological Cybernetics 59,
+    1988: a little more while the loss falls, markedly less when it has risen by more than chance.
     """
     return 1.05 if after < before else 0.7 if after > 1.04 * before else 1.0
 
 
 def momentum(initial: float, final: float, switch_epoch: int, epoch: int) -> float:
-    """`initial` before epoch `switch_epoch` (counted from 0), `final` from there on (Hinton's Guide, section 9)."""
+    """`initial` before epoch `switch_epoch` (counted from 0), `final` from there on (Hinton's Guide, section
+    9)."""
     return initial if epoch < switch_epoch else final

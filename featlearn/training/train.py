@@ -1,8 +1,8 @@
 """The training loop, once for all models: minibatch order, momentum, decay, schedules, stopping, history.
 
-A run is a `Training`: all that it needs to go on stands in its fields, so that a checkpoint is those fields and nothing
-else (random numbers are counted, there is no generator to save). Between a model's gradient and the update there is one
-place where gradients of several workers would be summed.
+A run is a `Training`: all that it needs to go on stands in its fields, so that a checkpoint is those fields
+and nothing else (random numbers are counted, there is no generator to save). Between a model's gradient and
+the update there is one place where gradients of several workers would be summed.
 """
 
 import copy
@@ -11,22 +11,22 @@ import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
-from featlearn.models.base import Array, DataSummary, Gradients, Model, Phase, Step
+from featlearn.models.base import DataSummary, Gradients, Model, Phase, Step
 from featlearn.random import Purpose, Random
+from featlearn.rows import Array, Index, Rows
 from featlearn.settings import check, fill, rounded, setting
 from featlearn.threads import one_blas_thread
 from featlearn.training import schedules
 from featlearn.training.optim import OPTIMIZERS, Decay, Rates, rates_in_words, readers, usual_rates
 from featlearn.training.progress import Progress
 
-Index = npt.NDArray[np.int64]
 BLOCK = 1 << 16  # rows that are shuffled together: data larger than memory are read block by block
 MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
@@ -34,7 +34,11 @@ SHOWN = 1_000_000  # rows that a run shows a model by default, the same ones aga
 FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
-ONE_PASS = ("batch_size", "data_scale", "validation")  # the settings that do something where nothing is descended
+ONE_PASS = (
+    "batch_size",
+    "data_scale",
+    "validation",
+)  # the settings that do something where nothing is descended
 SMALLEST = 1e-6  # errors below it are rounding: rows that are reproduced at once begin with them
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
@@ -43,8 +47,13 @@ BEST = ("best", "best_state")  # where a checkpoint keeps params and state of th
 LARGEST = 1e3  # a parameter beyond it, and beyond ten times what it began with, has diverged
 FAR = 10  # times what the error began with
 STUCK = 1.1  # times the error of the mean row; beyond it nothing has been learned
-ALIKE = 1e-3  # a unit whose codes of all rows lie within this share of the largest code does not tell rows apart
-EARLY, EARLY_UPDATES = 0.1, 100  # share of a run, and updates, in which divergence costs little: it can begin again
+ALIKE = (
+    1e-3  # a unit whose codes of all rows lie within this share of the largest code does not tell rows apart
+)
+EARLY, EARLY_UPDATES = (
+    0.1,
+    100,
+)  # share of a run, and updates, in which divergence costs little: it can begin again
 
 
 def batch_in_words(model: type[Model]) -> str:
@@ -55,13 +64,6 @@ def batch_in_words(model: type[Model]) -> str:
 def _read_by(name: str) -> str:
     """What a setting needs that only some optimisers read."""
     return "optimizer=" + "|".join(readers(name))
-
-
-class Rows(Protocol):
-    """Training data: preprocessed rows on demand."""
-
-    def __len__(self) -> int: ...
-    def take(self, index: Index) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class TrainConfig:
         below=1,
         needs=f"initial_epochs {_read_by('initial_momentum')}",
     )
-    initial_epochs: int = setting(0, "epochs with the initial momentum", low=0, needs=_read_by("initial_epochs"))
+    initial_epochs: int = setting(
+        0, "epochs with the initial momentum", low=0, needs=_read_by("initial_epochs")
+    )
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
@@ -141,7 +145,10 @@ class TrainConfig:
         off="never",
     )
     tolerance: float | None = setting(
-        None, "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6", low=0, off="never"
+        None,
+        "stop when an epoch lowers the loss by less than this share of it, e.g. 1e-6",
+        low=0,
+        off="never",
     )
 
     def __post_init__(self) -> None:
@@ -161,7 +168,12 @@ class TrainConfig:
     def scale(self, model: type[Model], config: Any, data: DataSummary) -> float:
         """What all values are divided by: as said, else what brings such data to where the model learns well."""
         wanted, spread = model.wanted_spread(config, data), data.spread
-        if self.data_scale is not None or wanted is None or spread is None or wanted[0] <= spread <= wanted[1]:
+        if (
+            self.data_scale is not None
+            or wanted is None
+            or spread is None
+            or wanted[0] <= spread <= wanted[1]
+        ):
             return self.data_scale or 1.0
         return rounded(spread / math.sqrt(wanted[0] * wanted[1]))
 
@@ -195,12 +207,15 @@ class TrainConfig:
 class Training:
     """A run of `model` over `rows`; raises ConfigError when the data cannot make a minibatch.
 
-    What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves before.
+    What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves
+    before.
     """
 
     def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
         train_rows, _ = split_rows(len(rows), config, seed)
-        config = config.resolve(type(model), model.config, DataSummary(model.n_visible, n_rows=len(train_rows)))
+        config = config.resolve(
+            type(model), model.config, DataSummary(model.n_visible, n_rows=len(train_rows))
+        )
         self.model, self.rows, self.config, self.seed = model, rows, config, seed
         self.rng = Random(seed)
         self.phases: list[Phase] = model.phases()
@@ -217,7 +232,9 @@ class Training:
         self.batch_size = config.batch_size or len(self.train_rows)
         self.batches = math.ceil(len(self.train_rows) / self.batch_size)  # an epoch; the last may be smaller
         if model.one_pass and config.epochs != 1:
-            raise ConfigError(f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out")
+            raise ConfigError(
+                f"--epochs {config.epochs}: a {model.id} model is learned in one pass; leave it out"
+            )
         moving = model.moving_loss()
         if config.by_searches and moving:
             raise ConfigError(
@@ -243,7 +260,8 @@ class Training:
         on_batch: Callable[["Training"], bool] = lambda training: False,
         on_epoch: Callable[["Training"], None] = lambda training: None,
     ) -> bool:
-        """Train to the end, or until `on_batch` answers True; True when finished. Raises DivergedError, ConfigError.
+        """Train to the end, or until `on_batch` answers True; True when finished. Raises DivergedError,
+        ConfigError.
 
         Can be called again (also on a Training restored from a checkpoint) and goes on where it stood.
         """
@@ -278,7 +296,9 @@ class Training:
         step = Step(at.step, self.seed, progress=done)
         rates = Rates(
             schedules.learning_rate(config.lr_schedule, self.lr * at.rate, done),
-            schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done),
+            schedules.momentum(
+                config.initial_momentum, config.momentum, config.initial_epochs, at.epochs_done
+            ),
             config.weight_decay if phase.decay else Decay(),
             self.model.decayed,
         )
@@ -348,7 +368,9 @@ class Training:
         self._check_error(row["probe_rmse"])
         row["weight_norm"] = math.sqrt(np.square(self.model.params["W"], dtype=np.float64).sum())
         if self.history and self.history.keys() != row.keys():
-            raise ConfigError("--resume: the checkpoint's history has other columns; start again with --force")
+            raise ConfigError(
+                "--resume: the checkpoint's history has other columns; start again with --force"
+            )
         for key, value in row.items():
             self.history.setdefault(key, []).append(value)
         self.good = self._snapshot()
@@ -400,14 +422,16 @@ class Training:
         return at.epoch - at.best_epoch
 
     def _take_best(self) -> None:
-        """Go back to the best model, its state included: a threshold belongs to the parameters it was met with."""
+        """Go back to the best model, its state included: a threshold belongs to the parameters it was met
+        with."""
         if self.best is not None:
             params, self.model.state = copy.deepcopy(self.best)
             for key, value in params.items():
                 self.model.params[key][...] = value
 
     def _final_measures(self) -> dict[str, float]:
-        """Of the finished model, which need not be that of the last epoch: "rmse" over all rows it was trained on."""
+        """Of the finished model, which need not be that of the last epoch: "rmse" over all rows it was
+        trained on."""
         found = {"rmse": self.measure(self.train_rows, own=False)["rmse"]}
         if len(self.validation_rows):
             found["validation_rmse"] = self.measure(self.validation_rows, own=False)["rmse"]
@@ -417,7 +441,8 @@ class Training:
         return found
 
     def measure(self, index: Index, own: bool = True) -> dict[str, float]:
-        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's `own`."""
+        """Over those rows: "rmse", of reconstruct(x) - x in units of the preprocessed data, and the model's
+        `own`."""
         total, n, sums = 0.0, 0, dict[str, float]()
         for start in range(0, len(index), PROBE):
             X = self.rows.take(index[start : start + PROBE])
@@ -429,7 +454,8 @@ class Training:
         return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
 
     def _check_divergence(self, metrics: dict[str, float]) -> None:
-        """A metric that is no number, or ten times the median of the phase's first errors: the weights are lost."""
+        """A metric that is no number, or ten times the median of the phase's first errors: the weights are
+        lost."""
         at, error = self.progress, metrics["error"]
         if self.model.one_pass:
             return  # where nothing is descended, rows unlike the first ones are no sign of anything
@@ -450,10 +476,11 @@ class Training:
                 self._diverge(f"largest value of {name} is {_largest(w):.3g}")
 
     def _check_error(self, error: float) -> None:
-        """An error at the end of an epoch that is far above that of the mean row, or above it with most units stuck.
+        """An error at the end of an epoch that is far above that of the mean row, or above it with most units
+        stuck.
 
-        The first updates can lose the weights, and with them what later errors are compared with. And bounded outputs
-        and codes keep the error small while all is saturated.
+        The first updates can lose the weights, and with them what later errors are compared with. And bounded
+        outputs and codes keep the error small while all is saturated.
         """
         at = self.progress
         if self.model.one_pass or self.config.batch_size is None or not error > STUCK * self.deviation:
@@ -478,7 +505,8 @@ class Training:
 
     @property
     def early(self) -> bool:
-        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first updates."""
+        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first
+        updates."""
         at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
         return self.phase.lr is None and (at.epochs_done == 0 or at.step <= least)
 
@@ -488,7 +516,8 @@ class Training:
         self.progress.diverged = True
         remedy = BY_STEPS if self.config.by_searches else f"lower {option}, e.g. {option} {self.lr / 10:g}"
         raise DivergedError(
-            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step}: {what}; " + remedy
+            f"diverged at epoch {self.progress.epochs_done + 1}, update {self.progress.step}: {what}; "
+            + remedy
         )
 
     def _snapshot(self) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -497,7 +526,8 @@ class Training:
     def checkpoint(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """(arrays, plain values) that, with the model's params and state and the history, let a run go on.
 
-        Raises DivergedError: bounded outputs can hide for the rest of an epoch that parameters are no numbers.
+        Raises DivergedError: bounded outputs can hide for the rest of an epoch that parameters are no
+        numbers.
         """
         if not (self.progress.diverged or all(np.isfinite(w).all() for w in self.model.params.values())):
             self._diverge("a parameter is not finite")
@@ -525,7 +555,11 @@ class Training:
         if at.diverged:
             return False
         rows = {len(column) for column in history.values()} or {0}
-        if not (0 <= at.epoch <= at.epochs_done and rows == {at.epochs_done} and 0 <= at.step <= self.total_updates):
+        if not (
+            0 <= at.epoch <= at.epochs_done
+            and rows == {at.epochs_done}
+            and 0 <= at.step <= self.total_updates
+        ):
             return False
         if at.epochs_done and not {"epoch", "phase", "step"} <= history.keys():
             return False
@@ -534,7 +568,9 @@ class Training:
         within = 0 <= at.phase < len(self.phases) and 0 <= at.batch < self.batches and at.rate > 0
         return within and at.epoch * self.batches + at.batch < self.updates(self.phases[at.phase])
 
-    def restore(self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]) -> None:
+    def restore(
+        self, arrays: dict[str, Array], progress: dict[str, Any], history: dict[str, npt.NDArray[Any]]
+    ) -> None:
         """Go on from a checkpoint; the model's params and state must have been loaded by the caller."""
         kept = split_arrays(arrays)
         self.optimizer = OPTIMIZERS[self.config.optimizer]()
@@ -602,8 +638,11 @@ def moments(rows: Rows, index: Index) -> tuple[npt.NDArray[np.float64], npt.NDAr
 def epoch_order(n: int, rng: Random, epoch: int) -> Index:
     """(n,) the rows in the order of an epoch: blocks in random order, and a random order within each.
 
-    Up to BLOCK rows that is a full shuffle; above, reading stays sequential enough for data larger than memory.
+    Up to BLOCK rows that is a full shuffle; above, reading stays sequential enough for data larger than
+    memory.
     """
     keys = rng.bits(n, Purpose.ORDER, 2 * epoch)
     blocks = rng.permutation(math.ceil(n / BLOCK), Purpose.ORDER, 2 * epoch + 1)
-    return np.concatenate([b * BLOCK + np.argsort(keys[b * BLOCK : (b + 1) * BLOCK], kind="stable") for b in blocks])
+    return np.concatenate(
+        [b * BLOCK + np.argsort(keys[b * BLOCK : (b + 1) * BLOCK], kind="stable") for b in blocks]
+    )

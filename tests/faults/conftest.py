@@ -1,4 +1,5 @@
-"""What the trials of faults share: a folder with every command's inputs and old outputs, and ways to run in it.
+"""What the trials of faults share: a folder with every command's inputs and old outputs, and ways to run in
+it.
 
 `pytest tests/faults` tries a few moments and operations; with --thorough all of them, which takes hours.
 """
@@ -93,7 +94,9 @@ class Ended:
         if self.case.output:
             now, old = (file_contents(folder / self.case.output) for folder in (self.folder, self.case.site))
             if now != self.case.good and (now != old or self.code == 0):
-                found.append("the output is neither the old nor the new one" if self.code else "exit 0, output wrong")
+                found.append(
+                    "the output is neither the old nor the new one" if self.code else "exit 0, output wrong"
+                )
         return found and [*found, f"exit {self.code}", self.err]
 
 
@@ -162,7 +165,9 @@ class Lab:
         subprocess.run([*compiler, "-o", str(shim), str(HERE / "shim.c"), "-ldl"], check=True)
         env = {**environment(), "LD_PRELOAD": str(shim)}
         command = [sys.executable, str(HERE / "server.py")]
-        self.server = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.server = subprocess.Popen(
+            command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def fresh(self, case):
         """A folder of its own with the case's files."""
@@ -172,8 +177,8 @@ class Lab:
     def run(self, case, kinds="", at=-1, number=0, sticky=False, signum=0, folder=None, **others):
         """Run a case with a fault; the folder of the run before is gone then, if it is not named.
 
-        `others`: stdin, stdout, stderr, each a file's name, "pipe" (that nobody reads) or None (closed); after how
-        many seconds SIGALRM ends it; how many bytes of memory it may have (0: all).
+        `others`: stdin, stdout, stderr, each a file's name, "pipe" (that nobody reads) or None (closed);
+        after how many seconds SIGALRM ends it; how many bytes of memory it may have (0: all).
         """
         if folder is None:
             shutil.rmtree(self.folder / str(self.n), ignore_errors=True)
@@ -183,12 +188,20 @@ class Lab:
             path.write_bytes(b"")
         fault = {"kinds": kinds, "at": at, "number": number, "sticky": int(sticky), "signum": int(signum)}
         trial = {"args": case.args, "folder": str(folder), "log": str(log), "fault": fault}
-        trial |= {"seconds": 120, "memory": 0, "stdin": os.devnull, "stdout": str(out), "stderr": str(err)} | others
+        trial |= {
+            "seconds": 120,
+            "memory": 0,
+            "stdin": os.devnull,
+            "stdout": str(out),
+            "stderr": str(err),
+        } | others
         self.server.stdin.write(json.dumps(trial) + "\n")
         self.server.stdin.flush()
         code = int(self.server.stdout.readline())
         operations = [tuple(line.split(" ", 1)) for line in log.read_text("latin-1").split("\n")[:-1]]
-        return Ended(case, folder, code, out.read_text("latin-1"), err.read_text(errors="replace"), operations)
+        return Ended(
+            case, folder, code, out.read_text("latin-1"), err.read_text(errors="replace"), operations
+        )
 
     def run_alone(self, case, after=None, **options):
         """Run a case as a process of its own, from its start on, with SIGTERM after so many seconds."""

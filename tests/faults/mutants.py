@@ -1,9 +1,10 @@
-"""Damages files of featlearn, gives them right checksums and runs commands on them, each in a fork of this process.
+"""Damages files of featlearn, gives them right checksums and runs commands on them, each in a fork of this
+process.
 
     python tests/faults/mutants.py FOLDER COUNT [SEED]
 
-Half of the mutants have other bytes anywhere, half other values in their attributes and arrays. A command may take a
-mutant or refuse it in one line; anything else is printed, and the mutant is kept in FOLDER.
+Half of the mutants have other bytes anywhere, half other values in their attributes and arrays. A command may
+take a mutant or refuse it in one line; anything else is printed, and the mutant is kept in FOLDER.
 """
 
 import hashlib
@@ -29,7 +30,23 @@ from featlearn.models import model_ids
 
 MEMORY = 3 << 30  # bytes of address space that a command may take
 SECONDS = 60
-NUMBERS = (0, 1, -1, 2, 0.5, -0.5, 1e30, -1e300, 2**31, 2**53, 2**63 - 1, -(2**63), 1e-300, float("nan"), float("inf"))
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    0.5,
+    -0.5,
+    1e30,
+    -1e300,
+    2**31,
+    2**53,
+    2**63 - 1,
+    -(2**63),
+    1e-300,
+    float("nan"),
+    float("inf"),
+)
 VALUES = (*NUMBERS, None, True, "", "x", "none", "\x1b[31m", "../../x", [], [1, 2], {}, {"a": 1}, 70 * "[")
 COMMANDS = {
     "featlearn-model": (
@@ -170,7 +187,9 @@ def other_attribute(rnd, item):
     elif rnd.random() < 0.2:
         del item.attrs[name]
     else:
-        new = rnd.choice([one for one in VALUES if not isinstance(one, dict) and one is not None and one != []])
+        new = rnd.choice(
+            [one for one in VALUES if not isinstance(one, dict) and one is not None and one != []]
+        )
         item.attrs[name] = np.bytes_(new.encode() or b"\0") if isinstance(new, str) else new
 
 
@@ -234,7 +253,9 @@ def hunt(folder, count, seed):
         name = rnd.choice(names)
         kind = block_kind(folder / "seeds" / name)
         line = rnd.choice(COMMANDS[kind])
-        model = name.split(".")[0].removesuffix("-part") if kind.endswith("model") else rnd.choice(model_ids())
+        model = (
+            name.split(".")[0].removesuffix("-part") if kind.endswith("model") else rnd.choice(model_ids())
+        )
         data = "open.h5" if model == "mcrbm" else "white.h5"
         site.mkdir()
         for one in (name, data, "photo.png", f"{model}.h5"):

@@ -1,4 +1,5 @@
-"""Runs featlearn's commands as forks of one process that has imported everything, each with a fault of its own.
+"""Runs featlearn's commands as forks of one process that has imported everything, each with a fault of its
+own.
 
 Trials come as lines of JSON on stdin, answers go to stdout. shim.c has to be preloaded.
 """
@@ -61,7 +62,9 @@ def become_stream(number, stream, name):
         reading, opened = os.pipe()
         os.close(reading)
     else:
-        opened = os.open(name, os.O_RDWR | (0 if name.startswith("/dev/") else os.O_CREAT | os.O_TRUNC), 0o600)
+        opened = os.open(
+            name, os.O_RDWR | (0 if name.startswith("/dev/") else os.O_CREAT | os.O_TRUNC), 0o600
+        )
     os.dup2(opened, number)
     os.close(opened)
 

@@ -83,7 +83,11 @@ def mat(path: Path, n: int, kind: int) -> None:
     def element(code: int, data: bytes) -> bytes:
         return struct.pack("<2I", code, len(data)) + data + bytes(-len(data) % 8)
 
-    head = element(6, struct.pack("<2I", kind, 0)) + element(5, struct.pack("<2i", 1024, n >> 10)) + element(1, b"x")
+    head = (
+        element(6, struct.pack("<2I", kind, 0))
+        + element(5, struct.pack("<2i", 1024, n >> 10))
+        + element(1, b"x")
+    )
     packed = zlib.compressobj(9)
     body = [packed.compress(struct.pack("<2I", 14, len(head) + 8 + n) + head + struct.pack("<2I", 2, n))]
     body += [packed.compress(part) for part in zeros(n)]
@@ -112,7 +116,9 @@ def hdf5(path: Path) -> None:
 
 def data_set(path: Path) -> None:
     with h5py.File(path, "w", userblock_size=512) as file:
-        file.attrs.update({"format": np.bytes_("featlearn-dataset"), "format_version": 1, "shape": [32, 32, 1]})
+        file.attrs.update(
+            {"format": np.bytes_("featlearn-dataset"), "format_version": 1, "shape": [32, 32, 1]}
+        )
         chunked(file, "patches", (BIG >> 10, 1024), h5t.STD_U8LE)
     with open(path, "r+b") as raw:
         raw.write(block.make(block.DATASET, "0" * 64))
@@ -123,7 +129,9 @@ def data_set_of_holes(path: Path, n: int, pixels: int) -> None:
     dcpl.set_alloc_time(h5d.ALLOC_TIME_EARLY)
     dcpl.set_fill_time(h5d.FILL_TIME_NEVER)
     with h5py.File(path, "w", userblock_size=512) as file:
-        file.attrs.update({"format": np.bytes_("featlearn-dataset"), "format_version": 1, "shape": [1, pixels, 1]})
+        file.attrs.update(
+            {"format": np.bytes_("featlearn-dataset"), "format_version": 1, "shape": [1, pixels, 1]}
+        )
         h5d.create(file.id, b"patches", h5t.STD_U8LE, h5s.create_simple((n, pixels)), dcpl)
         h5d.create(file.id, b"labels", h5t.STD_I64LE, h5s.create_simple((n,)), dcpl)
     with open(path, "r+b") as raw:
@@ -162,7 +170,9 @@ def run(path: Path, *more: str) -> tuple[int, str, float, int]:
     """(exit code, stderr, seconds, peak resident bytes) of the command that reads a file."""
     drawn = ("visualize", path, "-o", path.with_suffix(".png"), "--force")
     reads = {"model.h5": ("info", path), **dict.fromkeys(("dataset.h5", "labels.h5", "patch.h5"), drawn)}
-    args = reads.get(path.name, ("extract-patches", path, "-o", path.with_name("out.h5"), "--force", "--color", "gray"))
+    args = reads.get(
+        path.name, ("extract-patches", path, "-o", path.with_name("out.h5"), "--force", "--color", "gray")
+    )
     with tempfile.TemporaryFile() as err:
         started = time.perf_counter()
         words = [sys.executable, "-m", "featlearn", *map(str, args), *more]
@@ -209,7 +219,9 @@ def main() -> int:
             code, err, seconds, peak = run(path)
             size = os.stat(path).st_blocks * 512
             above = (peak - own) / 1e6
-            print(f"{name:12} {size:10,} bytes on disk  exit {code}  {seconds:5.2f} s  {above:+7.0f} MB  {err.strip()}")
+            print(
+                f"{name:12} {size:10,} bytes on disk  exit {code}  {seconds:5.2f} s  {above:+7.0f} MB  {err.strip()}"
+            )
             bad += code != 1 or peak - own > ALLOWED
             path.unlink()
     return bad

@@ -1,10 +1,12 @@
-"""Data sets damaged by a flipped bit, or poisoned by another program, through every command that learns or measures.
+"""Data sets damaged by a flipped bit, or poisoned by another program, through every command that learns or
+measures.
 
     python tests/faults/test_data_sets.py flips 10000     each flip refused by the command whose turn it is
     python tests/faults/test_data_sets.py poison          28 poisoned data sets by 8 models and by all commands
 
-A poisoned data set is a file of the right checksum with wrong contents. What comes out of it must be one line of error,
-or a result without NaN; never a traceback, a warning of numpy's or a broken file. As a test it tries a few of each.
+A poisoned data set is a file of the right checksum with wrong contents. What comes out of it must be one line
+of error, or a result without NaN; never a traceback, a warning of numpy's or a broken file. As a test it
+tries a few of each.
 """
 
 import contextlib
@@ -59,13 +61,23 @@ def made(*args: object) -> None:
 
 
 def prepare(folder: Path, models: tuple[str, ...] = tuple(MODELS)) -> None:
-    """d.h5, whole, of floats with labels and every array that a preprocessing can have; models learned from it."""
+    """d.h5, whole, of floats with labels and every array that a preprocessing can have; models learned from
+    it."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(150, 6, 6)).astype(np.float32)
     np.save(folder / "x.npy", images)
     labels = (np.arange(150) % 2).astype(np.uint8)
     (folder / "labels").write_bytes((2049).to_bytes(4, "big") + (150).to_bytes(4, "big") + labels.tobytes())
-    shape = ("--size", "whole", "--labels", folder / "labels", "--normalize", "standardize", "--whiten", "zca")
+    shape = (
+        "--size",
+        "whole",
+        "--labels",
+        folder / "labels",
+        "--normalize",
+        "standardize",
+        "--whiten",
+        "zca",
+    )
     made("extract-patches", folder / "x.npy", "-o", folder / "d.h5", *shape, "-q")
     for model in models:
         made(*train(folder, model, folder / "d.h5", folder / f"{model}.h5"))
@@ -194,7 +206,9 @@ def poisoned(folder: Path, name: str) -> Path:
                 del file[key]
                 file[key] = kept
     data = path.read_bytes()
-    path.write_bytes(block.make(block.DATASET, hashlib.sha256(data[block.SIZE :]).hexdigest()) + data[block.SIZE :])
+    path.write_bytes(
+        block.make(block.DATASET, hashlib.sha256(data[block.SIZE :]).hexdigest()) + data[block.SIZE :]
+    )
     return path
 
 
@@ -205,12 +219,18 @@ def problem(folder: Path, code: int, out: str, err: str) -> str:
         return "ended badly"
     if code and len(lines) > 6:  # a usage error has some lines
         return "many lines"
-    if code and any(name.startswith(("codes", "out.h5")) and not name.endswith(".ckpt") for name in os.listdir(folder)):
+    if code and any(
+        name.startswith(("codes", "out.h5")) and not name.endswith(".ckpt") for name in os.listdir(folder)
+    ):
         return "left an output"
     for key in ("nan", "inf"):
         if code == 0 and f" {key}" in f" {out.lower()}".replace('"', " "):
             return f"printed {key}"
-    if code == 0 and out.startswith("{") and "null" in json.dumps(json.loads(out)["models"][0].get("rmse", 0)):
+    if (
+        code == 0
+        and out.startswith("{")
+        and "null" in json.dumps(json.loads(out)["models"][0].get("rmse", 0))
+    ):
         return "rmse is not finite"
     return ""
 
@@ -233,7 +253,9 @@ def poison(folder: Path, names: list[str], models: tuple[str, ...]) -> Iterator[
             wrong = problem(folder, code, out, err)
             if not wrong and args[0] == "train" and code == 0:
                 wrong = (
-                    "" if all(np.isfinite(w).all() for w in read_model(f"{folder}/out.h5").params.values()) else "NaN"
+                    ""
+                    if all(np.isfinite(w).all() for w in read_model(f"{folder}/out.h5").params.values())
+                    else "NaN"
                 )
             if wrong:
                 yield f"{name}: {' '.join(map(str, args))}: exit {code}: {wrong}: {out[-300:]}{err}"

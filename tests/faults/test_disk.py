@@ -1,4 +1,5 @@
-"""A disk that fails at any operation: nothing lost, nothing left, one line, and an exit code that tells the truth."""
+"""A disk that fails at any operation: nothing lost, nothing left, one line, and an exit code that tells the
+truth."""
 
 import errno
 import itertools
@@ -14,7 +15,8 @@ FAULTS = tuple(itertools.product((errno.ENOSPC, errno.EIO, SHORT), (False, True)
 
 
 def chosen(struck, thorough, deal):
-    """(operation, errno, sticky): each with every fault; or the last ones of some kinds, dealt out to the commands."""
+    """(operation, errno, sticky): each with every fault; or the last ones of some kinds, dealt out to the
+    commands."""
     if thorough:
         return [(at, *fault) for at in range(len(struck)) for fault in FAULTS]
     last = sorted({kind: at for at, kind in enumerate(struck)}.items())

@@ -4,8 +4,8 @@
     python tests/faults/test_images.py mutated 6000   so many images with some bytes changed, cut off or put in
     python tests/faults/test_images.py exif 6000      so many EXIF blocks with one to three bytes changed
 
-All images are made here. No traceback, signal, hang or line that is not the program's own may come of them, no file may
-be left behind, and memory stays bounded. As a test it tries the odd ones and a few of the others.
+All images are made here. No traceback, signal, hang or line that is not the program's own may come of them,
+no file may be left behind, and memory stays bounded. As a test it tries the odd ones and a few of the others.
 """
 
 import io
@@ -90,7 +90,9 @@ def pictures():
 def odd():
     """{name: (bytes, what is said of it or None where it is read)}."""
     good = pictures()
-    found = {f"good-{i}.{name.rpartition('.')[2]}": (data, None) for i, (name, data) in enumerate(good.items())}
+    found = {
+        f"good-{i}.{name.rpartition('.')[2]}": (data, None) for i, (name, data) in enumerate(good.items())
+    }
     for name, data in good.items():
         for part in (0, 10, 30, len(data) // 2, len(data) - 20):
             found[f"cut-at-{part}-{name.replace('.', '-')}.{name.rpartition('.')[2]}"] = (data[:part], "")
@@ -108,7 +110,10 @@ def odd():
     gradient = Image.linear_gradient("L").resize((40, 20))
     return found | {
         "bomb.png": (png(12_000, 9_000, zeros), large),
-        "large.png": (png(5_000, 4_000, (b"\0" + bytes(i % 251 for i in range(5_000))) * 4_000, color_type=0), None),
+        "large.png": (
+            png(5_000, 4_000, (b"\0" + bytes(i % 251 for i in range(5_000))) * 4_000, color_type=0),
+            None,
+        ),
         "sides.png": (png(2**31 - 1, 2**31 - 1, b""), large),
         "empty-sides.png": (png(0, 0, b""), ""),
         "text-bomb.png": (good["png"][:33] + text + good["png"][33:], ""),
@@ -122,12 +127,20 @@ def odd():
         ),
         "bomb.ppm": (b"P6 100000 100000 255\n" + bytes(99), large),
         "bomb.webp": (b"RIFF" + struct.pack("<I", 22) + b"WEBP" + vp8x, large),
-        "bomb.tif": (tiff({256: 60_000, 257: 60_000, 258: 8, 259: 8, 262: 1, 273: 8, 279: 9}, bytes(9)), large),
-        "tile-bomb.tif": (
-            tiff({256: 9, 257: 9, 258: 8, 259: 8, 262: 1, 322: 60_000, 323: 60_000, 324: 8, 325: 9}, bytes(9)),
+        "bomb.tif": (
+            tiff({256: 60_000, 257: 60_000, 258: 8, 259: 8, 262: 1, 273: 8, 279: 9}, bytes(9)),
             large,
         ),
-        "circle.tif": (tiff({256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 279: 64}, bytes(range(64)), 72), None),
+        "tile-bomb.tif": (
+            tiff(
+                {256: 9, 257: 9, 258: 8, 259: 8, 262: 1, 322: 60_000, 323: 60_000, 324: 8, 325: 9}, bytes(9)
+            ),
+            large,
+        ),
+        "circle.tif": (
+            tiff({256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 8, 279: 64}, bytes(range(64)), 72),
+            None,
+        ),
         "strips.tif": (tiff({256: 4, 257: 4, 258: 8, 259: 1, 262: 1, 273: 2**31, 279: 2**31}), ""),
         "torn.tif": (bytes(torn), "is damaged or cut off"),
         "photograph.png": (good["jpg"], None),
@@ -242,7 +255,8 @@ def try_odd(folder):
 
 
 def mutate(data, rng):
-    """Some bytes changed, cut off, doubled, or (of a PNG, with its checksum put right) changed within a chunk."""
+    """Some bytes changed, cut off, doubled, or (of a PNG, with its checksum put right) changed within a
+    chunk."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 8))):
         if len(out) < 2:
@@ -360,7 +374,9 @@ def main(mode, count="0"):
     with tempfile.TemporaryDirectory() as name:
         if mode == "odd":
             problems, grown, seconds = try_odd(Path(name))
-            said = f"{len(odd())} images, at most {grown / 1e6:.0f} MB, refused in at most {seconds:.2f} s CPU"
+            said = (
+                f"{len(odd())} images, at most {grown / 1e6:.0f} MB, refused in at most {seconds:.2f} s CPU"
+            )
         elif mode == "mutated":
             problems, read, grown = try_mutated(Path(name), int(count))
             said = f"{count} images, {read} read, at most {grown / 1e6:.0f} MB"

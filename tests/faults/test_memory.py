@@ -13,7 +13,9 @@ def test_a_limited_address_space(lab, cases, thorough, report):
         ends, bad = {}, []
         for size in SIZES if thorough else (200, 400):
             limit = (size << 20, size << 20)
-            ended = lab.run_alone(case, preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, limit))
+            ended = lab.run_alone(
+                case, preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, limit)
+            )
             wrong = ended.wrong()
             ends.setdefault(f"{ended.code}: {(ended.err.splitlines() or [''])[-1][:90]}", []).append(size)
             if wrong:

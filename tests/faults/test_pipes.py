@@ -1,4 +1,5 @@
-"""Standard streams that are full, closed or read by nobody: words are no results; results that are lost are told."""
+"""Standard streams that are full, closed or read by nobody: words are no results; results that are lost are
+told."""
 
 from dataclasses import replace
 

@@ -46,4 +46,6 @@ def test_sigterm_at_moments_from_the_start_of_the_process(lab, cases, thorough, 
             ended = lab.run_alone(case, seconds * random.Random(i).random())
             assert not ended.wrong((0, -signal.SIGTERM)), (name, i)
             codes.append(ended.code)
-        report(f"{name} ({seconds:.2f} s): {len(codes)} moments, {codes.count(0)} finished, the others stopped")
+        report(
+            f"{name} ({seconds:.2f} s): {len(codes)} moments, {codes.count(0)} finished, the others stopped"
+        )

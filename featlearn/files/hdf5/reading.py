@@ -1,8 +1,9 @@
 """Reading HDF5: the strict door.
 
-A hostile or damaged file cannot make us read another file, load code, or allocate more than its own size accounts for:
-hard links only, no external or virtual storage, no filter but deflate and shuffle, no variable-length data, integers
-and floats of at most 8 bytes, sizes held against the file before anything is allocated.
+A hostile or damaged file cannot make us read another file, load code, or allocate more than its own size
+accounts for: hard links only, no external or virtual storage, no filter but deflate and shuffle, no
+variable-length data, integers and floats of at most 8 bytes, sizes held against the file before anything is
+allocated.
 """
 
 import contextlib
@@ -17,10 +18,11 @@ from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
 from featlearn.errors import DataError, FeatlearnError
 from featlearn.files.budget import Budget
-from featlearn.files.hdf5.types import DTYPES, NAME, Array
+from featlearn.files.hdf5.types import DTYPES, NAME
 from featlearn.files.regular import check_regular, reason, show
 from featlearn.files.stored import Descriptor, Stored
 from featlearn.files.text import MAX
+from featlearn.rows import Array
 from featlearn.signals import Undisturbed
 
 _MAX_NAMES = 1024
@@ -30,7 +32,8 @@ _MAX_DEFLATE = 1032
 
 
 class Reader:
-    """A file opened through the strict door; a context manager. Every failure is a DataError that names file and key.
+    """A file opened through the strict door; a context manager. Every failure is a DataError that names file
+    and key.
 
     `image`, the whole file as bytes, is read instead of `path` if given.
     """
@@ -65,7 +68,10 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with Undisturbed(), contextlib.suppress(RuntimeError):  # nothing was written that a close could fail to keep
+        with (
+            Undisturbed(),
+            contextlib.suppress(RuntimeError),
+        ):  # nothing was written that a close could fail to keep
             self._file.close()
 
     @property
@@ -176,7 +182,9 @@ class Reader:
             raise self._refuse(key, f"is no {'group' if kind is h5g.GroupID else 'data set'}")
         return at
 
-    def _checked(self, key: str, ndim: int | None, text: bool = False) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+    def _checked(
+        self, key: str, ndim: int | None, text: bool = False
+    ) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
         """A data set with its shape and type, all checked, and its size accounted for by bytes of the file."""
         data_set = self._open(key, h5d.DatasetID)
         if data_set is None:

@@ -1,13 +1,9 @@
 """What a file of ours may hold: the rules that writing and reading share."""
 
 import re
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[Any]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 DTYPES = {np.dtype(t) for t in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}

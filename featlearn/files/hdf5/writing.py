@@ -1,7 +1,8 @@
 """Writing HDF5: the library sees memory alone, never a disk.
 
-With an I/O error in its hands it loses data in silence or crashes the process. `Writer` keeps what HDF5 writes, and
-hands it out as pieces for atomic.Output; large data sets are only reserved, and written by the caller.
+With an I/O error in its hands it loses data in silence or crashes the process. `Writer` keeps what HDF5
+writes, and hands it out as pieces for atomic.Output; large data sets are only reserved, and written by the
+caller.
 """
 
 import math
@@ -16,8 +17,9 @@ from h5py import h5a, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 from featlearn.errors import DataError
 from featlearn.files.block import SIZE
 from featlearn.files.hdf5.memory import Memory
-from featlearn.files.hdf5.types import DTYPES, NAME, Array
+from featlearn.files.hdf5.types import DTYPES, NAME
 from featlearn.files.text import MAX
+from featlearn.rows import Array
 
 
 class Writer:
@@ -98,7 +100,8 @@ class Writer:
                 self.attribute(group, name, values[name])
 
     def reserve(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
-        """A contiguous data set that the caller writes himself (little-endian) at the returned offset of the file."""
+        """A contiguous data set that the caller writes himself (little-endian) at the returned offset of the
+        file."""
         dtype = _allowed(np.dtype(dtype).newbyteorder("<"))
         data_set = self._create(key, shape, h5t.py_create(dtype), h5d.ALLOC_TIME_EARLY)
         offset = int(data_set.get_offset())
@@ -146,9 +149,14 @@ def _allowed(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _plain_number(value: int | float | Array) -> Array:
-    """As int64 (uint64 above its range) or float64, little-endian; booleans as 0 and 1, which every tool shows."""
+    """As int64 (uint64 above its range) or float64, little-endian; booleans as 0 and 1, which every tool
+    shows."""
     data = np.asarray(value)
-    if not isinstance(value, int | float | np.generic | np.ndarray) or data.dtype.kind not in "buif" or data.ndim > 1:
+    if (
+        not isinstance(value, int | float | np.generic | np.ndarray)
+        or data.dtype.kind not in "buif"
+        or data.ndim > 1
+    ):
         raise TypeError(f"not a plain value for a file: {value!r}")
     if data.dtype.kind == "f":
         return data.astype("<f8")

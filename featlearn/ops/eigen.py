@@ -1,18 +1,17 @@
-"""Eigenvectors of symmetric matrices, by LAPACK on one thread: their bytes do not depend on the number of cores."""
+"""Eigenvectors of symmetric matrices, by LAPACK on one thread: their bytes do not depend on the number of
+cores."""
 
 import numpy as np
-import numpy.typing as npt
 
+from featlearn.rows import Float64
 from featlearn.threads import one_blas_thread
-
-Float64 = npt.NDArray[np.float64]
 
 
 def eigen(C: Float64) -> tuple[Float64, Float64]:
     """(values (d,) falling, vectors (d, d) in columns) of a symmetric C (d, d).
 
-    An eigenvector's sign means nothing: the entry of largest magnitude is made positive. LAPACK's sums are not ours;
-    other types of CPU, for which OpenBLAS has other kernels, differ in the last digits.
+    An eigenvector's sign means nothing: the entry of largest magnitude is made positive. LAPACK's sums are
+    not ours; other types of CPU, for which OpenBLAS has other kernels, differ in the last digits.
     """
     with one_blas_thread():
         values, V = np.linalg.eigh(C)

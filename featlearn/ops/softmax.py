@@ -4,8 +4,8 @@
     J = -1/n sum over cases of log p(y | h) + lambda/2 |W|^2
     dW = <h (p - t)'>,  db = <p - t>         t: 1 for the class of the case, else 0
 
-A. Ng et al., UFLDL tutorial, Stanford 2011 (softmax regression). It stands on top of a model of features and is none
-itself, so the registry leaves it out. lambda is the weight decay of the training, not applied to b.
+A. Ng et al., UFLDL tutorial, Stanford 2011 (softmax regression). It stands on top of a model of features and
+is none itself, so the registry leaves it out. lambda is the weight decay of the training, not applied to b.
 """
 
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import Array, Gradients
-from featlearn.models.parts.arrays import product
+from featlearn.ops.arrays import product
+from featlearn.ops.reduce import column_sum, outer_sum
+from featlearn.rows import Array
 
 Labels = npt.NDArray[np.int32]
 
@@ -24,7 +25,10 @@ class Softmax:
     """params: W (features, classes), b (classes,), zeros at first: the loss is convex."""
 
     def __init__(self, features: int, classes: int, dtype: npt.DTypeLike = np.float32) -> None:
-        self.params: dict[str, Array] = {"W": np.zeros((features, classes), dtype), "b": np.zeros(classes, dtype)}
+        self.params: dict[str, Array] = {
+            "W": np.zeros((features, classes), dtype),
+            "b": np.zeros(classes, dtype),
+        }
 
     def probabilities(self, H: Array) -> Array:
         """p(y | h) of each row: (n, features) -> (n, classes)."""
@@ -40,7 +44,9 @@ class Softmax:
         """(n,) the likeliest class of each row; ties go to the lowest."""
         return np.asarray(np.argmax(self.scores(H), axis=1))
 
-    def add_gradient(self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None) -> float:
+    def add_gradient(
+        self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None
+    ) -> float:
         """Adds the sums over rows H (n, features) of class y (n,) to grads; returns that of -log p(y | h).
 
         `counted` (n,) of 0 and 1 leaves rows out. Decay is the caller's.
@@ -51,11 +57,11 @@ class Softmax:
         if counted is not None:
             P *= counted[:, None]
             losses *= counted
-        _core.gemm(grads["W"], H, P, trans_a=True, beta=1)
-        _core.colsum(grads["b"], P, beta=1)
+        outer_sum(H, P, out=grads["W"])
+        column_sum(P, out=grads["b"])
         return float(losses.sum())
 
-    def gradient(self, blocks: Any, total: float) -> Gradients:
+    def gradient(self, blocks: Any, total: float) -> tuple[dict[str, float], dict[str, Array]]:
         """Mean loss and its gradients over blocks (H, y, counted) of `total` counted rows in all."""
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         loss = sum(self.add_gradient(grads, H, y, counted) for H, y, counted in blocks)

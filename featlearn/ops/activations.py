@@ -1,13 +1,12 @@
-"""Activation functions of a layer, there and back. `maxout` has two linear pieces a unit, all first ones first."""
+"""Activation functions of a layer, there and back.
 
-from typing import Any
+`maxout` has two linear pieces a unit, all first ones first.
+"""
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
-
-Array = npt.NDArray[Any]
+from featlearn.rows import Array
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
 REMARKS = (
@@ -15,6 +14,19 @@ REMARKS = (
     "zero), relu (does not saturate, learns fast; units can die at a high rate), leaky-relu (slope 0.01 below zero, so "
     "none dies), maxout (the larger of two linear units, which needs twice the weights), linear"
 )
+
+
+def sigmoid(A: Array, bias: Array) -> Array:
+    """s(A + bias), in place of A."""
+    _core.sigmoid(A, A, bias)
+    return A
+
+
+def exp(z: Array) -> Array:
+    """exp(z) of a vector by the kernels' arithmetic, the same on every instruction set."""
+    p = sigmoid(-np.abs(z)[None], np.zeros_like(z))[0]
+    small = p / (1 - p)
+    return np.asarray(np.where(z < 0, small, 1 / small))
 
 
 def pieces(kind: str) -> int:
@@ -32,7 +44,8 @@ def activate(A: Array, bias: Array, kind: str) -> Array:
 
 
 def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Array | None = None) -> Array:
-    """The derivative by A of what has the derivative delta [+ row (h,)] by H (n, h), in place where it has that shape.
+    """The derivative by A of what has the derivative delta [+ row (h,)] by H (n, h), in place where it has
+    that shape.
 
     A (n, pieces * h), with its bias, is needed for maxout alone.
     """

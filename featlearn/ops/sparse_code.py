@@ -1,4 +1,5 @@
-"""Sparse codes: of each row of hidden activations only some entries are kept, and all that follows runs over those.
+"""Sparse codes: of each row of hidden activations only some entries are kept, and all that follows runs over
+those.
 
 A = X F' + c,  z = the kept entries of A,  Y = z D (+ b)         F and D have a row for each unit
 delta_e = R_i D_e                                                the residual R = Y - X as kept entry e of row i sees it
@@ -7,16 +8,14 @@ dD_j = sum_e z_e R_i,   dF_j = sum_e delta_e X_i,   dc_j = sum_e delta_e        
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.parts.arrays import product
+from featlearn.ops.arrays import add_bias, product
+from featlearn.rows import Array
 
-Array = npt.NDArray[Any]
 Units = Mapping[str, Array]
 """W (units, visible), c (units,), and D (units, visible) where the decoder has features of its own."""
 
@@ -54,9 +53,7 @@ class Code:
 
 def activations(X: Array, F: Array, c: Array) -> Array:
     """X F' + c, (n, units)."""
-    A = product(X, F, trans_b=True)
-    _core.add_bias(A, A, c)
-    return A
+    return add_bias(product(X, F, trans_b=True), c)
 
 
 def largest(X: Array, F: Array, c: Array, k: int) -> Code:
@@ -73,13 +70,16 @@ def largest(X: Array, F: Array, c: Array, k: int) -> Code:
 
 
 def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
-    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest column.
+    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest
+    column.
 
     Raises ConfigError where there are too many activations for one row of the kernel.
     """
     n, h = len(X), len(F)
     if n * h >= 1 << 31:
-        raise ConfigError(f"--batch-top-k: chooses among {n:,} rows times {h:,} units at once; lower --batch-size")
+        raise ConfigError(
+            f"--batch-top-k: chooses among {n:,} rows times {h:,} units at once; lower --batch-size"
+        )
     index, value = np.empty((1, n * k), np.int32), np.empty((1, n * k), X.dtype)
     _core.top_k(index, value, activations(X, F, c).reshape(1, n * h))
     start = np.searchsorted(index[0], h * np.arange(n + 1))
@@ -87,7 +87,8 @@ def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
 
 
 def prefix_outputs(parts: list[Code], D: list[Array], bias: Array) -> list[Array]:
-    """Reconstructions from the first part of a code, from the first two, ... and from all; each has its own D."""
+    """Reconstructions from the first part of a code, from the first two, ... and from all; each has its own
+    D."""
     outputs = [parts[0].decode(D[0], bias)]
     for part, rows in zip(parts[1:], D[1:], strict=True):
         outputs.append(outputs[-1] + part.decode(rows))

@@ -1,24 +1,23 @@
 """Three published ways to make hidden units rarely active; p is the wanted mean activation.
 
 hinton   q, a decaying average of each unit's mean activation, is pulled to p by the gradient q - p of a
-         cross-entropy on the unit's total input, so on bias and incoming weights alike (the Guide, section 11)
+         cross-entropy on the unit's total input, so on bias and incoming weights alike (the Guide, section
+         11)
 lee      the gradient of weight * sum_j (p - mean h_j)^2 over the minibatch, followed by the bias alone (H. Lee,
          C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007)
 goh      the data's activations in the statistics are replaced by (1 - weight) h + weight T, where T ranks h and
-         makes of each rank R in 0..1 the target R^(1/p - 1), whose mean is p: over the examples (selective units),
-         over the units (sparse codes), or over one after the other (H. Goh, N. Thome, M. Cord, Biasing restricted
-         Boltzmann machines to manipulate latent selectivity and sparsity, NIPS workshop 2010)
+         makes of each rank R in 0..1 the target R^(1/p - 1), whose mean is p: over the examples (selective
+         units), over the units (sparse codes), or over one after the other (H. Goh, N. Thome, M. Cord,
+         Biasing restricted Boltzmann machines to manipulate latent selectivity and sparsity, NIPS workshop
+         2010)
 """
 
 import math
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from featlearn.models.parts.arrays import column_mean
-
-Array = npt.NDArray[Any]
+from featlearn.ops.reduce import column_mean
+from featlearn.rows import Array
 
 WEIGHTS = {"hinton": 1.0, "lee": 10.0, "goh": 1.0}
 ORDERS = ("selective-sparse", "sparse-selective", "selective", "sparse")
@@ -45,7 +44,9 @@ def goh_targets(H: Array, p: float, order: str) -> Array:
 def _by_rank(H: Array, p: float, axis: int) -> Array:
     """R^(1/p - 1) of the ranks along an axis; ties go by place."""
     n = H.shape[axis]
-    value = np.array([((r + 0.5) / (n - 0.5)) ** (1 / p - 1) for r in range(n)])  # at most 1, so no target is too small
+    value = np.array(
+        [((r + 0.5) / (n - 0.5)) ** (1 / p - 1) for r in range(n)]
+    )  # at most 1, so no target is too small
     value *= p * n / math.fsum(value)  # n ranks are not the whole line: their mean is made p exactly
     T = np.empty_like(H)
     ranked = np.expand_dims(np.minimum(value, 1), 1 - axis)

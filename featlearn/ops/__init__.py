@@ -1,0 +1,2 @@
+"""Operations on arrays that models, measures and preprocessing share; none knows of files, models or
+training."""

@@ -1,0 +1,53 @@
+"""Sums and means over the rows of a minibatch: the one place where rows that are shared out would meet again.
+
+Everything that models learn from more than one row passes here, or through `backward` of ops/sparse_code.py.
+"""
+
+import math
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.ops.arrays import squared_error, total
+from featlearn.rows import Array
+
+
+def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
+    """`weight` times the sum over rows of x h': (n, d) and (n, k) -> (d, k), added to `out` where it is
+    given."""
+    made: Array = np.empty((X.shape[1], H.shape[1]), X.dtype) if out is None else out
+    _core.gemm(made, X, H, trans_a=True, alpha=weight, beta=0.0 if out is None else 1.0)
+    return made
+
+
+def outer_mean(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
+    """`weight` times the mean over rows of x h': (n, d) and (n, k) -> (d, k), added to `out` where it is
+    given."""
+    return outer_sum(X, H, weight / len(X), out)
+
+
+def column_sum(A: Array, weight: float = 1.0, out: Array | None = None) -> Array:
+    """`weight` times the sum over rows, (n, d) -> (d,), added to `out` where it is given."""
+    made: Array = np.empty(A.shape[1], A.dtype) if out is None else out
+    _core.colsum(made, A, alpha=weight, beta=0.0 if out is None else 1.0)
+    return made
+
+
+def column_mean(A: Array, weight: float = 1.0, out: Array | None = None) -> Array:
+    """`weight` times the mean over rows, (n, d) -> (d,), added to `out` where it is given."""
+    return column_sum(A, weight / len(A), out)
+
+
+def mean(a: Array) -> float:
+    """Mean of one value a row, (n,), summed exactly; infinite where that is no number."""
+    return total(a) / len(a)
+
+
+def grand_mean(A: Array) -> float:
+    """Mean of all values, (n, d)."""
+    return total(column_mean(A)) / int(A.shape[1])
+
+
+def rmse(X: Array, Y: Array) -> float:
+    """Root of the mean squared difference of two arrays (n, d); infinite where that is no number."""
+    return math.sqrt(squared_error(X, Y) / X.size)
