@@ -1,5 +1,7 @@
 """Rows of data: what is trained on, measured and encoded, by blocks or by number."""
 
+import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -47,30 +49,60 @@ def blocks(rows: Rows) -> Iterator[Array]:
 
 
 class Encoded:
-    """Codes of rows, themselves rows; kept when they take at most `memory` bytes, else made when asked."""
+    """Codes of rows, themselves rows of `width` values.
+
+    They are made once and kept: in memory where they take at most `memory` bytes, else in a temporary file.
+    """
 
     def __init__(self, model: Encoder, rows: Rows, memory: int = KEPT) -> None:
-        self.model, self.rows = model, rows
-        self._made: Array | None = None
+        self.rows = rows
         first = model.encode(rows.block(0, 1))
         self.width = first.shape[1]
-        if len(rows) * first.nbytes <= memory:
-            self._made = np.concatenate([model.encode(X) for X in blocks(rows)])
+        shape = len(rows), self.width
+        fits = len(rows) * first.nbytes <= memory
+        self._made: Array | _OnDisk = (
+            np.empty(shape, first.dtype) if fits else _OnDisk(self.width, first.dtype)
+        )
+        for start, stop in edges(len(rows)):
+            self._made[start:stop] = model.encode(rows.block(start, stop))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def block(self, start: int, stop: int) -> Array:
-        return (
-            self.model.encode(self.rows.block(start, stop)) if self._made is None else self._made[start:stop]
-        )
+        return self._made[start:stop]
 
     def take(self, index: Index) -> Array:
-        return (
-            self.model.encode(self.rows.take(index))
-            if self._made is None
-            else np.take(self._made, index, axis=0)
-        )
+        return self._made[index]
+
+
+class _OnDisk:
+    """Rows of `width` values in a temporary file without a name, which ends with this object.
+
+    It is written and read, not mapped: on a full disk to write to a mapped file ends the process.
+    """
+
+    def __init__(self, width: int, dtype: np.dtype[Any]) -> None:
+        self.width, self.dtype = width, dtype
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the finalizer
+        weakref.finalize(self, self._file.close)
+
+    def __setitem__(self, key: slice, rows: Array) -> None:
+        self._file.seek(key.start * self.width * self.dtype.itemsize)
+        self._file.write(np.ascontiguousarray(rows).data)
+
+    def __getitem__(self, key: slice | Index) -> Array:
+        if isinstance(key, slice):
+            return self._read(key.start, key.stop)
+        out: Array = np.empty((len(key), self.width), self.dtype)
+        for place in np.argsort(key, kind="stable"):
+            out[place] = self._read(key[place], key[place] + 1)
+        return out
+
+    def _read(self, start: int, stop: int) -> Array:
+        self._file.seek(int(start) * self.width * self.dtype.itemsize)
+        data = self._file.read(int(stop - start) * self.width * self.dtype.itemsize)
+        return np.frombuffer(bytearray(data), self.dtype).reshape(-1, self.width)
 
 
 class Selected:

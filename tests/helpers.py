@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from featlearn.analysis.coding import Extent, codings
+from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
+from featlearn.analysis.selectivity import Selectivity
+from featlearn.rows import Encoded
+
 
 class Rows:
     """Rows (n, visible) as what models learn from and are judged by."""
@@ -36,3 +41,32 @@ def central(function, at, h=1e-3):
         at[i] = keep
         out[i] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
     return out
+
+
+class Same:
+    """Preprocessing that changes nothing."""
+
+    def to_pixels(self, F):
+        return F
+
+
+def evaluate(model, X, shape=(4, 4, 1)):
+    """All measures of a model on rows X that need no labels."""
+    codes = Encoded(model, Rows(X))
+    found = measure(codes, [Reconstruction(model), Activity(model, codes.width), OwnMetrics(model)])
+    return found | of_filters(model, shape, Same())
+
+
+def coded(model, rows, bins):
+    """The codings of rows with so many levels; the variance is numpy's."""
+    codes, extent = Encoded(model, rows), Extent()
+    measure(codes, [extent])
+    X = rows.block(0, len(rows)).astype(float)
+    variance = float(((X - X.mean(axis=0)) ** 2).sum())
+    return codings(model, codes, extent, variance, bins)
+
+
+def class_measures(model, rows, labels):
+    """Selectivity and purity of the codes of labelled rows."""
+    codes = Encoded(model, rows)
+    return measure(codes, [Selectivity(codes.width, labels)], labels)

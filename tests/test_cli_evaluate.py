@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 
 from featlearn import __version__, _core
-from featlearn.analysis.classes import class_measures
-from featlearn.analysis.coding import codings
+from featlearn.cli import evaluation
 from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
+from featlearn.models.autoencoder import Autoencoder
 from featlearn.rows import Encoded
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.few_labels import errors_per_class
+from helpers import class_measures, coded
 
 
 def report(run_here, *args):
@@ -92,9 +93,10 @@ def test_bits_and_errors_of_quantised_codes(labelled, run_here):
     ]
     learned = load_model(str(labelled / "m0.h5"))
     rows = load_rows(str(labelled / "test.h5"), like=learned)[0]
-    for coding in codings(learned.model, rows, (3, 7)):
+    for coding in coded(learned.model, rows, (3, 7)):
         q = coding.bins
-        assert (row[f"bits_{q}"], row[f"rmse_{q}"], row[f"rmse_std_{q}"]) == coding[1:]
+        assert (row[f"bits_{q}"], row[f"rmse_{q}"]) == coding[1:3]
+        assert row[f"rmse_std_{q}"] == pytest.approx(coding.rmse_std, rel=1e-9)
     keys = [key for key in row if key.startswith("bits_")]
     assert keys == ["bits_7", "bits_3"]
     usual = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5")["models"][0]
@@ -110,6 +112,34 @@ def test_labels_alone_give_selectivity_and_purity(labelled, work, run_here):
     assert {key: row[key] for key in wanted} == wanted
     assert "classifier_error" not in row
     assert "purity" not in report(run_here, "evaluate", work.model, work.patches)["models"][0]
+
+
+@pytest.mark.parametrize("memory", [1 << 30, 1000])
+def test_each_data_set_is_encoded_once_a_model_whatever_is_asked(labelled, run_here, monkeypatch, memory):
+    """A row of zeros that tells the width of a code is no data set; equal preprocessing is done once for all models."""
+    seen, made = {}, []
+
+    def counted(encode):
+        def inner(self, X):
+            if X.any():
+                seen[id(self)] = seen.get(id(self), 0) + len(X)
+            return encode(self, X)
+
+        return inner
+
+    real = evaluation.rows_like
+    monkeypatch.setattr(Autoencoder, "encode", counted(Autoencoder.encode))
+    monkeypatch.setattr(
+        evaluation, "rows_like", lambda data, like: made.append(data.path) or real(data, like)
+    )
+    monkeypatch.setattr(Encoded.__init__, "__defaults__", (memory,))
+    test, learn = labelled / "test.h5", labelled / "learn.h5"
+    models = [labelled / "m0.h5", labelled / "m1.h5"]
+    args = ("evaluate", *models, test, "--train", learn, "--per-class", "5", "--draws", 2)
+    report(run_here, *args, "--classifier-decay", 0.1, "--bins", "3,7,256")
+    sizes = [len(read_dataset(str(path)).patches) for path in (test, learn)]
+    assert list(seen.values()) == [sum(sizes) + 2] * 2  # a first row of each says how wide codes are
+    assert made == [str(test), str(learn)]
 
 
 FEW = ("--per-class", "5,40", "--draws", 3, "--classifier-decay", 0.1)
@@ -229,7 +259,7 @@ def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here
     def started(*args):
         raise AssertionError("a measurement began")
 
-    monkeypatch.setattr("featlearn.cli.evaluation.evaluate", started)
+    monkeypatch.setattr("featlearn.cli.evaluation.measure", started)
     monkeypatch.chdir(tmp_path)
     shutil.copy(labelled / "m0.h5", "m.h5")
     report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")

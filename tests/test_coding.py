@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from featlearn.analysis.coding import CodingConfig, codings
+from featlearn.analysis.coding import CodingConfig
 from featlearn.errors import ConfigError
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
-from helpers import Rows
+from helpers import Rows, coded
 
 
 class Linear:
@@ -58,7 +58,7 @@ def test_several_blocks_equal_the_definition(bins, sign):
     """Codes of both signs, which reach further up or further down."""
     X, model = problem()
     model.A, model.B = sign * model.A, sign * model.B
-    found = codings(model, Rows(X), bins)
+    found = coded(model, Rows(X), bins)
     assert [coding.bins for coding in found] == list(bins)
     for coding in found:
         assert coding[1:] == pytest.approx(
@@ -74,7 +74,7 @@ def test_a_model_in_float32():
     def decode(H):
         return rbm.decode(H.astype(np.float32)).astype(np.float64)
 
-    for coding in codings(rbm, Rows(X), (4, 32)):
+    for coding in coded(rbm, Rows(X), (4, 32)):
         wanted = by_definition(rbm.encode(X).astype(np.float64), decode, X.astype(np.float64), coding.bins)
         assert coding[1:] == pytest.approx(wanted, rel=1e-5)
 
@@ -82,7 +82,7 @@ def test_a_model_in_float32():
 def test_many_levels_lose_nothing():
     X, _ = problem()
     model = Linear(np.eye(6), np.eye(6))
-    coarse, fine = codings(model, Rows(X), (2, 65536))
+    coarse, fine = coded(model, Rows(X), (2, 65536))
     assert fine.rmse < (X.max() - X.min()) / 65535
     assert fine.bits_per_pixel > coarse.bits_per_pixel
     assert coarse.bits_per_pixel <= 1
@@ -90,7 +90,7 @@ def test_many_levels_lose_nothing():
 
 def test_evenly_used_levels_cost_their_logarithm():
     X = np.tile(np.arange(8.0), 10)[:, None]
-    (found,) = codings(Linear(np.eye(1), np.eye(1)), Rows(X), (8,))
+    (found,) = coded(Linear(np.eye(1), np.eye(1)), Rows(X), (8,))
     assert found.bits_per_pixel == pytest.approx(3, rel=1e-12)
     assert found.rmse == 0
 
@@ -99,7 +99,7 @@ def test_evenly_used_levels_cost_their_logarithm():
 def test_codes_of_one_sign_use_their_whole_range(sign):
     X = sign * (2 + np.abs(problem()[0]))
     model = Linear(np.eye(6), np.eye(6))
-    for coding in codings(model, Rows(X), (2, 5, 8)):
+    for coding in coded(model, Rows(X), (2, 5, 8)):
         assert coding[1:] == pytest.approx(by_definition(X, model.decode, X, coding.bins), rel=1e-12)
 
 
@@ -109,7 +109,7 @@ def test_zero_stays_zero_where_codes_have_both_signs(bins, sign):
     """Silent units cost next to nothing and add no error; the largest code value is kept exactly, too."""
     X = np.zeros((1000, 6))
     X[0, 0], X[1, 1] = sign * 7.0, sign * -0.01
-    (found,) = codings(Linear(np.eye(6), np.eye(6)), Rows(X), (bins,))
+    (found,) = coded(Linear(np.eye(6), np.eye(6)), Rows(X), (bins,))
     assert found.rmse == pytest.approx(0.01 / math.sqrt(6000))
     assert found.bits_per_pixel < 0.01
 
@@ -118,7 +118,7 @@ def test_a_mirrored_code_costs_and_keeps_the_same():
     X, model = problem()
     mirrored = Linear(-model.A, -model.B)
     for one, other in zip(
-        codings(model, Rows(X), range(2, 20)), codings(mirrored, Rows(X), range(2, 20)), strict=True
+        coded(model, Rows(X), range(2, 20)), coded(mirrored, Rows(X), range(2, 20)), strict=True
     ):
         assert one == pytest.approx(other, rel=1e-12)
 
@@ -130,24 +130,24 @@ def test_components_of_small_variance_are_not_moved_together():
     X = rng.normal(size=(3000, 40)) / np.arange(1, 41) ** 2
     turn = np.linalg.qr(rng.normal(size=(40, 40)))[0]
     X = X @ turn.T
-    for coding in codings(Linear(turn, turn.T), Rows(X), (2, 3, 4, 5, 8)):
+    for coding in coded(Linear(turn, turn.T), Rows(X), (2, 3, 4, 5, 8)):
         assert coding.rmse_std <= 1.0
 
 
 def test_half_way_goes_to_the_even_level():
     X = np.array([[0.0], [0.5], [1.5], [2.0]])
-    (found,) = codings(Linear(np.eye(1), np.eye(1)), Rows(X), (3,))
+    (found,) = coded(Linear(np.eye(1), np.eye(1)), Rows(X), (3,))
     assert found.bits_per_pixel == pytest.approx(1)  # 0 0 2 2
     assert found.rmse == pytest.approx(math.sqrt(2 * 0.25 / 4))
 
 
 def test_constant_codes_and_constant_data_divide_by_nothing():
     X, _ = problem(30)
-    for coding in codings(Linear(np.zeros((6, 4)), np.zeros((4, 6))), Rows(X), (2, 256)):
+    for coding in coded(Linear(np.zeros((6, 4)), np.zeros((4, 6))), Rows(X), (2, 256)):
         assert coding.bits_per_pixel == 0
         assert math.copysign(1, coding.bits_per_pixel) == 1
         assert coding.rmse == pytest.approx(math.sqrt(np.mean(X**2)))
-    (found,) = codings(Linear(np.eye(6), np.eye(6)), Rows(np.ones((30, 6))), (5,))
+    (found,) = coded(Linear(np.eye(6), np.eye(6)), Rows(np.ones((30, 6))), (5,))
     assert (found.bits_per_pixel, found.rmse) == (0, 0)
     assert math.isnan(found.rmse_std)
 
@@ -156,7 +156,7 @@ def test_codes_that_run_to_infinity_have_no_histogram():
     X, model = problem(30)
     model.A[0, 0] = np.inf
     with np.errstate(invalid="ignore"):
-        assert all(math.isnan(value) for value in codings(model, Rows(X), (5,))[0][1:])
+        assert all(math.isnan(value) for value in coded(model, Rows(X), (5,))[0][1:])
 
 
 @pytest.mark.parametrize("bins", [(1,), (5, 65537), (0, 5), (-3,)])

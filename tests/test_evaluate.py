@@ -6,22 +6,13 @@ import numpy as np
 import pytest
 
 from featlearn.analysis.advice import judge
-from featlearn.analysis.classes import class_measures
-from featlearn.analysis.evaluate import evaluate
 from featlearn.analysis.metrics import psnr
 from featlearn.analysis.photo import reconstruct_photo
 from featlearn.models.rbm import RBM
 from featlearn.ops.reduce import rmse
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.random import Random
-from helpers import Rows
-
-
-class Same:
-    """Preprocessing that changes nothing."""
-
-    def to_pixels(self, F):
-        return F
+from helpers import Rows, class_measures, evaluate
 
 
 class Half:
@@ -50,7 +41,7 @@ def test_metrics_by_their_definitions():
 def test_evaluate_equals_numpy_over_several_blocks():
     X = np.random.default_rng(0).normal(1, 2, (5000, 16)).astype(np.float32)
     m = model()
-    found = evaluate(m, Rows(X), (4, 4, 1), Same())
+    found = evaluate(m, X)
     H = m.encode(X).astype(float)
     R = X - m.decode(m.encode(X)).astype(float)
     assert found["rmse"] == pytest.approx(np.sqrt(np.mean(R**2)), rel=1e-5)
@@ -70,7 +61,7 @@ def test_dead_and_saturated_units_are_counted():
     m = model(10)
     m.params["W"][:, :3] = 0
     m.params["c"][:2], m.params["c"][2] = -20, 20
-    found = evaluate(m, Rows(np.zeros((30, 16), np.float32) + 0.1), (4, 4, 1), Same())
+    found = evaluate(m, np.zeros((30, 16), np.float32) + 0.1)
     assert found["dead_units"] == 0.2
     assert found["saturated_units"] == 0.1
 
@@ -94,20 +85,20 @@ def test_the_bounds_of_dead_and_saturated_units():
     )
     X = np.zeros((3, 16), np.float32)
     X[1] = highest
-    found = evaluate(m, Rows(X), (4, 4, 1), Same())
+    found = evaluate(m, X)
     assert found["dead_units"] == 6 / 16  # two that move little, four that do not
     assert found["saturated_units"] == 0
     X[[0, 2]] = highest
-    assert evaluate(m, Rows(X), (4, 4, 1), Same())["saturated_units"] == 2 / 16
+    assert evaluate(m, X)["saturated_units"] == 2 / 16
     X[2, 10] = 0.98
-    assert evaluate(m, Rows(X), (4, 4, 1), Same())["saturated_units"] == 1 / 16
+    assert evaluate(m, X)["saturated_units"] == 1 / 16
 
 
 def test_a_model_that_explains_nothing_is_found():
     m = model()
     m.params["W"][...] = 0
     X = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
-    assert judge(evaluate(m, Rows(X), (4, 4, 1), Same())) == ["nothing"]
+    assert judge(evaluate(m, X)) == ["nothing"]
 
 
 @pytest.mark.parametrize(("stride", "channels"), [(1, 1), (3, 1), (5, 3)])

@@ -5,10 +5,9 @@ import pytest
 import scipy.optimize
 from scipy.special import log_softmax
 
-from featlearn.ops.softmax import Softmax
 from featlearn.rows import Encoded, Selected
 from featlearn.training import classifier
-from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Codes, train_classifier
+from featlearn.training.classifier import STRENGTHS, ClassifierConfig, Standardized, train_classifier
 from featlearn.training.few_labels import drawn_rows, errors_per_class
 from helpers import Rows
 
@@ -59,15 +58,17 @@ def test_a_small_draw_is_part_of_the_larger_one():
     assert set(few.tolist()) < set(more.tolist())
 
 
-def test_codes_are_the_same_kept_or_made_anew():
+def test_codes_are_the_same_in_memory_and_in_a_file(monkeypatch):
+    monkeypatch.setattr("featlearn.rows.BLOCK", 77)
     X, _ = problem()
     kept, anew = Encoded(Doubled(), Rows(X)), Encoded(Doubled(), Rows(X), memory=0)
-    index = np.array([7, 3, 899])
-    for encoded in (kept, anew):
+    index = np.array([7, 3, 899, 3])
+    for encoded in (kept, anew, Encoded(Doubled(), Rows(X.astype(np.float32)), memory=0)):
         assert len(encoded) == 900
-        assert np.array_equal(encoded.block(5, 9), 2 * X[5:9])
-        assert np.array_equal(encoded.take(index), 2 * X[index])
-        assert np.array_equal(Selected(encoded, index).block(1, 3), 2 * X[index[1:]])
+        codes = (2 * X).astype(encoded.block(0, 1).dtype)
+        assert np.array_equal(encoded.block(5, 900), codes[5:])
+        assert np.array_equal(encoded.take(index), codes[index])
+        assert np.array_equal(Selected(encoded, index).block(1, 3), codes[index[1:3]])
 
 
 def test_errors_equal_those_of_scipy():
@@ -151,7 +152,7 @@ def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
     monkeypatch.setattr(classifier, "STRENGTHS", STRENGTHS[:3])
     rng = np.random.default_rng(7)
     X, y = problem(150, apart=0.8, seed=7)
-    codes = Codes(None, Rows(np.hstack([X, rng.normal(size=(150, 20))])))
+    codes = Standardized(Rows(np.hstack([X, rng.normal(size=(150, 20))])))
     Z, losses, others = codes.block(0, 150), [], []
     for decay in STRENGTHS[:3]:
         scores = np.empty((150, 3))
@@ -164,31 +165,27 @@ def test_the_decay_is_that_of_the_least_loss_over_all_folds(monkeypatch):
         )
     config = ClassifierConfig(classifier_iterations=1000)
     chosen = STRENGTHS[int(np.argmin(losses))]
-    assert train_classifier(Softmax(25, 3, np.float64), codes, y, config) == chosen
+    assert train_classifier(codes, y, 3, config)[1] == chosen
     assert chosen not in [STRENGTHS[i] for i in np.argmin(others, axis=0)]
 
 
 def test_of_equal_decays_the_strongest_is_taken():
     X, y = problem(60, apart=50)
-    assert (
-        train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, ClassifierConfig())
-        == STRENGTHS[0]
-    )
+    assert train_classifier(Standardized(Rows(X)), y, 3, ClassifierConfig())[1] == STRENGTHS[0]
 
 
 def test_codes_that_say_nothing_and_classes_of_one_row_are_learned_somehow():
     for y in (np.arange(2), np.arange(40) % 2, np.arange(3)):
-        softmax, codes = Softmax(4, 3, np.float64), Codes(None, Rows(np.zeros((len(y), 4))))
-        train_classifier(softmax, codes, y.astype(np.int32), ClassifierConfig())
+        codes = Standardized(Rows(np.zeros((len(y), 4))))
+        softmax, _ = train_classifier(codes, y.astype(np.int32), 3, ClassifierConfig())
         assert all(np.isfinite(w).all() for w in softmax.params.values())
 
 
 def test_rows_that_come_class_by_class_are_learned():
     X, y = problem(120, apart=3)
     order = np.argsort(y, kind="stable")
-    codes = Codes(None, Rows(X[order]))
-    softmax = Softmax(5, 3, np.float64)
-    train_classifier(softmax, codes, y[order], ClassifierConfig())
+    codes = Standardized(Rows(X[order]))
+    softmax, _ = train_classifier(codes, y[order], 3, ClassifierConfig())
     assert classifier.classification_error(softmax, codes, y[order]) < 0.1
 
 
@@ -196,5 +193,5 @@ def test_steps_are_those_that_are_reported():
     X, y = problem(60)
     for decay in (None, 0.1):
         config, heard = ClassifierConfig(classifier_decay=decay), []
-        train_classifier(Softmax(5, 3, np.float64), Codes(None, Rows(X)), y, config, heard.append)
-        assert sum(heard) == classifier.classifier_steps(config, y)
+        train_classifier(Standardized(Rows(X)), y, 3, config, heard.append)
+        assert sum(heard) == classifier.classifier_steps(config)

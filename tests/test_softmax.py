@@ -6,10 +6,11 @@ import scipy.optimize
 from scipy.special import log_softmax
 
 from featlearn.ops.softmax import Softmax
+from featlearn.rows import Encoded
 from featlearn.training.classifier import (
     STRENGTHS,
     ClassifierConfig,
-    Codes,
+    Standardized,
     classification_error,
     train_classifier,
 )
@@ -52,7 +53,7 @@ def test_rows_that_do_not_count_change_nothing():
     X, y = problem(40)
     model = Softmax(5, 3, np.float64)
     model.params["W"] += np.random.default_rng(0).normal(size=(5, 3))
-    counted = np.ones(40)
+    counted = np.ones((40, 1))
     counted[30:] = 0
     some, few = model.gradient([(X, y, counted)], 30), model.gradient([(X[:30], y[:30], None)], 30)
     assert some[0]["loss"] == pytest.approx(few[0]["loss"], rel=1e-12)
@@ -60,14 +61,33 @@ def test_rows_that_do_not_count_change_nothing():
         np.testing.assert_allclose(some[1][name], few[1][name], rtol=1e-12)
 
 
+def test_classifiers_side_by_side_are_those_alone():
+    X, y = problem(40)
+    both, rng = Softmax(5, 3, np.float64, count=2), np.random.default_rng(1)
+    both.params["W"] += rng.normal(size=(5, 6))
+    both.params["b"] += rng.normal(size=6)
+    counted = (rng.random((40, 2)) < 0.6).astype(float)
+    loss, grads = both.gradient(
+        [(X[:9], y[:9], counted[:9]), (X[9:], y[9:], counted[9:])], counted.sum(axis=0)
+    )
+    losses = []
+    for i in range(2):
+        alone, own, these = Softmax(5, 3, np.float64), slice(3 * i, 3 * i + 3), counted[:, i] > 0
+        alone.params = {name: np.ascontiguousarray(value[..., own]) for name, value in both.params.items()}
+        metrics, wanted = alone.gradient([(X[these], y[these], None)], np.count_nonzero(these))
+        losses.append(metrics["loss"])
+        np.testing.assert_allclose(both.scores(X)[:, own], alone.scores(X), rtol=1e-12)
+        for name in wanted:
+            np.testing.assert_allclose(grads[name][..., own], wanted[name], atol=1e-14)
+    assert loss["loss"] == pytest.approx(sum(losses), rel=1e-12)
+
+
 def test_training_ends_where_scipy_does():
     X, y = problem()
-    codes = Codes(None, Rows(X))
+    codes = Standardized(Rows(X))
     Z = (X - X.mean(axis=0)) / codes.scale
-    model = Softmax(5, 3, np.float64)
-    used = train_classifier(
-        model, codes, y, ClassifierConfig(classifier_decay=0.01, classifier_iterations=300)
-    )
+    config = ClassifierConfig(classifier_decay=0.01, classifier_iterations=300)
+    model, used = train_classifier(codes, y, 3, config)
     assert used == 0.01
 
     def f(x):
@@ -85,8 +105,8 @@ def test_classes_told_by_columns_of_little_variance_want_a_weak_decay():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 6000).astype(np.int32)
     told = rng.normal(size=(6000, 5)) + rng.normal(size=(3, 5))[y]
-    codes = Codes(None, Rows(np.hstack([0.02 * told, rng.normal(size=(6000, 20))])))
-    assert train_classifier(Softmax(25, 3, np.float64), codes, y, ClassifierConfig()) <= 1e-4
+    codes = Standardized(Rows(np.hstack([0.02 * told, rng.normal(size=(6000, 20))])))
+    assert train_classifier(codes, y, 3, ClassifierConfig())[1] <= 1e-4
 
 
 def writers(hands, rows, seed):
@@ -107,13 +127,12 @@ def test_neighbours_do_not_judge_each_other(by_class):
     if by_class:
         order = np.argsort(y, kind="stable")
         X, y = X[order], y[order]
-    codes, (T, t) = Codes(None, Rows(X)), writers(3000, 1, 1)
+    codes, (T, t) = Standardized(Rows(X)), writers(3000, 1, 1)
     errors = {}
     for decay in STRENGTHS:
-        model = Softmax(150, 3, np.float64)
-        train_classifier(model, codes, y, ClassifierConfig(classifier_decay=decay))
-        errors[decay] = classification_error(model, Codes(None, Rows(T), codes), t)
-    chosen = train_classifier(Softmax(150, 3, np.float64), codes, y, ClassifierConfig())
+        model, _ = train_classifier(codes, y, 3, ClassifierConfig(classifier_decay=decay))
+        errors[decay] = classification_error(model, Standardized(Rows(T), codes), t)
+    chosen = train_classifier(codes, y, 3, ClassifierConfig())[1]
     assert chosen >= 0.1
     assert errors[chosen] <= min(errors.values()) + 0.02
     assert errors[1e-3] > min(errors.values()) + 0.04
@@ -128,13 +147,16 @@ class Doubled:
 
 def test_codes_are_centred_and_scaled_whether_kept_or_made_anew():
     X, y = problem(5000, 7)
-    kept, anew = Codes(Doubled(), Rows(X)), Codes(Doubled(), Rows(X), memory=0)
+    kept, anew = (
+        Standardized(Encoded(Doubled(), Rows(X))),
+        Standardized(Encoded(Doubled(), Rows(X)), memory=0),
+    )
     Z = 2 * X - 2 * X.mean(axis=0)
     assert kept.scale == anew.scale == pytest.approx(np.sqrt(np.mean(Z * Z)))
     for a, b in kept.edges():
         assert np.array_equal(kept.block(a, b), anew.block(a, b))
         np.testing.assert_allclose(kept.block(a, b), Z[a:b] / kept.scale, atol=1e-12)
-    few = Codes(Doubled(), Rows(X[:10] + 1), kept)
+    few = Standardized(Encoded(Doubled(), Rows(X[:10] + 1)), kept)
     np.testing.assert_allclose(few.block(0, 10), (Z[:10] + 2) / kept.scale, atol=1e-12)
     model = Softmax(7, 3, np.float64)
     model.params["W"][0, 1] = 1
@@ -143,5 +165,5 @@ def test_codes_are_centred_and_scaled_whether_kept_or_made_anew():
 
 
 def test_all_zero_codes_do_not_divide_by_zero():
-    codes = Codes(None, Rows(np.zeros((10, 3))))
+    codes = Standardized(Rows(np.zeros((10, 3))))
     assert np.array_equal(codes.block(0, 10), np.zeros((10, 3)))

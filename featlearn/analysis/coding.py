@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from featlearn.models.base import Model
 from featlearn.ops.arrays import squared_error
-from featlearn.rows import Array, Rows, blocks
+from featlearn.rows import Array, Encoded, edges
 from featlearn.settings import check, setting
 
 
@@ -58,47 +58,53 @@ class Coding(NamedTuple):
     gives."""
 
 
-def codings(model: Model, rows: Rows, bins: Sequence[int]) -> list[Coding]:
-    """Code `rows` (n, visible) with each number of levels; two passes, one for the range of the codes."""
-    extent = _extent(model, rows)
+class Extent:
+    """The least and the largest value of codes, and the deviation of the data that they are of; a measure."""
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+
+    def see(self, X: Array, H: Array, labels: Array | None) -> None:
+        self.low, self.high = min(self.low, float(H.min())), max(self.high, float(H.max()))
+
+    def result(self) -> dict[str, float]:
+        return {}
+
+
+def codings(
+    model: Model, codes: Encoded, extent: Extent, variance: float, bins: Sequence[int]
+) -> list[Coding]:
+    """Quantise codes to each number of levels between the ends of their `extent`, in one pass.
+
+    `variance` is that of the rows about their mean, summed over rows and values.
+    """
     if not math.isfinite(extent.high - extent.low):
         return [Coding(q, math.nan, math.nan, math.nan) for q in bins]
-    scales = [_levels(extent.low, extent.high, q) for q in bins]
-    counts = [np.zeros(q, np.int64) for q in bins]
-    squares = [0.0] * len(bins)
-    for X in blocks(rows):
-        H = model.encode(X)
-        for i, levels in enumerate(scales):
-            index, quantised = _quantise(H, levels)
-            counts[i] += np.bincount(index.ravel(), minlength=bins[i])
-            squares[i] += squared_error(X, model.decode(quantised))
-    values = len(rows) * model.n_visible
-    found = []
-    for q, count, square in zip(bins, counts, squares, strict=True):
-        rmse = math.sqrt(square / values)
-        relative = rmse / extent.std if extent.std > 0 else math.nan
-        found.append(Coding(q, _entropy(count) * extent.units / model.n_visible, rmse, relative))
-    return found
+    quantised = [_Quantised(model, q, _levels(extent.low, extent.high, q)) for q in bins]
+    for start, stop in edges(len(codes)):
+        X, H = codes.rows.block(start, stop), codes.block(start, stop)
+        for one in quantised:
+            one.see(X, H)
+    return [one.coding(len(codes), codes.width, variance) for one in quantised]
 
 
-class _Extent(NamedTuple):
-    """Of the codes: how many units, the least and the largest value; of the data: std about the mean row."""
+class _Quantised:
+    """How often each level occurs, and how far reconstructions from the levels lie from the rows."""
 
-    units: int
-    low: float
-    high: float
-    std: float
+    def __init__(self, model: Model, bins: int, levels: "_Levels") -> None:
+        self.model, self.bins, self.levels = model, bins, levels
+        self.counts, self.squares = np.zeros(bins, np.int64), 0.0
 
+    def see(self, X: Array, H: Array) -> None:
+        index, values = _quantise(H, self.levels)
+        self.counts += np.bincount(index.ravel(), minlength=self.bins)
+        self.squares += squared_error(X, self.model.decode(values))
 
-def _extent(model: Model, rows: Rows) -> _Extent:
-    units, low, high = 0, math.inf, -math.inf
-    x1, x2 = np.zeros(model.n_visible), np.zeros(model.n_visible)
-    for X in blocks(rows):
-        H = model.encode(X)
-        units, low, high = H.shape[1], min(low, float(H.min())), max(high, float(H.max()))
-        x1, x2 = x1 + X.sum(axis=0, dtype=np.float64), x2 + np.square(X, dtype=np.float64).sum(axis=0)
-    variance = float((x2 - x1 * x1 / len(rows)).sum())
-    return _Extent(units, low, high, math.sqrt(max(variance, 0.0) / (len(rows) * model.n_visible)))
+    def coding(self, n: int, units: int, variance: float) -> Coding:
+        visible = self.model.n_visible
+        relative = math.sqrt(self.squares / variance) if variance > 0 else math.nan
+        bits = _entropy(self.counts) * units / visible
+        return Coding(self.bins, bits, math.sqrt(self.squares / (n * visible)), relative)
 
 
 class _Levels(NamedTuple):

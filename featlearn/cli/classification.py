@@ -11,13 +11,10 @@ from featlearn.cli.store import Learned
 from featlearn.errors import DataError
 from featlearn.files.dataset import Dataset
 from featlearn.files.regular import show
-from featlearn.models.base import Model
-from featlearn.ops.softmax import Softmax
-from featlearn.patches.rows import Rows
-from featlearn.rows import Encoded
+from featlearn.rows import Encoded, Rows
 from featlearn.training.classifier import (
     ClassifierConfig,
-    Codes,
+    Standardized,
     classification_error,
     classifier_steps,
     train_classifier,
@@ -27,9 +24,9 @@ from featlearn.training.few_labels import errors_per_class
 
 @dataclass(frozen=True)
 class Labelled:
-    """Preprocessed rows and the class of each."""
+    """The codes of preprocessed rows, and the class of each."""
 
-    rows: Rows
+    codes: Encoded
     labels: npt.NDArray[Any]
 
 
@@ -56,8 +53,8 @@ class Task:
         """With the labels as they are in the files."""
         classes, y = np.unique(train.labels, return_inverse=True)
         train, test = (
-            Labelled(train.rows, y.astype(np.int32)),
-            Labelled(test.rows, _positions(test.labels, classes)),
+            Labelled(train.codes, y.astype(np.int32)),
+            Labelled(test.codes, _positions(test.labels, classes)),
         )
         return cls(train, test, len(classes), config, seed)
 
@@ -97,28 +94,27 @@ def classify(learned: Learned, task: Task, words: Words, raw: RawErrors) -> dict
     """Errors of classifiers of codes and of the rows themselves, as keys of the table."""
     measure = _by_labels if task.config.per_class else _by_all
     key = preprocess_key(learned)
-    found = measure("classifier", learned.model, task, words)
+    train, test = task.train.codes, task.test.codes
+    found = measure("classifier", train, test, task, words)
     if key not in raw.known:
-        raw.known[key] = measure("raw", None, task, words)
+        raw.known[key] = measure("raw", train.rows, test.rows, task, words)
     return found | raw.known[key]
 
 
-def _by_all(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+def _by_all(what: str, train: Rows, test: Rows, task: Task, words: Words) -> dict[str, float]:
     """After learning all rows: the error and, of codes, the weight decay."""
-    codes = Codes(model, task.train.rows)
-    softmax = Softmax(codes.width, task.classes, codes.block(0, 1).dtype)
-    with words.progress(classifier_steps(task.config, task.train.labels), "iterations") as progress:
-        decay = train_classifier(softmax, codes, task.train.labels, task.config, progress.advance)
-    error = classification_error(softmax, Codes(model, task.test.rows, codes), task.test.labels)
-    return {f"{what}_error": error} | ({} if model is None else {f"{what}_decay": decay})
+    learned = Standardized(train)
+    with words.progress(classifier_steps(task.config), "iterations") as progress:
+        softmax, decay = train_classifier(
+            learned, task.train.labels, task.classes, task.config, progress.advance
+        )
+    error = classification_error(softmax, Standardized(test, learned, memory=0), task.test.labels)
+    return {f"{what}_error": error} | ({f"{what}_decay": decay} if what == "classifier" else {})
 
 
-def _by_labels(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+def _by_labels(what: str, train: Rows, test: Rows, task: Task, words: Words) -> dict[str, float]:
     """After learning so many rows a class: means and standard deviations over the draws."""
     per_class = task.config.per_class or ()
-    train, test = (
-        rows if model is None else Encoded(model, rows) for rows in (task.train.rows, task.test.rows)
-    )
     with words.progress(len(per_class) * task.config.draws, "classifiers") as progress:
         learned, tried = (train, task.train.labels), (test, task.test.labels)
         errors = errors_per_class(learned, tried, task.config, task.seed, progress.advance)

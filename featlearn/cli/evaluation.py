@@ -1,15 +1,15 @@
 """Model files measured on a data set file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from featlearn.analysis.advice import of_classifier
-from featlearn.analysis.classes import class_measures
-from featlearn.analysis.coding import Coding, CodingConfig, codings
-from featlearn.analysis.evaluate import evaluate, mean_metrics
+from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
 from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, resolve
+from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, measure, of_filters
+from featlearn.analysis.selectivity import Selectivity
 from featlearn.cli import advice
 from featlearn.cli.classification import (
     Labelled,
@@ -28,6 +28,7 @@ from featlearn.errors import ConfigError
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.regular import show
 from featlearn.patches.rows import Rows
+from featlearn.rows import Encoded, blocks
 from featlearn.training.classifier import ClassifierConfig
 
 
@@ -74,7 +75,12 @@ def evaluate_models(request: Request, words: Words) -> list[dict[str, Any]]:
         words.say(
             "warning: --plot: the models' data are preprocessed in several ways; errors have different units"
         )
-    measured = [_measure(learned, datasets, request, words, raw) for learned in models]
+    data = Preprocessed(datasets)
+    keys = [data.key(learned) for learned in models]
+    found = {}
+    for i in sorted(range(len(models)), key=lambda i: keys.index(keys[i])):  # equal preprocessing together
+        found[i] = _measure(models[i], data, request, words, raw)
+    measured = [found[i] for i in range(len(models))]
     if plot:
         plot.write(measured, request.coding.bins, request.classifier.per_class or ())
     return [dict(one.row) for one in measured]
@@ -100,25 +106,49 @@ def _refuse_unfit(learned: Learned, datasets: list[Dataset], request: Request) -
         )
 
 
+@dataclass
+class Preprocessed:
+    """The rows of data sets, kept while models have the same preprocessing."""
+
+    datasets: list[Dataset]
+    made: dict[tuple[Any, ...], list[Rows]] = field(default_factory=dict)
+
+    def key(self, learned: Learned) -> tuple[Any, ...]:
+        """What rows of models with equal preprocessing share."""
+        return *preprocess_key(learned), learned.model.dtype
+
+    def rows(self, learned: Learned) -> list[Rows]:
+        """The rows of each data set as that model was trained on. Raises DataError."""
+        key = self.key(learned)
+        if key not in self.made:
+            self.made = {key: [rows_like(dataset, learned) for dataset in self.datasets]}
+        return self.made[key]
+
+
 def _measure(
-    learned: Learned, datasets: list[Dataset], request: Request, words: Words, raw: RawErrors
+    learned: Learned, data: Preprocessed, request: Request, words: Words, raw: RawErrors
 ) -> Measured:
-    path, dataset = learned.path, datasets[0]
-    rows = rows_like(dataset, learned)
+    path, model = learned.path, learned.model
+    dataset, *others = data.datasets
+    rows, *train_rows = data.rows(learned)
     warn_of_unfinished(learned, words)
     likely = _likelihoods(path, learned, rows, request, words)
-    measures = evaluate(learned.model, rows, learned.shape, learned.preprocess)
-    coded = codings(learned.model, rows, request.levels)
-    measures |= _coding_keys(coded, request.coding)
+    codes = Encoded(model, rows)
+    extent, reconstruction = Extent(), Reconstruction(model)
+    of_rows: list[Measure] = [reconstruction, Activity(model, codes.width), OwnMetrics(model), extent]
     if dataset.labels is not None:
-        measures |= class_measures(learned.model, rows, dataset.labels)
-    if request.train is not None:
-        train_dataset = datasets[1]
-        train_rows = rows_like(train_dataset, learned)
+        of_rows.append(Selectivity(codes.width, dataset.labels))
+    measures = measure(codes, of_rows, dataset.labels)
+    of_classes = {key: measures.pop(key) for key in ("selectivity", "purity") if key in measures}
+    measures |= of_filters(model, learned.shape, learned.preprocess)
+    coded = codings(model, codes, extent, reconstruction.variance, request.levels)
+    measures |= _coding_keys(coded, request.coding) | of_classes
+    if train_rows:
+        labels = others[0].labels
         if "free_energy" in measures:
-            measures["free_energy_gap"] = _gap(learned, measures, train_rows)
-        if dataset.labels is not None and train_dataset.labels is not None:
-            train, test = Labelled(train_rows, train_dataset.labels), Labelled(rows, dataset.labels)
+            measures["free_energy_gap"] = _gap(learned, measures, train_rows[0])
+        if dataset.labels is not None and labels is not None:
+            train, test = Labelled(Encoded(model, train_rows[0]), labels), Labelled(codes, dataset.labels)
             measures |= classify(learned, Task.of(train, test, request.classifier, request.seed), words, raw)
     told = _advice(learned, measures, len(dataset.patches))
     advice.say(words, told, f"{path}: ")
@@ -146,7 +176,10 @@ def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
 def _gap(learned: Learned, measures: dict[str, Any], train: Rows) -> float:
     """Mean free energy of the data above that of the training data: it grows as a model overfits (the Guide,
     6)."""
-    return float(measures["free_energy"] - mean_metrics(learned.model, train)["free_energy"])
+    own = OwnMetrics(learned.model)
+    for X in blocks(train):
+        own.see(X, X, None)
+    return float(measures["free_energy"] - own.result()["free_energy"])
 
 
 def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, words: Words) -> dict[str, Any]:

@@ -220,9 +220,9 @@ class Model:
     def decode(self, H: Array) -> Array:
         raise NotImplementedError
 
-    def reconstruct(self, X: Array) -> Array:
-        """What the model makes of rows: (n, visible) -> (n, visible)."""
-        return self.decode(self.encode(X))
+    def reconstruct(self, X: Array, H: Array | None = None) -> Array:
+        """Return what the model makes of rows: (n, visible) -> (n, visible). `H`: their codes, where known."""
+        return self.decode(self.encode(X) if H is None else H)
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         raise NotImplementedError

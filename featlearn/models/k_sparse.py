@@ -292,10 +292,10 @@ class KSparse(Model):
         """D h + b of each row, (n, hidden) -> (n, visible)."""
         return add_bias(product(H, decoder(self._units())), self.params["b"])
 
-    def reconstruct(self, X: Array) -> Array:
+    def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Each row from its k largest activations: what was trained, not the richer code that encode gives."""
         if self.config.batch_top_k:
-            return super().reconstruct(X)
+            return super().reconstruct(X, H)
         units = self._units()
         return self._select(self._centred(X), self.config.k, units).decode(decoder(units), self.params["b"])
 

@@ -14,57 +14,74 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.ops.arrays import product
+from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.reduce import column_sum, outer_sum
-from featlearn.rows import Array
+from featlearn.rows import Array, Float64
 
 Labels = npt.NDArray[np.int32]
 
 
 class Softmax:
-    """params: W (features, classes), b (classes,), zeros at first: the loss is convex."""
+    """params: W (features, count classes), b (count classes,), zeros at first: the loss is convex.
 
-    def __init__(self, features: int, classes: int, dtype: npt.DTypeLike = np.float32) -> None:
+    With `count` above 1 they are as many classifiers side by side, each with its own columns: they learn from the same
+    rows, in one product for all.
+    """
+
+    def __init__(
+        self, features: int, classes: int, dtype: npt.DTypeLike = np.float32, count: int = 1
+    ) -> None:
+        self.classes, self.count = classes, count
         self.params: dict[str, Array] = {
-            "W": np.zeros((features, classes), dtype),
-            "b": np.zeros(classes, dtype),
+            "W": np.zeros((features, count * classes), dtype),
+            "b": np.zeros(count * classes, dtype),
         }
 
     def probabilities(self, H: Array) -> Array:
-        """p(y | h) of each row: (n, features) -> (n, classes)."""
+        """Return p(y | h) of each row: (n, features) -> (n, classes)."""
         P = product(H, self.params["W"])
         _core.softmax(P, None, P, self.params["b"], None)
         return P
 
     def scores(self, H: Array) -> Array:
-        """w_k'h + b_k: (n, features) -> (n, classes)."""
-        return np.asarray(product(H, self.params["W"]) + self.params["b"])
+        """Return w_k'h + b_k: (n, features) -> (n, count classes)."""
+        return add_bias(product(H, self.params["W"]), self.params["b"])
 
     def predict(self, H: Array) -> npt.NDArray[np.int64]:
-        """(n,) the likeliest class of each row; ties go to the lowest."""
+        """Return (n,) the likeliest class of each row; ties go to the lowest."""
         return np.asarray(np.argmax(self.scores(H), axis=1))
 
     def add_gradient(
         self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None
-    ) -> float:
-        """Adds the sums over rows H (n, features) of class y (n,) to grads; returns that of -log p(y | h).
+    ) -> Float64:
+        """Add the sums over rows H (n, features) of class y (n,) to grads; return those of -log p(y | h), (count,).
 
-        `counted` (n,) of 0 and 1 leaves rows out. Decay is the caller's.
+        `counted` (n, count) of 0 and 1 leaves rows out of classifiers. Decay is the caller's.
         """
-        P, losses = product(H, self.params["W"]), np.empty(len(H), np.float64)
-        _core.softmax(P, losses, P, self.params["b"], y)
-        P[np.arange(len(P)), y] -= 1
+        n, count, classes = len(H), self.count, self.classes
+        A = self.scores(H)
+        P, losses, of = A.reshape(n * count, classes), np.empty(n * count), np.repeat(y, count)
+        _core.softmax(P, losses, P, np.zeros(classes, P.dtype), of)
+        P[np.arange(len(P)), of] -= 1
         if counted is not None:
-            P *= counted[:, None]
-            losses *= counted
-        outer_sum(H, P, out=grads["W"])
-        column_sum(P, out=grads["b"])
-        return float(losses.sum())
+            P *= counted.reshape(-1, 1)
+            losses *= counted.reshape(-1)
+        outer_sum(H, A, out=grads["W"])
+        column_sum(A, out=grads["b"])
+        return np.asarray(losses.reshape(n, count).sum(axis=0))
 
-    def gradient(self, blocks: Any, total: float) -> tuple[dict[str, float], dict[str, Array]]:
-        """Mean loss and its gradients over blocks (H, y, counted) of `total` counted rows in all."""
+    def gradient(
+        self, blocks: Any, total: int | npt.NDArray[np.integer[Any]]
+    ) -> tuple[dict[str, float], dict[str, Array]]:
+        """Return loss and gradients over blocks (H, y, counted): the sum of all classifiers' means.
+
+        `total`: the number of counted rows in all, of each classifier (count,) where they differ.
+        """
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
-        loss = sum(self.add_gradient(grads, H, y, counted) for H, y, counted in blocks)
+        losses = np.zeros(self.count)
+        for H, y, counted in blocks:
+            losses += self.add_gradient(grads, H, y, counted)
+        each = np.repeat(np.broadcast_to(total, self.count), self.classes).astype(grads["b"].dtype)
         for value in grads.values():
-            value /= total
-        return {"loss": loss / total}, grads
+            value /= each
+        return {"loss": float(np.sum(losses / total))}, grads

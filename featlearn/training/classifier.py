@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.models.base import Gradients, Model
+from featlearn.models.base import Gradients
 from featlearn.ops.softmax import Labels, Softmax
-from featlearn.rows import KEPT, Array, Rows, edges
+from featlearn.rows import KEPT, Array, Rows, blocks, edges
 from featlearn.settings import check, setting
 from featlearn.threads import one_blas_thread
 from featlearn.training.optim import LBFGS, Decay, Rates
@@ -61,37 +61,29 @@ class ClassifierConfig:
         check(self)
 
 
-class Codes:
-    """Codes of rows, or the rows themselves where `model` is None; kept when they take at most `memory`
-    bytes.
+class Standardized:
+    """Rows, such as codes, of comparable size; kept when they take at most `memory` bytes.
 
-    Each unit's mean is taken off, and all are divided by what then is their root mean square: decays mean the
-    same for all codes, and L-BFGS gets on. `like`: by the mean and scale of those.
+    Each column's mean is taken off, and all are divided by what then is their root mean square: decays mean
+    the same for all codes, and L-BFGS gets on. `like`: by the mean and scale of those.
     """
 
-    def __init__(
-        self, model: Model | None, rows: Rows, like: "Codes | None" = None, memory: int = KEPT
-    ) -> None:
-        self.model, self.rows = model, rows
+    def __init__(self, rows: Rows, like: "Standardized | None" = None, memory: int = KEPT) -> None:
+        self.rows = rows
         self._made: Array | None = None
-        self.mean, self.scale = np.zeros(1), 1.0
-        first = self.block(0, 1)
-        self.width, self.mean = first.shape[1], np.zeros(first.shape[1], first.dtype)
-        if len(rows) * self.width * first.itemsize <= memory:
-            self._made = np.concatenate([self.block(*edges) for edges in self.edges()])
+        first = rows.block(0, 1)
+        self.width, self.dtype = first.shape[1], first.dtype
+        self.mean: Array = self._mean() if like is None else like.mean
+        self.scale: float = 1.0 if like is None else like.scale
         if like is None:
-            total = sum(self.block(*edges).sum(axis=0, dtype=np.float64) for edges in self.edges())
-            mean = (total / len(rows)).astype(first.dtype)
-            squares = sum(
-                float(np.square(self.block(*edges) - mean, dtype=np.float64).sum()) for edges in self.edges()
-            )
-            scale = float(np.sqrt(squares / (len(rows) * self.width))) or 1.0
-        else:
-            mean, scale = like.mean, like.scale
-        self.mean, self.scale = mean, scale
-        if self._made is not None:
-            self._made -= mean
-            self._made /= self._made.dtype.type(scale)
+            squares = sum(float(np.square(X - self.mean, dtype=np.float64).sum()) for X in blocks(rows))
+            self.scale = float(np.sqrt(squares / (len(rows) * self.width))) or 1.0
+        if len(rows) * self.width * first.itemsize <= memory:
+            self._made = np.concatenate([self.block(*ends) for ends in self.edges()])
+
+    def _mean(self) -> Array:
+        total = sum(X.sum(axis=0, dtype=np.float64) for X in blocks(self.rows))
+        return np.asarray(total / len(self.rows), self.dtype)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,53 +95,53 @@ class Codes:
     def block(self, start: int, stop: int) -> Array:
         if self._made is not None:
             return self._made[start:stop]
-        X = self.rows.block(start, stop)
-        H = X if self.model is None else self.model.encode(X)
+        H = self.rows.block(start, stop)
         return np.asarray((H - self.mean.astype(H.dtype)) / H.dtype.type(self.scale))
 
 
 def train_classifier(
-    classifier: Softmax,
-    codes: Codes,
+    codes: Standardized,
     labels: Labels,
+    classes: int,
     config: ClassifierConfig,
     advance: Callable[[int], None] = lambda iterations: None,
-) -> float:
-    """Train on all rows; `labels` (n,) count from 0. -> the weight decay used: that of `config`, or the one
-    chosen."""
-    strength = config.classifier_decay
-    if strength is None:
-        strength = _chosen(classifier, codes, labels, config.classifier_iterations, advance)
-    _set(classifier, {name: np.zeros_like(value) for name, value in classifier.params.items()})
-    _fit(classifier, codes, labels, strength, config.classifier_iterations, None, advance)
-    return strength
+) -> tuple[Softmax, float]:
+    """Return a classifier that has learned all rows, and its weight decay: that of `config`, or the one chosen.
+
+    `labels` (n,) count from 0 to `classes` - 1.
+    """
+    strength, iterations = config.classifier_decay, config.classifier_iterations
+    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        if strength is None:
+            strength = _chosen(codes, labels, classes, iterations, advance)
+        classifier = Softmax(codes.width, classes, codes.dtype)
+        _fit(classifier, codes, labels, strength, iterations, None, advance)
+    return classifier, strength
 
 
-def classifier_steps(config: ClassifierConfig, labels: Labels) -> int:
-    """Iterations that train_classifier reports of such labels, fits that end early counted as if they did
-    not."""
-    tried = 0 if config.classifier_decay is not None else len(STRENGTHS) * len(_folds(labels))
+def classifier_steps(config: ClassifierConfig) -> int:
+    """Return the iterations that train_classifier reports; fits that end early are counted as if they did not."""
+    tried = 0 if config.classifier_decay is not None else len(STRENGTHS)
     return config.classifier_iterations * (tried + 1)
 
 
 def _chosen(
-    classifier: Softmax, codes: Codes, labels: Labels, iterations: int, advance: Callable[[int], None]
+    codes: Standardized, labels: Labels, classes: int, iterations: int, advance: Callable[[int], None]
 ) -> float:
-    """The decay of the least loss on rows held out; tried until the loss rises."""
-    folds, best, least = _folds(labels), STRENGTHS[0], np.inf
-    begin = [_copy(classifier) for _ in folds]
-    for tried in STRENGTHS:  # from strong to weak, each beginning where the last ended
-        scores = []
-        for i, held_out in enumerate(folds):
-            _set(classifier, begin[i])
-            _fit(classifier, codes, labels, tried, iterations, ~held_out, advance)
-            begin[i] = _copy(classifier)
-            scores += [classifier.scores(codes.block(a, b)[held_out[a:b]]) for a, b in codes.edges()]
-        loss = _loss_at_best_scale(
-            np.concatenate(scores), np.concatenate([labels[held_out] for held_out in folds])
-        )
+    """Return the decay of the least loss on rows held out; they are tried until the loss rises.
+
+    One classifier for each part that is held out, all side by side.
+    """
+    held_out = np.stack(_folds(labels), axis=1)
+    folds = Softmax(codes.width, classes, codes.dtype, held_out.shape[1])
+    best, least = STRENGTHS[0], np.inf
+    for i, tried in enumerate(STRENGTHS):  # from strong to weak, each beginning where the last ended
+        _fit(folds, codes, labels, tried, iterations, ~held_out, advance)
+        scores = np.concatenate([folds.scores(codes.block(a, b)) for a, b in codes.edges()])
+        scores = scores.reshape(len(labels), -1, classes)[held_out]
+        loss = _loss_at_best_scale(scores, np.repeat(labels, held_out.sum(axis=1)))
         if loss > least:
-            advance(iterations * len(folds) * (len(STRENGTHS) - 1 - STRENGTHS.index(tried)))
+            advance(iterations * (len(STRENGTHS) - 1 - i))
             break
         if loss < least:
             best, least = tried, loss
@@ -185,16 +177,7 @@ def _folds(labels: Labels) -> list[npt.NDArray[np.bool_]]:
     return [fold == i for i in range(FOLDS) if (fold == i).any()]
 
 
-def _copy(classifier: Softmax) -> dict[str, Array]:
-    return {name: value.copy() for name, value in classifier.params.items()}
-
-
-def _set(classifier: Softmax, params: dict[str, Array]) -> None:
-    for name, value in params.items():
-        classifier.params[name][...] = value
-
-
-def classification_error(classifier: Softmax, codes: Codes, labels: Labels) -> float:
+def classification_error(classifier: Softmax, codes: Standardized, labels: Labels) -> float:
     """Share of rows put into the wrong class."""
     wrong = np.concatenate([classifier.predict(codes.block(a, b)) != labels[a:b] for a, b in codes.edges()])
     return float(wrong.mean())
@@ -202,15 +185,16 @@ def classification_error(classifier: Softmax, codes: Codes, labels: Labels) -> f
 
 def _fit(
     classifier: Softmax,
-    codes: Codes,
+    codes: Standardized,
     labels: Labels,
     strength: float,
     iterations: int,
     among: Mask | None,
     advance: Callable[[int], None],
 ) -> None:
-    """Descend on the loss over the rows `among` them, or over all."""
-    total = float(len(codes) if among is None else np.count_nonzero(among))
+    """Descend on the loss from where the classifier is, over the rows `among` them (n, count), or over all."""
+    total = len(codes) if among is None else np.count_nonzero(among, axis=0)
+    decay, optimizer = Decay(l2=strength), LBFGS()
 
     def blocks() -> Iterator[Block]:
         for a, b in codes.edges():
@@ -222,13 +206,11 @@ def _fit(
         metrics["loss"] += decay.cost(classifier.params["W"])
         return metrics, grads
 
-    decay, optimizer = Decay(l2=strength), LBFGS()
-    with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-        losses: list[float] = []
-        while len(losses) < iterations and not optimizer.converged:
-            metrics = optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
-            losses.append(metrics["loss"])
-            advance(1)
-            if len(losses) > WINDOW and losses[-1 - WINDOW] - losses[-1] < ENOUGH * losses[-1]:
-                break
-        advance(iterations - len(losses))
+    losses: list[float] = []
+    while len(losses) < iterations and not optimizer.converged:
+        metrics = optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
+        losses.append(metrics["loss"])
+        advance(1)
+        if len(losses) > WINDOW and losses[-1 - WINDOW] - losses[-1] < ENOUGH * losses[-1]:
+            break
+    advance(iterations - len(losses))

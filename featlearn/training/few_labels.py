@@ -9,10 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.ops.softmax import Labels, Softmax
+from featlearn.ops.softmax import Labels
 from featlearn.random import Purpose, Random
 from featlearn.rows import Rows, Selected
-from featlearn.training.classifier import ClassifierConfig, Codes, classification_error, train_classifier
+from featlearn.training.classifier import (
+    ClassifierConfig,
+    Standardized,
+    classification_error,
+    train_classifier,
+)
 
 
 def drawn_rows(labels: Labels, per_class: int, seed: int, draw: int) -> npt.NDArray[np.int64]:
@@ -41,9 +46,10 @@ def errors_per_class(
     for i, number in enumerate(per_class):
         for draw in range(config.draws):
             index = drawn_rows(train[1], number, seed, draw)
-            codes = Codes(None, Selected(train[0], index))
-            classifier = Softmax(codes.width, classes, codes.block(0, 1).dtype)
-            train_classifier(classifier, codes, train[1][index], config)
-            errors[i, draw] = classification_error(classifier, Codes(None, test[0], codes, memory=0), test[1])
+            codes = Standardized(Selected(train[0], index))
+            classifier, _ = train_classifier(codes, train[1][index], classes, config)
+            errors[i, draw] = classification_error(
+                classifier, Standardized(test[0], codes, memory=0), test[1]
+            )
             advance(1)
     return errors
