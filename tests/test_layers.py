@@ -20,7 +20,7 @@ BELOW = {  # part of the package: what it may import besides itself
     "cgroup": set(),
     "threads": {"_core", "cgroup"},
     "rows": set(),
-    "ops": {"errors", "_core", "rows", "threads"},
+    "ops": {"errors", "settings", "_core", "rows", "threads"},
     "files": {"rows", "__init__", "errors", "cgroup", "signals"},
     "patches": {"errors", "settings", "random", "_core", "rows", "ops"},
     "models": {"errors", "settings", "random", "_core", "rows", "ops"},

@@ -42,12 +42,20 @@ import numpy.typing as npt
 from featlearn.errors import ConfigError
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
+from featlearn.settings import setting
 
 MAX_UNITS = 10_000_000
 """Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
 UNIT_SPREAD = (0.5, 2.0)
 """The standard deviations of real-valued data that models of them are made for: about 1."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class HiddenConfig:
+    """The first setting of most models."""
+
+    hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
 
 
 @dataclass(frozen=True)

@@ -41,19 +41,21 @@ from featlearn.models.base import (
     UNIT_SPREAD,
     DataSummary,
     Gradients,
+    HiddenConfig,
     Loss,
     Machine,
     Model,
     Phase,
     Step,
 )
+from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
-from featlearn.ops.sparsity import ORDERS, WEIGHTS, goh_targets, hinton_pull, lee_pull
+from featlearn.ops.sparsity import SparsityConfig
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, rounded, setting
+from featlearn.settings import fill, rounded, setting
 
 RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
 REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
@@ -66,7 +68,7 @@ class RBM(Model):
     """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log
     variances.
 
-    state: q (hidden,), running mean activations; chains (chains, hidden), hidden states of PCD; mu (visible,)
+    state: q (hidden,) of ops/sparsity.py; chains (chains, hidden), hidden states of PCD; mu (visible,)
     and lambda (hidden,), the offsets.
     """
 
@@ -76,8 +78,7 @@ class RBM(Model):
     rate_unit = "over the mean squared length of a row, at most 0.1 (gaussian: half of it)"
 
     @dataclass(frozen=True)
-    class Config:
-        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
+    class Config(SparsityConfig, HiddenConfig):
         visible: str = setting(
             "auto",
             "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
@@ -130,39 +131,6 @@ class RBM(Model):
             low=-1000,
             high=1000,
         )
-        target: float | None = setting(
-            None,
-            "sparsity target: wanted mean activation of the hidden units, e.g. 0.02",
-            above=0,
-            below=1,
-            off="no target",
-        )
-        sparsity: str = setting(
-            "hinton",
-            "how to reach the target: cross-entropy on bias and weights, Lee's on the bias, Goh's ranks",
-            choices=("hinton", "lee", "goh"),
-            needs="target",
-        )
-        target_weight: float | None = setting(
-            None,
-            "strength of the pull to the sparsity target  [default: 1, lee: 10]",
-            low=0,
-            needs="target",
-            off="no target",
-        )
-        target_memory: float = setting(
-            0.95,
-            "hinton: decay of the running mean that meets the target",
-            low=0,
-            below=1,
-            needs="target sparsity=hinton",
-        )
-        goh_order: str = setting(
-            "selective-sparse",
-            "goh: over the examples (selective), over the units (sparse), or one after the other",
-            choices=ORDERS,
-            needs="target sparsity=goh",
-        )
         refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
         refine_lr: float | None = setting(
             None,
@@ -174,7 +142,7 @@ class RBM(Model):
         refine_decay: bool = setting(True, "weight decay goes on during the refinement", needs="refine")
 
         def __post_init__(self) -> None:
-            check(self)
+            super().__post_init__()
             if self.visible == "bernoulli" and (self.learn_sigma or self.sigma != 1):
                 raise ConfigError(
                     "--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian"
@@ -184,10 +152,6 @@ class RBM(Model):
             if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
                 raise ConfigError(
                     f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
-                )
-            if self.sparsity == "goh" and (self.target_weight or 0) > 1:
-                raise ConfigError(
-                    f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1"
                 )
 
     config: Config
@@ -209,7 +173,7 @@ class RBM(Model):
         usual = {
             "init_scale": INIT_SCALES[config.init],
             "hidden_bias": 0.0 if sparse is None else _log_odds(sparse),
-            "target_weight": None if config.target is None else WEIGHTS[config.sparsity],
+            "target_weight": config.usual_target_weight,
             "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
         }
         return fill(replace(config, visible=visible), usual)
@@ -375,17 +339,11 @@ class RBM(Model):
                     V = self.sample_visible(V, step, k)
             H = self.encode(V)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
-        pull = self._sparsity_pull(H0)
-        if config.sparsity == "goh" and config.target is not None:
-            T = goh_targets(H0, config.target, config.goh_order)
-            H0 = H0 + config.target_weight * (T - H0)
-        grads = self._statistics(X, H0, V, H)
+        T = sparsity.targets(config, H0)
+        grads = self._statistics(X, T, V, H)
         if config.centered:
-            self._centre(grads, X, H0)
-        if pull is not None:
-            grads["c"] += pull
-            if config.sparsity == "hinton":
-                grads["W"] += np.outer(column_mean(self.scaled(X)), pull)
+            self._centre(grads, X, T)
+        sparsity.add_pull(config, grads, self.state, self.scaled(X), H0)
         return metrics, grads
 
     def _persistent_chains(self, step: Step) -> tuple[Array, Array]:
@@ -421,16 +379,6 @@ class RBM(Model):
         )
         grads["b"] -= product(offset[None], grads["W"], trans_b=True)[0]
         grads["c"] -= product(mu[None], grads["W"])[0]
-
-    def _sparsity_pull(self, H0: Array) -> Array | None:
-        """(hidden,) the gradient of Hinton's or Lee's penalty, or None; q takes in this minibatch."""
-        config, memory = self.config, self.config.target_memory
-        if config.target is None or config.target_weight is None or config.sparsity == "goh":
-            return None
-        if config.sparsity == "lee":
-            return lee_pull(H0, config.target, config.target_weight)
-        q = self.state["q"] = memory * self.state["q"] + (1 - memory) * column_mean(H0)
-        return hinton_pull(q, config.target, config.target_weight)
 
     def refinement(self, X: Array, step: Step) -> Gradients:
         """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or

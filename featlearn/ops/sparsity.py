@@ -13,15 +13,96 @@ goh      the data's activations in the statistics are replaced by (1 - weight) h
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from featlearn.errors import ConfigError
 from featlearn.ops.reduce import column_mean
 from featlearn.rows import Array
+from featlearn.settings import check, setting
 
 WEIGHTS = {"hinton": 1.0, "lee": 10.0, "goh": 1.0}
 ORDERS = ("selective-sparse", "sparse-selective", "selective", "sparse")
 _AXES = {"selective": 0, "sparse": 1}
+
+
+@dataclass(frozen=True)
+class SparsityConfig:
+    """Settings of a model whose hidden units can be held to a wanted mean activation."""
+
+    target: float | None = setting(
+        None,
+        "sparsity target: wanted mean activation of the hidden units, e.g. 0.02",
+        above=0,
+        below=1,
+        off="no target",
+    )
+    sparsity: str = setting(
+        "hinton",
+        "how to reach the target: cross-entropy on bias and weights, Lee's on the bias, Goh's ranks",
+        choices=("hinton", "lee", "goh"),
+        needs="target",
+    )
+    target_weight: float | None = setting(
+        None,
+        "strength of the pull to the sparsity target  [default: 1, lee: 10]",
+        low=0,
+        needs="target",
+        off="no target",
+    )
+    target_memory: float = setting(
+        0.95,
+        "hinton: decay of the running mean that meets the target",
+        low=0,
+        below=1,
+        needs="target sparsity=hinton",
+    )
+    goh_order: str = setting(
+        "selective-sparse",
+        "goh: over the examples (selective), over the units (sparse), or one after the other",
+        choices=ORDERS,
+        needs="target sparsity=goh",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.sparsity == "goh" and (self.target_weight or 0) > 1:
+            raise ConfigError(
+                f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1"
+            )
+
+    @property
+    def usual_target_weight(self) -> float | None:
+        """The strength of the pull where none is given; None without a target."""
+        return None if self.target is None else WEIGHTS[self.sparsity]
+
+
+def targets(config: SparsityConfig, H: Array) -> Array:
+    """Return what stands for the data's activations H (n, hidden) in the statistics: mixed with Goh's targets, or H."""
+    if config.target is None or config.sparsity != "goh" or config.target_weight is None:
+        return H
+    return np.asarray(H + config.target_weight * (goh_targets(H, config.target, config.goh_order) - H))
+
+
+def add_pull(
+    config: SparsityConfig, grads: dict[str, Array], state: dict[str, Array], X: Array, H: Array
+) -> None:
+    """Add the gradient of Hinton's or Lee's penalty to that of W (visible, hidden) and c (hidden,), in place.
+
+    X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's running means
+    state["q"] (hidden,) take them in.
+    """
+    if config.target is None or config.target_weight is None or config.sparsity == "goh":
+        return
+    if config.sparsity == "lee":
+        grads["c"] += lee_pull(H, config.target, config.target_weight)
+        return
+    memory = config.target_memory
+    state["q"] = memory * state["q"] + (1 - memory) * column_mean(H)
+    pull = hinton_pull(state["q"], config.target, config.target_weight)
+    grads["c"] += pull
+    grads["W"] += np.outer(column_mean(X), pull)
 
 
 def hinton_pull(q: Array, p: float, weight: float) -> Array:
