@@ -10,14 +10,12 @@ Modeling pixel means and covariances using factorized third-order Boltzmann mach
 columns sum to 1; the columns of VF have one common norm, which follows their mean (.95 / .05).
 
 Learned by persistent contrastive divergence: grads = <dF/dtheta>_data - <dF/dtheta>_chains, times a rate of
-each parameter. The chains have no Gibbs step for v, so they move by hybrid Monte Carlo (R. Neal, 1993): fresh
-momenta p, then leapfrog steps p -= e/2 dF/dv, v += e p, p -= e/2 dF/dv, accepted with probability min(1,
-exp(-change of F + p'p / 2)); with m = FH h_cov,
+each parameter. The chains have no Gibbs step for v, so they move by hybrid Monte Carlo (ops/hmc.py); with
+m = FH h_cov,
 
     dF/dv = v - b - W h_mean + (VF (VF'v m) - v sum(u^2 m) / D) / r^2
 
-The step size e grows or shrinks by 1 % an update, so that a running average of the rejections is what is
-wanted.
+The step size e grows or shrinks by 1 % an update, so that a running mean of the rejections is what is wanted.
 """
 
 import math
@@ -31,6 +29,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Loss, Model, Step
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
+from featlearn.ops.hmc import propose
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
@@ -44,7 +43,6 @@ FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
 START = 0.01  # size of a leapfrog step before it has adapted
-JITTER = 0.2  # of each step's size, so that no path is always half a turn of some direction
 MEMORY, FASTER, SMALLEST, LARGEST = (
     0.9,
     1.01,
@@ -209,32 +207,13 @@ class MeanCovarianceRBM(Model):
         _core.gemm(G, sigmoid(M, self.params["c"]), self.params["W"], trans_b=True, alpha=-1, beta=1)
         return G
 
-    def leapfrog(self, V: Array, P: Array, size: float) -> tuple[Array, Array]:
-        """The end of the path that begins at V with momenta P, both (n, visible)."""
-        V, P, e = V.copy(), P.copy(), V.dtype.type(size)
-        G = self.slope(V)
-        for i in range(self.config.leapfrog):
-            G *= e / 2 if i == 0 else e
-            P -= G
-            V += e * P
-            G = self.slope(V)
-        G *= e / 2
-        P -= G
-        return V, P
-
     def propose(self, V: Array, step: Step) -> tuple[Array, float]:
-        """One step of hybrid Monte Carlo from V (n, visible): the states and the share of rejected proposals."""
-        P, uniform = np.empty_like(V), np.empty(len(V) + 1, np.float64)
-        _core.normal(P, step.seed, step.draw(0))
-        _core.uniform(uniform, step.seed, step.draw(1))
-        uniform, jitter = uniform[:-1], 1 + JITTER * (2 * uniform[-1] - 1)
+        """Take one step of hybrid Monte Carlo from V (n, visible): the states and the share of rejected proposals."""
         size = self.state.get("step_size", np.zeros(0))
         usable = size.shape == (1,) and np.isfinite(size[0])  # a file may come without state, or with any
-        V1, P1 = self.leapfrog(V, P, (float(size[0]) if usable else START) * jitter)
-        gain = self.free_energy(V) + row_squares(P) / 2 - self.free_energy(V1) - row_squares(P1) / 2
-        odds = sigmoid(gain[:, None], np.zeros(1))[:, 0]  # of exp(gain), whose NaN is no acceptance
-        accepted = uniform * (1 - odds) < odds
-        return np.where(accepted[:, None], V1, V), 1 - float(accepted.mean())
+        e = float(size[0]) if usable else START
+        draws = step.draw(0), step.draw(1)
+        return propose(self.free_energy, self.slope, V, e, self.config.leapfrog, step.seed, draws)
 
     def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
         """One step of hybrid Monte Carlo from V (n, visible); it has no means, so the states stand for them."""
