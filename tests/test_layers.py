@@ -39,6 +39,7 @@ DOORS = {  # an outside library: the only places that import it
     "PIL": {"files/images.py", "pictures/mosaic.py"},
     "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
     "threadpoolctl": {"threads.py"},
+    "onnx": {"files/onnx.py"},
     "numpy": {
         *(
             "rows.py",

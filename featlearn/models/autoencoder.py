@@ -25,8 +25,9 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Model, Step
-from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces
+from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product, total
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
@@ -187,6 +188,9 @@ class Autoencoder(Model):
     def encode(self, X: Array) -> Array:
         """f(W'x + c) of each row: (n, visible) -> (n, hidden)."""
         return activate(product(X, self.params["W"]), self.params["c"], self.config.activation)
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        return portable(g, affine(g, X, self.params["W"], self.params["c"]), self.config.activation)
 
     def decode(self, H: Array) -> Array:
         """g(D h + b) of each row: (n, hidden) -> (n, visible)."""

@@ -27,6 +27,7 @@ What only some models can do:
     machine()                the model as a Boltzmann machine of two layers, for likelihoods
     wanted_activity          how active its units are to be, where it is told so
     remedies()               settings that help where advice finds something wrong
+    portable(g, X)           encode written down as standard operations, for export
 
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
@@ -40,6 +41,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import ConfigError
+from featlearn.ops.graph import Graph, Value
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import setting
@@ -227,6 +229,10 @@ class Model:
 
     def decode(self, H: Array) -> Array:
         raise NotImplementedError
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
+        raise ConfigError(f"a model {self.id!r} has no encoder that other programs could run")
 
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return what the model makes of rows: (n, visible) -> (n, visible). `H`: their codes, where known."""

@@ -31,6 +31,7 @@ import numpy as np
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
 from featlearn.ops.arrays import add_bias, product, row_sum
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_sum, rmse
 from featlearn.ops.sparse_code import (
     Code,
@@ -267,8 +268,17 @@ class KSparse(Model):
 
     def _centred(self, X: Array) -> Array:
         """What the encoder sees of rows X."""
-        kind = self.config.pre_bias
-        return X if kind == "none" else X - self.params["b" if kind == "learned" else "mu"]
+        return X if self.config.pre_bias == "none" else X - self._pre_bias
+
+    @property
+    def _pre_bias(self) -> Array:
+        return self.params["b" if self.config.pre_bias == "learned" else "mu"]
+
+    @property
+    def _kept(self) -> int:
+        """The entries of a code that are kept, alpha k."""
+        assert self.config.alpha is not None
+        return round(min(self.config.alpha * self.config.k, self.config.hidden))
 
     def _select(self, seen: Array, k: int, units: dict[str, Array], batch: bool = False) -> Code:
         """The k largest activations of each row, or k a row of the whole batch."""
@@ -284,9 +294,18 @@ class KSparse(Model):
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
             return np.where(np.maximum(threshold, 0) < A, A, 0)
-        assert config.alpha is not None
-        kept = min(config.alpha * config.k, config.hidden)
-        return self._select(self._centred(X), round(kept), units).dense(config.hidden)
+        return self._select(self._centred(X), self._kept, units).dense(config.hidden)
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        config, zero = self.config, np.zeros((), self.dtype)
+        seen = g("Sub", X, self._pre_bias) if config.pre_bias != "none" else X
+        A = affine(g, seen, self.params["W"], self.params["c"])
+        if config.batch_top_k:
+            return g("Where", g("Greater", A, np.maximum(self.state["threshold"], 0)), A, zero)
+        values, index = g("TopK", A, np.array([self._kept]))
+        if config.units == "rectified":
+            values = g("Relu", values)
+        return g("ScatterElements", g("Mul", A, zero), index, values, axis=1)
 
     def decode(self, H: Array) -> Array:
         """D h + b of each row, (n, hidden) -> (n, visible)."""

@@ -29,6 +29,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Loss, Model, Step
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.hmc import propose
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
@@ -151,6 +152,18 @@ class MeanCovarianceRBM(Model):
         """p(h = 1 | v) of each row: (n, visible) -> (n, hidden + hidden_cov), the mean units first."""
         *_, M, C = self._inputs(X)
         return np.hstack([sigmoid(M, self.params["c"]), sigmoid(C, self.params["d"])])
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        def constant(value: float) -> Array:
+            return np.array(value, self.dtype)
+
+        p = self.params
+        square = g("ReduceMean", g("Mul", X, X), np.array([1]))
+        Y = g("MatMul", X, p["VF"])
+        Q = g("Div", g("Mul", Y, Y), g("Add", square, constant(FLOOR)))
+        C = affine(g, g("Mul", Q, constant(-0.5)), p["FH"], p["d"])
+        M = affine(g, X, p["W"], p["c"])
+        return g("Concat", g("Sigmoid", M), g("Sigmoid", C), axis=1)
 
     def decode(self, H: Array) -> Array:
         """E[v | h] of each row with r^2 = 1.5, which is typical of data of unit variance.

@@ -29,6 +29,7 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Phase, Step
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.eigen import eigen
+from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_sum, outer_sum, rmse
 from featlearn.random import Random
 from featlearn.rows import Array
@@ -107,6 +108,9 @@ class PCA(Model):
         H = np.empty((len(X), self.config.hidden or 0), X.dtype)  # gemm refuses a W of another width
         _core.gemm(H, X - self.params["b"], self.params["W"])
         return H
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        return g("MatMul", g("Sub", X, self.params["b"]), self.params["W"])
 
     def decode(self, H: Array) -> Array:
         """W h + b of each row: (n, hidden) -> (n, visible)."""

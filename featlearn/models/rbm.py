@@ -51,6 +51,7 @@ from featlearn.models.base import (
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.ops.sparsity import SparsityConfig
 from featlearn.random import Purpose, Random
@@ -286,6 +287,12 @@ class RBM(Model):
         if self.config.units == "binary":
             return sigmoid(A, self.params["c"])
         return np.asarray(np.maximum(A + self.params["c"], 0))
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        variance = self.variance
+        seen = X if variance is None else g("Div", X, variance)
+        A = affine(g, seen, self.params["W"], self.params["c"])
+        return g("Sigmoid" if self.config.units == "binary" else "Relu", A)
 
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""

@@ -26,6 +26,7 @@ from featlearn import _core
 from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
@@ -134,6 +135,10 @@ class SESM(Model):
         """l(f_enc(x)) of each row: (n, visible) -> (n, hidden)."""
         g, W = self.config.gain, self.params["W"]
         return sigmoid(product(X, W, scale=g), g * self.params["c"])
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        gain = np.array(self.config.gain, self.dtype)
+        return g("Sigmoid", g("Mul", gain, affine(g, X, self.params["W"], self.params["c"])))
 
     def decode(self, H: Array) -> Array:
         """W h + b of each row: (n, hidden) -> (n, visible)."""

@@ -6,8 +6,10 @@
 import numpy as np
 
 from featlearn import _core
+from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array
 
+SLOPE = 0.01  # of leaky-relu below zero, as in csrc
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
 REMARKS = (
     "hidden units: sigmoid (saturates, so gradients vanish; not centred on zero), tanh (a scaled sigmoid, centred on "
@@ -41,6 +43,15 @@ def activate(A: Array, bias: Array, kind: str) -> Array:
         return np.asarray(np.maximum(first, second))
     _core.activate(A, A, bias, _kernel(kind))
     return A
+
+
+def portable(g: Graph, A: Value, kind: str) -> Value:
+    """Write f(A) down, of A (n, pieces * h) with its bias."""
+    if kind == "maxout":
+        return g("Max", *g("Split", A, axis=1, num_outputs=2))
+    if kind == "leaky-relu":
+        return g("LeakyRelu", A, alpha=SLOPE)
+    return A if kind == "linear" else g(kind.capitalize(), A)
 
 
 def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Array | None = None) -> Array:

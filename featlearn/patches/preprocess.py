@@ -27,6 +27,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.ops.arrays import product, row_squares, row_sum
 from featlearn.ops.eigen import eigen
+from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array, Float64
 from featlearn.settings import check, fill, from_file, setting, to_dict, unresolved
 
@@ -188,6 +189,28 @@ class Preprocess:
         """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their
         dtype."""
         return self.apply_with_stats(rows, dtype)[0]
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        """Write apply down for other programs: of float64 pixels X (n, n_pixels) in 0..1, as unit_pixels makes them."""
+        spec, axes = self.spec, np.array([1])
+        if spec.threshold is not None:
+            bar = np.array(np.float32(spec.threshold), np.float64)  # pixels come rounded so, too
+            X = g("Where", g("Greater", X, bar), np.array(1.0), np.array(0.0))
+        if spec.normalize in PER_PATCH:
+            X = g("Sub", X, g("ReduceMean", X, axes))
+        if spec.normalize == "contrast":
+            X = g("Div", X, g("Sqrt", g("Add", g("ReduceMean", g("Mul", X, X), axes), np.array(CONTRAST))))
+        for operation, values in (("Sub", self.mean), ("Div", self.scale), ("MatMul", self.whitening)):
+            if values is not None:
+                X = g(operation, X, values)
+        if spec.clip is not None:
+            reach = spec.clip * self.spread
+            X = g("Clip", X, np.array(self.level - reach), np.array(self.level + reach))
+            if spec.to is not None:
+                low, high = spec.to
+                steep = (high - low) / (2 * reach)
+                X = g("Add", g("Mul", X, np.array(steep)), np.array(low - steep * (self.level - reach)))
+        return g("Div", X, np.array(self.divisor))
 
     def apply_with_stats(
         self, rows: Array, dtype: npt.DTypeLike = np.float32, out: Array | None = None

@@ -1,0 +1,66 @@
+"""Encoders written down for other programs: run by onnxruntime, their codes are ours."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from featlearn.errors import ConfigError
+from featlearn.files.onnx import OnnxGraph
+from featlearn.models import model_class, model_ids
+from featlearn.models.base import DataSummary
+from featlearn.patches.preprocess import Fitter, PreprocessSpec, unit_pixels
+from featlearn.random import Random
+
+SHAPE = (4, 3, 1)
+VARIANTS = [(id, name) for id in model_ids() for name in model_class(id).variants()]
+
+
+def run(graph, codes, units, pixels):
+    made = graph.to_bytes(codes, SHAPE, units, {"model": "one"})
+    session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map == {"model": "one"}
+    return session.run(None, {"pixels": pixels.reshape(-1, *SHAPE).astype(np.float32)})[0]
+
+
+@pytest.mark.parametrize(("id", "name"), VARIANTS or [("pca", "default")])
+def test_codes_of_every_variant(id, name):
+    cls, rng = model_class(id), np.random.default_rng(0)
+    X = rng.random((300, 12)).astype(np.float32)
+    try:
+        config = cls.resolve(cls.variants()[name], DataSummary(12, 0.0, 1.0, variance=1.0))
+    except ConfigError:  # it wants other data than pixels
+        X = 4 * X - 2
+        config = cls.resolve(cls.variants()[name], DataSummary(12, -np.inf, np.inf, variance=16.0))
+    model = cls(config, np.float32)
+    model.init(12, Random(0))
+    for value in (*model.params.values(), *(v for k, v in model.state.items() if k == "threshold")):
+        value += rng.normal(0, 0.5, value.shape).astype(np.float32)
+    graph, H = OnnxGraph(), model.encode(X)
+    rows = graph("Reshape", "pixels", np.array([-1, 12]))
+    found = run(graph, model.portable(graph, rows), H.shape[1], X)
+    np.testing.assert_allclose(found, H, atol=1e-5 * max(1, np.abs(H).max()))
+
+
+SPECS = {
+    "nothing": PreprocessSpec("none", "none"),
+    "threshold": PreprocessSpec("none", "none", threshold=0.4),
+    "center, zca": PreprocessSpec("center", "zca"),
+    "contrast": PreprocessSpec("contrast", "none"),
+    "contrast, pca": PreprocessSpec("contrast", "pca", epsilon=0.01),
+    "standardize, clip": PreprocessSpec("standardize", "none", clip=1.5),
+    "mapped": PreprocessSpec("center", "zca", clip=2, to=(0.1, 0.9)),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_rows_of_every_preprocessing(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 12)).astype(np.uint8)
+    fitter = Fitter(SPECS[name], 12, np.uint8)
+    fitter.update(pixels)
+    preprocess = fitter.finish().divided(3.0)
+    graph = OnnxGraph()
+    rows = graph.cast(graph("Reshape", "pixels", np.array([-1, 12])), np.dtype(np.float64))
+    codes = graph.cast(preprocess.portable(graph, rows), np.dtype(np.float32))
+    wanted = preprocess.apply(pixels)
+    np.testing.assert_allclose(run(graph, codes, 12, unit_pixels(pixels)), wanted, atol=2e-6)
+    assert len(np.unique(wanted)) > 1
