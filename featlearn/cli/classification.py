@@ -10,7 +10,7 @@ from featlearn.cli.report import Words
 from featlearn.cli.store import Learned
 from featlearn.errors import DataError
 from featlearn.files.dataset import Dataset
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 from featlearn.models.base import Model
 from featlearn.ops.softmax import Softmax
 from featlearn.patches.rows import Rows

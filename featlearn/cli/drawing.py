@@ -12,8 +12,8 @@ from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
-from featlearn.files.kind import file_kind
-from featlearn.files.regular import show
+from featlearn.files.header import file_kind
+from featlearn.files.paths import show
 from featlearn.ops.arrays import product
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows

@@ -21,7 +21,7 @@ from featlearn.cli.store import (
 from featlearn.errors import DataError
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 from featlearn.patches.preprocess import Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, edges

@@ -26,7 +26,7 @@ from featlearn.cli.report import Words
 from featlearn.cli.store import Learned, load_model, refuse_other_shape, rows_like, warn_of_unfinished
 from featlearn.errors import ConfigError
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 from featlearn.patches.rows import Rows
 from featlearn.training.classifier import ClassifierConfig
 

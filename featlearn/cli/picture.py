@@ -12,7 +12,7 @@ from featlearn import __version__
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError
 from featlearn.files.atomic import check_output, write_bytes
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 from featlearn.patches.preprocess import Preprocess
 from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
 from featlearn.rows import Array

@@ -31,7 +31,7 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError, DataError
-from featlearn.files.regular import reason, show
+from featlearn.files.paths import reason, show
 from featlearn.models import model_class, model_ids
 from featlearn.settings import option_name, to_dict
 

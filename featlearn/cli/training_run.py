@@ -21,7 +21,7 @@ from featlearn.errors import ConfigError, DataError, DivergedError
 from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile, write_into, write_model
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.dead_leaves import Generated

@@ -8,8 +8,7 @@ import os
 
 from featlearn import cgroup
 from featlearn.errors import DataError
-from featlearn.files.regular import open_regular, show
-from featlearn.files.text import size_words
+from featlearn.files.paths import open_regular, show, size_words
 
 try:
     import resource

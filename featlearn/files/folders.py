@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from featlearn.errors import DataError
-from featlearn.files.regular import show
+from featlearn.files.paths import show
 
 MAX_LINKS = 100
 """Links that lead to one folder: beyond it, links to folders of links could multiply without end."""

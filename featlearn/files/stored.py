@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import DataError, ReadError
-from featlearn.files.regular import reason, show
+from featlearn.files.paths import reason, show
 from featlearn.rows import Array
 
 BLOCK = 1 << 17

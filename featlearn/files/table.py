@@ -14,7 +14,7 @@ import numpy as np
 
 from featlearn.errors import DataError, ReadError
 from featlearn.files.budget import Budget
-from featlearn.files.regular import open_regular, reason, show
+from featlearn.files.paths import open_regular, reason, show
 from featlearn.rows import Array
 
 Lines = list[str]

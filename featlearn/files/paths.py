@@ -1,4 +1,4 @@
-"""Opening files of others: regular files only, one-line errors, no path printed raw."""
+"""Paths of files: shown in messages, and opened (regular files only), with errors of one line."""
 
 import contextlib
 import errno
@@ -28,6 +28,16 @@ def reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = " ".join(text.split()).strip("'\"") or type(error).__name__
     return text if text.isprintable() else ascii(text)
+
+
+def size_words(n: int) -> str:
+    """Return so many bytes in words, to three digits: 512 B, 4.72 MB, 28.0 GB."""
+    size, unit = float(n), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB", "EB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{n} B" if unit == "B" else f"{size:#.3g}".rstrip(".") + f" {unit}"
 
 
 def check_regular(path: str) -> os.stat_result:
