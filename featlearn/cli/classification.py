@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from featlearn.cli.report import Words
 from featlearn.cli.store import Learned
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
-from featlearn.files.paths import show
 from featlearn.models.base import Model
 from featlearn.ops.softmax import Softmax
 from featlearn.patches.rows import Rows

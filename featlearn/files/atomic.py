@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from featlearn.errors import DataError, FeatlearnError
-from featlearn.files.paths import reason, show, size_words
+from featlearn.errors import DataError, FeatlearnError, reason, show
+from featlearn.files.paths import size_words
 from featlearn.signals import DeferredHandlers, check
 
 try:

@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files import header
 from featlearn.files.atomic import Output
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.json_text import from_json
-from featlearn.files.paths import show
 
 
 def seal(out: Output, kind: str, size: int, writer: Writer) -> str:

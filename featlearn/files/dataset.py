@@ -12,14 +12,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files import header
 from featlearn.files.atomic import Output, free_space_check
 from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.json_text import to_json
-from featlearn.files.paths import read_start, show
+from featlearn.files.paths import read_start
 from featlearn.files.stored import KEPT, Stored, pieces
 from featlearn.files.stored import verify as verify_sum
 from featlearn.rows import Array

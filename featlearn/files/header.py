@@ -10,8 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from featlearn.errors import DataError
-from featlearn.files.paths import read_start, show
+from featlearn.errors import DataError, show
+from featlearn.files.paths import read_start
 
 SIZE = 512
 VERSION = 1

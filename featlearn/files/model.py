@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files import header
 from featlearn.files.atomic import Output
 from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
 from featlearn.files.json_text import to_json
-from featlearn.files.paths import open_regular, show
+from featlearn.files.paths import open_regular
 from featlearn.files.stored import Descriptor, verify
 from featlearn.rows import Array
 from featlearn.signals import DeferredHandlers

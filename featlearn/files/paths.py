@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 
-from featlearn.errors import DataError, FeatlearnError, ReadError
+from featlearn.errors import DataError, FeatlearnError, ReadError, reason, show
 
 _NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
@@ -15,19 +15,6 @@ OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
 
 All else is the machine's.
 """
-
-
-def show(path: str) -> str:
-    """`path` as it may be printed, quoted only where it must be: it can be empty, or hold newlines and escape
-    codes."""
-    return path if path and path.isprintable() else repr(path)
-
-
-def reason(error: BaseException) -> str:
-    """What an exception says, on one printable line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = " ".join(text.split()).strip("'\"") or type(error).__name__
-    return text if text.isprintable() else ascii(text)
 
 
 def size_words(n: int) -> str:

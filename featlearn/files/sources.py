@@ -7,12 +7,12 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files import containers, header
 from featlearn.files.folders import find_images
 from featlearn.files.images import SUFFIXES, read_image
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.files.paths import check_regular, open_regular, show
+from featlearn.files.paths import check_regular, open_regular
 from featlearn.rows import Array
 
 NAMED = 10  # files that a message names; of the others it gives the number

@@ -16,11 +16,11 @@ from typing import Any, Self
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
-from featlearn.errors import DataError, FeatlearnError
+from featlearn.errors import DataError, FeatlearnError, reason, show
 from featlearn.files.budget import Budget
 from featlearn.files.hdf5.types import DTYPES, NAME
 from featlearn.files.json_text import MAX
-from featlearn.files.paths import check_regular, reason, show
+from featlearn.files.paths import check_regular
 from featlearn.files.stored import Descriptor, Stored
 from featlearn.rows import Array
 from featlearn.signals import DeferredHandlers
