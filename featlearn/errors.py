@@ -30,3 +30,18 @@ class DivergedError(FeatlearnError):
     """Training left the finite numbers, or its error rose without bound."""
 
     exit_code = 3
+
+
+def show(path: str) -> str:
+    """Return `path` as it may be printed, quoted only where it must be.
+
+    It can be empty, or hold newlines and escape codes.
+    """
+    return path if path and path.isprintable() else repr(path)
+
+
+def reason(error: BaseException) -> str:
+    """Return what an exception says, on one printable line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = " ".join(text.split()).strip("'\"") or type(error).__name__
+    return text if text.isprintable() else ascii(text)

@@ -92,7 +92,7 @@ def deferred() -> Iterator[None]:
         _deferred -= 1
 
 
-class Undisturbed:
+class DeferredHandlers:
     """Signal handlers written in Python wait until the block is over, for what must not be done by half.
 
     They may raise exceptions, and so end a call of HDF5 into our file object in a failure, at which it can

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from featlearn.cli import encoding, evaluation
-from featlearn.files import block, dataset
+from featlearn.files import dataset, header
 from featlearn.files.dataset import DatasetWriter
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 
@@ -29,7 +29,7 @@ def floats(tmp_path):
         with h5py.File(path, "r+") as file:
             file[key][where] = value
         data = path.read_bytes()
-        path.write_bytes(block.make(block.DATASET, hashlib.sha256(data[512:]).hexdigest()) + data[512:])
+        path.write_bytes(header.make(header.DATASET, hashlib.sha256(data[512:]).hexdigest()) + data[512:])
         return path
 
     return change
@@ -149,6 +149,6 @@ def test_a_curve_of_any_history(run_here, tmp_path):
     with h5py.File(path, "r+") as file:
         del file["history/probe_rmse"]
     data = path.read_bytes()
-    path.write_bytes(block.make(block.MODEL, hashlib.sha256(data[512:]).hexdigest()) + data[512:])
+    path.write_bytes(header.make(header.MODEL, hashlib.sha256(data[512:]).hexdigest()) + data[512:])
     ran = run_here("visualize", path, "--what", "curve", "-o", tmp_path / "y.png")
     assert (ran.code, ran.err) == (1, f"featlearn: error: {path}: has no history to draw\n")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.files.dataset import DatasetWriter, read_dataset
-from featlearn.files.kind import file_kind
+from featlearn.files.header import file_kind
 from featlearn.files.model import ModelFile, read_model, write_model
+from featlearn.files.paths import size_words
 from featlearn.files.stored import Stored
-from featlearn.files.text import size_words
 
 PREPROCESS = {
     "mean": np.linspace(0, 1, 12),
@@ -177,7 +177,7 @@ def test_plain_h5py_reads_both(tmp_path):
     write_dataset(tmp_path / "d.h5")
     write_model(str(tmp_path / "m.h5"), a_model())
     with h5py.File(tmp_path / "d.h5") as file:
-        assert file.userblock_size == block.SIZE
+        assert file.userblock_size == header.SIZE
         assert file.attrs["format"] == b"featlearn-dataset"
         assert file.attrs["format_version"] == 1
         assert file["patches"].chunks is None

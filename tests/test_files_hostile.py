@@ -19,7 +19,7 @@ from h5py import h5d, h5p, h5s, h5t
 
 import featlearn
 from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.hdf5 import Reader
 from featlearn.files.model import ModelFile, read_model, write_model
@@ -46,7 +46,7 @@ def make_dataset(path):
 def reseal(path):
     data = path.read_bytes()
     kind = data.split(b" ")[0].decode()
-    path.write_bytes(block.make(kind, hashlib.sha256(data[block.SIZE :]).hexdigest()) + data[block.SIZE :])
+    path.write_bytes(header.make(kind, hashlib.sha256(data[header.SIZE :]).hexdigest()) + data[header.SIZE :])
 
 
 def secret(folder):
@@ -329,7 +329,7 @@ def test_other_layouts_of_the_patches_are_read(tmp_path, libver):
         file.create_dataset("patches", data=ROWS, chunks=(3, 4), compression=4)
         file["origin"] = source["origin"][()].astype(">i8")
     with open(tmp_path / "x.h5", "r+b") as raw:
-        raw.write(block.make(block.DATASET, "0" * 64))
+        raw.write(header.make(header.DATASET, "0" * 64))
     reseal(tmp_path / "x.h5")
     data = read_dataset(str(tmp_path / "x.h5"), verify=True)
     np.testing.assert_array_equal(data.patches, ROWS)
@@ -360,7 +360,7 @@ def test_plugins_are_off_whatever_the_environment_says():
 MUTANTS = """
 import hashlib, pathlib, random, signal, sys
 from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 
@@ -374,11 +374,11 @@ for i in range(1200):
     if rnd.random() < .1:
         del data[rnd.randrange(512, len(data)):]
     kind = bytes(data).split(b" ")[0].decode()
-    data[:512] = block.make(kind, hashlib.sha256(data[512:]).hexdigest())
+    data[:512] = header.make(kind, hashlib.sha256(data[512:]).hexdigest())
     pathlib.Path("mutant.h5").write_bytes(data)
     signal.alarm(20)
     try:
-        if kind == block.MODEL:
+        if kind == header.MODEL:
             read_model("mutant.h5").content_hash
         else:
             read_dataset("mutant.h5", verify=True).patches[:].sum()
@@ -406,7 +406,7 @@ def test_mutants_are_read_or_refused_but_nothing_else(tmp_path):
             del file[key]
             file.create_dataset(key, data=data, chunks=(2, 2), compression=4, shuffle=True)
         with open(tmp_path / f"{name}2.h5", "r+b") as raw:
-            raw.write(block.make({"m": block.MODEL, "d": block.DATASET}[name], "0" * 64))
+            raw.write(header.make({"m": header.MODEL, "d": header.DATASET}[name], "0" * 64))
     seeds = ["m.h5", "d.h5", "m2.h5", "d2.h5"]
     ran = subprocess.run(
         [sys.executable, "-c", MUTANTS, "1", *seeds],

@@ -16,7 +16,7 @@ from featlearn.files.exif import orientation
 from featlearn.files.images import loses_color, read_image, to_color
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.files.regular import open_regular
+from featlearn.files.paths import open_regular
 
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 13
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3) * 50

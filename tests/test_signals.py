@@ -15,7 +15,7 @@ from featlearn.cli.report import Words
 from featlearn.errors import DataError
 from featlearn.files.atomic import Output
 from featlearn.files.model import read_model
-from featlearn.signals import Interrupted, Undisturbed
+from featlearn.signals import DeferredHandlers, Interrupted
 
 NUMBERS = (*signals.STOPS, signals.SAVE)
 
@@ -108,7 +108,7 @@ def test_an_undisturbed_block_is_over_before_a_signal_strikes():
     steps = []
 
     def step():
-        with Undisturbed():
+        with DeferredHandlers():
             os.kill(os.getpid(), signal.SIGTERM)
             steps.append("after")
 

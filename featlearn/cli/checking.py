@@ -7,8 +7,7 @@ from click.core import ParameterSource
 from featlearn.cli.options import collect
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import load_model, load_rows
-from featlearn.errors import ConfigError, DataError
-from featlearn.files.regular import show
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.models import model_class
 from featlearn.training.gradcheck import Check, check_gradients, check_model
 

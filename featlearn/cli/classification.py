@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from featlearn.cli.report import Words
 from featlearn.cli.store import Learned
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
-from featlearn.files.regular import show
 from featlearn.rows import Encoded, Rows
 from featlearn.training.classifier import (
     ClassifierConfig,

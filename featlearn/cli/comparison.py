@@ -7,8 +7,7 @@ from typing import Any
 
 from featlearn.analysis.coding import Coding
 from featlearn.cli.picture import STDOUT, PictureFile, signed
-from featlearn.errors import ConfigError
-from featlearn.files.regular import show
+from featlearn.errors import ConfigError, show
 from featlearn.pictures.comparison import Curve, Errors, comparison
 from featlearn.pictures.figure import FORMATS
 

@@ -10,10 +10,9 @@ from featlearn.cli.options import refuse_idle_options
 from featlearn.cli.picture import PictureFile, PictureOutput, are_pixels, sheet_of_rows, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
-from featlearn.errors import ConfigError, DataError
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import read_dataset
-from featlearn.files.kind import file_kind
-from featlearn.files.regular import show
+from featlearn.files.header import file_kind
 from featlearn.ops.arrays import product
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows

@@ -18,10 +18,9 @@ from featlearn.cli.store import (
     refuse_other_shape,
     warn_of_unfinished,
 )
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
-from featlearn.files.regular import show
 from featlearn.patches.preprocess import Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, edges

@@ -24,9 +24,8 @@ from featlearn.cli.comparison import LEVELS, Measured, Plot
 from featlearn.cli.options import collect
 from featlearn.cli.report import Words
 from featlearn.cli.store import Learned, load_model, refuse_other_shape, rows_like, warn_of_unfinished
-from featlearn.errors import ConfigError
+from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.files.regular import show
 from featlearn.patches.rows import Rows
 from featlearn.rows import Encoded, blocks
 from featlearn.training.classifier import ClassifierConfig

@@ -13,14 +13,13 @@ from featlearn.cli.hints import say_next, to_measure, to_train
 from featlearn.cli.options import collect, refuse_idle_settings
 from featlearn.cli.report import Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance, shape_words
-from featlearn.errors import ConfigError, DataError
-from featlearn.files.arrays import split_member
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output, free_space_check
+from featlearn.files.containers import split_member
 from featlearn.files.dataset import DatasetWriter, read_dataset
-from featlearn.files.kind import file_kind
-from featlearn.files.regular import show
+from featlearn.files.header import file_kind
+from featlearn.files.paths import size_words
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
-from featlearn.files.text import size_words
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COUNT, Extraction, Plan, survey
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec, whitening_obstacle

@@ -5,8 +5,7 @@ from typing import Any
 
 from featlearn.cli.options import as_json, command_named, common, max_memory, option, paths, quiet, threads
 from featlearn.cli.report import Results, Words, flat
-from featlearn.errors import ConfigError
-from featlearn.files.regular import show
+from featlearn.errors import ConfigError, show
 
 
 @command_named("info")

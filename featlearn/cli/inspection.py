@@ -8,7 +8,7 @@ import numpy as np
 from featlearn import __version__, _core
 from featlearn.cli.store import load_model, versions
 from featlearn.files.dataset import check_finite_patches, read_dataset
-from featlearn.files.kind import file_kind
+from featlearn.files.header import file_kind
 from featlearn.patches.preprocess import Preprocess
 from featlearn.settings import in_words
 from featlearn.training.train import TrainConfig

@@ -10,9 +10,8 @@ import numpy as np
 
 from featlearn import __version__
 from featlearn.cli.report import Results, Words
-from featlearn.errors import ConfigError
+from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
-from featlearn.files.regular import show
 from featlearn.patches.preprocess import Preprocess
 from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
 from featlearn.rows import Array

@@ -11,10 +11,9 @@ from featlearn.cli.options import refuse_idle_options
 from featlearn.cli.picture import PictureFile, PictureOutput, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows, shape_words
-from featlearn.errors import DataError
+from featlearn.errors import DataError, show
+from featlearn.files.header import file_kind
 from featlearn.files.images import read_image
-from featlearn.files.kind import file_kind
-from featlearn.files.regular import show
 from featlearn.ops.arrays import squared_error
 from featlearn.patches.preprocess import unit_pixels
 from featlearn.patches.rows import make_rows

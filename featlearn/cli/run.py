@@ -20,8 +20,7 @@ import click
 
 from featlearn import signals
 from featlearn.cli.report import tell, to_stdout
-from featlearn.errors import FeatlearnError
-from featlearn.files.regular import show
+from featlearn.errors import FeatlearnError, show
 from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13

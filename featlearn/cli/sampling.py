@@ -8,8 +8,7 @@ from featlearn.analysis.fantasies import binary_rows, fantasies, noise
 from featlearn.cli.picture import PictureFile, PictureOutput, sheet_of_rows, signed
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
-from featlearn.errors import ConfigError
-from featlearn.files.regular import show
+from featlearn.errors import ConfigError, show
 from featlearn.pictures.mosaic import FORMATS, picture_bytes
 from featlearn.rows import Array
 

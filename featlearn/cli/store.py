@@ -17,14 +17,13 @@ import numpy.typing as npt
 from featlearn import __version__, _core
 from featlearn.cli.options import invocation
 from featlearn.cli.report import Words
-from featlearn.errors import ConfigError, DataError
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files import hdf5
-from featlearn.files.arrays import split_member
-from featlearn.files.block import DATASET
+from featlearn.files.containers import split_member
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.files.kind import file_kind, is_ours
+from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
-from featlearn.files.regular import open_regular, show
+from featlearn.files.paths import open_regular
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.preprocess import Preprocess

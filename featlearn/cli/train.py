@@ -30,8 +30,7 @@ from featlearn.cli.options import (
     wanted_in_a_file,
 )
 from featlearn.cli.report import Results, Words
-from featlearn.errors import ConfigError, DataError
-from featlearn.files.regular import reason, show
+from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.models import model_class, model_ids
 from featlearn.settings import option_name, to_dict
 

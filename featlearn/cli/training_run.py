@@ -17,11 +17,10 @@ from featlearn.cli import advice
 from featlearn.cli.hints import as_argument, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance
-from featlearn.errors import ConfigError, DataError, DivergedError
+from featlearn.errors import ConfigError, DataError, DivergedError, show
 from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile, write_into, write_model
-from featlearn.files.regular import show
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.dead_leaves import Generated

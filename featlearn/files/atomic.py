@@ -17,10 +17,9 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from featlearn.errors import DataError, FeatlearnError
-from featlearn.files.regular import reason, show
-from featlearn.files.text import size_words
-from featlearn.signals import Undisturbed, check
+from featlearn.errors import DataError, FeatlearnError, reason, show
+from featlearn.files.paths import size_words
+from featlearn.signals import DeferredHandlers, check
 
 try:
     import fcntl
@@ -126,7 +125,7 @@ class Output:
         check_output(self.path, self.force, self.inputs)
         self.target = _resolve(self.path)
         try:
-            with Undisturbed():
+            with DeferredHandlers():
                 self._take_lock()
                 check_output(self.path, self.force, self.inputs)  # another run may just have finished it
                 if self._lock >= 0:
@@ -230,7 +229,7 @@ class Output:
             os.close(fd)
 
     def _undo(self) -> None:
-        with Undisturbed():
+        with DeferredHandlers():
             with contextlib.suppress(OSError):
                 self._close()
             if self.temp:

@@ -7,9 +7,8 @@ It is for what has to be unpacked or taken into memory as a whole. Arrays that l
 import os
 
 from featlearn import cgroup
-from featlearn.errors import DataError
-from featlearn.files.regular import open_regular, show
-from featlearn.files.text import size_words
+from featlearn.errors import DataError, show
+from featlearn.files.paths import open_regular, size_words
 
 try:
     import resource

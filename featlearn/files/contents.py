@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.errors import DataError, show
+from featlearn.files import header
 from featlearn.files.atomic import Output
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import show
-from featlearn.files.text import from_json
+from featlearn.files.json_text import from_json
 
 
 def seal(out: Output, kind: str, size: int, writer: Writer) -> str:
@@ -20,13 +19,13 @@ def seal(out: Output, kind: str, size: int, writer: Writer) -> str:
     out.truncate(size)
 
     def written() -> Iterator[bytes]:
-        at = block.SIZE
+        at = header.SIZE
         while part := out.read(1 << 22, at):
             yield part
             at += len(part)
 
-    digest = block.digest(written())
-    out.write(block.make(kind, digest), 0)
+    digest = header.digest(written())
+    out.write(header.make(kind, digest), 0)
     return digest
 
 

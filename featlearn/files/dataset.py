@@ -12,18 +12,18 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.errors import DataError, show
+from featlearn.files import header
 from featlearn.files.atomic import Output, free_space_check
 from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import read_start, show
+from featlearn.files.json_text import to_json
+from featlearn.files.paths import read_start
 from featlearn.files.stored import KEPT, Stored, pieces
 from featlearn.files.stored import verify as verify_sum
-from featlearn.files.text import to_json
 from featlearn.rows import Array
-from featlearn.signals import Undisturbed
+from featlearn.signals import DeferredHandlers
 
 DTYPES = ("uint8", "uint16", "float32")
 
@@ -56,15 +56,15 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
     Without `verify` nothing is held against anything: for those who only look at it. Raises DataError,
     ReadError.
     """
-    block.parse(path, read_start(path, block.SIZE), block.DATASET)
+    header.parse(path, read_start(path, header.SIZE), header.DATASET)
     place = show(path)
     with Reader(path) as reader:
         # Read again from the file now open: it may have been replaced since.
-        opened, head = reader.descriptor(), bytearray(block.SIZE)
+        opened, head = reader.descriptor(), bytearray(header.SIZE)
         opened.read_into(memoryview(head), 0)
-        _, digest = block.parse(path, bytes(head), block.DATASET)
-        block.check_root(
-            path, block.DATASET, reader.attribute("", "format"), reader.attribute("", "format_version")
+        _, digest = header.parse(path, bytes(head), header.DATASET)
+        header.check_root(
+            path, header.DATASET, reader.attribute("", "format"), reader.attribute("", "format_version")
         )
         patches = reader.stored("patches", 2, KEPT)
         shape = read_shape(path, reader)
@@ -76,7 +76,7 @@ def read_dataset(path: str, verify: bool = True) -> Dataset:
         if isinstance(stored_labels, Stored):
             budget.claim(stored_labels.nbytes, "the labels")
         arrays = [array for array in (patches, stored_labels, origin) if isinstance(array, Stored)]
-        if verify and not verify_sum(opened, block.SIZE, reader.size, digest, arrays):
+        if verify and not verify_sum(opened, header.SIZE, reader.size, digest, arrays):
             raise DataError(
                 f"{place}: does not match its SHA-256: damaged since it was written; make it again"
             )
@@ -140,7 +140,7 @@ class DatasetWriter:
         self._output.__enter__()
         try:
             free_space_check(self.path, self.n_bytes)
-            with Undisturbed():
+            with DeferredHandlers():
                 self._lay_out()
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -186,14 +186,14 @@ class DatasetWriter:
         check_finite(show(self.path), "preprocess", preprocess)
         out, writer = self._output, self._writer
 
-        with Undisturbed():
+        with DeferredHandlers():
             writer.plain("preprocess", preprocess)
             writer.strings("images", images)
             if label_names is not None:
                 writer.strings("label_names", label_names)
             writer.text("provenance", story)
             size = writer.close()
-        digest = seal(out, block.DATASET, size, writer)
+        digest = seal(out, header.DATASET, size, writer)
         out.commit()
         return digest
 
@@ -201,7 +201,7 @@ class DatasetWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with Undisturbed():
+            with DeferredHandlers():
                 if self._writer is not None:
                     self._writer.close()
         finally:
@@ -210,8 +210,8 @@ class DatasetWriter:
     def _lay_out(self) -> None:
         w, n = Writer(), self.n
         self._writer = w  # from now on __exit__ closes it
-        w.attribute("", "format", block.DATASET)
-        w.attribute("", "format_version", block.VERSION)
+        w.attribute("", "format", header.DATASET)
+        w.attribute("", "format_version", header.VERSION)
         w.attribute("", "shape", np.array(self.shape))
         self._types = {
             "patches": self.dtype.newbyteorder("<"),

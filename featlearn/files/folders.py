@@ -5,8 +5,7 @@ import stat
 from collections import Counter
 from collections.abc import Collection
 
-from featlearn.errors import DataError
-from featlearn.files.regular import show
+from featlearn.errors import DataError, show
 
 MAX_LINKS = 100
 """Links that lead to one folder: beyond it, links to folders of links could multiply without end."""

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError, _imaging
 
-from featlearn.errors import DataError, FeatlearnError
+from featlearn.errors import DataError, FeatlearnError, reason, show
 from featlearn.files.budget import Budget
 from featlearn.files.exif import ORIENTATION, orientation
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.files.regular import open_regular, reason, show, unreadable
+from featlearn.files.paths import open_regular, unreadable
 from featlearn.rows import Array
 
 Rows = Callable[[int, int], Array]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from featlearn.errors import DataError, FeatlearnError
+from featlearn.errors import DataError, FeatlearnError, reason, show
 from featlearn.files.budget import Budget
-from featlearn.files.regular import open_regular, reason, show
+from featlearn.files.paths import open_regular
 from featlearn.rows import Array
 
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError
-from featlearn.files import block
+from featlearn.errors import DataError, show
+from featlearn.files import header
 from featlearn.files.atomic import Output
 from featlearn.files.budget import Budget
 from featlearn.files.contents import check_finite, read_json, read_plain, read_shape, seal
 from featlearn.files.hdf5 import Reader, Writer
-from featlearn.files.regular import open_regular, show
+from featlearn.files.json_text import to_json
+from featlearn.files.paths import open_regular
 from featlearn.files.stored import Descriptor, verify
-from featlearn.files.text import to_json
 from featlearn.rows import Array
-from featlearn.signals import Undisturbed
+from featlearn.signals import DeferredHandlers
 
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")
 _TEXTS = ("config", "training", "progress")
@@ -90,9 +90,9 @@ def write_into(out: Output, model: ModelFile) -> None:
     if len({len(column) for column in model.history.values()}) > 1:
         raise ValueError("history columns have different lengths")
 
-    with Undisturbed(), Writer() as writer:
-        writer.attribute("", "format", block.MODEL)
-        writer.attribute("", "format_version", block.VERSION)
+    with DeferredHandlers(), Writer() as writer:
+        writer.attribute("", "format", header.MODEL)
+        writer.attribute("", "format_version", header.VERSION)
         writer.attribute("", "featlearn_version", model.version)
         writer.attribute("", "model", model.model)
         writer.attribute("", "seed", model.seed)
@@ -104,7 +104,7 @@ def write_into(out: Output, model: ModelFile) -> None:
         writer.text("provenance", texts["provenance"])
         size = writer.close()
     out.needs = size
-    seal(out, block.MODEL, size, writer)
+    seal(out, header.MODEL, size, writer)
     out.commit()
 
 
@@ -112,8 +112,8 @@ def read_model(path: str) -> ModelFile:
     """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
     place = show(path)
     with Reader(path, _verified(path)) as reader:
-        block.check_root(
-            path, block.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version")
+        header.check_root(
+            path, header.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version")
         )
         names = {name: reader.attribute("", name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
         if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
@@ -144,15 +144,15 @@ def _verified(path: str) -> bytearray:
     Raises DataError.
     """
     with open_regular(path) as opened:
-        _, digest = block.parse(path, opened.read(block.SIZE), block.MODEL)
+        _, digest = header.parse(path, opened.read(header.SIZE), header.MODEL)
         file = Descriptor(path, os.dup(opened.fileno()))
         size = os.fstat(file.fd).st_size
     # By pieces first: of what is damaged nothing is kept.
     Budget(path).claim(size)
-    if verify(file, block.SIZE, size, digest, ()):
+    if verify(file, header.SIZE, size, digest, ()):
         image = bytearray(size)
         file.read_into(memoryview(image), 0)
-        if block.digest([memoryview(image)[block.SIZE :]]) == digest:
+        if header.digest([memoryview(image)[header.SIZE :]]) == digest:
             return image
     raise DataError(
         f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"

@@ -7,12 +7,12 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from featlearn.errors import DataError
-from featlearn.files import arrays, block
+from featlearn.errors import DataError, show
+from featlearn.files import containers, header
 from featlearn.files.folders import find_images
 from featlearn.files.images import SUFFIXES, read_image
 from featlearn.files.limits import MAX_PIXELS
-from featlearn.files.regular import check_regular, open_regular, show
+from featlearn.files.paths import check_regular, open_regular
 from featlearn.rows import Array
 
 NAMED = 10  # files that a message names; of the others it gives the number
@@ -205,7 +205,7 @@ def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
 
 def _refuse_missing(inputs: Sequence[str]) -> None:
     """Raise DataError for inputs that are not there: all of them are named at once, before anything is read."""
-    files = [arrays.split_member(path)[0] for path in inputs]
+    files = [containers.split_member(path)[0] for path in inputs]
     missing = [path for path in files if not os.path.exists(path)]
     if len(missing) > 1:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
@@ -223,28 +223,28 @@ def _open_folder(folder: str, reading: Reading) -> ImageFiles:
 def _open_file(path: str, color: str) -> Sequence[Source] | None:
     """The sources in a container, or in FILE:NAME one of its arrays, told by its first bytes; None for an
     image."""
-    path, member = arrays.split_member(path)
+    path, member = containers.split_member(path)
     check_regular(path)
     with open_regular(path) as file:
-        head = file.read(block.SIZE + 8)
+        head = file.read(header.SIZE + 8)
     lower = path.lower()
     if head.startswith(b"featlearn-"):
         raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
     if head.startswith(b"PK\x03\x04"):
-        return arrays.open_npz(path, color, member)
+        return containers.open_npz(path, color, member)
     if head.startswith(b"MATLAB") or lower.endswith(".mat"):
-        return arrays.open_mat(path, color, member)
-    if block.HDF5_MAGIC in (head[:8], head[block.SIZE :]):
-        return arrays.open_hdf5(path, color, member)
-    arrays.refuse_member(path, member)
+        return containers.open_mat(path, color, member)
+    if header.HDF5_MAGIC in (head[:8], head[header.SIZE :]):
+        return containers.open_hdf5(path, color, member)
+    containers.refuse_member(path, member)
     if lower.endswith(".bin"):
-        return [arrays.open_cifar(path, color)]
+        return [containers.open_cifar(path, color)]
     if lower.endswith((".csv", ".csv.gz")):
-        return [arrays.open_csv(path, color)]
+        return [containers.open_csv(path, color)]
     if head.startswith((b"\0\0\x08", b"\x1f\x8b")):
-        return [arrays.open_idx(path, color)]
+        return [containers.open_idx(path, color)]
     if head.startswith(b"\x93NUMPY"):
-        return [arrays.open_npy(path, color)]
+        return [containers.open_npy(path, color)]
     if lower.endswith((".npy", ".npz")):
         raise DataError(f"{show(path)}: is damaged or no {lower[-4:]} file")
     return None
@@ -269,7 +269,7 @@ def _label_by_folder(sources: list[Any]) -> None:
 
 
 def _label_from_file(sources: list[Any], path: str) -> None:
-    labels = np.asarray(arrays.read_idx(path, 1)).astype(np.int64)
+    labels = np.asarray(containers.read_idx(path, 1)).astype(np.int64)
     total = sum(len(source) for source in sources)
     if len(labels) != total:
         raise DataError(f"{show(path)}: {len(labels):,} labels for {total:,} images")

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import DataError, ReadError
-from featlearn.files.regular import reason, show
+from featlearn.errors import DataError, ReadError, reason, show
 from featlearn.rows import Array
 
 BLOCK = 1 << 17

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError, ReadError
+from featlearn.errors import DataError, ReadError, reason, show
 from featlearn.files.budget import Budget
-from featlearn.files.regular import open_regular, reason, show
+from featlearn.files.paths import open_regular
 from featlearn.rows import Array
 
 Lines = list[str]

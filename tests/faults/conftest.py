@@ -21,7 +21,7 @@ from PIL import Image
 import featlearn
 from featlearn.cli.run import run
 from featlearn.files.dataset import read_dataset
-from featlearn.files.kind import file_kind
+from featlearn.files.header import file_kind
 from featlearn.files.model import read_model
 
 HERE = Path(__file__).parent

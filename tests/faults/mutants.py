@@ -25,7 +25,7 @@ import numpy as np
 import featlearn
 from featlearn.__main__ import main
 from featlearn.cli.run import run
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.models import model_ids
 
 MEMORY = 3 << 30  # bytes of address space that a command may take
@@ -210,7 +210,7 @@ def other_json(rnd, values):
 def reseal(path):
     data = bytearray(path.read_bytes())
     kind = bytes(data).split(b" ")[0].decode()
-    data[:512] = block.make(kind, hashlib.sha256(data[512:]).hexdigest())
+    data[:512] = header.make(kind, hashlib.sha256(data[512:]).hexdigest())
     path.write_bytes(data)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from h5py import h5d, h5p, h5s, h5t
 
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.files.model import ModelFile, write_model
 
 BIG = 600 << 20
@@ -121,7 +121,7 @@ def data_set(path: Path) -> None:
         )
         chunked(file, "patches", (BIG >> 10, 1024), h5t.STD_U8LE)
     with open(path, "r+b") as raw:
-        raw.write(block.make(block.DATASET, "0" * 64))
+        raw.write(header.make(header.DATASET, "0" * 64))
 
 
 def data_set_of_holes(path: Path, n: int, pixels: int) -> None:
@@ -135,7 +135,7 @@ def data_set_of_holes(path: Path, n: int, pixels: int) -> None:
         h5d.create(file.id, b"patches", h5t.STD_U8LE, h5s.create_simple((n, pixels)), dcpl)
         h5d.create(file.id, b"labels", h5t.STD_I64LE, h5s.create_simple((n,)), dcpl)
     with open(path, "r+b") as raw:
-        raw.write(block.make(block.DATASET, "0" * 64))
+        raw.write(header.make(header.DATASET, "0" * 64))
 
 
 def model_with_a_hole(path: Path) -> None:

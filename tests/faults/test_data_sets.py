@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from featlearn.cli.run import run
-from featlearn.files import block
+from featlearn.files import header
 from featlearn.files.model import read_model
 
 MODELS = {
@@ -207,7 +207,7 @@ def poisoned(folder: Path, name: str) -> Path:
                 file[key] = kept
     data = path.read_bytes()
     path.write_bytes(
-        block.make(block.DATASET, hashlib.sha256(data[block.SIZE :]).hexdigest()) + data[block.SIZE :]
+        header.make(header.DATASET, hashlib.sha256(data[header.SIZE :]).hexdigest()) + data[header.SIZE :]
     )
     return path
 

@@ -16,14 +16,14 @@ from typing import Any, Self
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5s, h5t, h5z
 
-from featlearn.errors import DataError, FeatlearnError
+from featlearn.errors import DataError, FeatlearnError, reason, show
 from featlearn.files.budget import Budget
 from featlearn.files.hdf5.types import DTYPES, NAME
-from featlearn.files.regular import check_regular, reason, show
+from featlearn.files.json_text import MAX
+from featlearn.files.paths import check_regular
 from featlearn.files.stored import Descriptor, Stored
-from featlearn.files.text import MAX
 from featlearn.rows import Array
-from featlearn.signals import Undisturbed
+from featlearn.signals import DeferredHandlers
 
 _MAX_NAMES = 1024
 _MAX_CHUNK = 64 << 20
@@ -41,7 +41,7 @@ class Reader:
     def __init__(self, path: str, image: bytes | bytearray | None = None) -> None:
         self.path = path
         self.size = check_regular(path).st_size if image is None else len(image)
-        with self._guard(""), Undisturbed():
+        with self._guard(""), DeferredHandlers():
             fapl = h5p.create(h5p.FILE_ACCESS)
             try:
                 fapl.set_fclose_degree(h5f.CLOSE_STRONG)
@@ -69,7 +69,7 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with (
-            Undisturbed(),
+            DeferredHandlers(),
             contextlib.suppress(RuntimeError),
         ):  # nothing was written that a close could fail to keep
             self._file.close()

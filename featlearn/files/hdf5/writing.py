@@ -15,18 +15,18 @@ import numpy.typing as npt
 from h5py import h5a, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 from featlearn.errors import DataError
-from featlearn.files.block import SIZE
-from featlearn.files.hdf5.memory import Memory
+from featlearn.files.hdf5.sparse_buffer import SparseBuffer
 from featlearn.files.hdf5.types import DTYPES, NAME
-from featlearn.files.text import MAX
+from featlearn.files.header import SIZE
+from featlearn.files.json_text import MAX
 from featlearn.rows import Array
 
 
 class Writer:
-    """Builds an HDF5 file in memory; same calls, same bytes. Use it inside `Undisturbed`."""
+    """Builds an HDF5 file in memory; same calls, same bytes. Use it inside `DeferredHandlers`."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
+        self._buffer = SparseBuffer()
         self._reserved: list[tuple[int, int]] = []
         fcpl, fapl = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
         fcpl.set_userblock(SIZE)
@@ -37,9 +37,9 @@ class Writer:
         # HDF5 1.8's format, which every tool reads; one alignment, so that mapped numbers are aligned.
         fapl.set_libver_bounds(h5f.LIBVER_V18, h5f.LIBVER_V18)
         fapl.set_alignment(1, 64)
-        fapl.set_fileobj_driver(h5fd.fileobj_driver, self._memory)
+        fapl.set_fileobj_driver(h5fd.fileobj_driver, self._buffer)
         try:
-            self._file = h5f.create(hex(id(self._memory)).encode(), h5f.ACC_TRUNC, fcpl, fapl)
+            self._file = h5f.create(hex(id(self._buffer)).encode(), h5f.ACC_TRUNC, fcpl, fapl)
         finally:
             fapl.close()  # h5py crashes at exit if one of these still lives then
 
@@ -112,13 +112,13 @@ class Writer:
         """Finish (a second time does nothing); the size of the file."""
         if self._file:
             self._file.close()
-        return self._memory.size
+        return self._buffer.size
 
     def pieces(self) -> Iterator[tuple[int, memoryview]]:
         """(offset, bytes) of all that HDF5 wrote; leaves out what is reserved."""
-        for index, page in sorted(self._memory.pages.items()):
-            start = index * Memory.page
-            at, end = start, min(start + len(page), self._memory.size)
+        for index, page in sorted(self._buffer.pages.items()):
+            start = index * SparseBuffer.page
+            at, end = start, min(start + len(page), self._buffer.size)
             for low, high in [*sorted(self._reserved), (end, end)]:
                 if min(low, end) > at:
                     yield at, memoryview(page)[at - start : min(low, end) - start]

@@ -10,8 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from featlearn.errors import DataError
-from featlearn.files.regular import show
+from featlearn.errors import DataError, show
+from featlearn.files.paths import read_start
 
 SIZE = 512
 VERSION = 1
@@ -36,7 +36,7 @@ _OTHERS = (
 
 
 def make(kind: str, digest: str) -> bytes:
-    """The 512 bytes."""
+    """Return the 512 bytes."""
     return f"{kind} {VERSION}\nsha256 {digest}\n".encode().ljust(SIZE, b"\0")
 
 
@@ -68,6 +68,19 @@ def parse(path: str, head: bytes, wanted: str | None = None) -> tuple[str, str]:
     if not re.fullmatch(rb"[0-9a-f]{64}", found) or head[:SIZE] != make(kind, found.decode()):
         raise DataError(f"{place}: first {SIZE} bytes are damaged or cut off; make the file again")
     return kind, found.decode()
+
+
+def file_kind(path: str) -> str:
+    """Return DATASET or MODEL. Raises DataError for every other file."""
+    return parse(path, read_start(path, SIZE))[0]
+
+
+def is_ours(path: str) -> bool:
+    """Return whether a file begins as those that featlearn wrote, whole or not.
+
+    Raises DataError if it cannot be read.
+    """
+    return read_start(path, SIZE).startswith((DATASET.encode(), MODEL.encode()))
 
 
 def check_root(path: str, kind: str, format: object, version: object) -> None:

@@ -1,4 +1,4 @@
-"""Dictionaries as JSON inside the files: short, finite, sorted; and sizes of files in words."""
+"""Dictionaries as JSON inside the files: short, finite, sorted."""
 
 import json
 from collections.abc import Mapping
@@ -30,16 +30,6 @@ def from_json(what: str, text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{what}: wanted a JSON object of at most {MAX:,} bytes")
     return values
-
-
-def size_words(n: int) -> str:
-    """Return so many bytes in words, to three digits: 512 B, 4.72 MB, 28.0 GB."""
-    size, unit = float(n), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB", "EB"):
-        if size < 999.5:
-            break
-        size, unit = size / 1000, larger
-    return f"{n} B" if unit == "B" else f"{size:#.3g}".rstrip(".") + f" {unit}"
 
 
 def _scalar(value: Any) -> Any:

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featlearn.errors import DataError, FeatlearnError
+from featlearn.errors import DataError, FeatlearnError, reason, show
 from featlearn.files.budget import Budget
 from featlearn.files.hdf5 import Reader
 from featlearn.files.images import loses_color, to_color
 from featlearn.files.mat5 import read_mat5
-from featlearn.files.regular import check_regular, open_regular, reason, show
+from featlearn.files.paths import check_regular, open_regular
 from featlearn.files.stored import Descriptor, Stored, pieces
 from featlearn.files.table import read_csv
 from featlearn.rows import Array

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 
 
-class Memory:
+class SparseBuffer:
     """What HDF5 takes for its file: pages in memory, zeros where nothing was written."""
 
     page = 1 << 16

@@ -1,4 +1,4 @@
-"""Opening files of others: regular files only, one-line errors, no path printed raw."""
+"""Paths of files: shown in messages, and opened (regular files only), with errors of one line."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 
-from featlearn.errors import DataError, FeatlearnError, ReadError
+from featlearn.errors import DataError, FeatlearnError, ReadError, reason, show
 
 _NAME = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 OF_THE_FILE = frozenset((*_NAME, errno.EACCES, errno.EPERM, errno.EINVAL))
@@ -17,17 +17,14 @@ All else is the machine's.
 """
 
 
-def show(path: str) -> str:
-    """`path` as it may be printed, quoted only where it must be: it can be empty, or hold newlines and escape
-    codes."""
-    return path if path and path.isprintable() else repr(path)
-
-
-def reason(error: BaseException) -> str:
-    """What an exception says, on one printable line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = " ".join(text.split()).strip("'\"") or type(error).__name__
-    return text if text.isprintable() else ascii(text)
+def size_words(n: int) -> str:
+    """Return so many bytes in words, to three digits: 512 B, 4.72 MB, 28.0 GB."""
+    size, unit = float(n), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB", "EB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{n} B" if unit == "B" else f"{size:#.3g}".rstrip(".") + f" {unit}"
 
 
 def check_regular(path: str) -> os.stat_result:
