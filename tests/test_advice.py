@@ -1,5 +1,6 @@
 """Advice: each measure on arrays whose answer is known, each line drawn by one run and not by another."""
 
+import copy
 import json
 import math
 import struct
@@ -24,6 +25,7 @@ from featlearn.cli.advice import WORDS, advise, in_options
 from featlearn.files.model import read_model
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
+from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
@@ -178,8 +180,7 @@ def test_unlearned_units_are_the_live_ones_that_still_point_where_they_did():
 def test_a_run_is_measured_by_its_rows():
     rng = np.random.default_rng(0)
     X = rng.normal(0.1, 1, (400, 16)).astype(np.float32)
-    model = machine()
-    start = model.filters()
+    model, start = machine(), machine()
     found = of_run(model, start, X, X[:100] + 3)
     R = X - model.reconstruct(X)
     assert found["explained_variance"] == pytest.approx(
@@ -203,7 +204,7 @@ def test_pixels_that_never_vary_say_nothing_of_learning():
     """Weights of a digit's border stay what they were."""
     model = machine()
     model.params["W"][4:] *= 1000
-    start = model.filters()
+    start = copy.deepcopy(model)
     model.params["W"][:4] = np.random.default_rng(0).normal(size=(4, 10))
     X = np.zeros((50, 16), np.float32)
     X[:, :4] = np.random.default_rng(1).normal(size=(50, 4))
@@ -239,6 +240,117 @@ def test_no_higher_rate_is_named_where_units_die():
     assert advise(machine(), training, slow)[0]["options"] == "--epochs 40"
 
 
+def test_few_updates_say_nothing_of_the_rate():
+    slow = GOOD | {"unlearned_units": 0.2, "dead_units": 0.0, "epoch": 3.0}
+    for lr, step, wanted in ((0.01, 60, "--epochs 50"), (0.01, 600, "--lr 0.1"), (None, 3, "--epochs 100")):
+        training = {"epochs": 3, "decay": "none", "lr": lr}
+        assert advise(machine(), training, slow | {"step": float(step)})[0]["options"] == wanted
+
+
+def test_an_error_above_that_of_the_mean_row_is_said():
+    training, bad = {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | {"explained_variance": -0.05}
+    assert judge(bad) == ["worse"]
+    assert judge(bad | {"dead_units": 0.5}) == ["worse", "dead"]
+    assert judge(GOOD | {"explained_variance": -0.03}) == ["nothing"]
+    assert [one["options"] for one in advise(machine(), training, bad)] == ["--lr 0.001"]
+    stuck = bad | {"unlearned_units": 1.0, "dead_units": 0.0}  # no lower rate where nothing has moved
+    assert [one["options"] for one in advise(machine(), training, stuck)] == ["--lr 0.1", "--lr 0.1"]
+
+
+def test_a_long_mean_row_has_another_remedy_than_rates():
+    bad = GOOD | {"dead_units": 0.5, "explained_variance": -0.05}
+    for length, wanted in ((11, "extract-patches --normalize standardize"), (9, "--lr 0.001")):
+        found = advise(machine(), {"epochs": 20, "decay": "none", "lr": 0.01}, bad | {"mean_length": length})
+        assert [one["options"] for one in found] == [wanted, wanted]
+
+
+def test_the_mean_row_is_measured_where_it_counts():
+    X = np.random.default_rng(0).normal(5, 0.5, (400, 16)).astype(np.float32)
+    for id, wanted in (("rbm", True), ("k-sparse", False), ("pca", False)):
+        cls = model_class(id)
+        model = cls(cls.resolve(cls.Config(hidden=8), DataSummary(16, -math.inf, math.inf)))
+        model.init(16, Random(0), np.full(16, 5.0))
+        found = of_run(model, model, X, X[:0])
+        assert ("mean_length" in found) == wanted
+        assert not wanted or found["mean_length"] == pytest.approx(10, rel=0.05)
+
+
+def test_a_sigma_that_was_given_is_to_be_left_out():
+    training, bad = {"epochs": 20, "decay": "none", "lr": 0.01}, GOOD | {"orientation_gain": 1.0}
+    assert advise(machine(sigma=3.0), training, bad)[0]["options"].endswith("without --sigma")
+    assert (
+        advise(machine(sigma=3.0), training, GOOD | {"explained_variance": 0.0})[0]["options"]
+        == "without --sigma"
+    )
+
+
+def test_few_rows_a_hidden_unit_ask_for_more_patches():
+    training, partly = (
+        {"epochs": 20, "decay": "none", "lr": 0.01},
+        GOOD | {"orientation": 0.4, "rows_per_unit": 19.0},
+    )
+    assert judge(partly | {"rows_per_unit": 20.0}) == judge(GOOD | {"orientation": 0.4}) == []
+    assert judge(partly | {"orientation": 0.5}) == judge(partly | {"kurtosis": 6.0}) == []
+    assert judge({key: value for key, value in partly.items() if key != "orientation_gain"}) == []
+    noisy = partly | {"orientation_gain": 1.0, "orientation": 0.2}
+    assert judge(noisy) == ["noise"]
+    (one,) = advise(machine(), training, partly)
+    assert (one["key"], one["options"]) == ("few", "extract-patches --count 1000")
+    assert advise(machine(), training, partly, whitened=False)[0]["options"] == "extract-patches --count 1000"
+    sparse = KSparse(KSparse.Config(hidden=10))
+    for measures, wanted in (
+        (noisy, "extract-patches --count 1000"),
+        (noisy | {"rows_per_unit": 20.0}, ""),
+    ):
+        assert advise(sparse, training, measures)[0]["options"] == wanted
+    (one,) = advise(machine(), training, noisy, whitened=False)
+    assert one["options"].startswith("extract-patches --whiten zca --count 1000, then --target 0.02")
+
+
+def test_rows_a_hidden_unit_are_those_of_the_training(white, run_here, tmp_path):
+    out = tmp_path / "m.h5"
+    args = ("train", white, "--hidden", 64, "-o", out, "--force", "--json")
+    for model, wanted in (("k-sparse", 25.0), ("pca", None)):
+        assert run_here(*args, "--model", model, "--validation", 0.2).code == 0
+        assert measured(out).get("rows_per_unit") == wanted
+    few = json.loads(run_here(*args, "--model", "k-sparse", "--validation", 0.8, "--epochs", 100).out)
+    assert "extract-patches --count 6400" in [one["options"] for one in few["advice"]]
+    (row,) = json.loads(run_here("evaluate", out, white, "--json").out)["models"]
+    assert "extract-patches --count 6400" in [one["options"] for one in row["advice"]]
+
+
+def test_units_that_an_initial_bias_kept_silent_need_another():
+    training = {"epochs": 20, "decay": "none", "lr": 0.01}
+    for key, change in (
+        ("dead", {"dead_units": 1.0}),
+        ("unlearned", {"unlearned_units": 1.0, "dead_units": 0.0}),
+    ):
+        for bias, active, wanted in ((-8, 0.0003, True), (-8, 0.02, False), (0, 0.0003, False)):
+            (one,) = advise(machine(hidden_bias=bias), training, GOOD | change | {"initial_activity": active})
+            assert (one["key"], one["options"] == "without --hidden-bias") == (key, wanted)
+    for target, wanted in ((0.02, True), (0.0005, False)):  # units that are to be active so seldom begin so
+        found = GOOD | {"dead_units": 1.0, "initial_activity": 0.0005}
+        (one,) = advise(machine(hidden_bias=-7.6, target=target), training, found)
+        assert (one["options"] == "without --hidden-bias") == wanted
+
+
+@pytest.mark.parametrize(
+    "id", [id for id in model_ids() if "hidden_bias" in model_class(id).Config.__dataclass_fields__]
+)
+def test_no_model_begins_silent_by_itself(id, white, run_here, tmp_path):
+    """Nor does it where it is told to be active in 1 of 2000 rows; a bias of -8 is named, in evaluate too."""
+    short = ("--model", id, "--epochs", 1, "--hidden", 10, "-o", tmp_path / "m.h5", "--force", "--json")
+    for more in ((), ("--target", 0.0005), ("--activation", "tanh")):
+        if more and more[0].strip("-") not in model_class(id).Config.__dataclass_fields__:
+            continue
+        ran = run_here("train", white, *short, *more)
+        assert "--hidden-bias" not in [one["options"] for one in json.loads(ran.out)["advice"]], more
+    ran = run_here("train", white, *short, "--hidden-bias", -8)
+    (row,) = json.loads(run_here("evaluate", tmp_path / "m.h5", white, "--json").out)["models"]
+    for report in (json.loads(ran.out), row):
+        assert "without --hidden-bias" in [one["options"] for one in report["advice"]]
+
+
 @pytest.mark.parametrize("key", ["orientation", "kurtosis", "lag1"])
 def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
     noisy = GOOD | {"orientation_gain": 1.5}
@@ -249,6 +361,7 @@ def test_noise_has_neither_orientation_nor_spots_nor_blobs(key):
 @pytest.mark.parametrize(
     ("key", "change"),
     [
+        ("worse", {"explained_variance": -0.05}),
         ("nothing", {"explained_variance": 0.03}),
         ("noise", {"orientation_gain": 1.5}),
         ("dead", {"dead_units": 0.11}),
@@ -355,7 +468,7 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
 
 def test_patches_that_are_not_whitened_are_told_to_be(run_here, tmp_path):
     data, out = tmp_path / "standard.h5", tmp_path / "noise.h5"
-    prepare = ("--size", 8, "--count", 500, "--normalize", "standardize", "--whiten", "none")
+    prepare = ("--size", 8, "--count", 2000, "--normalize", "standardize", "--whiten", "none")
     assert run_here("extract-patches", "dead-leaves", "-o", data, *prepare).code == 0
     noisy = ("--model", "autoencoder", "--activation", "sigmoid", "--no-tied", "--epochs", 60)
     trained = json.loads(run_here("train", data, *noisy, "-o", out, "--json").out)

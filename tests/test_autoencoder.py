@@ -37,7 +37,7 @@ def data(n=9, d=12):
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", [False, True, None])
 def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
     if tied and f == "maxout":
         with pytest.raises(ConfigError, match="--tied"):
@@ -52,7 +52,8 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
         model, X = make(Autoencoder, activation=f, tied=tied, output_units=g, loss=loss), data()
         p = model.params
         H = FUNCTIONS[f](X @ p["W"] + p["c"])
-        Y = FUNCTIONS[g](H @ p["W" if tied else "D"].T + p["b"])
+        assert ("D" in p) == (f == "maxout" if tied is None else not tied)
+        Y = FUNCTIONS[g](H @ p.get("D", p["W"]).T + p["b"])
         np.testing.assert_allclose(model.encode(X), H, rtol=1e-12)
         np.testing.assert_allclose(model.decode(H), Y, rtol=1e-12)
         wanted = ((Y - X) ** 2 / 2).sum() / len(X)

@@ -375,7 +375,7 @@ def test_what_cannot_be_drawn_through_is_refused(work, stages, run_here, tmp_pat
 
 def test_codes_without_a_filter_each_are_refused(work, run_here, tmp_path):
     """Maxout units have two filters each."""
-    maxout = ("--activation", "maxout", "--no-tied", "--output-units", "linear", "--hidden", 6, "--epochs", 1)
+    maxout = ("--activation", "maxout", "--output-units", "linear", "--hidden", 6, "--epochs", 1)
     ok(run_here("train", work.patches, "--model", "autoencoder", *maxout, "-o", tmp_path / "one.h5"))
     ok(run_here("encode", tmp_path / "one.h5", work.patches, "-o", tmp_path / "c.h5"))
     ok(run_here("train", tmp_path / "c.h5", "--model", "pca", "-o", tmp_path / "two.h5"))

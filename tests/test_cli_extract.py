@@ -640,6 +640,13 @@ def test_after_floats_of_0_to_255_the_next_command_has_them_in_0_to_1(
         )
         assert run_here(*hints[-1][2:], "--epochs", 1, "-o", f"{name}-m.h5").code == 0
     assert hints[0] == ["next:", "featlearn", "train", "f.h5", "--model", "rbm", *more]
+    for model in ("rbm", "k-sparse", "sesm"):  # one that is trained without it names it, and nothing else
+        lines = run_here(
+            "train", "f.h5", "--model", model, "--epochs", 1, "-o", "g-m.h5", "--force"
+        ).err.splitlines()
+        said = [line for line in lines if "--data-scale" in line]
+        remedy = "if they are pixels, 0..255, take --data-scale 255, which makes them 0..1"
+        assert [line.partition("; ")[2] for line in said] == ([remedy] if more else [])
     ours, wanted = (read_model(f"{name}-m.h5") for name in "fi")
     assert ours.config["visible"] == wanted.config["visible"] == "bernoulli"
     for name, values in wanted.params.items():

@@ -261,7 +261,10 @@ def test_data_in_other_units_make_the_same_model(tmp_path, run_here):
 
 
 def test_data_where_one_value_or_the_mean_is_most_are_named(tmp_path, run_here):
-    X, short = np.random.default_rng(0).normal(size=(200, 6)), ("--epochs", 1, "-o", tmp_path / "m.h5")
+    X, short = (
+        np.random.default_rng(0).normal(size=(200, 6)),
+        ("--epochs", 1, "-o", tmp_path / "m.h5", "--force"),
+    )
     for name, rows, words in (
         ("one", X * [1, 1, 9, 1, 1, 1], "warning: value 3 of 6 has 9"),
         ("mean", X + 300, "warning: the mean row is 3.1e+02 times as long as rows are far from it"),
@@ -269,7 +272,66 @@ def test_data_where_one_value_or_the_mean_is_most_are_named(tmp_path, run_here):
     ):
         np.save(tmp_path / f"{name}.npy", rows)
         assert run_here("extract-patches", tmp_path / f"{name}.npy", "-o", tmp_path / f"{name}.h5").code == 0
-        ran = run_here("train", tmp_path / f"{name}.h5", "--model", "k-sparse", *short, "--force")
+        ran = run_here("train", tmp_path / f"{name}.h5", "--model", "rbm", *short)
         assert ran.code == 0
         assert ("warning" in ran.err) == (words is not None)
         assert words is None or words in ran.err
+    for model in (("k-sparse",), ("pca",)):  # which take the mean off
+        ran = run_here(
+            "train", tmp_path / "mean.h5", "--model", *model, *short[2 if model == ("pca",) else 0 :]
+        )
+        assert (ran.code, "warning" in ran.err) == (0, False)
+
+
+@pytest.mark.parametrize("model", ["rbm", "autoencoder", "denoising", "sparse-autoencoder", "sesm"])
+def test_rows_that_hardly_differ_from_a_long_mean_row_are_refused(model, tmp_path, run_here):
+    """The remedies that are named work."""
+    data, out = tmp_path / "far.h5", tmp_path / "m.h5"
+    np.save(tmp_path / "far.npy", 1e6 + np.random.default_rng(0).normal(scale=0.5, size=(200, 6)))
+    assert run_here("extract-patches", tmp_path / "far.npy", "-o", data).code == 0
+    short = ("-o", out, "--epochs", 1)
+    ran = run_here("train", data, "--model", model, *short)
+    assert (ran.code, len(ran.error_lines)) == (1, 1)
+    assert "times as long as rows are far from it" in ran.err
+    assert ran.err.rstrip().endswith(
+        "extract with --normalize standardize to take it off, or use --model k-sparse"
+    )
+    assert not out.exists()
+    np.save(tmp_path / "codes.npy", 0.5 + np.random.default_rng(0).normal(scale=1e-4, size=(200, 6)))
+    assert run_here("extract-patches", tmp_path / "codes.npy", "-o", tmp_path / "codes.h5").code == 0
+    ran = run_here(
+        "train", tmp_path / "codes.h5", "--model", model, *short
+    )  # within 0..1 nothing is so far away
+    assert (ran.code, "warning: the mean row is 5" in ran.err) == (0, True)
+    out.unlink()
+    assert run_here("train", data, "--model", "k-sparse", *short).code == 0
+    assert (
+        run_here(
+            "extract-patches", tmp_path / "far.npy", "--normalize", "standardize", "-o", data, "--force"
+        ).code
+        == 0
+    )
+    ran = run_here("train", data, "--model", model, *short, "--force")
+    assert (ran.code, "warning" in ran.err) == (0, False)
+
+
+def test_a_sigma_far_above_the_data_is_named(data, run_here, tmp_path):
+    """They have a standard deviation of 1."""
+    for sigma, warned in ((1, False), (2, False), (3, True), (0.5, False)):
+        ran = run_here(
+            "train",
+            data / "p.h5",
+            "--model",
+            "rbm",
+            "--sigma",
+            sigma,
+            "--epochs",
+            1,
+            "-o",
+            tmp_path / "m.h5",
+            "--force",
+        )
+        assert (ran.code, "warning" in ran.err) == (0, warned)
+        assert not warned or "warning: --sigma 3 is 3 times the data's standard deviation" in ran.err
+    learned = ("--sigma", 3, "--learn-sigma", "--epochs", 1, "-o", tmp_path / "m.h5", "--force")
+    assert "warning" not in run_here("train", data / "p.h5", "--model", "rbm", *learned).err

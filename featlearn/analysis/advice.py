@@ -5,6 +5,9 @@
     unlearned_units     share of the other units whose filter points where it began, weighted by the pixels' deviation
     relative_activity   mean activation over the wanted one, where the model is told one
     orientation_gain    of the filters, with orientation, kurtosis and lag1 (filters.py): whether they look like noise
+    initial_activity    mean activation at the start, where the hidden units begin with a bias below 0
+    mean_length         of the mean row over the distance of rows from it, where the model does not take it off
+    rows_per_unit       training rows over hidden units
     fall                share by which the loss falls in an epoch, by least squares over the last tenth of the epochs
     validation_excess   rmse of held-out rows over that of training rows, less 1, at the lower end of two standard
                         errors
@@ -22,21 +25,27 @@ import numpy as np
 from featlearn import _core
 from featlearn.analysis.filters import filter_statistics
 from featlearn.analysis.units import Units
-from featlearn.models.base import Model
+from featlearn.models.base import Model, Step
 from featlearn.rows import Array
 
 NOTHING = 1 - 0.98**2  # explained variance up to which a model reconstructs next to nothing
+WORSE = 1 - 1.02**2  # explained variance below which it does worse than the mean row does
+FAR_MEAN = 10  # times as long as rows are far from it: rows are mostly their mean
 IDLE = 0.1  # share of units that are dead, saturated or unlearned
 UNCHANGED = 0.95  # cosine of a filter with what it was at the start
 NOISE_GAIN = 1.6  # orientation gain below which filters may be noise
 ORIENTED, SPOTS, SMOOTH = 0.3, 6.0, 0.85  # orientation, kurtosis, lag1 from which on they are none
 MOST = 500  # filters that are looked at
 OFF_TARGET = 2.0  # activity over the wanted one, or the other way round
+FEW_ROWS, PARTLY = 20, 0.5  # rows a hidden unit, orientation: below both filters are partly noise
 FALLING = 0.01  # share of the loss
 OVERFIT = 0.1  # share of the error
+FIRST = 100  # rows that tell how active units are at the start
+SILENT = 0.01  # mean activation below which units hardly ever learn; or half of the wanted one
 CAUSES = {  # what needs no word of its own where one of these is said
-    "nothing": {"dead", "unlearned", "saturated", "falling"},
+    "nothing": {"worse", "dead", "unlearned", "saturated", "falling"},
     "noise": {"unlearned"},
+    "few": {"worse", "nothing", "noise", "unlearned"},
     "unlearned": {"dead"},
 }
 
@@ -49,8 +58,7 @@ class Drawable(Protocol):
 
 def of_units(model: Model, units: Units) -> dict[str, float]:
     """Measure how a model's units are used."""
-    wanted = model.wanted_activity
-    rest = 0.0 if wanted is None else wanted[0]
+    wanted, rest = model.wanted_activity, at_rest(model)
     found = {
         "dead_units": float(np.mean(units.dead(rest))),
         "saturated_units": float(np.mean(units.saturated(rest))),
@@ -58,6 +66,24 @@ def of_units(model: Model, units: Units) -> dict[str, float]:
     if wanted is not None:
         found["relative_activity"] = float(units.mean.mean() - rest) / (wanted[1] - rest)
     return found
+
+
+def at_rest(model: Model) -> float:
+    """The code of a unit at rest."""
+    return 0.0 if model.wanted_activity is None else model.wanted_activity[0]
+
+
+def begins_below_zero(model: Model) -> bool:
+    """Whether hidden units have an initial bias, and that below 0."""
+    return (getattr(model.config, "hidden_bias", None) or 0.0) < 0
+
+
+def began_silent(model: Model, measures: Mapping[str, float]) -> bool:
+    """Whether the initial bias kept hidden units so far from being active that little came to them to learn
+    from."""
+    wanted = model.wanted_activity
+    least = SILENT if wanted is None else min(SILENT, (wanted[1] - wanted[0]) / 2)
+    return begins_below_zero(model) and measures.get("initial_activity", 1.0) < least
 
 
 def of_filters(F: Array) -> dict[str, float]:
@@ -68,12 +94,13 @@ def of_filters(F: Array) -> dict[str, float]:
     return {key: found[key] for key in ("orientation_gain", "orientation", "kurtosis", "lag1")}
 
 
-def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, float]:
+def of_run(model: Model, begun: Model, X: Array, held_out: Array) -> dict[str, float]:
     """Measure a trained model on some of the rows X (n, visible) it learned from, and on held-out ones (may
     be none).
 
-    `start` (k, visible) are the filters that it began with.
+    `begun` is the model as it was at the start.
     """
+    start = begun.filters()
     units = Units(model.encode(X[:1]).shape[1])
     units.add(model.encode(X))
     found = of_units(model, units)
@@ -82,9 +109,16 @@ def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, f
     variance = float(np.square(deviation).sum())
     if variance > 0:
         found["explained_variance"] = 1 - float(errors.mean()) / variance
+        if not model.takes_mean_off(model.config):
+            found["mean_length"] = math.sqrt(
+                float(np.square(X.mean(axis=0, dtype=np.float64)).sum()) / variance
+            )
     if start.any() and not model.one_pass:
         idle = units.dead() | units.saturated()
         found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, idle)
+    if begins_below_zero(model):
+        metrics, _ = begun.phases()[0].gradient(X[:FIRST], Step(0, 0))
+        found["initial_activity"] = metrics["mean_activation"] - at_rest(model)
     if len(held_out):
         found["validation_excess"] = excess(errors, row_errors(model, held_out))
     return found
@@ -150,17 +184,28 @@ def of_classifier(measures: Mapping[str, float], n: int) -> dict[str, float]:
     }
 
 
+def few_rows(measures: Mapping[str, float]) -> bool:
+    """Whether a run had too few rows for its hidden units to become features of them all."""
+    return measures.get("rows_per_unit", math.inf) < FEW_ROWS
+
+
 def judge(measures: Mapping[str, float]) -> list[str]:
     """Return what is wrong, by the keys under which cli/advice.py has words and models have remedies."""
 
     def beyond(key: str, bar: float) -> bool:
         return measures.get(key, -math.inf) > bar
 
+    def below(bars: Mapping[str, float]) -> bool:
+        return all(measures.get(key, math.inf) < bar for key, bar in bars.items())
+
     activity = measures.get("relative_activity", 1.0)
     bars = {"orientation_gain": NOISE_GAIN, "orientation": ORIENTED, "kurtosis": SPOTS, "lag1": SMOOTH}
+    explained = measures.get("explained_variance", 1.0)
     found = {
-        "nothing": measures.get("explained_variance", 1.0) <= NOTHING,
-        "noise": all(measures.get(key, math.inf) < bar for key, bar in bars.items()),
+        "worse": explained < WORSE,
+        "nothing": explained <= NOTHING,
+        "noise": below(bars),
+        "few": few_rows(measures) and below(bars | {"orientation_gain": math.inf, "orientation": PARTLY}),
         "dead": beyond("dead_units", IDLE),
         "unlearned": beyond("unlearned_units", IDLE),
         "saturated": beyond("saturated_units", IDLE),

@@ -1,22 +1,44 @@
 """What is said of a finished model that has something wrong: one line each, with the options that help."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.analysis.advice import fall, judge, of_filters, of_run
+from featlearn.analysis.advice import FAR_MEAN, IDLE, began_silent, fall, few_rows, judge, of_filters, of_run
 from featlearn.cli.report import Words
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.random import Random
 from featlearn.settings import option_name, to_dict
+from featlearn.training.progress import Progress
 from featlearn.training.train import PROBE, Training, spread
 
+FEW, ENOUGH = (
+    500,
+    1000,
+)  # updates: too few to judge a learning rate by, and what to try then; of line searches:
+FEW_SEARCHES, ENOUGH_SEARCHES = 50, 100
+FROM_RUN = (
+    "initial_activity",
+    "mean_length",
+    "rows_per_unit",
+)  # what only a run knows and a remedy depends on
+PATCHES = 100  # to have a hidden unit: of 1000 units twice as many become edges as with 10
+UNCENTRED = (
+    "worse",
+    "nothing",
+    "dead",
+    "unlearned",
+    "saturated",
+)  # what comes of a mean row that is far too long
 WORDS = {
+    "worse": "the reconstructions are worse than the mean row (explained variance {explained_variance:.2g})",
     "nothing": "the features reconstruct next to nothing of the data ({explained_variance:.1%} of the variance)",
     "noise": "the filters look like noise (orientation index {orientation_gain:.2g} times that of random mixtures)",
+    "few": "{rows_per_unit:.2g} patches a hidden unit are few: filters are partly noise",
     "dead": "{dead_units:.0%} of the hidden units are never active",
     "unlearned": "{unlearned_units:.0%} of the hidden units still have the filters that they began with",
     "saturated": "{saturated_units:.0%} of the hidden units are always fully on",
@@ -38,12 +60,21 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     begun = type(model)(model.config, model.dtype)
     begun.init(model.n_visible, Random(training.seed))
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))
-    found = of_run(model, begun.filters(), X, held_out)
+    found = of_run(model, begun, X, held_out)
     if textured(preprocess, shape):
+        if not model.one_pass:
+            found["rows_per_unit"] = len(training.train_rows) / model.config.hidden
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
     if not (training.progress.stopped or model.one_pass):
         found["fall"] = fall(_losses(training))
     return {key: float(f"{value:.4g}") for key, value in found.items()}
+
+
+def known_of_run(progress: Mapping[str, Any]) -> dict[str, float]:
+    """Return what remedies depend on and only a run can measure, out of what a model file says of it."""
+    place = progress.get("run")
+    found = place.get("measured", {}) if isinstance(place, dict) and Progress.fits(place) else {}
+    return {key: found[key] for key in FROM_RUN if key in found}
 
 
 def textured(preprocess: Preprocess, shape: tuple[int, int, int]) -> bool:
@@ -72,19 +103,33 @@ def advise(
     found = []
     for key in judge(measures):
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
-        if key == "noise" and not whitened:
-            options = (
-                f"extract-patches --whiten zca, then {options}" if options else "extract-patches --whiten zca"
-            )
+        if key in UNCENTRED and measures.get("mean_length", 0.0) > FAR_MEAN:
+            options = "extract-patches --normalize standardize"
+        again = _extraction(key, model, measures, whitened)
+        if again:
+            options = f"extract-patches {again}, then {options}" if options else f"extract-patches {again}"
         text = WORDS[key].format(**measures)
         found.append({"key": key, "text": f"{text}; try {options}" if options else text, "options": options})
     return found
+
+
+def _extraction(key: str, model: Model, measures: Mapping[str, float], whitened: bool) -> str:
+    """The options of extract-patches that help against noise, "" for none."""
+    if key not in ("noise", "few"):
+        return ""
+    white = ["--whiten zca"] if key == "noise" and not whitened else []
+    more = [f"--count {PATCHES * model.config.hidden}"] if few_rows(measures) else []
+    return " ".join(white + more)
 
 
 def _helpful(
     key: str, model: Model, training: Mapping[str, Any], measures: Mapping[str, float]
 ) -> dict[str, Any]:
     """The settings that help: the model's own remedy, else what helps any model."""
+    if key == "worse" and measures.get("unlearned_units", 0.0) > IDLE:
+        key = "unlearned"  # a rate that changed so little is not too high
+    if key in ("worse", "nothing", "dead", "unlearned") and began_silent(model, measures):
+        return {"hidden_bias": None}
     own = model.remedies()
     if key in own:
         return own[key]
@@ -97,8 +142,11 @@ def _helpful(
         return {"validation": training["validation"] / 2}
     if key == "classifier":
         return {} if model.one_pass else {"hidden": 4 * model.config.hidden}
-    lr = training.get("lr")
-    factor = {"dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
+    lr, step = training.get("lr"), measures.get("step", math.inf)
+    few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
+    if key == "unlearned" and step < few:
+        return {"epochs": math.ceil(enough * measures["epoch"] / step)}
+    factor = {"worse": 0.1, "dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
     if key == "unlearned" and measures["dead_units"]:
         factor = None  # a rate that makes some units die is not too low for others
     if factor is not None and lr is not None:

@@ -156,7 +156,7 @@ def _measure(
 
 def _advice(learned: Learned, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
     """What there is to say of a model measured on n rows."""
-    judged = measures | of_classifier(measures, n)
+    judged = advice.known_of_run(learned.file.progress) | measures | of_classifier(measures, n)
     if not advice.textured(learned.preprocess, learned.shape):
         judged.pop("orientation_gain", None)
     whitened = learned.preprocess.spec.whiten != "none"

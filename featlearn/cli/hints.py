@@ -22,9 +22,14 @@ def as_argument(path: str) -> str:
 
 def to_train(path: str, preprocess: Preprocess) -> list[str]:
     """Return the command that learns from a data set, with a model that its preprocessing suits."""
-    if preprocess.low >= 0 and preprocess.high == FULL:
+    if as_bytes(preprocess):
         return ["train", as_argument(path), "--model", "rbm", "--data-scale", f"{FULL}"]
     return ["train", as_argument(path), "--model", _suited(preprocess)]
+
+
+def as_bytes(preprocess: Preprocess) -> bool:
+    """Whether values are floats in the range of 8-bit pixels."""
+    return preprocess.low >= 0 and preprocess.high == FULL
 
 
 def _suited(preprocess: Preprocess) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, signals
+from featlearn.analysis.advice import FAR_MEAN
 from featlearn.cli import advice
-from featlearn.cli.hints import as_argument, say_next
+from featlearn.cli.hints import FULL, as_argument, as_bytes, say_next
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import check_hdf5_name, load_model, provenance
 from featlearn.errors import ConfigError, DataError, DivergedError, show
@@ -35,7 +36,7 @@ from featlearn.training.train import TrainConfig, Training, moments, shapes_of, 
 
 DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
-FAR = 100  # times the variance: rows so long are mostly their mean
+HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
 
 
@@ -172,31 +173,51 @@ def make_plan(request: Request, words: Words) -> Plan:
     )
     scale = training.scale(cls, request.settings, summary)
     if scale != 1 and training.data_scale is None:
-        words.say(
-            f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
-            f"--model {cls.id}; --data-scale 1 leaves them as they are"
-        )
-    if not cls.one_pass:  # which is exact whatever the data are
-        _warn_of_unequal(variances, square, words)
+        found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
+        other = "--data-scale 1 leaves them as they are"
+        if as_bytes(pixels):
+            other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
+        words.say(f"{found}--model {cls.id}; {other}")
+    hopeless = (
+        math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
+    )  # probabilities are never so far away
     summary = summary.divided(scale)
     config = cls.resolve(request.settings, summary)
+    if not cls.one_pass:  # which is exact whatever the data are
+        _warn_of_unequal(variances, words)
+    if not cls.takes_mean_off(config):
+        _warn_of_mean(square, variance, hopeless, data.name, words)
+    doubts = cls.doubts(config, summary)
+    if doubts:
+        words.say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
     return Plan(request, data.divided(scale), mean / scale, config, training)
 
 
-def _warn_of_unequal(variances: npt.NDArray[np.float64], square: float, words: Words) -> None:
-    """Say where one value has most of all variance, or rows differ by little from what they have in common."""
+def _warn_of_unequal(variances: npt.NDArray[np.float64], words: Words) -> None:
+    """Say where one value has most of all variance."""
     total, largest = math.fsum(variances), int(np.argmax(variances))
     if len(variances) > 3 and variances[largest] > MOST * total:
         words.say(
             f"warning: value {largest + 1} of {len(variances)} has {variances[largest] / total:.0%} of all variance, "
             "so little will be learned of the others; extract with --normalize standardize to give all the same"
         )
-    elif square > FAR * total > 0:
-        words.say(
-            f"warning: the mean row is {math.sqrt(square / total - 1):.2g} times as long as rows are far from it; "
-            "extract with --normalize standardize to take it off"
+
+
+def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, words: Words) -> None:
+    """Say where rows differ by little from what they have in common.
+
+    Raises DataError beyond `hopeless` times that.
+    """
+    if not square > FAR_MEAN**2 * variance > 0:
+        return
+    found = f"the mean row is {math.sqrt(square / variance - 1):.2g} times as long as rows are far from it"
+    remedy = "extract with --normalize standardize to take it off"
+    if square > hopeless**2 * variance:
+        raise DataError(
+            f"{show(name)}: {found}, too far to learn the rest; {remedy}, or use --model k-sparse"
         )
+    words.say(f"warning: {found}; {remedy}")
 
 
 def _describe_data(request: Request, words: Words) -> Data:

@@ -55,7 +55,9 @@ class Autoencoder(Model):
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
         activation: str = setting("leaky-relu", REMARKS, choices=ACTIVATIONS)
-        tied: bool = setting(True, "decode with the encoder's weights")
+        tied: bool | None = setting(
+            None, "decode with the encoder's weights  [default: tied; maxout units: no-tied]"
+        )
         output_units: str = setting(
             "auto",
             "output units; auto: sigmoid for data within 0..1, else linear",
@@ -100,7 +102,8 @@ class Autoencoder(Model):
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
-        """Choose output units and loss that fit the data, and the scale of the initial weights."""
+        """Choose output units and loss that fit the data, the scale of the initial weights, one or two sets
+        of them."""
         wanted, loss = config.output_units, config.loss
         if "auto" in (wanted, loss) and data.known_within(0, 1) is None:
             raise ConfigError("--output-units, --loss: auto wants the range of the data; say which")
@@ -116,8 +119,9 @@ class Autoencoder(Model):
         if loss == "auto":
             loss = cls.usual_loss if wanted == "sigmoid" else "squared"
         bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
-        config = replace(config, output_units=wanted, loss=loss)
-        return fill(config, {"init_scale": bound, "hidden_bias": 0.0, "loss_scale": data.variance or 1.0})
+        usual: dict[str, Any] = {"init_scale": bound, "hidden_bias": 0.0, "loss_scale": data.variance or 1.0}
+        usual["tied"] = config.activation != "maxout"
+        return fill(replace(config, output_units=wanted, loss=loss), usual)
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:

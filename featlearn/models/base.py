@@ -25,6 +25,8 @@ What only some models can do:
     chain(V, step)           one step of the model's Markov chain, for fantasies
     bernoulli                whether that chain's visible states are 0 and 1
     machine()                the model as a Boltzmann machine of two layers, for likelihoods
+    takes_mean_off           whether it learns of rows whatever they have in common
+    doubts                   what to be told before training of settings that hardly fit the data
     wanted_activity          how active its units are to be, where it is told so
     remedies()               settings that help where advice finds something wrong
     portable(g, X)           encode written down as standard operations, for export
@@ -196,6 +198,17 @@ class Model:
         Raises ConfigError where config and data do not fit, or where an auto wants a range that is not known.
         """
         return config
+
+    @classmethod
+    def takes_mean_off(cls, config: Any) -> bool:
+        """Whether the mean row is subtracted before anything is learned, so that it may be as long as it
+        likes."""
+        return cls.one_pass
+
+    @classmethod
+    def doubts(cls, config: Any, data: DataSummary) -> str:
+        """What to be told, with the remedy, where a resolved config hardly fits such data; "" where it does."""
+        return ""
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:

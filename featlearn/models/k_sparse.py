@@ -189,6 +189,10 @@ class KSparse(Model):
         """As pixels in 0..1 or whitened values have it: the units are linear, only biases know of a scale."""
         return SPREAD
 
+    @classmethod
+    def takes_mean_off(cls, config: Any) -> bool:
+        return bool(config.pre_bias != "none")
+
     def moving_loss(self) -> str:
         return "its support leaps, and k falls, from one update to the next"
 

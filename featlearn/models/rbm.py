@@ -59,6 +59,7 @@ from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
 
 RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
+LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to learn
 REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
@@ -208,6 +209,17 @@ class RBM(Model):
         bernoulli = config.visible == "bernoulli" or (config.visible == "auto" and data.known_within(0, 1))
         return None if bernoulli or config.sigma != 1 else UNIT_SPREAD
 
+    @classmethod
+    def doubts(cls, config: Config, data: DataSummary) -> str:
+        """A sigma far above the deviation of the data: what is smaller than sigma is noise to the model."""
+        times = config.sigma / (data.spread or math.inf)
+        if config.visible == "bernoulli" or config.learn_sigma or times < LOUD:
+            return ""
+        return (
+            f"--sigma {config.sigma:g} is {times:.2g} times the data's standard deviation: it takes most of them for "
+            "noise, and learns little; leave it out"
+        )
+
     def moving_loss(self) -> str:
         return "contrastive divergence draws new states at every update"
 
@@ -254,8 +266,11 @@ class RBM(Model):
     def remedies(self) -> dict[str, dict[str, Any]]:
         """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of
         digits."""
-        edges = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
+        edges: dict[str, Any] = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
         found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
+        if self.config.sigma != 1:
+            edges["sigma"] = None
+            found["nothing"] = {"sigma": None}
         if self.config.target is not None:
             found |= {
                 "classifier": {"target": None},
