@@ -225,3 +225,14 @@ def test_decode_solves_the_linear_system(dtype):
 def test_plain_pixels_are_refused():
     with pytest.raises(ConfigError, match=r"the data lie in 0\.\.1, .* --whiten"):
         MeanCovarianceRBM.resolve(MeanCovarianceRBM.Config(), DataSummary(6, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(("ratio", "refused"), [(1.4, False), (1.6, True)])
+def test_data_that_are_mostly_mean_are_refused(ratio, refused):
+    data = DataSummary(D, -np.inf, np.inf, variance=2.0, square=2.0 * (1 + ratio**2))
+    config = MeanCovarianceRBM.Config()
+    if not refused:
+        assert MeanCovarianceRBM.resolve(config, data) == config
+        return
+    with pytest.raises(ConfigError, match=r"mean row is 1\.6 times .* --normalize standardize"):
+        MeanCovarianceRBM.resolve(config, data)

@@ -40,6 +40,7 @@ ERROR_ROWS = (
     16  # of a minibatch, whose reconstruction error training follows: decoding costs as much as an update
 )
 RATES = {"W": 0.2, "b": 0.02, "c": 0.1, "VF": 2.0, "FH": 0.02, "d": 0.02}  # of learning, in units of --lr
+LONG = 1.5  # times the rows' distance from it: of a longer mean row nothing is learned, or it diverges
 FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
@@ -89,11 +90,17 @@ class MeanCovarianceRBM(Model):
 
     @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
-        """Refuse plain pixels, whose free energy has nothing of a covariance to learn. Raises ConfigError."""
+        """Refuse plain pixels and values that are mostly mean: no covariance to learn. Raises ConfigError."""
         if data.known_within(0, 1):
             raise ConfigError(
                 f"--model mcrbm: {data.words}, wanted centred values of about unit variance; "
                 "extract with --whiten zca or pca"
+            )
+        if data.variance and data.square and data.square > (1 + LONG**2) * data.variance:
+            ratio = math.sqrt(data.square / data.variance - 1)
+            raise ConfigError(
+                f"--model mcrbm: the mean row is {ratio:.3g} times as long as rows are far from it, wanted centred "
+                "values; extract with --whiten zca, or --normalize standardize"
             )
         return config
 
