@@ -27,7 +27,7 @@ from featlearn.models.base import DataSummary
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig
+from featlearn.training.config import TrainConfig
 
 GOOD = {
     **{

@@ -82,7 +82,7 @@ def of_run(model: Model, start: Array, X: Array, held_out: Array) -> dict[str, f
     variance = float(np.square(deviation).sum())
     if variance > 0:
         found["explained_variance"] = 1 - float(errors.mean()) / variance
-    if start.any() and not model.one_pass:
+    if start.any() and not model.is_one_pass():
         idle = units.dead() | units.saturated()
         found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, idle)
     if len(held_out):

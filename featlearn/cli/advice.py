@@ -12,7 +12,8 @@ from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.random import Random
 from featlearn.settings import option_name, to_dict
-from featlearn.training.train import PROBE, Training, spread
+from featlearn.training.order import PROBE, spread
+from featlearn.training.train import Training
 
 WORDS = {
     "nothing": "the features reconstruct next to nothing of the data ({explained_variance:.1%} of the variance)",
@@ -41,7 +42,7 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     found = of_run(model, begun.filters(), X, held_out)
     if textured(preprocess, shape):
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
-    if not (training.progress.stopped or model.one_pass):
+    if not (training.progress.stopped or model.is_one_pass()):
         found["fall"] = fall(_losses(training))
     return {key: float(f"{value:.4g}") for key, value in found.items()}
 
@@ -60,8 +61,8 @@ def _losses(training: Training) -> npt.NDArray[Any]:
     none."""
     history = {key: np.asarray(column) for key, column in training.history.items()}
     loss = history.get("loss", np.square(history["error"]))[history["phase"] == training.progress.phase - 1]
-    resting = [training.model.at_rest(i / len(loss)) for i in range(len(loss))]
-    return np.asarray(loss[resting])
+    share = np.arange(len(loss)) / len(loss)
+    return np.asarray(loss[share >= training.legs[-1].phase.comparable_from])
 
 
 def advise(
@@ -90,13 +91,15 @@ def _helpful(
         return own[key]
     if key == "falling":
         last = model.phases()[-1]
-        return {"epochs": 2 * training["epochs"]} if last.updates is None else {last.name: 2 * last.updates}
+        if last.updates is None:
+            return {"epochs": 2 * training["epochs"]}
+        return {last.options["updates"]: 2 * last.updates} if "updates" in last.options else {}
     if key == "nothing" and training["decay"] != "none":
         return {"decay": "none"}
     if key == "validation" and training["validation"] > 0.2:
         return {"validation": training["validation"] / 2}
     if key == "classifier":
-        return {} if model.one_pass else {"hidden": 4 * model.config.hidden}
+        return {} if model.is_one_pass() else {"hidden": 4 * model.config.hidden}
     lr = training.get("lr")
     factor = {"dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
     if key == "unlearned" and measures["dead_units"]:

@@ -9,7 +9,14 @@ from featlearn.analysis.advice import of_classifier
 from featlearn.analysis.classes import class_measures
 from featlearn.analysis.coding import Coding, CodingConfig, codings
 from featlearn.analysis.evaluate import evaluate, mean_metrics
-from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, resolve
+from featlearn.analysis.likelihood import (
+    FEWEST,
+    LikelihoodConfig,
+    is_binary,
+    likelihoods,
+    machine_of,
+    resolve,
+)
 from featlearn.cli import advice
 from featlearn.cli.classification import (
     Labelled,
@@ -150,7 +157,7 @@ def _gap(learned: Learned, measures: dict[str, Any], train: Rows) -> float:
 
 
 def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, words: Words) -> dict[str, Any]:
-    machine = learned.model.machine()
+    machine = machine_of(learned.model)
     if machine is not None and machine.variance is None and not is_binary(rows):
         words.say(
             f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary"

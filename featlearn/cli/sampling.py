@@ -10,6 +10,7 @@ from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError
 from featlearn.files.regular import show
+from featlearn.models.base import HasChain
 from featlearn.pictures.mosaic import FORMATS, picture_bytes
 from featlearn.rows import Array
 
@@ -58,7 +59,7 @@ def sample(request: Request, words: Words, results: Results) -> None:
 
 def _start(request: Request, learned: Learned) -> Array:
     """The rows that the chains begin at."""
-    binary = learned.model.bernoulli
+    binary = isinstance(learned.model, HasChain) and learned.model.bernoulli
     if request.data is None:
         return noise(request.count, learned.preprocess.n_visible, learned.model.dtype, request.seed, binary)
     rows, _, _ = load_rows(request.data, like=learned)

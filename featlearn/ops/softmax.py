@@ -24,6 +24,9 @@ Labels = npt.NDArray[np.int32]
 class Softmax:
     """params: W (features, classes), b (classes,), zeros at first: the loss is convex."""
 
+    weights = ("W",)
+    """The params that weight decay applies to."""
+
     def __init__(self, features: int, classes: int, dtype: npt.DTypeLike = np.float32) -> None:
         self.params: dict[str, Array] = {
             "W": np.zeros((features, classes), dtype),
