@@ -55,7 +55,10 @@ class Encoded:
         first = model.encode(rows.block(0, 1))
         self.width = first.shape[1]
         if len(rows) * first.nbytes <= memory:
-            self._made = np.concatenate([model.encode(X) for X in blocks(rows)])
+            made = np.empty((len(rows), self.width), first.dtype)
+            for start, stop in edges(len(rows)):
+                made[start:stop] = model.encode(rows.block(start, stop))
+            self._made = made
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -59,6 +59,8 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.per_class is not None:  # the same number once more says nothing new
+            object.__setattr__(self, "per_class", tuple(dict.fromkeys(self.per_class)))
 
 
 class Codes:
