@@ -21,7 +21,8 @@ from featlearn.models.base import DataSummary
 from featlearn.models.rbm import RBM
 from featlearn.models.sesm import SESM
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
+from featlearn.training.config import TrainConfig
+from featlearn.training.train import Training
 
 HIDDEN, G, A_S, A_R, LR = 200, 7.0, 0.5, 4e-4, 0.02
 

@@ -1,6 +1,7 @@
 """Counted random numbers: bits = f(seed, draw, element), so there is no generator state to save or lose.
 
-A draw is named by what it is for and by a running number; nobody needs to know who drew before.
+A draw is named by its stream, by what it is for and by a running number; nobody needs to know who drew
+before.
 """
 
 from enum import IntEnum
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
+
+STREAMS = 256
 
 
 class Purpose(IntEnum):
@@ -26,17 +29,29 @@ class Purpose(IntEnum):
     LABELS = 10
 
 
+def draw_name(purpose: Purpose, index: int = 0, stream: int = 0) -> int:
+    """Return the 64-bit name of a draw: 8 bits of stream, 8 bits of purpose, 48 bits of running number.
+
+    Raises ValueError for a stream that these do not hold.
+    """
+    if not 0 <= stream < STREAMS:
+        raise ValueError(f"stream {stream}: must lie in 0..{STREAMS - 1}")
+    return (stream << 56) | (int(purpose) << 48) | index
+
+
 class Random:
-    """Random arrays that depend on the seed, the purpose and the index alone (Philox4x32-10; Salmon et al.,
-    SC11)."""
+    """Random arrays that depend on the seed, the stream, the purpose and the index alone (Philox4x32-10; Salmon
+    et al., SC11).
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    Layers of one model have a stream each, so that they never share bits.
+    """
 
-    @staticmethod
-    def draw(purpose: Purpose, index: int = 0) -> int:
-        """The 64-bit name of a draw: 16 bits of purpose, 48 bits of running number."""
-        return (int(purpose) << 48) | index
+    def __init__(self, seed: int, stream: int = 0) -> None:
+        self.seed, self.stream = seed, stream
+
+    def draw(self, purpose: Purpose, index: int = 0) -> int:
+        """Return the name of a draw of this stream."""
+        return draw_name(purpose, index, self.stream)
 
     def bits(self, n: int, purpose: Purpose, index: int = 0) -> npt.NDArray[np.uint32]:
         out = np.empty(n, np.uint32)

@@ -218,10 +218,8 @@ def _coerce(kind: Any, value: Any) -> Any:
 
     So 1 and 1.0 in a file are the same config.
     """
-    if isinstance(value, list) and "tuple" in str(kind):
-        return tuple(value)
-    wants_float = (
-        kind is float or (isinstance(kind, str) and kind.startswith("float")) or "float" in str(kind)
-    )
+    words = str(kind)
+    if isinstance(value, list) and "tuple" in words:
+        return tuple(_coerce(float if "float" in words else int, one) for one in value)
     small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
-    return float(value) if wants_float and small else value
+    return float(value) if "float" in words and small else value

@@ -20,7 +20,7 @@ from featlearn.cli import main
 from featlearn.cli.options import as_json, command_named
 from featlearn.cli.run import run
 from featlearn.patches.dead_leaves import generate
-from featlearn.training import train
+from featlearn.training import config
 
 # Processes that tests start find the same featlearn, not the sources beside them, which may not be built.
 os.environ["PYTHONPATH"] = str(Path(featlearn.__file__).parents[1])
@@ -54,7 +54,7 @@ def run_here(*args):
     """Run a command in this process; a training that is not told how long learns for a fiftieth of the usual
     time."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
-    shorter = unittest.mock.patch.object(train, "SHOWN", train.SHOWN // 50)
+    shorter = unittest.mock.patch.object(config, "SHOWN", config.SHOWN // 50)
     with shorter, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([str(arg) for arg in args])
     texts = []

@@ -1,5 +1,7 @@
 """What several tests are made of."""
 
+import json
+
 import numpy as np
 
 from featlearn.analysis.coding import Extent, codings
@@ -27,6 +29,21 @@ class Rows:
 def same(a, b):
     """Whether two dicts of arrays have the same names and bytes."""
     return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def go_on(stopped, fresh):
+    """Return the fresh run, gone on to where another one stopped, by what a file holds of it."""
+    saved = stopped.checkpoint()
+    arrays = {part: copied(getattr(saved, part)) for part in ("params", "state", "optimizer", "history")}
+    saved = saved._replace(progress=json.loads(json.dumps(saved.progress)), **arrays)
+    assert fresh.misfit(saved) == ""
+    fresh.restore(saved)
+    return fresh
+
+
+def copied(arrays):
+    """As a file gives them back."""
+    return {name: np.array(value, order="C") for name, value in arrays.items()}
 
 
 def central(function, at, h=1e-3):

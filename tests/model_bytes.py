@@ -11,7 +11,9 @@ from featlearn.errors import ConfigError
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training, moments
+from featlearn.training.config import TrainConfig
+from featlearn.training.order import moments
+from featlearn.training.train import Training
 from helpers import Rows
 
 N_VISIBLE = 20
@@ -49,7 +51,7 @@ def data(cls, dtype="float32"):
 def fresh(id, config, dtype="float32", **training):
     """A run of a model that has not begun, by its own training settings but of few epochs."""
     cls = model_class(id)
-    settings = cls.training_defaults | {"epochs": 1 if cls.one_pass else 3} | training
+    settings = cls.defaults.training | {"epochs": 1 if cls.is_one_pass() else 3} | training
     model, rows = cls(config, dtype), data(cls, dtype)
     model.init(N_VISIBLE, Random(3), moments(rows, np.arange(N))[0])
     return Training(model, rows, TrainConfig(**settings), seed=7)

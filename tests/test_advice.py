@@ -29,7 +29,7 @@ from featlearn.models.k_sparse import KSparse
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig
+from featlearn.training.config import TrainConfig
 
 GOOD = {
     **{

@@ -13,7 +13,7 @@ from featlearn.cli import report
 from featlearn.cli.options import collect, command_named, quiet, settings_options
 from featlearn.cli.report import Results, Words
 from featlearn.errors import ConfigError
-from featlearn.settings import check, setting
+from featlearn.settings import check, from_dict, setting, to_dict
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def test_defaults_are_those_of_the_settings():
 def test_values_arrive_with_their_types():
     args = ("--hidden", "7", "--lr", "1", "--kind", "b", "--target", ".5", "--no-keep-decay", "--to", "-1,1")
     args += ("--sizes", "9,2,9")
-    wanted = Config(7, 1.0, 0.9, "b", 0.5, False, (-1.0, 1.0), (9, 2))
+    wanted = Config(7, 1.0, 0.9, "b", 0.5, False, (-1.0, 1.0), (9, 2, 9))
     assert invoke(*args).output == f"{wanted!r}\n"
 
 
@@ -124,6 +124,13 @@ def test_a_default_that_depends_is_said_in_words():
     help = invoke("--help", command=depends).output
     assert "a, or b at night" in help
     assert "no limit" in help
+
+
+def test_lists_of_numbers_come_back_from_files_as_they_were():
+    """A file knows lists alone, and whole numbers where they are whole."""
+    config = Config(sizes=(50, 50, 100), to=(0.0, 1.0))
+    from_a_file = from_dict(Config, json.loads(json.dumps(to_dict(config))) | {"to": [0, 1]})
+    assert repr(from_a_file) == repr(config)
 
 
 def test_quiet_silences_words():

@@ -391,9 +391,10 @@ def learned(request, work, run_here, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     data, model = folder / "data.h5", folder / "model.h5"
     cls = model_class(request.param)
-    cut = [word for key, value in cls.demo.items() for word in (f"--{key.replace('_', '-')}", _typed(value))]
+    usual = cls.defaults.patches.items()
+    cut = [word for key, value in usual for word in (f"--{key.replace('_', '-')}", _typed(value))]
     ok(run_here("extract-patches", work.photos, "--count", 200, *cut, "-o", data))
-    once = () if cls.one_pass else ("--epochs", 1)
+    once = () if cls.is_one_pass() else ("--epochs", 1)
     ok(run_here("train", data, "--model", cls.id, *once, "-o", model))
     return model, data
 

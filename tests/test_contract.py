@@ -23,7 +23,7 @@ from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients
-from helpers import same
+from helpers import go_on, same
 from model_bytes import N_VISIBLE, configs, digest, digests, fresh, line_searches, span, trained
 
 DTYPES = ("float32", "float64")
@@ -101,8 +101,9 @@ def test_gradient_has_keys_shapes_and_dtype_of_the_parameters(id, dtype):
         metrics, grads = phase.gradient(rows(9, dtype), Step(0, 3))
         assert isinstance(metrics["error"], float)
         assert metrics["error"] >= 0
+        learned = model.params if phase.learns is None else phase.learns
         assert {name: (g.shape, g.dtype) for name, g in grads.items()} == {
-            name: (value.shape, value.dtype) for name, value in model.params.items()
+            name: (model.params[name].shape, model.params[name].dtype) for name in learned
         }
     assert all(np.array_equal(model.params[name], value) for name, value in before.items()), (
         "gradient changed params"
@@ -257,14 +258,15 @@ def test_shapes_are_those_that_init_makes(id):
 def test_gradients_are_those_of_the_losses(id):
     """In all variants; a model that has none to check must be learned without descent."""
     cls = model_class(id)
-    if cls.one_pass:
+    if cls.is_one_pass():
         with pytest.raises(ConfigError, match="no gradients to check"):
             check_gradients(cls)
         return
     checks = check_gradients(cls, problems=1)
     assert [check for check in checks if not check.difference < 1e-9] == []
     assert {check.variant for check in checks} == set(cls.variants())
-    assert {check.parameter for check in checks} >= set(make(id).params) - {"mu"}
+    learned = {name for phase in make(id).phases() for name in phase.learns or make(id).params}
+    assert {check.parameter for check in checks} >= learned
 
 
 @every_model
@@ -273,7 +275,7 @@ def test_gradients_at_the_parameters_of_a_file(id, work, run_here, tmp_path):
     model = make(id, n_visible=64, config=configs(model_class(id))["usual"])
     write_model(str(path), replace(file_of(model), shape=(8, 8, 1), preprocess=preprocess(64)))
     ran = run_here("check-gradients", path, work.patches, "--epsilon", 1e-3, "--json")
-    assert ran.code == (2 if model_class(id).one_pass else 0), ran.err + ran.out
+    assert ran.code == (2 if model_class(id).is_one_pass() else 0), ran.err + ran.out
 
 
 @every_model
@@ -332,22 +334,9 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(id):
         whole = trained(id, config)
         stopped = fresh(id, config)
         while not stopped.run(on_batch=lambda training: True):
-            arrays, progress = stopped.checkpoint()
-            again = fresh(id, config)
-            for key, value in stopped.model.params.items():
-                again.model.params[key][...] = value
-            again.model.state = copied(stopped.model.state)
-            history = {key: np.array(column) for key, column in stopped.history.items()}
-            assert again.keeps(arrays), name
-            again.restore(copied(arrays), json.loads(json.dumps(progress)), history)
-            stopped = again
+            stopped = go_on(stopped, fresh(id, config))
         assert same(whole.model.params, stopped.model.params), name
         assert same(whole.model.state, stopped.model.state), name
         assert whole.history.keys() == stopped.history.keys(), name
         for key, column in whole.history.items():
-            assert key == "seconds" or column == stopped.history[key], (name, key)
-
-
-def copied(arrays):
-    """As a file gives them back."""
-    return {name: np.array(value, order="C") for name, value in arrays.items()}
+            assert column == stopped.history[key], (name, key)

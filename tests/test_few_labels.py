@@ -195,3 +195,7 @@ def test_steps_are_those_that_are_reported():
         config, heard = ClassifierConfig(classifier_decay=decay), []
         train_classifier(Standardized(Rows(X)), y, 3, config, heard.append)
         assert sum(heard) == classifier.classifier_steps(config)
+
+
+def test_the_same_number_of_labels_is_tried_once():
+    assert ClassifierConfig(per_class=(5, 40, 5)).per_class == (5, 40)

@@ -16,7 +16,8 @@ from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
+from featlearn.training.config import TrainConfig
+from featlearn.training.train import Training
 from helpers import central
 
 D, HIDDEN, K, N = 6, 10, 3, 8

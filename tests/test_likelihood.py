@@ -18,7 +18,7 @@ from featlearn.analysis.likelihood import (
     schedule,
 )
 from featlearn.errors import ConfigError
-from featlearn.models.base import Machine, Model
+from featlearn.models.base import BoltzmannMachine, IsBoltzmann, Model
 from featlearn.models.rbm import RBM
 from featlearn.random import Random
 from helpers import Rows
@@ -31,7 +31,7 @@ def states(k):
 def machine(d, h, scale=1.0, variance=None, dtype=np.float64, seed=0):
     rng = np.random.default_rng(seed)
     W, b, c = rng.normal(size=(d, h)) * scale, rng.normal(size=d), rng.normal(size=h)
-    return Machine(W.astype(dtype), b.astype(dtype), c.astype(dtype), variance)
+    return BoltzmannMachine(W.astype(dtype), b.astype(dtype), c.astype(dtype), variance)
 
 
 def brute_log_z(m):
@@ -49,11 +49,11 @@ def test_exact_log_z_is_the_sum_over_all_states(d, h):
 def test_exact_log_z_in_two_orders():
     """Visible and hidden units have the same right to be counted through; so have they in another order."""
     m = machine(12, 14, scale=0.7)
-    turned = Machine(np.ascontiguousarray(m.W.T), m.c, m.b)
-    shuffled = Machine(np.ascontiguousarray(m.W[::-1, ::-1]), m.b[::-1].copy(), m.c[::-1].copy())
+    turned = BoltzmannMachine(np.ascontiguousarray(m.W.T), m.c, m.b)
+    shuffled = BoltzmannMachine(np.ascontiguousarray(m.W[::-1, ::-1]), m.b[::-1].copy(), m.c[::-1].copy())
     assert exact_log_z(turned) == pytest.approx(exact_log_z(m), abs=1e-9)
     assert exact_log_z(shuffled) == pytest.approx(exact_log_z(m), abs=1e-9)
-    wide = Machine(np.hstack([m.W, np.zeros((12, 10))]), m.b, np.append(m.c, np.zeros(10)))
+    wide = BoltzmannMachine(np.hstack([m.W, np.zeros((12, 10))]), m.b, np.append(m.c, np.zeros(10)))
     assert exact_log_z(wide) == pytest.approx(exact_log_z(m) + 10 * math.log(2), abs=1e-9)
 
 
@@ -100,7 +100,7 @@ def test_annealing_meets_the_exact_value(gaussian, dtype):
 
 def test_annealing_of_independent_units_is_exact():
     """Without weights nothing changes on the way but what is known: all weights are equal."""
-    m = Machine(np.zeros((5, 4)), np.linspace(-2, 2, 5), np.zeros(4))
+    m = BoltzmannMachine(np.zeros((5, 4)), np.linspace(-2, 2, 5), np.zeros(4))
     mean = 1 / (1 + np.exp(-m.b))
     annealing = Annealing(m, mean, LikelihoodConfig(ais_chains=5, ais_betas=20), seed=0)
     for found in (annealing.forward(), annealing.backward(np.zeros((5, 5)))):
@@ -215,7 +215,7 @@ class Fixed(Model):
         super().__init__(config=object(), dtype=given.W.dtype)
         self.given = given
 
-    def machine(self):
+    def boltzmann(self):
         return self.given
 
     def extra_metrics(self, X):
@@ -235,7 +235,7 @@ def test_estimates_of_collapsed_weights_say_so():
     """Large weights, ten steps: the best of 100 chains weighs more than all the others."""
     model = Fixed(machine(20, 15, 2.0))
     rows = Rows((np.random.default_rng(0).random((60, 20)) < 0.5) * 1.0)
-    exact = exact_log_z(model.machine())
+    exact = exact_log_z(model.boltzmann())
     few = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=10, burn_in=0), 0)
     assert few["effective_chains"] < 10
     assert abs(few["unreliable_log_z"] - exact) > 2  # rightly so
@@ -254,9 +254,9 @@ def test_two_ways_that_contradict_each_other_say_so():
     chain has to flip some ten pixels at once to get there.
     """
     halves = np.repeat([[1.0, -1.0], [-1.0, 1.0]], 120, axis=0)
-    model = Fixed(Machine(6 * halves, np.zeros(240), np.full(2, -360.0)))
+    model = Fixed(BoltzmannMachine(6 * halves, np.zeros(240), np.full(2, -360.0)))
     rows = Rows(np.repeat((halves.T > 0) * 1.0, 50, axis=0))
-    exact = exact_log_z(model.machine())
+    exact = exact_log_z(model.boltzmann())
     found = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=300, burn_in=10), 0)
     assert found["effective_chains"] > 50
     assert found["unreliable_log_z_high"] < exact - 10
@@ -308,7 +308,7 @@ def test_grey_pixels_are_drawn_and_binary_ones_stay():
 def test_fantasies_come_from_the_model():
     """4000 chains of 100 steps against the marginals of all states."""
     model = rbm()
-    m, V = model.machine(), states(5)
+    m, V = model.boltzmann(), states(5)
     log_p = V @ m.b + np.logaddexp(0, V @ m.W + m.c).sum(1)
     p = np.exp(log_p - np.logaddexp.reduce(log_p))
     start = noise(4000, 5, np.float64, 0, binary=True)
@@ -326,4 +326,4 @@ def test_a_model_without_a_chain_says_so():
 
     with pytest.raises(ConfigError, match="'still' has no Markov chain"):
         fantasies(Still(), np.zeros((1, 2)), 1, 1, 0)
-    assert Still().machine() is None
+    assert not isinstance(Still(), IsBoltzmann)

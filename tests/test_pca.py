@@ -13,11 +13,13 @@ from featlearn.cli.store import load_model, load_rows
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import read_model
 from featlearn.models import pca
-from featlearn.models.base import Model, Phase, Step
+from featlearn.models.base import Layer, Phase, Step
 from featlearn.models.pca import PCA
 from featlearn.random import Random
 from featlearn.settings import option_name
-from featlearn.training.train import ONE_PASS, TrainConfig, Training, moments
+from featlearn.training.config import ONE_PASS, TrainConfig
+from featlearn.training.order import moments
+from featlearn.training.train import Training
 from helpers import Rows
 
 
@@ -167,7 +169,7 @@ def test_it_is_not_trained_as_what_descends():
     assert PCA().losses() == {}
 
 
-class Counting(Model):
+class Counting(Layer):
     """Says when its phases are finished."""
 
     id = "counting"

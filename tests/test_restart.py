@@ -212,15 +212,14 @@ def test_settings_are_shown_before_any_restart(rate, run_here):
 
 def test_late_divergence_is_the_end(rate, run_here, monkeypatch):
     rate(0.02)
-    real = Training._check_divergence
+    real = Training._stop_if
     for step, restarts in ((100, 1), (101, 0)):
 
-        def check(training, metrics, step=step):
-            real(training, metrics)
-            if (training.progress.step, training.config.lr) == (step, 0.02):
-                training._diverge("so be it")
+        def check(training, words, step=step):
+            at_it = (training.progress.step, training.config.lr) == (step, 0.02)
+            real(training, "so be it" if at_it else words)
 
-        monkeypatch.setattr(Training, "_check_divergence", check)
+        monkeypatch.setattr(Training, "_stop_if", check)
         ran = run_here(*TRAIN[:-1], 20, "-o", "m.h5", "--force")
         assert ran.code == (0 if restarts else 3)
         assert len(beginnings(ran)) == restarts

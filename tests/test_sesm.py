@@ -13,7 +13,8 @@ from featlearn.patches.extract import Extraction, survey
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.random import Random
-from featlearn.training.train import TrainConfig, Training
+from featlearn.training.config import TrainConfig
+from featlearn.training.train import Training
 
 CONFIG = SESM.Config(hidden=9, sparsity=0.6, code_error=0.8, gain=4.0)
 

@@ -16,8 +16,8 @@ from featlearn.errors import ConfigError
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.settings import from_dict, in_words, setting, to_dict, unresolved
+from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS
-from featlearn.training.train import TrainConfig
 
 N_VISIBLE = 20
 RANGES = [(0.0, 1.0), (-3.0, 3.0), (-np.inf, np.inf)]
@@ -172,13 +172,13 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
     for name in ("ALPHA", "RAMP", "AUX_WEIGHT", "INIT_SCALE", "START", "WIDEST", "MOST"):
         for module in (
             importlib.import_module(cls.__module__),
-            importlib.import_module("featlearn.training.train"),
+            importlib.import_module("featlearn.training.config"),
         ):
             if isinstance(getattr(module, name, None), int | float) and (id, name) != ("pca", "WIDEST"):
                 monkeypatch.setattr(module, name, getattr(module, name) * 0.5)
-    for name in ("rates", "decay_weights"):
-        monkeypatch.setattr(cls, name, {key: 2 * value for key, value in getattr(cls, name).items()})
-    monkeypatch.setattr(cls, "batch_size", 2 * cls.batch_size)
+    d = cls.defaults
+    doubled = {name: {k: 2 * v for k, v in getattr(d, name).items()} for name in ("rates", "decay_weights")}
+    monkeypatch.setattr(cls, "defaults", dataclasses.replace(d, batch_size=2 * d.batch_size, **doubled))
     assert codes() == before
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import Model, Step
-from featlearn.random import Purpose, Random
+from featlearn.errors import ConfigError
+from featlearn.models.base import HasChain, Model, Step
+from featlearn.random import Purpose, Random, draw_name
 from featlearn.rows import Array
 
 
@@ -24,6 +25,8 @@ def fantasies(
 
     Raises ConfigError for a model without a Markov chain.
     """
+    if not isinstance(model, HasChain):
+        raise ConfigError(f"a model {model.id!r} has no Markov chain to draw samples from")
     seen = []
     for k in range(1, steps + 1):
         means, V = model.chain(V, Step(k, seed, Purpose.CHAIN))
@@ -36,5 +39,5 @@ def fantasies(
 def binary_rows(X: Array, seed: int) -> Array:
     """Pixels in 0..1 drawn to 0 or 1."""
     out: Array = np.empty_like(X)
-    _core.bernoulli(out, X, seed, Random.draw(Purpose.BINARIZE))
+    _core.bernoulli(out, X, seed, draw_name(Purpose.BINARIZE))
     return out

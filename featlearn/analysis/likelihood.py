@@ -27,9 +27,9 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import Machine, Model, Step
+from featlearn.models.base import BoltzmannMachine, IsBoltzmann, Model, Step
 from featlearn.ops.arrays import product
-from featlearn.random import Purpose, Random
+from featlearn.random import Purpose, draw_name
 from featlearn.rows import BLOCK, Array, Float64, Rows, edges
 from featlearn.settings import check, setting
 
@@ -81,12 +81,17 @@ class LogZ(NamedTuple):
     """The effective number: that of equal weights whose mean would be as well known."""
 
 
+def machine_of(model: Model) -> BoltzmannMachine | None:
+    """Return the model as a Boltzmann machine of two layers; None where it is none."""
+    return model.boltzmann() if isinstance(model, IsBoltzmann) else None
+
+
 def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
     """`config` with "auto" decided.
 
     Raises ConfigError if it asks for a likelihood that `model` cannot have.
     """
-    machine = model.machine()
+    machine = machine_of(model)
     if machine is None and config.likelihood:
         raise ConfigError(
             f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units"
@@ -104,7 +109,7 @@ def likelihoods(
     model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Measures of `model` on `rows` in nats a row, `config` being resolved; empty for a model that is no
-    Machine.
+    Boltzmann machine.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
     likelihood_method                           with `likelihood`: exact or ais, and
@@ -119,7 +124,7 @@ def likelihoods(
     Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for
     `config.steps`.
     """
-    machine = model.machine()
+    machine = machine_of(model)
     if machine is None:
         return {}
     exact = exact_log_z(machine) if config.likelihood == "exact" else None
@@ -165,14 +170,14 @@ def _keys(estimate: LogZ, word: str, way: str, free_energy: float) -> dict[str, 
     }
 
 
-def _states_of(machine: Machine) -> tuple[int, str]:
+def _states_of(machine: BoltzmannMachine) -> tuple[int, str]:
     """How many units are counted through for an exact likelihood, and which."""
     if machine.variance is not None:
         return len(machine.c), "hidden units"
     return min(machine.W.shape), "units in the smaller layer"
 
 
-def _refuse_too_many(machine: Machine) -> None:
+def _refuse_too_many(machine: BoltzmannMachine) -> None:
     """Raise ConfigError for more units than can be counted through."""
     n, units = _states_of(machine)
     if n > ENUMERABLE:
@@ -181,11 +186,11 @@ def _refuse_too_many(machine: Machine) -> None:
         )
 
 
-def _block(machine: Machine, rows: Rows, i: int, seed: int) -> Array:
+def _block(machine: BoltzmannMachine, rows: Rows, i: int, seed: int) -> Array:
     """Up to BLOCK rows from row i on, grey pixels of binary units drawn."""
     X = rows.block(i, min(i + BLOCK, len(rows)))
     if machine.variance is None:
-        _core.bernoulli(X, X, seed, Random.draw(Purpose.BINARIZE, i))
+        _core.bernoulli(X, X, seed, draw_name(Purpose.BINARIZE, i))
     return X
 
 
@@ -195,7 +200,7 @@ def is_binary(rows: Rows) -> bool:
     return bool(((X == 0) | (X == 1)).all())
 
 
-def exact_log_z(machine: Machine) -> float:
+def exact_log_z(machine: BoltzmannMachine) -> float:
     """log Z as a sum over the states of the smaller layer (Gaussian: the hidden one).
 
     Raises ConfigError for more than ENUMERABLE units there.
@@ -246,7 +251,7 @@ def _log_sum(blocks: Iterable[Float64]) -> float:
     return total
 
 
-def _gaussian_base(machine: Machine) -> float:
+def _gaussian_base(machine: BoltzmannMachine) -> float:
     """log of the integral of exp(-sum (v - b)^2 / (2 s^2))."""
     assert machine.variance is not None
     return float(np.log(2 * math.pi * machine.variance.astype(np.float64)).sum() / 2)
@@ -265,7 +270,7 @@ class Annealing:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: BoltzmannMachine,
         mean: Float64,
         config: LikelihoodConfig,
         seed: int,
@@ -353,7 +358,7 @@ def _estimate(base: float, log_w: Float64, sign: int) -> LogZ:
     return LogZ(base + sign * (top + math.log(mean)), low, high, chains)
 
 
-def pseudo_log_likelihood(machine: Machine, V: Array) -> float:
+def pseudo_log_likelihood(machine: BoltzmannMachine, V: Array) -> float:
     """Mean over the first rows of binary V (n, visible) of sum_i log p(v_i | v without i)."""
     W, b, c = machine.W, machine.b, machine.c
     n = max(1, min(len(V), 1000, PSEUDO_WORK // W.size))

@@ -13,27 +13,17 @@ from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.random import Random
 from featlearn.settings import option_name, to_dict
+from featlearn.training.order import PROBE, spread
 from featlearn.training.progress import Progress
-from featlearn.training.train import PROBE, Training, spread
+from featlearn.training.train import Training
 
-FEW, ENOUGH = (
-    500,
-    1000,
-)  # updates: too few to judge a learning rate by, and what to try then; of line searches:
-FEW_SEARCHES, ENOUGH_SEARCHES = 50, 100
-FROM_RUN = (
-    "initial_activity",
-    "mean_length",
-    "rows_per_unit",
-)  # what only a run knows and a remedy depends on
+FEW, ENOUGH = 500, 1000  # updates: too few to judge a learning rate by, and what to try then
+FEW_SEARCHES, ENOUGH_SEARCHES = 50, 100  # of line searches
+FROM_RUN = ("initial_activity", "mean_length", "rows_per_unit")
+"""What only a run knows and a remedy depends on."""
 PATCHES = 100  # to have a hidden unit: of 1000 units twice as many become edges as with 10
-UNCENTRED = (
-    "worse",
-    "nothing",
-    "dead",
-    "unlearned",
-    "saturated",
-)  # what comes of a mean row that is far too long
+UNCENTRED = ("worse", "nothing", "dead", "unlearned", "saturated")
+"""What comes of a mean row that is far too long."""
 WORDS = {
     "worse": "the reconstructions are worse than the mean row (explained variance {explained_variance:.2g})",
     "nothing": "the features reconstruct next to nothing of the data ({explained_variance:.1%} of the variance)",
@@ -62,10 +52,10 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))
     found = of_run(model, begun, X, held_out)
     if textured(preprocess, shape):
-        if not model.one_pass:
+        if not model.is_one_pass():
             found["rows_per_unit"] = len(training.train_rows) / model.config.hidden
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
-    if not (training.progress.stopped or model.one_pass):
+    if not (training.progress.stopped or model.is_one_pass()):
         found["fall"] = fall(_losses(training))
     return {key: float(f"{value:.4g}") for key, value in found.items()}
 
@@ -91,8 +81,8 @@ def _losses(training: Training) -> npt.NDArray[Any]:
     none."""
     history = {key: np.asarray(column) for key, column in training.history.items()}
     loss = history.get("loss", np.square(history["error"]))[history["phase"] == training.progress.phase - 1]
-    resting = [training.model.at_rest(i / len(loss)) for i in range(len(loss))]
-    return np.asarray(loss[resting])
+    share = np.arange(len(loss)) / len(loss)
+    return np.asarray(loss[share >= training.legs[-1].phase.comparable_from])
 
 
 def advise(
@@ -135,13 +125,15 @@ def _helpful(
         return own[key]
     if key == "falling":
         last = model.phases()[-1]
-        return {"epochs": 2 * training["epochs"]} if last.updates is None else {last.name: 2 * last.updates}
+        if last.updates is None:
+            return {"epochs": 2 * training["epochs"]}
+        return {last.options["updates"]: 2 * last.updates} if "updates" in last.options else {}
     if key == "nothing" and training["decay"] != "none":
         return {"decay": "none"}
     if key == "validation" and training["validation"] > 0.2:
         return {"validation": training["validation"] / 2}
     if key == "classifier":
-        return {} if model.one_pass else {"hidden": 4 * model.config.hidden}
+        return {} if model.is_one_pass() else {"hidden": 4 * model.config.hidden}
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
     if key == "unlearned" and step < few:

@@ -133,7 +133,8 @@ def _curve(request: Request, format: str) -> tuple[bytes, dict[str, Any]]:
         raise DataError(f"{show(request.file)}: has no history to draw")
     text = signed({"Description": f"learning curve of a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash
-    return curve(history, learned.file.model, format, text), {"epochs": len(history["epoch"])}
+    phases = [phase.name for phase in learned.model.phases()]
+    return curve(history, learned.file.model, format, text, phases), {"epochs": len(history["epoch"])}
 
 
 def _text(description: str, contrast: str) -> dict[str, str]:

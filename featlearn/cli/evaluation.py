@@ -7,7 +7,14 @@ import numpy as np
 
 from featlearn.analysis.advice import of_classifier
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
-from featlearn.analysis.likelihood import FEWEST, LikelihoodConfig, is_binary, likelihoods, resolve
+from featlearn.analysis.likelihood import (
+    FEWEST,
+    LikelihoodConfig,
+    is_binary,
+    likelihoods,
+    machine_of,
+    resolve,
+)
 from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
 from featlearn.cli import advice
@@ -182,7 +189,7 @@ def _gap(learned: Learned, measures: dict[str, Any], train: Rows) -> float:
 
 
 def _likelihoods(path: str, learned: Learned, rows: Rows, request: Request, words: Words) -> dict[str, Any]:
-    machine = learned.model.machine()
+    machine = machine_of(learned.model)
     if machine is not None and machine.variance is None and not is_binary(rows):
         words.say(
             f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary"

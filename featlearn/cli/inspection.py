@@ -11,7 +11,7 @@ from featlearn.files.dataset import check_finite_patches, read_dataset
 from featlearn.files.header import file_kind
 from featlearn.patches.preprocess import Preprocess
 from featlearn.settings import in_words
-from featlearn.training.train import TrainConfig
+from featlearn.training.config import TrainConfig
 
 
 def build() -> dict[str, Any]:

@@ -180,7 +180,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]
 
 
 class Integers(click.ParamType):  # type: ignore[type-arg]
-    """N,N,...: one or more whole numbers, each once; a list of them in a TOML file.
+    """N,N,...: one or more whole numbers, in that order; a list of them in a TOML file.
 
     Their range the settings check.
     """
@@ -192,7 +192,7 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
     ) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else value
         try:
-            numbers = tuple(dict.fromkeys(map(int, parts)))
+            numbers = tuple(map(int, parts))
             if numbers and max(map(abs, numbers)) < 2**63:
                 return numbers
         except (TypeError, ValueError):

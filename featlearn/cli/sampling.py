@@ -9,6 +9,7 @@ from featlearn.cli.picture import PictureFile, PictureOutput, sheet_of_rows, sig
 from featlearn.cli.report import Results, Words
 from featlearn.cli.store import Learned, load_model, load_rows
 from featlearn.errors import ConfigError, show
+from featlearn.models.base import HasChain
 from featlearn.pictures.mosaic import FORMATS, picture_bytes
 from featlearn.rows import Array
 
@@ -57,7 +58,7 @@ def sample(request: Request, words: Words, results: Results) -> None:
 
 def _start(request: Request, learned: Learned) -> Array:
     """The rows that the chains begin at."""
-    binary = learned.model.bernoulli
+    binary = isinstance(learned.model, HasChain) and learned.model.bernoulli
     if request.data is None:
         return noise(request.count, learned.preprocess.n_visible, learned.model.dtype, request.seed, binary)
     rows, _, _ = load_rows(request.data, like=learned)

@@ -72,18 +72,18 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
+        from featlearn.training.config import TrainConfig, batch_in_words
         from featlearn.training.optim import rates_in_words
-        from featlearn.training.train import TrainConfig, batch_in_words
 
         if cls is None:
             return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
         words = {"lr": rates_in_words(cls), "batch_size": batch_in_words(cls)}
         words["decay_weight"] = ", ".join(
-            f"{weight:g} for {name}" for name, weight in cls.decay_weights.items()
+            f"{weight:g} for {name}" for name, weight in cls.defaults.decay_weights.items()
         )
-        if cls.one_pass:
-            words["batch_size"] = str(cls.batch_size)
-        own = settings_option_objects(TrainConfig, "Training", cls.training_defaults, words)
+        if cls.is_one_pass():
+            words["batch_size"] = str(cls.defaults.batch_size)
+        own = settings_option_objects(TrainConfig, "Training", cls.defaults.training, words)
         own.append(_no_retry())
         return [one for one in own if one.name not in _idle(cls)] + super().offered(cls)
 
@@ -117,9 +117,9 @@ def _no_retry() -> Option:
 
 def _idle(cls: Any) -> set[str]:
     """The settings of the training that do nothing with a model; `cls` None: with one that is not named."""
-    if cls is None or not cls.one_pass:
+    if cls is None or not cls.is_one_pass():
         return set()
-    from featlearn.training.train import ONE_PASS, TrainConfig
+    from featlearn.training.config import ONE_PASS, TrainConfig
 
     return {"no_retry"} | {field.name for field in dataclasses.fields(TrainConfig)} - set(ONE_PASS)
 
@@ -192,11 +192,11 @@ def command(
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
     """
     from featlearn.cli.training_run import Request, make_plan, run
-    from featlearn.training.train import TrainConfig
+    from featlearn.training.config import TrainConfig
 
     ctx = click.get_current_context()
     cls = model_class(model)
-    options = cls.training_defaults | options  # what is not offered has its default too
+    options = {**cls.defaults.training, **options}  # what is not offered has its default too
     training, settings = collect(TrainConfig, options), collect(cls.Config, options)
     request = Request(dataset, model, settings, training, output or _file_name(cls, training), **options)
     if not show_config:
@@ -208,7 +208,7 @@ def command(
 
 def _file_name(cls: Any, training: Any) -> str:
     """MODEL.h5, and MODEL-DECAY.h5 with a decay that is not the model's own."""
-    usual = training.decay in ("none", cls.training_defaults.get("decay"))
+    usual = training.decay in ("none", cls.defaults.training.get("decay"))
     return f"{cls.id}.h5" if usual else f"{cls.id}-{training.decay}.h5"
 
 

@@ -31,8 +31,11 @@ from featlearn.patches.rows import Rows
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.signals import Interrupted
+from featlearn.training.checkpoint import Saved
+from featlearn.training.config import TrainConfig
+from featlearn.training.order import moments, split_rows
 from featlearn.training.progress import Progress
-from featlearn.training.train import TrainConfig, Training, moments, shapes_of, split_rows
+from featlearn.training.train import Training
 
 DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
@@ -178,12 +181,11 @@ def make_plan(request: Request, words: Words) -> Plan:
         if as_bytes(pixels):
             other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
         words.say(f"{found}--model {cls.id}; {other}")
-    hopeless = (
-        math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
-    )  # probabilities are never so far away
+    # probabilities are never so far away
+    hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
     config = cls.resolve(request.settings, summary)
-    if not cls.one_pass:  # which is exact whatever the data are
+    if not cls.is_one_pass():  # which is exact whatever the data are
         _warn_of_unequal(variances, words)
     if not cls.takes_mean_off(config):
         _warn_of_mean(square, variance, hopeless, data.name, words)
@@ -228,7 +230,7 @@ def _describe_data(request: Request, words: Words) -> Data:
         make_rows = partial(Rows, dataset.patches, dtype=np.dtype(request.dtype), name=show(path))
         return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
     words.say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
-    demo = dict(model_class(request.model).demo)
+    demo = dict(model_class(request.model).defaults.patches)
     size = demo.pop("size")
     plan = survey(
         [Generated("dead-leaves", 16, seed=request.seed)], Extraction((size, size), count=DEMO_PATCHES)
@@ -302,11 +304,7 @@ def _start(plan: Plan, ckpt: str, words: Words) -> tuple[Plan, Training]:
         return plan, training
     if then is not plan:
         training = _fresh(then)
-    model = training.model
-    for name, value in saved.model.params.items():
-        model.params[name][...] = value  # in place: their memory order decides the bytes of some sums
-    model.state = saved.model.state
-    training.restore(saved.file.optimizer, saved.file.progress["run"], saved.file.history)
+    training.restore(_saved(saved.file))
     words.say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
     return then, training
 
@@ -319,18 +317,14 @@ def _refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -
     place = saved.progress.get("run")
     if isinstance(place, dict) and place.get("diverged") is True:
         raise ConfigError(f"--resume: {show(ckpt)}: that run diverged; take a lower --lr")
-    if not training.could_be_at(place, saved.history):
-        raise DataError(f"{show(ckpt)}: progress and history are of no place in this run")
-    model = training.model
-    fits = {
-        kind: shapes_of(getattr(saved, kind)) == shapes_of(getattr(model, kind))
-        for kind in ("params", "state")
-    }
-    for kind, fit in (fits | {"optimizer": training.keeps(saved.optimizer)}).items():
-        if not fit:
-            raise DataError(f"{show(ckpt)}: /{kind} is not what this run keeps there")
-        if not all(np.isfinite(w).all() for w in getattr(saved, kind).values()):
-            raise DataError(f"{show(ckpt)}: /{kind} holds values that are not finite")
+    misfit = training.misfit(_saved(saved))
+    if misfit:
+        raise DataError(f"{show(ckpt)}: {misfit}")
+
+
+def _saved(file: ModelFile) -> Saved:
+    """What a file holds of a run."""
+    return Saved(file.params, file.state, file.optimizer, file.progress.get("run"), file.history)
 
 
 def _difference(plan: Plan, saved: ModelFile) -> str | None:
@@ -404,7 +398,7 @@ def _note(training: Training) -> str:
 def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
     """The run as a file; one that is not finished holds what it takes to go on."""
     request, data = plan.request, plan.data
-    arrays, progress = training.checkpoint()
+    saved = training.checkpoint()
     finished = training.progress.finished
     return ModelFile(
         model=request.model,
@@ -412,12 +406,17 @@ def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
         training=to_dict(plan.training) | {"dtype": request.dtype},
         seed=request.seed,
         shape=data.shape,
-        params=training.model.params,
+        params=saved.params,
         preprocess=data.preprocess.to_dict(),
-        history={key: np.array(column) for key, column in training.history.items()},
-        state=training.model.state,
-        optimizer={} if finished else arrays,
-        progress={"finished": finished, "data": data.digest, "run": progress, "restarts": plan.restarts},
+        history=dict(saved.history),
+        state=saved.state,
+        optimizer={} if finished else saved.optimizer,
+        progress={
+            "finished": finished,
+            "data": data.digest,
+            "run": saved.progress,
+            "restarts": plan.restarts,
+        },
         provenance=story,
         version=__version__,
     )
@@ -434,7 +433,7 @@ def _report(
     plan: Plan, file: ModelFile, words: Words, results: Results, seconds: float | None = None
 ) -> None:
     output = plan.request.output
-    last = {key: float(column[-1]) for key, column in file.history.items()}
+    last = {key: float(column[-1]) for key, column in file.history.items() if np.isfinite(column[-1])}
     last |= file.progress.get("run", {}).get("measured", {})
     report: dict[str, Any] = {"output": output, "model": file.model}
     if plan.restarts:
@@ -447,8 +446,10 @@ def _report(
     stopped = file.progress["run"].get("stopped") if "run" in file.progress else None
     if stopped:
         words.say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
-    report |= {"zero_weights": float(np.mean(file.params["W"] == 0)), "content_hash": file.content_hash}
-    told = advice.advise(_model(file), file.training, last, whitened=file.preprocess["whiten"] != "none")
+    model = _model(file)
+    zeros = np.concatenate([file.params[name].ravel() == 0 for name in model.weights])
+    report |= {"zero_weights": float(np.mean(zeros)), "content_hash": file.content_hash}
+    told = advice.advise(model, file.training, last, whitened=file.preprocess["whiten"] != "none")
     results.show(report | {"advice": told})
     advice.say(words, told)
     say_next(words, ["visualize", as_argument(output)])

@@ -24,7 +24,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Model, Step
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Layer, Step
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product, total
 from featlearn.ops.graph import Graph, Value, affine
@@ -36,20 +36,21 @@ from featlearn.settings import check, fill, rounded, setting
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
 
 
-class Autoencoder(Model):
+class Autoencoder(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,), untied D (visible, hidden).
 
     For maxout W and c have two columns a hidden unit.
     """
 
     id = "autoencoder"
-    decayed = ("W", "D")
-    decay_weights: ClassVar[dict[str, float]] = {"l1": 1e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 1.0, "adam": 0.005}
-    rate_unit: ClassVar[str] = "(less where the mean row is long)"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "adam"}
+    defaults = Defaults(
+        rates={"sgd": 1.0, "adam": 0.005},
+        rate_unit="(less where the mean row is long)",
+        decay_weights={"l1": 1e-4, "l2": 1e-4},
+        training={"optimizer": "adam"},
+        patches={"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)},
+    )
     usual_loss: ClassVar[str] = "cross-entropy"
-    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "clip": 3.0, "to": (0.1, 0.9)}
 
     @dataclass(frozen=True)
     class Config:
@@ -128,7 +129,7 @@ class Autoencoder(Model):
         """Smaller by the share of the variance in the mean squared length: along a long mean row steps are
         large."""
         share = data.variance / data.square if data.variance and data.square else 1.0
-        return {name: rounded(rate * share) for name, rate in cls.rates.items()}
+        return {name: rounded(rate * share) for name, rate in cls.defaults.rates.items()}
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
@@ -183,6 +184,10 @@ class Autoencoder(Model):
     def remedies(self) -> dict[str, dict[str, Any]]:
         """No setting makes edges of it: any turn of the subspace that it finds is as good."""
         return {"noise": {"model": "k-sparse"}}
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return ("W",) if self.config.tied else ("W", "D")
 
     @property
     def decoder(self) -> Array:

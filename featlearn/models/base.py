@@ -1,57 +1,62 @@
 """The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
 
-    resolve(config, data)    decides every None and auto from what is known of the data
-    init(n_visible, rng, mean)  makes params (and state); mean is the data's, where it is known
+What training and all commands need:
+
+    init(n_visible, rng, mean)  make params (and state); mean is the data's, where it is known
     shapes(n_visible)        those of params, without making them: what a file is held against
-    encode(X) -> H           hidden code of each row; a row's code does not depend on its neighbours
-    decode(H) -> X           reconstruction from codes
+    encode(X) -> H           the hidden code of each row; a row's code does not depend on its neighbours
+    decode(H) -> X           the reconstruction from codes
     reconstruct(X) -> X      decode(encode(X)), unless codes for use are others than those for reconstruction
-    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of params; training descends, so it is the
-                             gradient of a loss; metrics are plain floats: "error" (RMSE), "mean_activation",
-                             and "loss" where it is the gradient of a function that can be computed
-    phases()                 what training walks through: one phase unless the model says more; a phase's finish() is
-                             called once, after its last update and before that epoch's measures
-    one_pass                 whether it is learned by sums over the data instead of descent: gradient(X, step) adds a
-                             minibatch to the model's state and answers zeros, and finish() makes params of
-                             the sums
-    moving_loss()            why line searches cannot follow the loss, where they cannot
-    at_rest(progress)        from where on losses can be compared, for what changes in the course of training
-    losses(), variants()     what central differences can check, and in which settings; these all tests go through
-    project()                after every update: puts parameters back to where they are allowed to be
+    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of the params that are learned; training
+                             descends, so it is the gradient of a loss; metrics are plain floats: "error" (RMSE),
+                             "mean_activation", and "loss" where it is the gradient of a function that can be computed
+    project()                put params back to where they are allowed to be, after every update
+    phases()                 the legs of a training run: one, unless the model says more (see Phase)
+    n_visible, weights, filters()  the size of a row; the params that are weights; what each hidden unit looks for
 
-What only some models can do:
+What settings are when they are not said:
 
+    defaults                 what holds for all data (see Defaults)
+    resolve(config, data)    decide every None and auto from what is known of the data
+    usual_rates(config, data)  the default learning rates for such data, by the optimizer's name
+    wanted_spread(config, data)  between which standard deviations values should lie; training divides others
+
+What tests and advice ask, with an answer for every model that says nothing of its own:
+
+    losses(), variants()     what central differences can check, and in which settings; all tests of the contract
+                             go through these
     extra_metrics(X)         what else to report of rows, such as the mean free energy
-    chain(V, step)           one step of the model's Markov chain, for fantasies
-    bernoulli                whether that chain's visible states are 0 and 1
-    machine()                the model as a Boltzmann machine of two layers, for likelihoods
     takes_mean_off           whether it learns of rows whatever they have in common
     doubts                   what to be told before training of settings that hardly fit the data
     wanted_activity          how active its units are to be, where it is told so
     remedies()               settings that help where advice finds something wrong
     portable(g, X)           encode written down as standard operations, for export
 
+What only some models can do stands in protocols: HasChain, IsBoltzmann.
+
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import ConfigError
 from featlearn.ops.graph import Graph, Value
-from featlearn.random import Purpose, Random
-from featlearn.rows import Array
+from featlearn.random import Purpose, Random, draw_name
+from featlearn.rows import Array, Encoder
 from featlearn.settings import setting
 
 MAX_UNITS = 10_000_000
 """Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
 UNIT_SPREAD = (0.5, 2.0)
 """The standard deviations of real-valued data that models of them are made for: about 1."""
+DRAWS = 1024
+"""Random draws that a step can name."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
 
 
@@ -64,19 +69,30 @@ class HiddenConfig:
 
 @dataclass(frozen=True)
 class Step:
-    """One minibatch update (or step of a chain): names its random draws, up to 1024 of them.
+    """One minibatch update (or step of a chain): names its random draws, up to DRAWS of them.
 
-    progress is the share of the phase's updates that are done, for what changes in the course of training.
+    `progress` is the share of the phase's updates that are done, for what changes in the course of training;
+    `begun` is the number of the phase's first update. Layers that draw in the same step have a `stream` each:
+    they never share random bits.
     """
 
     number: int
     seed: int
     purpose: Purpose = Purpose.STEP
-    progress: float = 1.0  # share of the phase's updates done before this one
+    progress: float = 1.0
+    stream: int = 0
+    begun: int = 0
+
+    @property
+    def update(self) -> int:
+        """The updates of this phase that were done before this one."""
+        return self.number - self.begun
 
     def draw(self, k: int) -> int:
-        """The name of the k-th random draw of this step."""
-        return Random.draw(self.purpose, (self.number << 10) | k)
+        """Return the name of the k-th random draw of this step. Raises ValueError beyond DRAWS."""
+        if not 0 <= k < DRAWS:
+            raise ValueError(f"draw {k}: a step has names for {DRAWS}")
+        return draw_name(self.purpose, self.number * DRAWS + k, self.stream)
 
 
 Loss = Callable[[Array, Step], Gradients]
@@ -130,8 +146,226 @@ class DataSummary:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A Boltzmann machine of two layers with binary hidden units: all that a likelihood is computed from.
+class Phase:
+    """One leg of a training run.
+
+    name            for messages and pictures
+    gradient        of minibatches of the phase's rows; its keys are the params that are learned
+    learns          the params that are updated and decayed, no other; None: all. A phase that learns () descends
+                    nothing: gradient adds each minibatch to sums in the model's state and answers no gradients,
+                    one pass over the rows is enough, and finish makes params of the sums
+    part            the part of the model that learns, where it is not the whole: what is projected, and measured on
+                    the phase's rows
+    inputs          what the phase's rows are: codes of the data's. They are made once where they fit in memory, else
+                    block by block, so the encoder must not change meanwhile
+    training        the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
+                    optimizer of its own brings its usual learning rate, and all rows at once if it searches
+    updates         how many, in minibatches; None: the epochs of the settings
+    moving_loss     why line searches cannot follow the loss: what makes it another at every update, or leap, in words
+    comparable_from the share of the phase from where on losses can be compared with the one before
+    stream          of its steps' random draws
+    finish          called once, after the last update and before that epoch's measures; it may change params in
+                    place and state, also the names and shapes in state
+    options         the model's own settings that say `updates` or a setting of `training`, for messages:
+                    {"lr": "refine_lr"}
+    """
+
+    name: str
+    gradient: Loss
+    learns: tuple[str, ...] | None = None
+    part: "Model | None" = None
+    inputs: Encoder | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    updates: int | None = None
+    moving_loss: str = ""
+    comparable_from: float = 0.0
+    stream: int = 0
+    finish: Callable[[], None] | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def descends(self) -> bool:
+        """Whether anything follows gradients here."""
+        return self.learns != ()
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What settings are with a model, whatever the data, when they are not said."""
+
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Learning rates by the optimizer's name, where they are not the optimizer's own."""
+    rate_unit: str = ""
+    """What is to be said of the rate of sgd where `usual_rates` makes another of it."""
+    decay_weights: Mapping[str, float] = field(default_factory=lambda: {"l1": 0.01, "l2": 0.1})
+    """Strengths of weight decay by its kind; here the blog's."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the training, where they are not the usual ones."""
+    batch_size: int = 100
+    """Rows in a minibatch."""
+    patches: Mapping[str, Any] = field(default_factory=lambda: {"size": 16, "normalize": "standardize"})
+    """Size and preprocessing of the generated patches that are learned from when there is no data set."""
+
+
+class Model:
+    """Base of every model; see the module's docstring for the contract."""
+
+    id: ClassVar[str]
+    Config: ClassVar[Any]
+    defaults: ClassVar[Defaults] = Defaults()
+    small: ClassVar[dict[str, Any]] = {"hidden": 5}
+    """Sizes of a model whose gradients are checked in an instant."""
+
+    def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
+        self.config = self.Config() if config is None else config
+        self.dtype = np.dtype(dtype)
+        self.params: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Resolve the config, and make params and state. Raises ConfigError."""
+        raise NotImplementedError
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every parameter that init makes for rows of so many values."""
+        raise NotImplementedError
+
+    def encode(self, X: Array) -> Array:
+        """Return the codes of rows: (n, visible) -> (n, units)."""
+        raise NotImplementedError
+
+    def decode(self, H: Array) -> Array:
+        """Return rows from codes: (n, units) -> (n, visible)."""
+        raise NotImplementedError
+
+    def reconstruct(self, X: Array, H: Array | None = None) -> Array:
+        """Return what the model makes of rows: (n, visible) -> (n, visible). `H`: their codes, where known."""
+        return self.decode(self.encode(X) if H is None else H)
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
+        raise ConfigError(f"a model {self.id!r} has no encoder that other programs could run")
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Return metrics and gradients of a minibatch X (n, visible)."""
+        raise NotImplementedError
+
+    def project(self) -> None:
+        """Put params, in place, back to where the model allows them; nothing to do for most models."""
+
+    def phases(self) -> list[Phase]:
+        """Return the legs of a training run, in order; they depend on the config alone."""
+        return [Phase("train", self.gradient)]
+
+    @classmethod
+    def is_one_pass(cls) -> bool:
+        """Whether one pass over the data learns it without descent; the settings of descent are not offered then."""
+        return not any(phase.descends for phase in cls().phases())
+
+    @property
+    def n_visible(self) -> int:
+        """The number of values of a row."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The params that are weights: weight decay applies to them, never to biases."""
+        raise NotImplementedError
+
+    def filters(self) -> Array:
+        """Return what each hidden unit looks for, (filters, visible), for pictures and statistics."""
+        raise NotImplementedError
+
+    @classmethod
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Return `config` with every None and auto decided; a resolved one comes back as it is.
+
+        Raises ConfigError where config and data do not fit, or where an auto wants a range that is not known.
+        """
+        return config
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> Mapping[str, float]:
+        """Return the learning rates for such data by the optimizer's name, where they are not the optimizer's own.
+
+        `config` is resolved.
+        """
+        return cls.defaults.rates
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """Return between which standard deviations of a value the model learns well; None: no other scale is better.
+
+        Data beyond are divided so that they come to the geometric mean of the two. `config` need not be
+        resolved.
+        """
+        return None
+
+    @classmethod
+    def takes_mean_off(cls, config: Any) -> bool:
+        """Whether the mean row is subtracted before anything is learned, so that it may be as long as it likes."""
+        return cls.is_one_pass()
+
+    @classmethod
+    def doubts(cls, config: Any, data: DataSummary) -> str:
+        """Return what to be told, with the remedy, where a resolved config hardly fits such data; "" where it does."""
+        return ""
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        """Return, by name, small configs that between them use every formula: what gradients are checked in."""
+        return {"default": cls.Config(**cls.small)}
+
+    def losses(self) -> dict[str, Loss]:
+        """Return, by name, the functions of rows whose metrics hold the "loss" that the gradients belong to."""
+        return {"loss": self.gradient}
+
+    def extra_metrics(self, X: Array) -> dict[str, float]:
+        """Return what else there is to report of rows X, as means over them."""
+        return {}
+
+    @property
+    def wanted_activity(self) -> tuple[float, float] | None:
+        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to be."""
+        return None
+
+    def remedies(self) -> dict[str, dict[str, Any]]:
+        """Return settings that help, by the key of what analysis/advice.py finds; None: leave the setting out."""
+        return {}
+
+
+class Layer(Model):
+    """A model of one layer, whose weights are W (visible, hidden)."""
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.params["W"].shape[0])
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return ("W",)
+
+    def filters(self) -> Array:
+        return np.ascontiguousarray(self.params["W"].T)
+
+
+@runtime_checkable
+class HasChain(Protocol):
+    """A model with a Markov chain over visible states, to draw samples from."""
+
+    @property
+    def bernoulli(self) -> bool:
+        """Whether the visible states are 0 and 1."""
+        ...
+
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """Return the next means and states from V (n, visible)."""
+        ...
+
+
+@dataclass(frozen=True)
+class BoltzmannMachine:
+    """A Boltzmann machine of two layers with binary hidden units.
 
     E(v, h) = -b'v - c'h - v'W h                           variance None: binary visible units
     E(v, h) = sum (v - b)^2 / (2 s^2) - c'h - (v / s^2)'W h   variance (visible,) = s^2: Gaussian ones
@@ -143,172 +377,13 @@ class Machine:
     variance: Array | None = None
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One leg of a training run: `updates` None means the run's epochs; `decay` False switches weight decay
-    off.
+@runtime_checkable
+class IsBoltzmann(Protocol):
+    """A model that may be a Boltzmann machine of two layers: what likelihoods are computed of.
 
-    `finish` may change params and state, also the names and shapes in state: no checkpoint is written after
-    it.
+    extra_metrics of such a model holds the mean "free_energy" of rows.
     """
 
-    name: str
-    gradient: Loss
-    updates: int | None = None
-    lr: float | None = None
-    decay: bool = True
-    finish: Callable[[], None] | None = None
-
-
-class Model:
-    """Base of every model; see the module's docstring for the contract."""
-
-    id: ClassVar[str]
-    Config: ClassVar[Any]
-    decayed: ClassVar[tuple[str, ...]] = ("W",)
-    """The params that weight decay applies to (never biases)."""
-    decay_weights: ClassVar[dict[str, float]] = {"l1": 0.01, "l2": 0.1}
-    """Usual strengths of weight decay with this model; here the blog's."""
-    rates: ClassVar[dict[str, float]] = {}
-    """Usual learning rates by the optimiser's name, where they are not the optimiser's own."""
-    rate_unit: ClassVar[str] = ""
-    """What is to be said of the rate of sgd in `rates` where `usual_rates` makes another of it."""
-    demo: ClassVar[dict[str, Any]] = {"size": 16, "normalize": "standardize"}
-    """Size and preprocessing of the generated patches that are learned from when there is no data set."""
-    small: ClassVar[dict[str, Any]] = {"hidden": 5}
-    """Sizes of a model whose gradients are checked in an instant."""
-    training_defaults: ClassVar[dict[str, Any]] = {}
-    """Defaults of the training's settings with this model, where they are not the usual ones."""
-    batch_size: ClassVar[int] = 100
-    """Usual number of rows in a minibatch."""
-    one_pass: ClassVar[bool] = False
-    """Whether one pass over the data learns it without descent; then the settings of descent are not offered.
-    """
-
-    def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
-        self.config = self.Config() if config is None else config
-        self.dtype = np.dtype(dtype)
-        self.params: dict[str, Array] = {}
-        self.state: dict[str, Array] = {}
-
-    @classmethod
-    def resolve(cls, config: Any, data: DataSummary) -> Any:
-        """Return `config` with every None and auto decided; a resolved one comes back as it is.
-
-        Raises ConfigError where config and data do not fit, or where an auto wants a range that is not known.
-        """
-        return config
-
-    @classmethod
-    def takes_mean_off(cls, config: Any) -> bool:
-        """Whether the mean row is subtracted before anything is learned, so that it may be as long as it
-        likes."""
-        return cls.one_pass
-
-    @classmethod
-    def doubts(cls, config: Any, data: DataSummary) -> str:
-        """What to be told, with the remedy, where a resolved config hardly fits such data; "" where it does."""
-        return ""
-
-    @classmethod
-    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """The usual learning rates for such data by the optimiser's name, where they are not the optimiser's
-        own.
-
-        `config` is resolved.
-        """
-        return cls.rates
-
-    @classmethod
-    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
-        """Between which standard deviations of a value the model learns well; None where no other scale is
-        better.
-
-        Data beyond are divided so that they come to the geometric mean of the two. `config` need not be
-        resolved.
-        """
-        return None
-
-    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Resolve the config, and make params and state. Raises ConfigError."""
-        raise NotImplementedError
-
-    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
-        """The shape of every parameter that init makes for rows of so many values."""
-        raise NotImplementedError
-
-    def encode(self, X: Array) -> Array:
-        raise NotImplementedError
-
-    def decode(self, H: Array) -> Array:
-        raise NotImplementedError
-
-    def portable(self, g: Graph, X: Value) -> Value:
-        """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
-        raise ConfigError(f"a model {self.id!r} has no encoder that other programs could run")
-
-    def reconstruct(self, X: Array, H: Array | None = None) -> Array:
-        """Return what the model makes of rows: (n, visible) -> (n, visible). `H`: their codes, where known."""
-        return self.decode(self.encode(X) if H is None else H)
-
-    def gradient(self, X: Array, step: Step) -> Gradients:
-        raise NotImplementedError
-
-    def phases(self) -> list[Phase]:
-        return [Phase("train", self.gradient)]
-
-    def moving_loss(self) -> str | None:
-        """What makes the loss another at every update, or leap, in words; None where a line search can follow
-        it."""
-        return None
-
-    def at_rest(self, progress: float) -> bool:
-        """Whether, from that share of the training on, a loss may be compared with the one before it."""
-        return True
-
-    @classmethod
-    def variants(cls) -> dict[str, Any]:
-        """By name, small configs that between them use every formula: what gradients are checked in."""
-        return {"default": cls.Config(**cls.small)}
-
-    def losses(self) -> dict[str, Loss]:
-        """By name, the functions of rows whose metrics hold the "loss" that the gradients belong to."""
-        return {"loss": self.gradient}
-
-    def project(self) -> None:
-        """Put params, in place, back to where the model allows them; nothing to do for most models."""
-
-    def extra_metrics(self, X: Array) -> dict[str, float]:
-        """What else there is to report of rows X, as means over them."""
-        return {}
-
-    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
-        """One step of the model's Markov chain from V (n, visible): (means, states). Raises ConfigError."""
-        raise ConfigError(f"a model {self.id!r} has no Markov chain to draw samples from")
-
-    @property
-    def bernoulli(self) -> bool:
-        """Whether the visible units are binary."""
-        return False
-
-    def machine(self) -> Machine | None:
-        """The model as a Boltzmann machine of two layers, if it is one."""
-        return None
-
-    @property
-    def wanted_activity(self) -> tuple[float, float] | None:
-        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to
-        be."""
-        return None
-
-    def remedies(self) -> dict[str, dict[str, Any]]:
-        """Settings that help, by the key of what analysis/advice.py finds wrong; None: leave the setting out."""
-        return {}
-
-    def filters(self) -> Array:
-        """(n_hidden, n_visible): what each hidden unit looks for, for pictures and statistics."""
-        return np.ascontiguousarray(self.params["W"].T)
-
-    @property
-    def n_visible(self) -> int:
-        return int(self.params["W"].shape[0])
+    def boltzmann(self) -> BoltzmannMachine | None:
+        """Return the machine; None where the units it has been given have no closed free energy."""
+        ...

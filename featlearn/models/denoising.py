@@ -21,14 +21,14 @@ them noise.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import DataSummary, Step
+from featlearn.models.base import DataSummary, Phase, Step
 from featlearn.ops.activations import ACTIVATIONS, REMARKS
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
@@ -44,10 +44,13 @@ class Denoising(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "denoising"
-    rates: ClassVar[dict[str, float]] = {"sgd": 10.0, "adam": 0.003}
-    rate_unit = "(whitened data: 2; others beyond 0..1: 1)"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "sgd", "momentum": 0.0}
-    batch_size = 20
+    defaults = replace(
+        Autoencoder.defaults,
+        rates={"sgd": 10.0, "adam": 0.003},
+        rate_unit="(whitened data: 2; others beyond 0..1: 1)",
+        training={"optimizer": "sgd", "momentum": 0.0},
+        batch_size=20,
+    )
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):
@@ -126,10 +129,10 @@ class Denoising(Autoencoder):
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
         """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in
         common."""
-        sgd = cls.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
+        sgd = cls.defaults.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
         if data.variance and data.square:
             sgd = rounded(min(sgd, LONG * sgd * data.variance / data.square))
-        return cls.rates | {"sgd": sgd}
+        return {**cls.defaults.rates, "sgd": sgd}
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -153,8 +156,9 @@ class Denoising(Autoencoder):
                     found[name] = cls.Config(**cls.small, **settings, **options)
         return found
 
-    def moving_loss(self) -> str | None:
-        return "the corruption is drawn anew at every update" if self.config.noise else None
+    def phases(self) -> list[Phase]:
+        moving = "the corruption is drawn anew at every update" if self.config.noise else ""
+        return [Phase("train", self.gradient, moving_loss=moving)]
 
     def corrupt(self, X: Array, step: Step) -> tuple[Array, Array | None]:
         config = self.config

@@ -29,7 +29,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
 from featlearn.ops.arrays import add_bias, product, row_sum
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_sum, rmse
@@ -57,7 +57,7 @@ SPREAD = (0.15, 2.0)
 """The standard deviations of values that its rates are made for."""
 
 
-class KSparse(Model):
+class KSparse(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu
     (visible,).
 
@@ -66,11 +66,12 @@ class KSparse(Model):
     """
 
     id = "k-sparse"
-    decayed = ("W", "D")
-    demo: ClassVar[dict[str, Any]] = {"size": 8, "normalize": "center", "whiten": "zca"}
     small: ClassVar[dict[str, Any]] = {"hidden": 6, "k": 2}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.5}
-    training_defaults: ClassVar[dict[str, Any]] = {"lr_schedule": "constant"}
+    defaults = Defaults(
+        rates={"sgd": 0.5},
+        training={"lr_schedule": "constant"},
+        patches={"size": 8, "normalize": "center", "whiten": "zca"},
+    )
 
     @dataclass(frozen=True)
     class Config:
@@ -193,18 +194,26 @@ class KSparse(Model):
     def takes_mean_off(cls, config: Any) -> bool:
         return bool(config.pre_bias != "none")
 
-    def moving_loss(self) -> str:
-        return "its support leaps, and k falls, from one update to the next"
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return ("W",) if self.config.tied else ("W", "D")
+
+    def phases(self) -> list[Phase]:
+        """One, whose losses can be compared as soon as k no longer falls, which alone makes them rise.
+
+        The mean that is taken off the data is held.
+        """
+        moving = "its support leaps, and k falls, from one update to the next"
+        ramp, falls = self.config.k_ramp or 0.0, self.config.start - self.config.k
+        at_rest = ramp * (1 - 0.5 / falls) if falls else 0.0  # where k_at rounds to k
+        learns = tuple(name for name in self.shapes(1) if name != "mu")
+        return [Phase("train", self.gradient, learns, moving_loss=moving, comparable_from=at_rest)]
 
     def remedies(self) -> dict[str, dict[str, Any]]:
         """Units that a row never used learn nothing: more of them take part at first."""
         usual = replace(self.config, k_start=None, k_ramp=None).start
         wider = {"k_start": usual} if self.config.start < usual else {}
         return {"dead": wider, "unlearned": wider}
-
-    def at_rest(self, progress: float) -> bool:
-        """As soon as k no longer falls, which alone makes the loss rise."""
-        return self.k_at(progress) == self.config.k
 
     @classmethod
     def variants(cls) -> dict[str, Config]:
@@ -236,9 +245,7 @@ class KSparse(Model):
         twin.params = {name: value.copy(order="K") for name, value in self.params.items()}
         twin.state = dict(self.state)
         twin.project()
-        metrics, grads = twin.gradient(X, step)
-        grads.pop("mu", None)  # held
-        return metrics, grads
+        return twin.gradient(X, step)
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Small normal weights (or of norm 1); b, and mu where there is one, begin at the data's mean."""
@@ -396,12 +403,11 @@ class KSparse(Model):
             self.state["threshold"] = (memory * last + (1 - memory) * smallest).astype(self.dtype)
 
     def _like_params(self, grads: dict[str, Array]) -> dict[str, Array]:
-        """Gradients of units as those of params, in their memory order; none for mu."""
-        out = {}
-        for name, param in self.params.items():
-            grad = grads[name].T if name in grads else np.zeros_like(param)
-            out[name] = grad if param.flags.f_contiguous else np.ascontiguousarray(grad)
-        return out
+        """Gradients of units as those of params, in their memory order."""
+        return {
+            name: grad.T if self.params[name].flags.f_contiguous else np.ascontiguousarray(grad.T)
+            for name, grad in grads.items()
+        }
 
     def project(self) -> None:
         """Features of norm 1, if that is asked for."""

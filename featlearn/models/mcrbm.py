@@ -26,7 +26,17 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Gradients, Loss, Model, Step
+from featlearn.models.base import (
+    MAX_UNITS,
+    UNIT_SPREAD,
+    DataSummary,
+    Defaults,
+    Gradients,
+    Layer,
+    Loss,
+    Phase,
+    Step,
+)
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
 from featlearn.ops.graph import Graph, Value, affine
@@ -53,7 +63,7 @@ MEMORY, FASTER, SMALLEST, LARGEST = (
 )  # of rejections; how the step size follows, and its bounds
 
 
-class MeanCovarianceRBM(Model):
+class MeanCovarianceRBM(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors,
     hidden_cov), d.
 
@@ -61,11 +71,14 @@ class MeanCovarianceRBM(Model):
     """
 
     id = "mcrbm"
-    demo: ClassVar[dict[str, Any]] = {"size": 12, "normalize": "center", "whiten": "zca"}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.075}
     small: ClassVar[dict[str, Any]] = {"hidden": 4, "hidden_cov": 5, "factors": 5, "chains": 3}
-    training_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.0}
-    batch_size = 128
+    defaults = Defaults(
+        rates={"sgd": 0.075},
+        training={"momentum": 0.0},
+        batch_size=128,
+        patches={"size": 12, "normalize": "center", "whiten": "zca"},
+    )
+    bernoulli = False
 
     @dataclass(frozen=True)
     class Config:
@@ -108,9 +121,6 @@ class MeanCovarianceRBM(Model):
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
         """About 1: the energy has a term v'v / 2. Plain pixels are refused as they are."""
         return None if data.known_within(0, 1) else UNIT_SPREAD
-
-    def moving_loss(self) -> str:
-        return "its Markov chain goes on at every update"
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         c = self.config
@@ -250,7 +260,7 @@ class MeanCovarianceRBM(Model):
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         H = self._statistics(grads, X, 1)
         self._statistics(grads, state["chains"], -1)
-        learns_fh = step.number >= config.freeze
+        learns_fh = step.update >= config.freeze
         for name, rate in RATES.items():
             if learns_fh and name in ("VF", "FH"):
                 grads[name] += config.factor_l1 * np.sign(self.params[name])
@@ -258,6 +268,9 @@ class MeanCovarianceRBM(Model):
         few = slice(0, ERROR_ROWS)
         metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": grand_mean(H)}
         return metrics | {name: float(state[name][0]) for name in ("rejection", "step_size")}, grads
+
+    def phases(self) -> list[Phase]:
+        return [Phase("train", self.gradient, moving_loss="its Markov chain goes on at every update")]
 
     @classmethod
     def variants(cls) -> dict[str, Config]:

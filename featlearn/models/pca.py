@@ -20,13 +20,12 @@ LAPACK finds is taken.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Phase, Step
+from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Layer, Loss, Phase, Step
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.eigen import eigen
 from featlearn.ops.graph import Graph, Value
@@ -39,7 +38,7 @@ MOST = 100  # components where nothing else is asked for
 WIDEST = 8192  # visible values up to which a covariance is made: it takes visible^2 of memory
 
 
-class PCA(Model):
+class PCA(Layer):
     """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,)
     the mean.
 
@@ -49,8 +48,6 @@ class PCA(Model):
     """
 
     id = "pca"
-    one_pass = True
-    training_defaults: ClassVar[dict[str, Any]] = {"epochs": 1}
 
     @dataclass(frozen=True)
     class Config:
@@ -65,9 +62,6 @@ class PCA(Model):
             check(self)
 
     config: Config
-
-    def moving_loss(self) -> str:
-        return "nothing is descended here: one pass over the data is enough"
 
     @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
@@ -117,19 +111,17 @@ class PCA(Model):
         return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """Adds rows X (n, visible) to the sums.
-
-        The gradients are zeros, the error is that without components.
-        """
+        """Add rows X (n, visible) to the sums; there are no gradients, the error is that without components."""
         state, D = self.state, X - self.state["shift"]
         state["count"] += len(X)
         column_sum(D, out=state["sum"])
         outer_sum(D, D, out=state["products"])
         about_mean = rmse(X, np.tile(self.params["b"], (len(X), 1)))
-        return {"error": about_mean}, {name: np.zeros_like(value) for name, value in self.params.items()}
+        return {"error": about_mean}, {}
 
     def phases(self) -> list[Phase]:
-        return [Phase("train", self.gradient, decay=False, finish=self.finish)]
+        nothing = "nothing is descended here: one pass over the data is enough"
+        return [Phase("train", self.gradient, learns=(), moving_loss=nothing, finish=self.finish)]
 
     def finish(self) -> None:
         """The sums become params and variances. Raises DataError."""

@@ -30,21 +30,23 @@ error is E[v | h] - v.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import (
+    DRAWS,
     MAX_UNITS,
     UNIT_SPREAD,
+    BoltzmannMachine,
     DataSummary,
+    Defaults,
     Gradients,
     HiddenConfig,
+    Layer,
     Loss,
-    Machine,
-    Model,
     Phase,
     Step,
 )
@@ -63,10 +65,11 @@ LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to
 REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
-DATA_DRAW = 1023  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
+DATA_DRAW = DRAWS - 1  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
+MOST_STEPS = (DATA_DRAW - 2) // 2  # of Gibbs sampling in an update, that its draws stay below
 
 
-class RBM(Model):
+class RBM(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log
     variances.
 
@@ -75,9 +78,11 @@ class RBM(Model):
     """
 
     id = "rbm"
-    rates: ClassVar[dict[str, float]] = {"sgd": RATE}
-    training_defaults: ClassVar[dict[str, Any]] = {"lr_schedule": "constant"}
-    rate_unit = "over the mean squared length of a row, at most 0.1 (gaussian: half of it)"
+    defaults = Defaults(
+        rates={"sgd": RATE},
+        rate_unit="over the mean squared length of a row, at most 0.1 (gaussian: half of it)",
+        training={"lr_schedule": "constant"},
+    )
 
     @dataclass(frozen=True)
     class Config(SparsityConfig, HiddenConfig):
@@ -94,7 +99,7 @@ class RBM(Model):
         sigma_rate: float = setting(
             0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
         )
-        cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=500)
+        cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=MOST_STEPS)
         persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
         chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
         sample_visible: bool = setting(
@@ -199,9 +204,7 @@ class RBM(Model):
                 * config.hidden
                 * (100 if config.persistent else 40 if config.units == "rectified" else 1)
             )
-        return cls.rates | {
-            "sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))
-        }
+        return {"sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))}
 
     @classmethod
     def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
@@ -219,9 +222,6 @@ class RBM(Model):
             f"--sigma {config.sigma:g} is {times:.2g} times the data's standard deviation: it takes most of them for "
             "noise, and learns little; leave it out"
         )
-
-    def moving_loss(self) -> str:
-        return "contrastive divergence draws new states at every update"
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Make fresh parameters. Raises ConfigError where --visible is auto still."""
@@ -410,8 +410,7 @@ class RBM(Model):
         D = Y - X
         delta = product(D, self.params["W"])
         delta = delta * H * (1 - H) if self.config.units == "binary" else delta * (H > 0)
-        grads = {name: np.zeros_like(value) for name, value in self.params.items() if name == "z"}
-        grads["W"] = outer_mean(self.scaled(X), delta, out=outer_mean(D, H))
+        grads = {"W": outer_mean(self.scaled(X), delta, out=outer_mean(D, H))}
         grads |= {"b": column_mean(D), "c": column_mean(delta)}
         return {"error": rmse(X, Y), "mean_activation": grand_mean(H)}, grads
 
@@ -450,18 +449,26 @@ class RBM(Model):
             _core.cross_entropy(rows, A, self.params["b"], X)
         else:
             rows = row_distances(A + self.params["b"], X) / 2
-        grads = self.refinement(X, step)[1]
-        grads.pop("z", None)  # refinement holds the variances
-        return {"loss": mean(rows)}, grads
+        return {"loss": mean(rows)}, self.refinement(X, step)[1]
 
     def phases(self) -> list[Phase]:
-        phases = [Phase("train", self.gradient)]
-        if self.config.refine:
-            c = self.config
-            phases.append(
-                Phase("refine", self.refinement, updates=c.refine, lr=c.refine_lr, decay=c.refine_decay)
-            )
-        return phases
+        c = self.config
+        moving = "contrastive divergence draws new states at every update"
+        learning = Phase("train", self.gradient, moving_loss=moving)
+        if not c.refine:
+            return [learning]
+        training: dict[str, Any] = {"lr": c.refine_lr, "initial_epochs": 0}
+        if not c.refine_decay:
+            training |= {"decay": "none", "decay_weight": None}
+        refining = Phase(
+            "refinement",
+            self.refinement,
+            learns=("W", "b", "c"),  # the variances are held
+            training=training,
+            updates=c.refine,
+            options={"lr": "refine_lr", "updates": "refine"},
+        )
+        return [learning, refining]
 
     def free_energy(self, X: Array) -> Array:
         """(n,) float64 F of each row, for binary hidden units."""
@@ -480,12 +487,12 @@ class RBM(Model):
         means = self.decode(self.sample_hidden(V, step, 0)[1])
         return means, self.sample_visible(means, step, 0)
 
-    def machine(self) -> Machine | None:
-        """The two layers with their parameters; rectified units have no closed free energy."""
+    def boltzmann(self) -> BoltzmannMachine | None:
+        """Return the two layers with their parameters; rectified units have no closed free energy."""
         if self.config.units != "binary":
             return None
         variance = None if self.bernoulli else _or_ones(self.variance, self.params["b"])
-        return Machine(self.params["W"], self.params["b"], self.params["c"], variance)
+        return BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance)
 
 
 def _or_ones(variance: Array | None, like: Array) -> Array:

@@ -17,13 +17,13 @@ descent is needed then.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Loss, Model, Step
+from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.graph import Graph, Value, affine
@@ -47,21 +47,17 @@ class Relaxed(NamedTuple):
     Y: Array  # f_dec (n, visible)
 
 
-class SESM(Model):
+class SESM(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,)."""
 
     id = "sesm"
-    decay_weights: ClassVar[dict[str, float]] = {"l1": 4e-4, "l2": 1e-4}
-    rates: ClassVar[dict[str, float]] = {"sgd": 0.1}
-    demo: ClassVar[dict[str, Any]] = {
-        "size": 8,
-        "normalize": "center",
-        "whiten": "zca",
-        "clip": 3.0,
-        "to": (-0.9, 0.9),
-    }
-    training_defaults: ClassVar[dict[str, Any]] = {"momentum": 0.0, "decay": "l1"}
-    batch_size = 10
+    defaults = Defaults(
+        rates={"sgd": 0.1},
+        decay_weights={"l1": 4e-4, "l2": 1e-4},
+        training={"momentum": 0.0, "decay": "l1"},
+        batch_size=10,
+        patches={"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)},
+    )
 
     @dataclass(frozen=True)
     class Config:
@@ -189,8 +185,9 @@ class SESM(Model):
         }
         return metrics, grads
 
-    def moving_loss(self) -> str | None:
-        return "codes are relaxed anew at every look at it, and its gradient takes them for held"
+    def phases(self) -> list[Phase]:
+        moving = "codes are relaxed anew at every look at it, and its gradient takes them for held"
+        return [Phase("train", self.gradient, moving_loss=moving)]
 
     def losses(self) -> dict[str, Loss]:
         """L by the parameters with codes held; and with the codes 2 f_enc, so that dL/dz is checked too."""

@@ -15,7 +15,7 @@ on all data; the lecture's J is that of --loss-scale 1, and its settings for pho
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +33,7 @@ class SparseAutoencoder(Autoencoder):
 
     id = "sparse-autoencoder"
     usual_loss: ClassVar[str] = "squared"
-    training_defaults: ClassVar[dict[str, Any]] = {"optimizer": "lbfgs", "decay": "l2"}
+    defaults = replace(Autoencoder.defaults, training={"optimizer": "lbfgs", "decay": "l2"})
 
     @dataclass(frozen=True)
     class Config(Autoencoder.Config):

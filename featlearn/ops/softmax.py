@@ -28,6 +28,9 @@ class Softmax:
     rows, in one product for all.
     """
 
+    weights = ("W",)
+    """The params that weight decay applies to."""
+
     def __init__(
         self, features: int, classes: int, dtype: npt.DTypeLike = np.float32, count: int = 1
     ) -> None:

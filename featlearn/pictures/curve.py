@@ -1,6 +1,6 @@
 """The learning curve of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,23 @@ PANELS = {  # measure: what its axis says
 }
 
 
-def curve(history: Mapping[str, npt.NDArray[Any]], title: str, format: str, text: Mapping[str, str]) -> bytes:
-    """A picture of the reconstruction error over the epochs and, where a model has one, of the free energy
+def curve(
+    history: Mapping[str, npt.NDArray[Any]],
+    title: str,
+    format: str,
+    text: Mapping[str, str],
+    phases: Sequence[str] = (),
+) -> bytes:
+    """Return a picture of the reconstruction error over the epochs and, where a model has one, of the free energy
     below it.
 
     From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
-    validation_*.
+    validation_*. `phases` are the names of the run's phases, by number.
     """
     keys = panels(history)
     figure = new_figure(7, 1 + 3.2 * len(keys))
     for axes, key in zip(figure.subplots(len(keys), sharex=True, squeeze=False)[:, 0], keys, strict=True):
-        _panel(axes, history, key)
+        _panel(axes, history, key, phases)
     figure.axes[0].set_title(title)
     figure.axes[-1].set_xlabel("epoch")
     return figure_bytes(figure, format, text)
@@ -37,7 +43,7 @@ def panels(history: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     return [key for key in PANELS if f"probe_{key}" in history]
 
 
-def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None:
+def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str, phases: Sequence[str]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epoch = history["epoch"]
@@ -45,10 +51,15 @@ def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str) -> None
     shown = {label: history[column] for label, column in columns.items() if column in history}
     for label, values in shown.items():
         axes.plot(epoch, values, label=label, marker="o" if len(epoch) < 30 else None, markersize=3)
-    for at in epoch[1:][np.diff(history.get("phase", epoch * 0)) > 0]:
-        axes.axvline(at - 0.5, color="grey", linestyle=":", label="refinement begins")
+    phase = history.get("phase", epoch * 0)
+    for i in 1 + np.flatnonzero(np.diff(phase) > 0):
+        axes.axvline(epoch[i] - 0.5, color="grey", linestyle=":")
+        if 0 <= phase[i] < len(phases):
+            top = axes.get_xaxis_transform()
+            axes.text(epoch[i] - 0.5, 1, phases[phase[i]], transform=top, rotation=90, ha="right", va="top")
     values = np.concatenate(list(shown.values()))
-    if values.min() > 0 and values.max() > 100 * values.min():
+    values = values[np.isfinite(values)]  # a phase need not have measured it
+    if values.min(initial=np.inf) > 0 and values.max() > 100 * values.min():
         axes.set_yscale("log")
     axes.set_ylabel(PANELS[key])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

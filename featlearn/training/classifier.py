@@ -24,7 +24,7 @@ from featlearn.ops.softmax import Labels, Softmax
 from featlearn.rows import KEPT, Array, Rows, blocks, edges
 from featlearn.settings import check, setting
 from featlearn.threads import one_blas_thread
-from featlearn.training.optim import LBFGS, Decay, Rates
+from featlearn.training.optim import LBFGS, Decay, UpdateSettings
 
 FOLDS = 6  # a sixth of the rows is held out at a time
 FEW = 5000  # rows: below it each is held out once
@@ -59,6 +59,8 @@ class ClassifierConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.per_class is not None:  # the same number once more says nothing new
+            object.__setattr__(self, "per_class", tuple(dict.fromkeys(self.per_class)))
 
 
 class Standardized:
@@ -203,12 +205,13 @@ def _fit(
 
     def evaluate() -> Gradients:
         metrics, grads = classifier.gradient(blocks(), total)
-        metrics["loss"] += decay.cost(classifier.params["W"])
+        metrics["loss"] += sum(decay.cost(classifier.params[name]) for name in classifier.weights)
         return metrics, grads
 
+    settings = UpdateSettings(1.0, decay=decay, decayed=classifier.weights)
     losses: list[float] = []
     while len(losses) < iterations and not optimizer.converged:
-        metrics = optimizer.step(classifier.params, evaluate, Rates(1.0, decay=decay, decayed=("W",)))
+        metrics = optimizer.step(classifier.params, evaluate, settings)
         losses.append(metrics["loss"])
         advance(1)
         if len(losses) > WINDOW and losses[-1 - WINDOW] - losses[-1] < ENOUGH * losses[-1]:

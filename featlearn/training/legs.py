@@ -1,0 +1,133 @@
+"""A phase of a run with all that it works on: its settings, its rows, the params that it learns."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from featlearn import _core
+from featlearn.models.base import Gradients, Model, Phase
+from featlearn.rows import Array, Encoded, Index, Rows
+from featlearn.training import stopping
+from featlearn.training.config import TrainConfig
+from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
+from featlearn.training.order import PROBE
+
+
+class Leg:
+    """A phase of the training of a model with the resolved settings of its run; `rows` are the data's.
+
+    Raises ConfigError where phase and settings contradict each other.
+    """
+
+    def __init__(
+        self,
+        phase: Phase,
+        config: TrainConfig,
+        model: Model,
+        rows: Rows,
+        train_rows: Index,
+        probe_rows: Index,
+    ) -> None:
+        self.phase, self.config = phase, config.in_phase(phase)
+        self.model, self.data, self.train_rows, self.probe_rows = model, rows, train_rows, probe_rows
+        self.batch_size = self.config.batch_size or len(train_rows)
+        self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
+        epochs = (self.config.epochs or 0) if phase.descends else 1
+        self.updates = self.batches * epochs if phase.updates is None else phase.updates
+        self.decay: Decay = self.config.weight_decay
+        self.release()
+
+    def release(self) -> None:
+        """Forget what was made of the rows."""
+        self._rows: Rows | None = None
+        self._batch: Array | None = None
+        self._deviation: float | None = None
+
+    @property
+    def part(self) -> Model:
+        """What learns: the model, or a part of it."""
+        return self.phase.part or self.model
+
+    @property
+    def rows(self) -> Rows:
+        """The data's rows, or codes of them, made when they are first asked for."""
+        if self._rows is None:
+            self._rows = self.data if self.phase.inputs is None else Encoded(self.phase.inputs, self.data)
+        return self._rows
+
+    def take(self, batch: Index) -> Array:
+        """Return the rows of a minibatch; all of them are made once."""
+        if self.batches > 1:
+            return self.rows.take(batch)
+        if self._batch is None:
+            self._batch = self.rows.take(batch)
+        return self._batch
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """The params that it learns."""
+        learns, params = self.phase.learns, self.model.params
+        return params if learns is None else {name: params[name] for name in learns}
+
+    @property
+    def lr(self) -> float:
+        """The learning rate before any schedule; 0 where nothing goes along a gradient by a rate."""
+        return 0.0 if self.config.lr is None else self.config.lr
+
+    @property
+    def optimizer(self) -> type[Optimizer]:
+        return OPTIMIZERS[self.config.optimizer]
+
+    def steps(
+        self, optimizer: Optimizer, evaluate: Callable[[], Gradients], settings: UpdateSettings
+    ) -> Iterator[dict[str, float]]:
+        """Yield the metrics of one step; of several line searches where the rows are some of all."""
+        if not self.phase.descends:
+            yield evaluate()[0]
+        elif not optimizer.searches or self.batches == 1:
+            yield optimizer.step(self.params, evaluate, settings)
+        else:
+            optimizer.forget()
+            for _ in range(self.config.searches):
+                if not optimizer.converged:
+                    yield optimizer.step(self.params, evaluate, settings)
+
+    def decay_cost(self) -> float:
+        """Return what weight decay adds to the loss."""
+        params, weights = self.params, self.model.weights
+        return sum(self.decay.cost(w) for name, w in params.items() if name in weights)
+
+    def weight_norm(self) -> float:
+        """Return the norm of the weights that it learns, or where it descends nothing of all."""
+        found = self.params if self.phase.descends else self.model.params
+        squares = (
+            np.square(w, dtype=np.float64).sum() for name, w in found.items() if name in self.model.weights
+        )
+        return math.sqrt(sum(squares))
+
+    def telling_units(self) -> int:
+        """Return the number of units whose codes differ from one row to another."""
+        return stopping.telling_units(self.part.encode(self.rows.take(self.probe_rows)))
+
+    @property
+    def deviation(self) -> float:
+        """The RMSE of the mean row as a reconstruction of all, by the rows that are followed."""
+        if self._deviation is None:
+            X = self.rows.take(self.probe_rows)
+            self._deviation = math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
+        return self._deviation
+
+
+def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[str, float]:
+    """Return what there is to say of a model over those rows: "rmse", of reconstruct(x) - x in units of the rows,
+    and the model's `own`."""
+    total, n, sums = 0.0, 0, dict[str, float]()
+    for start in range(0, len(index), PROBE):
+        X = rows.take(index[start : start + PROBE])
+        squares = np.empty(len(X), np.float64)
+        _core.row_sqdist(squares, X, model.reconstruct(X))
+        total, n = total + math.fsum(squares), n + X.size
+        for key, value in (model.extra_metrics(X) if own else {}).items():
+            sums[key] = sums.get(key, 0.0) + value * len(X)
+    return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
