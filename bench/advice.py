@@ -181,4 +181,6 @@ def make_data(photos: Path, mnist: Path, folder: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         sys.exit(__doc__)
-    main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else tempfile.mkdtemp())
+    folder = sys.argv[3] if len(sys.argv) > 3 else tempfile.mkdtemp()
+    Path(folder).mkdir(exist_ok=True)
+    main(sys.argv[1], sys.argv[2], folder)
