@@ -11,9 +11,9 @@ from PIL import Image
 from featlearn import __version__, _core
 from featlearn.analysis.classes import class_measures
 from featlearn.analysis.coding import codings
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.rows import Encoded
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.few_labels import errors_per_class
@@ -229,7 +229,7 @@ def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here
     def started(*args):
         raise AssertionError("a measurement began")
 
-    monkeypatch.setattr("featlearn.cli.evaluation.evaluate", started)
+    monkeypatch.setattr("featlearn.jobs.evaluate.measures_of", started)
     monkeypatch.chdir(tmp_path)
     shutil.copy(labelled / "m0.h5", "m.h5")
     report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")

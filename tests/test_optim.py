@@ -366,7 +366,7 @@ class Lion(optim.Stepper):
         return metrics
 
 optim.OPTIMIZERS["lion"] = Lion
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.cli.report import Words
-from featlearn.cli.store import Learned
 from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
+from featlearn.jobs.callbacks import Progress
+from featlearn.jobs.store import LoadedModel
 from featlearn.models.base import Model
 from featlearn.ops.softmax import Softmax
 from featlearn.patches.rows import Rows
@@ -87,40 +87,40 @@ def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
             )
 
 
-def preprocess_key(learned: Learned) -> tuple[bytes, ...]:
+def preprocess_key(learned: LoadedModel) -> tuple[bytes, ...]:
     """The bytes of what made a model's rows: equal for equal preprocessing."""
     return tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
 
 
-def classify(learned: Learned, task: Task, words: Words, raw: RawErrors) -> dict[str, float]:
+def classify(learned: LoadedModel, task: Task, progress: Progress, raw: RawErrors) -> dict[str, float]:
     """Errors of classifiers of codes and of the rows themselves, as keys of the table."""
     measure = _by_labels if task.config.per_class else _by_all
     key = preprocess_key(learned)
-    found = measure("classifier", learned.model, task, words)
+    found = measure("classifier", learned.model, task, progress)
     if key not in raw.known:
-        raw.known[key] = measure("raw", None, task, words)
+        raw.known[key] = measure("raw", None, task, progress)
     return found | raw.known[key]
 
 
-def _by_all(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+def _by_all(what: str, model: Model | None, task: Task, progress: Progress) -> dict[str, float]:
     """After learning all rows: the error and, of codes, the weight decay."""
     codes = Codes(model, task.train.rows)
     softmax = Softmax(codes.width, task.classes, codes.block(0, 1).dtype)
-    with words.progress(classifier_steps(task.config, task.train.labels), "iterations") as progress:
-        decay = train_classifier(softmax, codes, task.train.labels, task.config, progress.advance)
+    with progress(classifier_steps(task.config, task.train.labels), "iterations") as bar:
+        decay = train_classifier(softmax, codes, task.train.labels, task.config, bar.advance)
     error = classification_error(softmax, Codes(model, task.test.rows, codes), task.test.labels)
     return {f"{what}_error": error} | ({} if model is None else {f"{what}_decay": decay})
 
 
-def _by_labels(what: str, model: Model | None, task: Task, words: Words) -> dict[str, float]:
+def _by_labels(what: str, model: Model | None, task: Task, progress: Progress) -> dict[str, float]:
     """After learning so many rows a class: means and standard deviations over the draws."""
     per_class = task.config.per_class or ()
     train, test = (
         rows if model is None else Encoded(model, rows) for rows in (task.train.rows, task.test.rows)
     )
-    with words.progress(len(per_class) * task.config.draws, "classifiers") as progress:
+    with progress(len(per_class) * task.config.draws, "classifiers") as bar:
         learned, tried = (train, task.train.labels), (test, task.test.labels)
-        errors = errors_per_class(learned, tried, task.config, task.seed, progress.advance)
+        errors = errors_per_class(learned, tried, task.config, task.seed, bar.advance)
     found = {}
     for number, row in zip(per_class, errors, strict=True):
         found[f"{what}_error_{number}"] = float(row.mean())
