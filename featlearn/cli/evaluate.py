@@ -15,7 +15,7 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.errors import ConfigError
-from featlearn.jobs.configs import ClassifierConfig, CodingConfig, LikelihoodConfig
+from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, LikelihoodConfig
 
 
 @command_named("evaluate")

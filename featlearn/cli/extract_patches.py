@@ -17,7 +17,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.jobs.configs import Extraction, PreprocessSpec
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.settings import Images
 
 like = option(

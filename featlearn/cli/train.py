@@ -51,8 +51,8 @@ def command(
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
     """
     from featlearn.jobs.advice import say_all
-    from featlearn.jobs.configs import TrainConfig
     from featlearn.jobs.train import plan_training, train
+    from featlearn.jobs.train_settings import TrainConfig
 
     cls = model_class(model)
     options = cls.training_defaults | options  # what is not offered has its default too

@@ -41,7 +41,7 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
-        from featlearn.jobs.configs import TrainConfig, idle_settings, usual_in_words
+        from featlearn.jobs.train_settings import TrainConfig, idle_settings, usual_in_words
 
         if cls is None:
             return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
@@ -66,7 +66,7 @@ class TrainCommand(ModelCommand):
 
 def _no_retry() -> Option:
     """--no-retry: no setting, for it changes nothing in what is learned."""
-    from featlearn.jobs.configs import RATE_NEEDED
+    from featlearn.jobs.train_settings import RATE_NEEDED
 
     return Option(
         ["--no-retry"],
@@ -80,7 +80,7 @@ def _no_retry() -> Option:
 
 def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
     """Raise ConfigError for a setting that a model has no use for."""
-    from featlearn.jobs.configs import idle_settings, idle_words
+    from featlearn.jobs.train_settings import idle_settings, idle_words
 
     if name in idle_settings(cls):
         raise ConfigError(place + idle_words(option_name(name), cls))

@@ -14,13 +14,13 @@ from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.model import ModelFile, write_into, write_model
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
-from featlearn.jobs.configs import idle_settings, idle_words
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.plan import Plan, describe_data, make_plan
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.resume import find_finished, refuse_other
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance
+from featlearn.jobs.train_settings import idle_settings, idle_words
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.random import Random

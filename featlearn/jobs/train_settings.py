@@ -1,24 +1,12 @@
-"""The settings of extraction, preprocessing, training and measures, for those who call jobs."""
+"""The settings of a training, and what a model makes of those that are not said."""
 
 import dataclasses
 
-from featlearn.analysis.coding import CodingConfig
-from featlearn.analysis.likelihood import LikelihoodConfig
 from featlearn.models.base import Model
-from featlearn.patches.extract import Extraction
-from featlearn.patches.preprocess import PreprocessSpec
-from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.optim import rates_in_words, readers
 from featlearn.training.train import ONE_PASS, TrainConfig, batch_in_words
 
-__all__ = [
-    "ClassifierConfig",
-    "CodingConfig",
-    "Extraction",
-    "LikelihoodConfig",
-    "PreprocessSpec",
-    "TrainConfig",
-]
+__all__ = ["RATE_NEEDED", "TrainConfig", "idle_settings", "idle_words", "usual_in_words"]
 
 RATE_NEEDED = "optimizer=" + "|".join(readers("lr"))
 """What --no-retry needs, as a setting's `needs`."""
