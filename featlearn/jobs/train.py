@@ -15,7 +15,7 @@ from featlearn.files.model import ModelFile, write_into, write_model
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
-from featlearn.jobs.plan import Plan, describe_data, make_plan
+from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.resume import find_finished, refuse_other
 from featlearn.jobs.settings import RunSettings
@@ -71,7 +71,7 @@ class Watch:
 
 
 def plan_training(
-    dataset: str | None = None,
+    dataset: str | Data | None = None,
     *,
     model: str,
     config: Any = None,
@@ -81,7 +81,7 @@ def plan_training(
     given: Collection[str] = (),
     say: Say = log,
 ) -> Plan:
-    """Describe the data and resolve every setting of a run, without making it.
+    """Describe the data, where they are not, and resolve every setting of a run, without making it.
 
     Raises DataError, ConfigError.
     """
@@ -92,7 +92,7 @@ def plan_training(
     training = from_dict(TrainConfig, cls.training_defaults) if training is None else training
     refuse_idle(training, given)
     refuse_idle(config, given)
-    data = describe_data(dataset, model, run, say)
+    data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
     return make_plan(data, model, config, training, run, not no_retry, say)
 
 
@@ -163,13 +163,28 @@ def train(
             seconds = time.monotonic() - started
             if not training_run.progress.finished:
                 return _stopped(plan, _file(training_run, plan, story), ckpt)
-            training_run.progress.measured |= advice.measure_run(
-                training_run, plan.data.preprocess, plan.data.shape
-            )
+            _measure(training_run, plan)
             file = _file(training_run, plan, story)
             write_into(out, file)
             discard(ckpt)
     return _report(plan, file, output, say, seconds)
+
+
+def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
+    """Run a plan without files. -> the model and what its file would hold.
+
+    The run stops when it shall; then the file holds what it takes to go on. Raises ConfigError, DivergedError.
+    """
+    with signals.deferred():
+        plan, training_run = _train_with_restarts(plan, _fresh(plan), story, None, watch)
+        if training_run.progress.finished:
+            _measure(training_run, plan)
+        return training_run.model, _file(training_run, plan, story)
+
+
+def _measure(training: Training, plan: Plan) -> None:
+    """Add what advice asks for to the measures of a finished run."""
+    training.progress.measured |= advice.measure_run(training, plan.data.preprocess, plan.data.shape)
 
 
 def _keep(file: ModelFile, ckpt: str) -> str:
@@ -218,7 +233,7 @@ def _start(plan: Plan, ckpt: str | None, force: bool, say: Say) -> tuple[Plan, T
 
 
 def _train_with_restarts(
-    plan: Plan, training: Training, story: dict[str, Any], ckpt: str, watch: Watch
+    plan: Plan, training: Training, story: dict[str, Any], ckpt: str | None, watch: Watch
 ) -> tuple[Plan, Training]:
     """Run to the end; where a default learning rate diverges early, from the start again with half of it.
 
@@ -231,6 +246,8 @@ def _train_with_restarts(
         except DivergedError as error:
             again = plan.restarted() if training.early else None
             if again is None:
+                if ckpt is None:
+                    raise
                 kept = _keep(_file(training, plan, story), ckpt)
                 raise DivergedError(f"{error}; {kept}") from error
             watch.say(
@@ -240,8 +257,11 @@ def _train_with_restarts(
             plan, training = again, _fresh(again)
 
 
-def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, watch: Watch) -> None:
-    """Run to the end, or until it shall stop; checkpoint now and then, and then. Raises DivergedError."""
+def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | None, watch: Watch) -> None:
+    """Run to the end, or until it shall stop; where there is a place for it, checkpoint now and then, and then.
+
+    Raises DivergedError.
+    """
     saved = time.monotonic()
     with watch.progress(training.total_updates, "updates") as bar:
         bar.advance(training.progress.step)
@@ -250,13 +270,15 @@ def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str, wat
             nonlocal saved
             bar.advance(1, _note(at))
             due = watch.should_save() or time.monotonic() - saved >= watch.checkpoint_every
-            if due and not at.progress.finished:  # a finished run is about to be written as what it is
+            if (
+                ckpt and due and not at.progress.finished
+            ):  # a finished run is about to be written as what it is
                 write_model(ckpt, _file(at, plan, story), force=True)
                 saved = time.monotonic()
             return watch.should_stop()
 
         finished = training.run(on_batch)
-    if not finished:
+    if ckpt and not finished:
         write_model(ckpt, _file(training, plan, story), force=True)
         watch.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
 
