@@ -18,7 +18,7 @@ import numpy as np
 from cli import at_most, featlearn, finish
 from sklearn.linear_model import LogisticRegression
 
-from featlearn.cli.store import load_model, load_rows
+from featlearn.jobs.store import load_model, load_rows
 
 TARGET = ("--target", 0.05, "--target-weight", 0.1)
 SLOW = (

@@ -16,7 +16,7 @@ import tomllib
 import numpy as np
 from cli import FEATLEARN, at_most, environment, featlearn, finish
 
-from featlearn.cli.store import load_rows
+from featlearn.jobs.store import load_rows
 
 EPOCHS = 4
 RUNS: dict[str, tuple[object, ...]] = {

@@ -17,7 +17,7 @@ import numpy as np
 from cli import at_least, estimate, featlearn, figure, finish
 from PIL import Image
 
-from featlearn.cli.store import load_model, load_rows
+from featlearn.jobs.store import load_model, load_rows
 
 CUT = ("--size", 14, "--normalize", "center", "--whiten", "zca", "--epsilon", 0.001, "--drop-flat", 0)
 TRAIN = ("--model", "rbm", "--hidden", 196, "--hidden-bias", -4.6, "--learn-sigma", "--sigma-rate", 0.05)

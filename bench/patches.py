@@ -15,7 +15,7 @@ import tempfile
 import numpy as np
 from cli import at_least, evaluate, featlearn, finish
 
-from featlearn.cli.store import load_rows
+from featlearn.jobs.store import load_rows
 
 SIZES, COUNTS = (8, 10, 12, 16), (10_000, 20_000, 40_000)
 WAYS = ("zca", "center", "standardize", "contrast", "none")

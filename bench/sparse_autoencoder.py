@@ -44,7 +44,7 @@ def cost(theta: np.ndarray, X: np.ndarray, hidden: int, rho: float, decay: float
 
 def in_numpy(folder: str, data: str, hidden: int, seed: int) -> tuple[float, float]:
     """(J, seconds) of 400 iterations of scipy's L-BFGS-B on it."""
-    from featlearn.cli.store import load_rows
+    from featlearn.jobs.store import load_rows
 
     rows, *_ = load_rows(os.path.join(folder, data), "float64")
     X = rows.block(0, len(rows))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from cli import at_least, at_most, evaluate, featlearn, figure, finish
 
-from featlearn.cli.store import load_model, load_rows
+from featlearn.jobs.store import load_model, load_rows
 
 PREPARE = ("--size", 12, "--count", 40_000, "--whiten", "zca", "--drop-flat", 0.2)
 TRAIN = ("--model", "rbm", "--hidden", 144, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 20)

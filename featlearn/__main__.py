@@ -12,7 +12,7 @@ def main() -> None:
     # None of featlearn's own computing uses BLAS's threads. Starting them costs memory, and OpenBLAS raises SIGINT
     # where it cannot; and the bytes of LAPACK's results depend on their number.
     os.environ.update({f"{blas}_NUM_THREADS": "1" for blas in ("OPENBLAS", "MKL", "BLIS")})
-    from featlearn.cli.run import run_and_exit
+    from featlearn.cli.process import run_and_exit
 
     run_and_exit(sys.argv[1:])
 

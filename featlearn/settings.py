@@ -45,6 +45,9 @@ def setting(
     needs: str = "",
     without: str | None = None,
     off: str = "",
+    metavar: str | None = None,
+    flag: bool = False,
+    infinite: bool = False,
 ) -> Any:
     """Return a dataclass field with default, help and range.
 
@@ -56,10 +59,14 @@ def setting(
 
     A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`:
     the words say what None means there.
+
+    `metavar` stands for the value on the help page. A `flag` can be set only, not taken back. An `infinite`
+    number may be infinity.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
+    metadata |= {"needs": needs, "without": without, "off": off}
     return dataclasses.field(
-        default=default, metadata=metadata | {"needs": needs, "without": without, "off": off}
+        default=default, metadata=metadata | {"metavar": metavar, "flag": flag, "infinite": infinite}
     )
 
 
@@ -93,8 +100,9 @@ def check(config: Settings) -> None:
 def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if not math.isfinite(value):
-        raise ConfigError(f"{name}: got {value}, must be a finite number")
+    if not math.isfinite(value) and (math.isnan(value) or not m["infinite"]):
+        wanted = "a number" if m["infinite"] else "a finite number"
+        raise ConfigError(f"{name}: got {value}, must be {wanted}")
     for key, outside, words in BOUNDS:
         if m[key] is not None and outside(value, m[key]):
             raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
@@ -103,7 +111,7 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
 def _tuple_words(kind: Any) -> str:
     """(float, float) -> "2 numbers" """
     inner = get_args(kind)
-    words = "whole numbers" if int in inner else "numbers"
+    words = "texts" if str in inner else "whole numbers" if int in inner else "numbers"
     return words if Ellipsis in inner else f"{len(inner)} {words}"
 
 
@@ -120,12 +128,30 @@ def _is_one_of(value: Any, kinds: tuple[Any, ...]) -> bool:
     return type(value) in kinds or (isinstance(value, float) and float in kinds)
 
 
-def refuse_idle(config: Settings, given: Collection[str]) -> None:
-    """Refuse `given` fields that do nothing, the others being what they are. Raises ConfigError."""
+def refuse_idle(
+    config: Settings,
+    given: Collection[str],
+    found: Mapping[str, str] = types.MappingProxyType({}),
+    undecided: Collection[str] = (),
+) -> None:
+    """Refuse `given` fields that do nothing, the others being what they are. Raises ConfigError.
+
+    A switch that is left as it is does not count. `found` says what kind of thing an argument names ("input":
+    "photograph"). What needs an `undecided` field is not refused yet.
+    """
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+
+    def words(other: str, wanted: str) -> str:
+        if other in found:
+            return f"a {wanted.replace('_', ' ')} as {other.upper()}"
+        return option_words(other, wanted)
+
     for field in dataclasses.fields(config):
-        if field.name in given and field.metadata:
-            refuse_idle_one(field.name, field.metadata["needs"], field.metadata["without"], values)
+        idle_switch = field.type is bool and values[field.name] == field.default
+        if field.name not in given or idle_switch or not field.metadata:
+            continue
+        needs = [need for need in field.metadata["needs"].split() if need.partition("=")[0] not in undecided]
+        refuse_idle_one(field.name, " ".join(needs), field.metadata["without"], {**values, **found}, words)
 
 
 def option_words(name: str, wanted: str) -> str:
@@ -154,6 +180,15 @@ def refuse_idle_one(
         if values[other] not in wanted.split("|") if wanted else not values[other]:
             remedy = words(other, wanted.replace("|", " or "))
             raise ConfigError(f"{option_name(name)}: does nothing without {remedy}; add that or leave it out")
+
+
+SEEDS = 2**32
+"""How many seeds there are, from 0 on."""
+
+
+def seed_setting() -> Any:
+    """Return the field for the seed of all random numbers."""
+    return setting(0, "all random numbers follow from it", low=0, high=SEEDS - 1)
 
 
 def unresolved(config: Settings) -> list[str]:

@@ -18,7 +18,7 @@ import featlearn
 from featlearn import _core
 from featlearn.cli import main
 from featlearn.cli.options import as_json, command_named
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 from featlearn.patches.dead_leaves import generate
 from featlearn.training import config
 

@@ -21,8 +21,8 @@ from featlearn.analysis.advice import (
 )
 from featlearn.analysis.filters import filter_statistics, orientation_gain
 from featlearn.analysis.units import Units
-from featlearn.cli.advice import WORDS, advise, in_options
 from featlearn.files.model import read_model
+from featlearn.jobs.advice import WORDS, advise, in_options
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.models.k_sparse import KSparse

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.training import gradcheck
 from featlearn.training.classifier import STRENGTHS

@@ -51,8 +51,8 @@ def test_every_command_has_json_quiet_and_threads(command):
 def test_a_shared_option_is_the_shared_one(command):
     """Two commands never spell or explain the same option in two ways."""
     shared = {}
-    own = (options.force, options.seed, options.threads, options.dtype, options.quiet, options.as_json)
-    for decorate in (*own, options.max_pixels()):
+    own = (options.force, options.seed, options.threads, options.max_memory, options.quiet, options.as_json)
+    for decorate in own:
         param = click.command()(decorate(lambda **kwargs: None)).params[0]
         shared[param.opts[0]] = param
     for param in command.params:
@@ -72,10 +72,10 @@ def test_the_registry_of_shared_options_is_true():
     """options.py says which command uses which option."""
     uses = {}
     for line in options.__doc__.splitlines():
-        found = re.fullmatch(r"    (\w+) +.*?(?:str|bool|int|Words|Results|kernels'\)) +(.*)", line)
+        found = re.fullmatch(r"    (\w+) +.*?(?:str|bool|int|Messages|Results|kernels'\)) +(.*)", line)
         if found:
             uses[found[1]] = found[2]
-    assert set(uses) == {"output", "force", "seed", "threads", "dtype", "max_pixels", "quiet", "as_json"}
+    assert set(uses) == {"output", "force", "seed", "threads", "quiet", "as_json"}
     for name, words in uses.items():
         opts = {"as_json": "--json"}.get(name, "--" + name.replace("_", "-"))
         found = {command for command in SHOWN if opts in option_names(SHOWN[command])}

@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from featlearn.cli import encoding, evaluation
 from featlearn.files import dataset, header
 from featlearn.files.dataset import DatasetWriter
+from featlearn.jobs import encode as encoding
+from featlearn.jobs import evaluate as evaluation
 from featlearn.patches.preprocess import Fitter, PreprocessSpec
 
 

@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from featlearn.cli import encoding
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.model import read_model, write_model
+from featlearn.jobs import encode as encoding
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
 from featlearn.pictures.mosaic import mosaic
 
@@ -119,7 +119,7 @@ def test_the_provenance_names_model_and_data_set(work, stages):
 
 
 def test_same_bytes_for_blocks_and_threads(work, stages, run_here, tmp_path, monkeypatch):
-    monkeypatch.setattr("featlearn.cli.store.invocation", lambda: {"argv": []})
+    monkeypatch.setattr("featlearn.cli.encode.invocation", dict)
     made = []
     for i, (block, *more) in enumerate(
         [(4096,), (4096,), (77,), (1,), (4096, "--threads", 1), (4096, "--threads", 2)]

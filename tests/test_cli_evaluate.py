@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from featlearn import __version__, _core
-from featlearn.cli import evaluation
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
+from featlearn.jobs import evaluate as evaluation
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.rows import Encoded
 from featlearn.training.classifier import ClassifierConfig
@@ -259,7 +259,7 @@ def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here
     def started(*args):
         raise AssertionError("a measurement began")
 
-    monkeypatch.setattr("featlearn.cli.evaluation.measure", started)
+    monkeypatch.setattr("featlearn.jobs.evaluate.measured_in_one_pass", started)
     monkeypatch.chdir(tmp_path)
     shutil.copy(labelled / "m0.h5", "m.h5")
     report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")

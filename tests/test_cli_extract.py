@@ -15,9 +15,9 @@ import pytest
 import scipy.io
 from PIL import Image, ImageFile
 
-from featlearn.cli import store
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
+from featlearn.jobs import store
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 
@@ -724,10 +724,10 @@ def test_provenance_is_bounded(monkeypatch):
     long."""
     told = {"argv": 15_000 * "x"}
     monkeypatch.setattr(store, "_input", lambda path: {"name": path, "digest": "d", "provenance": told})
-    short = store.provenance(inputs=["a", "b"])
+    short = store.provenance({}, inputs=["a", "b"])
     assert [one["provenance"] for one in short["inputs"]] == [told, told]
-    monkeypatch.setattr(store, "invocation", lambda: {"argv": ["featlearn", "train", *map(str, range(100))]})
-    long = store.provenance(inputs=[f"{i}.png" for i in range(50)])
+    called = {"argv": ["featlearn", "train", *map(str, range(100))]}
+    long = store.provenance(called, inputs=[f"{i}.png" for i in range(50)])
     assert len(json.dumps(long)) < 10_000
     assert long["argv"][-2:] == ["17", "... and 82 more"]
     assert long["inputs"][-2:] == [{"name": "19.png", "digest": "d"}, {"name": "... and 30 more"}]

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from featlearn.analysis.likelihood import exact_log_z
-from featlearn.cli.sampling import Request, _start
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.model import read_model
+from featlearn.jobs.sample import _start
+from featlearn.jobs.settings import Chains
+from featlearn.jobs.store import load_model, load_rows
 
 
 def report(run_here, *args):
@@ -145,7 +146,7 @@ def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time
     def started(*args):
         raise AssertionError("an estimate began")
 
-    monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", started)
+    monkeypatch.setattr("featlearn.jobs.evaluate.likelihoods", started)
     rectified = binary / "rectified.h5"
     assert (
         run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", rectified, "-q").code
@@ -215,7 +216,7 @@ def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, 
     learned = load_model(path)
     X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
     for data in (None, str(binary / "grey.h5")):
-        V = _start(Request(path, "s.png", False, 5, 1, None, data, seed=0), learned)
+        V = _start(Chains(count=5, steps=1, data=data), learned)
         assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
         assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
 
@@ -245,7 +246,7 @@ def test_estimates_that_contradict_each_other_are_told(binary, run_here, monkeyp
     good = chains | {"log_z": 1.0, "reverse_log_z": 1.5}
     bad = chains | {"unreliable_log_z": 1.0, "unreliable_reverse_log_z": 31.5}
     for found, told in ((good, False), (bad, True)):
-        monkeypatch.setattr("featlearn.cli.evaluation.likelihoods", lambda *args, found=found: found)
+        monkeypatch.setattr("featlearn.jobs.evaluate.likelihoods", lambda *args, found=found: found)
         ran = run_here(*args)
         assert ("1 on the way there and 31.5 on the way back; believe neither" in ran.err) == told
 

@@ -9,9 +9,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from featlearn.cli import report
+from featlearn.cli import output as report
 from featlearn.cli.options import collect, command_named, quiet, settings_options
-from featlearn.cli.report import Results, Words
+from featlearn.cli.output import Messages, Results
 from featlearn.errors import ConfigError
 from featlearn.settings import check, from_dict, setting, to_dict
 
@@ -136,9 +136,9 @@ def test_lists_of_numbers_come_back_from_files_as_they_were():
 def test_quiet_silences_words():
     @command_named("fake")
     @quiet
-    def talks(words):
+    def talks(messages):
         """Fake."""
-        words.say("hello")
+        messages.say("hello")
 
     assert CliRunner().invoke(talks).stderr == "hello\n"
     assert CliRunner().invoke(talks, ["--quiet"]).stderr == ""
@@ -147,7 +147,7 @@ def test_quiet_silences_words():
 def test_progress_off_a_terminal_is_a_plain_line_now_and_then(monkeypatch, capsys):
     now = 0.0
     monkeypatch.setattr(report.time, "monotonic", lambda: now)
-    with Words().progress(100, "patches") as progress:
+    with Messages().progress(100, "patches") as progress:
         for second in range(1, 101):
             now = float(second)
             progress.advance(1, "note")
@@ -168,7 +168,7 @@ class Terminal(io.StringIO):
 def test_progress_on_a_terminal_is_a_bar(silent, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(report.sys, "stderr", terminal)
-    with Words(silent).progress(4, "patches") as progress:
+    with Messages(silent).progress(4, "patches") as progress:
         progress.advance(4, "note")
     assert ("\r" in terminal.getvalue()) is not silent
     assert "\n" not in terminal.getvalue()

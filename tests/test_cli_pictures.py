@@ -11,9 +11,9 @@ from PIL import Image
 
 from featlearn.analysis.fantasies import fantasies, noise
 from featlearn.analysis.metrics import psnr
-from featlearn.cli.drawing import mean_activation
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.images import read_image
+from featlearn.jobs.store import load_model, load_rows
+from featlearn.jobs.visualize import mean_activation
 from featlearn.models import model_class, model_ids
 from featlearn.pictures.mosaic import mosaic, order_filters
 
@@ -120,8 +120,8 @@ def test_a_suffix_of_no_format_is_refused_before_any_work(
     def started(*args):
         raise AssertionError("a model was read")
 
-    for module in ("drawing", "sampling", "reconstruction", "evaluation"):
-        monkeypatch.setattr(f"featlearn.cli.{module}.load_model", started)
+    for module in ("visualize", "sample", "reconstruct", "evaluate"):
+        monkeypatch.setattr(f"featlearn.jobs.{module}.load_model", started)
     for name in ("x.jpg", "x.eps", "x", "x.h5", ".png", *({"x.pdf", "x.svg"} if formats is SHEETS else ())):
         ran = run_here(*named(call, work), tmp_path / name)
         assert (ran.code, len(ran.error_lines)) == (2, 1)

@@ -10,7 +10,7 @@ import time
 import click
 import pytest
 
-from featlearn.cli.run import Interrupted
+from featlearn.cli.process import Interrupted
 from featlearn.errors import ConfigError, DataError, DivergedError
 
 ENDS = [
@@ -82,7 +82,7 @@ def test_near_misses_are_suggested(run_here):
 def test_help_imports_click_alone(tmp_path, start):
     """`featlearn --help` has to be quick: no numeric library is loaded for it."""
     script = (
-        "import sys, featlearn.cli.run as r\n"
+        "import sys, featlearn.cli.process as r\n"
         "assert r.run(['--help']) == 0\n"
         "heavy = {'numpy', 'scipy', 'h5py', 'matplotlib', 'PIL', 'tqdm', 'threadpoolctl', 'featlearn._core'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from featlearn import _core
-from featlearn.cli import training_run
 from featlearn.errors import DataError
+from featlearn.jobs import train as training_run
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 

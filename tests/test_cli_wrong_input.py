@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featlearn.cli import training_run
 from featlearn.errors import DataError
 from featlearn.files.model import read_model, write_model
+from featlearn.jobs import train as training_run
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from numpy._core import _multiarray_umath
 
 import model_bytes
 from featlearn import __version__, _core
-from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import ModelFile, read_model, write_model
+from featlearn.jobs.store import load_model
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary, Step
 from featlearn.patches.preprocess import Fitter, PreprocessSpec

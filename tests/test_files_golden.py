@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from featlearn.cli.store import load_model, load_rows
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.files.stored import Stored
+from featlearn.jobs.store import load_model, load_rows
 
 HERE = Path(__file__).parent
 VERSIONS = sorted((HERE / "golden").glob("v*"))

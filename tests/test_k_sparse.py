@@ -6,8 +6,8 @@ import pytest
 
 from featlearn import _core
 from featlearn.analysis.filters import filter_statistics
-from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError
+from featlearn.jobs.store import load_model
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.k_sparse import KSparse
 from featlearn.ops import sparse_code

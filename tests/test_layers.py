@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import featlearn
+from featlearn.cli import main
 
 PACKAGE = Path(featlearn.__file__).parent
 
@@ -27,14 +28,16 @@ BELOW = {  # part of the package: what it may import besides itself
     "training": {"errors", "settings", "random", "_core", "threads", "rows", "ops", "models.base"},
     "analysis": {"errors", "settings", "random", "_core", "rows", "ops", "models.base"},
     "pictures": {"errors", "rows"},
-    "cli": {
+    "jobs": {
         *("__init__", "errors", "settings", "random", "signals", "threads", "_core", "rows", "ops"),
         *("files", "patches", "models", "models.base", "training", "analysis", "pictures"),
     },
+    "api": {"jobs", "models", "settings"},
+    "cli": {"__init__", "errors", "settings", "signals", "models", "jobs"},
 }
 DOORS = {  # an outside library: the only places that import it
     "click": {"cli/"},
-    "tqdm": {"cli/report.py"},
+    "tqdm": {"cli/output.py"},
     "h5py": {"files/hdf5/"},
     "PIL": {"files/images.py", "pictures/mosaic.py"},
     "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
@@ -50,7 +53,7 @@ DOORS = {  # an outside library: the only places that import it
             "training/",
             "analysis/",
             "pictures/",
-            "cli/",
+            "jobs/",
             "random.py",
         )
     },
@@ -106,9 +109,61 @@ def test_every_part_stands_in_the_table():
     assert {where(path) for path in MODULES} == set(BELOW)
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if where(p) == "cli"], ids=lambda path: path.name)
-def test_command_bodies_are_short(path):
-    """A command is words; what it does stands elsewhere and can be called without it."""
+COMMANDS = [PACKAGE / "cli" / f"{name.replace('-', '_')}.py" for name in main.COMMANDS]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_a_command_is_words(path):
+    """What it does stands in jobs/ and can be called without it."""
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= 80
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name == "command":
+            assert node.end_lineno - node.body[1].lineno < 30
+
+
+def names_in(path):
+    """All names and attributes that a file uses, dotted: print, sys.stdout."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.FunctionDef) and node.name == "command" and len(node.body) > 1:
-            assert node.end_lineno - node.body[1].lineno < 15
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+
+
+BELOW_CLI = [path for path in MODULES if where(path) not in ("cli", "__main__")]
+
+
+@pytest.mark.parametrize("path", BELOW_CLI, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_nothing_below_the_command_line_speaks_to_a_terminal(path):
+    words = {"print", "sys.argv", "sys.stdin", "sys.stdout", "sys.stderr", "sys.exit"}
+    assert not words & set(names_in(path))
+    assert "FEATLEARN_" not in path.read_text("utf-8")  # variables of the environment that set options
+    assert not {name.split(".")[0] for name in imported(path)} & {"click", "tqdm"}
+    if where(path) != "signals":  # which handles them once the command line has asked for it
+        assert "signal" not in imported(path)
+        assert not {"signals.install", "signals.release", "signals.uninstall"} & set(names_in(path))
+
+
+def modules_imported(path):
+    """The files of this package that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+        for name in names:
+            place = PACKAGE.parent / name.replace(".", "/")
+            if name.startswith("featlearn.") and place.with_suffix(".py").exists():
+                yield place.with_suffix(".py")
+
+
+def test_no_circle_of_imports():
+    later = {path: set(modules_imported(path)) for path in MODULES}
+    while free := [path for path, needs in later.items() if not needs & later.keys()]:
+        for path in free:
+            del later[path]
+    assert not later, "these import each other: " + ", ".join(
+        sorted(path.relative_to(PACKAGE).as_posix() for path in later)
+    )

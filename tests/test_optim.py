@@ -364,7 +364,7 @@ class Lion(optim.Stepper):
             m[...] = 0.99 * m + 0.01 * grads[name]
         return metrics
 
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 sys.exit(run(sys.argv[1:]))
 """
 

@@ -9,9 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from featlearn.cli.store import load_model, load_rows
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import read_model
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.models import pca
 from featlearn.models.base import Layer, Phase, Step
 from featlearn.models.pca import PCA

@@ -138,15 +138,15 @@ def test_only_what_a_phase_learns_is_updated_decayed_and_projected(monkeypatch):
     assert projected == [0] * 10 + [1] * 15 + [1] * 4
 
 
-def test_codes_are_made_once_where_they_fit(monkeypatch):
-    """And by the minibatch where not, to the same bytes."""
+def test_codes_are_made_once(monkeypatch):
+    """In memory, or in a file where they do not fit, to the same bytes."""
     kept = run_of()
     kept.run()
     assert kept.model.below[1].rows == 2 * (N + 1)  # two phases; one row tells the width
     monkeypatch.setattr(legs, "Encoded", partial(Encoded, memory=0))
     streamed = run_of()
     streamed.run()
-    assert streamed.model.below[1].rows > 2 * N + 5 * N
+    assert streamed.model.below[1].rows == 2 * (N + 1)
     assert same(kept.model.params, streamed.model.params)
 
 

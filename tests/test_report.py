@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from featlearn.cli import report
-from featlearn.cli.hints import as_argument, say_next
-from featlearn.cli.report import Results, Words, printable, shell_quoted
+from featlearn.cli import output as report
+from featlearn.cli.output import Messages, Results, Stdout, printable, shell_quoted
+from featlearn.jobs.hints import as_argument
+from featlearn.jobs.results import Next
 
 HOSTILE = "a\x1b[31m\nb\r\u202egnp\x9b\udcff\u200b\x00é"
 SHOWN = r"a\x1b[31m\nb\r\u202egnp\x9b\udcff\u200b\x00é"
@@ -21,7 +22,7 @@ def test_all_that_a_terminal_would_obey_is_escaped():
 
 
 def test_words_are_printable(capsys):
-    Words().say(f"warning: {HOSTILE}")
+    Messages().say(f"warning: {HOSTILE}")
     assert capsys.readouterr().err == f"warning: {SHOWN}\n"
 
 
@@ -49,7 +50,7 @@ NAMES = ["a b.h5", "it's.h5", "$(date).h5", "a\\b.h5", "a\nb\x1b1'.h5", "é\udcf
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_next_command_can_be_pasted(name, capsys):
-    say_next(Words(), ["train", as_argument(name), "--model", "rbm"])
+    Messages().say_next(Next([["train", as_argument(name), "--model", "rbm"]]))
     line = capsys.readouterr().err
     assert line.isascii() or line.rstrip("\n").isprintable()
     command = line.removeprefix("next: featlearn ")
@@ -60,8 +61,13 @@ def test_the_next_command_can_be_pasted(name, capsys):
 
 
 def test_a_file_named_like_an_option_can_be_pasted(capsys):
-    say_next(Words(), ["visualize", as_argument("-x.h5")])
+    Messages().say_next(Next([["visualize", as_argument("-x.h5")]]))
     assert capsys.readouterr().err == "next: featlearn visualize ./-x.h5\n"
+
+
+def test_a_picture_goes_to_standard_output(capfdbinary):
+    Stdout().write(b"data\0")
+    assert capfdbinary.readouterr().out == b"data\0"
 
 
 class Broken:
@@ -87,7 +93,7 @@ def test_a_stderr_that_fails_is_given_up_for_good(terminal, monkeypatch):
     monkeypatch.setattr(report, "PLAIN_SECONDS", 0)
     monkeypatch.setattr(sys, "stderr", Broken(terminal))
     Broken.tries = 0
-    words = Words()
+    words = Messages()
     with words.progress(3, "rows") as progress:
         for _ in range(3):
             progress.advance(1, "note")

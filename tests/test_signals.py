@@ -10,11 +10,11 @@ import weakref
 import pytest
 
 from featlearn import signals
-from featlearn.cli import training_run
-from featlearn.cli.report import Words
+from featlearn.cli.output import Messages
 from featlearn.errors import DataError
 from featlearn.files.atomic import Output
 from featlearn.files.model import read_model
+from featlearn.jobs import train as training_run
 from featlearn.signals import DeferredHandlers, Interrupted
 
 NUMBERS = (*signals.STOPS, signals.SAVE)
@@ -61,7 +61,7 @@ def test_a_swallowed_signal_is_found_at_safe_points(number, tmp_path, capfd):
     assert signals.noted() == number
     with pytest.raises(Interrupted):
         signals.check()
-    with pytest.raises(Interrupted), Words(quiet=True).progress(1, "rows"):
+    with pytest.raises(Interrupted), Messages(quiet=True).progress(1, "rows"):
         pass
     with Output(str(tmp_path / "a")) as out, pytest.raises(Interrupted):
         out.commit()
@@ -70,7 +70,7 @@ def test_a_swallowed_signal_is_found_at_safe_points(number, tmp_path, capfd):
 
 
 def test_a_step_of_progress_is_a_safe_point():
-    with Words(quiet=True).progress(2, "rows") as progress:
+    with Messages(quiet=True).progress(2, "rows") as progress:
         progress.advance()
         swallowed(signal.SIGTERM)
         with pytest.raises(Interrupted):

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 import pytest
 
-from featlearn.cli.store import load_model
 from featlearn.errors import ConfigError
+from featlearn.jobs.store import load_model
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.settings import from_dict, in_words, setting, to_dict, unresolved

@@ -3,21 +3,23 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from featlearn.cli.model_options import ModelCommand
+from featlearn.cli.model_options import ModelCommand, model_option
 from featlearn.cli.options import (
-    Number,
     as_json,
+    collect,
     common,
-    option,
     paths,
     quiet,
-    seed,
     settings_option_objects,
+    settings_options,
     threads,
+    typed,
 )
-from featlearn.cli.report import Results, Words
-from featlearn.models import model_ids
+from featlearn.cli.output import Messages, Results
+from featlearn.jobs.settings import GradientCheck
+from featlearn.models import model_class
 
 
 class CheckCommand(ModelCommand):
@@ -32,20 +34,17 @@ class CheckCommand(ModelCommand):
     paths("file", required=False, metavar="[MODEL.h5]"),
     paths("dataset", required=False, metavar="[DATASET.h5]"),
 )
-@option("--model", type=click.Choice(model_ids()), help="What to check; --model NAME --help shows more.")
-@option(
-    "--tolerance", type=Number(0), default=1e-7, metavar="X", help="Exit 1 when a difference exceeds this."
-)
-@option(
-    "--epsilon",
-    type=Number(1e-9, 1),
-    default=4e-3,
-    metavar="X",
-    help="Step of the differences; their error is of its sixth power, that of rounding grows as it shrinks.",
-)
-@option("--problems", type=click.IntRange(1), default=3, metavar="N", help="Random problems for each loss.")
-@common(seed, threads, quiet, as_json)
-def command(words: Words, results: Results, **options: Any) -> None:
+@model_option("check")
+@settings_options(GradientCheck)
+@common(threads, quiet, as_json)
+def command(
+    file: str | None,
+    dataset: str | None,
+    model: str | None,
+    messages: Messages,
+    results: Results,
+    **options: Any,
+) -> None:
     """Hold a model's gradients against central differences, in float64.
 
     With --model on small random problems: without options of the model all its variants are checked; with
@@ -60,9 +59,14 @@ def command(words: Words, results: Results, **options: Any) -> None:
       featlearn check-gradients --model autoencoder --activation tanh --hidden 7
       featlearn check-gradients model.h5 patches.h5 --epsilon 1e-4
     """
-    from featlearn.cli.checking import check
+    from featlearn.jobs.check_gradients import check_gradients
 
-    check(words=words, results=results, options=options, **{key: options.pop(key) for key in OWN})
-
-
-OWN = ("file", "dataset", "model", "tolerance", "epsilon", "problems", "seed")
+    check = collect(GradientCheck, options)
+    source = click.get_current_context().get_parameter_source
+    said = any(source(name) is not ParameterSource.DEFAULT for name in options)
+    config = collect(model_class(model).Config, options) if model and said else None
+    done = check_gradients(file, dataset, model=model, config=config, check=check, given=typed())
+    results.table("checks", done.report()["checks"])
+    if done.wrong:
+        messages.say(f"{done.wrong} of {len(done.checks)} gradients differ by more than {check.tolerance:g}")
+        raise click.exceptions.Exit(1)

@@ -3,23 +3,21 @@
 from typing import Any
 
 from featlearn.cli.options import (
-    as_json,
     command_named,
     common,
     force,
-    max_memory,
+    invocation,
     output,
     paths,
-    quiet,
-    threads,
+    running,
 )
-from featlearn.cli.report import Results, Words
+from featlearn.cli.output import Messages, Results
 
 
 @command_named("encode")
 @common(paths("model"), paths("dataset"))
-@common(output("Data set of codes to write (HDF5)."), force, threads, max_memory, quiet, as_json)
-def command(words: Words, results: Results, **settings: Any) -> None:
+@common(output("Data set of codes to write (HDF5)."), force, running)
+def command(messages: Messages, results: Results, **options: Any) -> None:
     """Write the codes that a model gives to the rows of a data set, as a data set that every command takes.
 
     A second model can learn from it: so one stage is trained upon another. Labels, and where each patch was
@@ -30,6 +28,8 @@ def command(words: Words, results: Results, **settings: Any) -> None:
       featlearn encode pca.h5 digits.h5 -o codes.h5
       featlearn encode pca.h5 test.h5 -o test-codes.h5 --force
     """
-    from featlearn.cli.encoding import Request, encode
+    from featlearn.jobs.encode import encode
 
-    results.show(encode(Request(**settings), words))
+    done = encode(**options, invocation=invocation(), say=messages.say, progress=messages.progress)
+    messages.say_next(done.next)
+    results.show(done.report())

@@ -2,23 +2,20 @@
 
 from typing import Any
 
-from featlearn.analysis.coding import CodingConfig
-from featlearn.analysis.likelihood import LikelihoodConfig
 from featlearn.cli.options import (
-    as_json,
+    collect,
     command_named,
     common,
     force_of,
-    max_memory,
     option,
     paths,
-    quiet,
+    running,
     seed,
     settings_options,
-    threads,
 )
-from featlearn.cli.report import Results, Words
-from featlearn.training.classifier import ClassifierConfig
+from featlearn.cli.output import Messages, Results
+from featlearn.errors import ConfigError
+from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, LikelihoodConfig
 
 
 @command_named("evaluate")
@@ -36,12 +33,9 @@ from featlearn.training.classifier import ClassifierConfig
     ),
     force_of("plot"),
     seed,
-    threads,
-    max_memory,
-    quiet,
-    as_json,
+    running,
 )
-def command(models: tuple[str, ...], dataset: str, words: Words, results: Results, **settings: Any) -> None:
+def command(plot: str | None, messages: Messages, results: Results, **options: Any) -> None:
     """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; a column a
     model.
 
@@ -66,6 +60,11 @@ def command(models: tuple[str, ...], dataset: str, words: Words, results: Result
       featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood auto
       featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100 --plot ab.png
     """
-    from featlearn.cli.evaluation import Request, evaluate_models
+    from featlearn.jobs.evaluate import evaluate
 
-    results.columns("models", evaluate_models(Request.of(models, dataset, settings), words))
+    kinds = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
+    options |= {name: collect(kind, options) for name, kind in kinds.items()}
+    if plot == "-":
+        raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
+    done = evaluate(**options, plot=plot, say=messages.say, progress=messages.progress)
+    results.columns("models", done.models)

@@ -1,70 +1,25 @@
-"""featlearn extract-patches: options, checked, and handed to an extraction."""
+"""featlearn extract-patches: images in, a data set out."""
 
 from typing import Any
 
-import click
-
-from featlearn.cli.extraction import Request, extract
+from featlearn.cli.inputs import input_options, listed
 from featlearn.cli.options import (
-    as_json,
+    collect,
     command_named,
     common,
     force,
-    max_memory,
-    max_pixels,
+    invocation,
     option,
     output,
-    paths,
-    quiet,
+    running,
     seed,
     settings_options,
-    threads,
+    typed,
 )
-from featlearn.cli.report import Results, Words
-from featlearn.patches.extract import Extraction
-from featlearn.patches.preprocess import PreprocessSpec
+from featlearn.cli.output import Messages, Results
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+from featlearn.jobs.settings import Images
 
-which_images = common(
-    paths("inputs", required=False, many=True, metavar="INPUT..."),
-    option(
-        "--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"
-    ),
-    option(
-        "-0",
-        "--null",
-        is_flag=True,
-        needs="files_from",
-        help="Names in that list end with NUL, as find -print0 does.",
-        group="Images",
-    ),
-    option(
-        "--color",
-        type=click.Choice(["gray", "rgb"]),
-        show_default="that of --like, else gray",
-        help="Color mode.",
-        group="Images",
-    ),
-    max_pixels("Images"),
-    option(
-        "--labels", metavar="FILE|folders", help="Labels: an IDX file, or the folders' names.", group="Images"
-    ),
-    option(
-        "--first", type=click.IntRange(1), help="Use only the first so many of the images.", group="Images"
-    ),
-    option(
-        "--strict",
-        is_flag=True,
-        help="An image that cannot be used is an error, not skipped.",
-        group="Images",
-    ),
-    option(
-        "--images",
-        type=click.IntRange(1, 65535),
-        show_default="a thousandth of --count, 8 to 64",
-        help="How many 256x256 images to generate.",
-        group="Images",
-    ),
-)
 like = option(
     "--like",
     metavar="FILE.h5",
@@ -76,10 +31,19 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 
 
 @command_named("extract-patches")
-@common(which_images, settings_options(Extraction, "Patches"))
+@common(input_options, settings_options(Images, "Images"))
+@settings_options(Extraction, "Patches", leave_out=("seed",))
 @common(settings_options(PreprocessSpec, "Preprocessing"), like)
-@common(output("Data set to write (HDF5)."), force, dry_run, seed, threads, max_memory, quiet, as_json)
-def command(words: Words, results: Results, **settings: Any) -> None:
+@common(output("Data set to write (HDF5)."), force, dry_run, seed, running)
+def command(
+    inputs: tuple[str, ...],
+    output: str,
+    files_from: str | None,
+    null: bool,
+    messages: Messages,
+    results: Results,
+    **options: Any,
+) -> None:
     """Cut patches out of images into a data set.
 
     INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz
@@ -100,4 +64,14 @@ def command(words: Words, results: Results, **settings: Any) -> None:
       featlearn extract-patches photos -o standardized.h5 --size 16 --normalize standardize
       featlearn extract-patches more-photos -o test.h5 --like patches.h5
     """
-    results.show(extract(Request.of(settings), words))
+    from featlearn.jobs.extract_patches import extract_patches
+
+    extraction, images = collect(Extraction, options), collect(Images, options)
+    preprocess = collect(PreprocessSpec, options, decided=False)
+    options |= {"extraction": extraction, "images": images, "preprocess": preprocess}
+    options |= {"say": messages.say, "progress": messages.progress}
+    done = extract_patches(
+        [*inputs, *listed(files_from, null)], output, given=typed(), invocation=invocation(), **options
+    )
+    messages.say_next(done.next)
+    results.show(done.report())

@@ -3,8 +3,8 @@
 from difflib import SequenceMatcher
 from typing import Any
 
-from featlearn.cli.options import as_json, command_named, common, max_memory, option, paths, quiet, threads
-from featlearn.cli.report import Results, Words, flat
+from featlearn.cli.options import command_named, option, paths, running
+from featlearn.cli.output import Messages, Results, flat
 from featlearn.errors import ConfigError, show
 
 
@@ -17,8 +17,8 @@ from featlearn.errors import ConfigError, show
     help="Hold a data set against its checksum too; a model always is.",
 )
 @option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
-@common(threads, max_memory, quiet, as_json)
-def command(file: str | None, verify: bool, key: str | None, words: Words, results: Results) -> None:
+@running
+def command(file: str | None, verify: bool, key: str | None, messages: Messages, results: Results) -> None:
     """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
 
     \b
@@ -26,13 +26,15 @@ def command(file: str | None, verify: bool, key: str | None, words: Words, resul
       featlearn info rbm-l1.h5
       featlearn info rbm-l1.h5 --get config.hidden
     """
-    from featlearn.cli.inspection import build, inspect
+    from featlearn.jobs.info import ModelInfo, build, info
 
-    values = build() if file is None else inspect(file, verify, words=not results.as_json)
+    found = build() if file is None else info(file, verify=verify)
+    if isinstance(found, ModelInfo) and not results.as_json:
+        found = found.in_words()
+    values = found.report()
     if key is None or results.as_json:
         return results.show(values if key is None else {key: _pick(values, key)})
-    value = _pick(values, key)
-    results.value(value)
+    results.value(_pick(values, key))
 
 
 def _pick(values: dict[str, Any], key: str) -> Any:

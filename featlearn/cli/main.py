@@ -8,7 +8,7 @@ import importlib
 import click
 
 from featlearn import __version__, signals
-from featlearn.cli.run import Session
+from featlearn.cli.output import Session
 from featlearn.errors import DataError
 
 try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import Command, settings_option_objects
+from featlearn.cli.options import Command, Decorator, option, settings_option_objects
 from featlearn.models import model_class, model_ids
 
 MODEL = "featlearn.model"
@@ -38,6 +38,12 @@ class ModelCommand(Command):
     def offered(self, cls: Any) -> list[Any]:
         """The options to add; `cls` is None where no known model is named."""
         return [] if cls is None else list(settings_option_objects(cls.Config, f"Model {cls.id}"))
+
+
+def model_option(verb: str, required: bool = False) -> Decorator:
+    """Return --model, in the words of what is done with it."""
+    words = f"What to {verb}; --model NAME --help shows more."
+    return option("--model", type=click.Choice(model_ids()), required=required, help=words)
 
 
 def peek(args: list[str], name: str) -> str | None:

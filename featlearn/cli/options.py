@@ -5,32 +5,28 @@
     force          force: bool                wherever there is an output
     seed           seed: int                  extract-patches train evaluate sample check-gradients
     threads        (sets the kernels')        all
-    max_memory     (sets files.budget')       wherever there is an input
-    dtype          dtype: str                 train
-    max_pixels     max_pixels: int            extract-patches reconstruct
-    quiet          words: report.Words        all
-    as_json        results: report.Results    all
+    max_memory     (sets what a file may take) wherever there is an input
+    quiet          messages: output.Messages  all
+    as_json        results: output.Results    all
 
 What a settings dataclass declares becomes options by `settings_options`.
 """
 
-import math
 import os
-import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar, get_args
 
 import click
 from click.core import ParameterSource
 
-from featlearn.cli.report import Results, Words
-from featlearn.cli.run import Session
-from featlearn.files.limits import MAX_PIXELS
-from featlearn.settings import HUGE, WORDS, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
+from featlearn.cli.output import Messages, Results, Session
+from featlearn.cli.parameter_types import Bytes, click_type, plain_type
+from featlearn.jobs.settings import Seed
+from featlearn.settings import Settings, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Settings)
 METAVARS = {
     "Size": "N|HxW|whole",
     "IntRange": "N",
@@ -116,9 +112,7 @@ def invocation() -> dict[str, Any]:
 
     That is the content of a settings file (`config`) and the variables of the environment that were read.
     """
-    ctx = click.get_current_context(silent=True)
-    if ctx is None:
-        return {"argv": []}
+    ctx = click.get_current_context()
     read = [
         param.variable(ctx)
         for param in ctx.command.get_params(ctx)
@@ -135,72 +129,9 @@ def option(*args: Any, **kwargs: Any) -> Decorator:
     return click.option(*args, cls=Option, **kwargs)
 
 
-class Number(click.FloatRange):
-    """A number within bounds, infinity perhaps; nan, which lies within all, is none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
-
-
-class Pair(click.ParamType):  # type: ignore[type-arg]
-    """LOW,HIGH: two numbers; a list of two in a TOML file."""
-
-    name = "low,high"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        parts = value.split(",") if isinstance(value, str) else value
-        try:
-            low, high = map(float, parts)
-        except (TypeError, ValueError):
-            self.fail(f"{value!r} is not LOW,HIGH, e.g. 0.1,0.9", param, ctx)
-        return low, high
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
-
-    name = "n|hxw|whole"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int] | str:
-        if value == "whole":
-            return "whole"
-        parts = str(value).split("x")
-        if len(parts) > 2 or not all(
-            re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
-        ):
-            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
-        return int(parts[0]), int(parts[-1])
-
-
-class Integers(click.ParamType):  # type: ignore[type-arg]
-    """N,N,...: one or more whole numbers, in that order; a list of them in a TOML file.
-
-    Their range the settings check.
-    """
-
-    name = "n,n,..."
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        parts = value.split(",") if isinstance(value, str) else value
-        try:
-            numbers = tuple(map(int, parts))
-            if numbers and max(map(abs, numbers)) < 2**63:
-                return numbers
-        except (TypeError, ValueError):
-            pass
-        self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
-
-
-def settings_options(cls: type, group: str = "Options", needs: str = "") -> Decorator:
+def settings_options(
+    cls: type, group: str = "Options", needs: str = "", leave_out: Collection[str] = ()
+) -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
     `needs` are the command's own options without which none of them does anything. `collect` makes the
@@ -209,7 +140,9 @@ def settings_options(cls: type, group: str = "Options", needs: str = "") -> Deco
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         for parameter in reversed(settings_parameters(cls, group)):
-            function = option(*parameter.pop("names"), needs=needs, **parameter)(function)
+            names = parameter.pop("names")
+            if names[-1] not in leave_out:
+                function = option(*names, needs=needs, **parameter)(function)
         return function
 
     return decorate
@@ -247,120 +180,62 @@ def collect(cls: type[T], values: dict[str, Any], decided: bool = True) -> T:
     Raises ConfigError, also for what stands on the command line and would do nothing; what does something is
     not known of settings that are not `decided` yet.
     """
-    found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}  # type: ignore[arg-type]
-    config = from_dict(cls, found)  # type: ignore[type-var]
+    found = {field.name: values.pop(field.name) for field in fields(cls) if field.name in values}
+    config = from_dict(cls, found)
     if decided:
-        refuse_idle_settings(config)
+        refuse_idle(config, typed())
     return config
 
 
-def refuse_idle_settings(config: Any) -> None:
-    """Refuse settings of the running command that were typed and do nothing in `config`.
+def typed() -> set[str]:
+    """Return the names of the running command's parameters that stand on the command line."""
+    ctx = click.get_current_context()
+    source = ctx.get_parameter_source
+    return {name for name in ctx.params if source(name) is ParameterSource.COMMANDLINE}
 
-    Raises ConfigError.
-    """
-    refuse_idle(config, [field.name for field in fields(config) if _given(field, config)])
 
+def refuse_idle_options() -> None:
+    """Refuse options of the running command that were typed and do nothing without others.
 
-def refuse_idle_options(**found: str) -> None:
-    """Refuse options of the running command that were typed and do nothing without others. Raises
-    ConfigError.
-
-    What kind of thing an argument names, and what an option is that was not given, is not known before the
-    command has looked: then it says so as `found`, and calls this again. Until then such needs are not asked
-    for.
+    An empty name is refused for itself. Raises ConfigError.
     """
     ctx = click.get_current_context()
-    others = {param.name or "": param for param in ctx.command.get_params(ctx)}
-
-    def is_known(need: str) -> bool:
-        other, _, wanted = need.partition("=")
-        looked_at = wanted and (isinstance(others[other], click.Argument) or ctx.params[other] is None)
-        return other in found or not (
-            looked_at or ctx.params[other] == ""
-        )  # an empty name is refused for itself
-
-    def words(other: str, wanted: str) -> str:
-        if isinstance(others[other], click.Argument):
-            name = others[other].human_readable_name
-            return f"a {wanted.replace('_', ' ')} as {name}" if wanted else name
-        return option_words(other, wanted)
-
-    for name, param in others.items():
-        if isinstance(param, Option) and _is_typed(name):
-            needs = " ".join(filter(is_known, param.needs.split()))
-            refuse_idle_one(name, needs, param.without, ctx.params | found, words)
+    given = typed()
+    for param in ctx.command.get_params(ctx):
+        if isinstance(param, Option) and param.name in given:
+            needs = [need for need in param.needs.split() if ctx.params[need.partition("=")[0]] != ""]
+            refuse_idle_one(param.name, " ".join(needs), param.without, ctx.params, _words)
 
 
-def _given(field: Field[Any], config: Any) -> bool:
-    """Whether a setting stands on the command line; a switch that is left as it is does not count."""
-    idle_switch = field.type is bool and getattr(config, field.name) == field.default
-    return _is_typed(field.name) and not idle_switch
-
-
-def _is_typed(name: str) -> bool:
-    """Whether an option stands on the command line."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+def _words(other: str, wanted: str) -> str:
+    """Name an argument, or an option to add."""
+    for param in click.get_current_context().command.params:
+        if param.name == other and isinstance(param, click.Argument):
+            return param.human_readable_name
+    return option_words(other, wanted)
 
 
 def _parameter(field: Field[Any], group: str) -> dict[str, Any]:
-    name = option_name(field.name)
-    kind = _plain_type(field.type)
+    name, m = option_name(field.name), field.metadata
+    kind = plain_type(field.type)
     default = None if field.default is MISSING else field.default
-    help, _, words = field.metadata["help"].removesuffix("]").partition("[default: ")
+    help, _, words = m["help"].removesuffix("]").partition("[default: ")
     if default is None:
-        words = words or field.metadata["off"]
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default))  # as it is typed
-    out = {"names": [name, field.name], "default": default, "help": _sentence(help.rstrip()), "group": group}
+        words = words or m["off"]
+    out: dict[str, Any] = {"names": [name, field.name], "help": _sentence(help.rstrip()), "group": group}
     if words:
         out["show_default"] = words
+    if m["metavar"]:
+        out["metavar"] = m["metavar"]
+    if m["flag"]:
+        return out | {"is_flag": True}
     if kind is bool:
-        return out | {"names": [f"{name}/--no-{name[2:]}", field.name]}
-    return out | {"type": _click_type(kind, field.metadata)}
-
-
-def _plain_type(annotation: Any) -> Any:
-    """float | None -> float"""
-    kinds = [kind for kind in get_args(annotation) if kind is not types.NoneType]
-    return kinds[0] if isinstance(annotation, types.UnionType) else annotation
-
-
-def _click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
-    if m["choices"] is not None:
-        return click.Choice(m["choices"])
-    if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
-        return click.INT if kind is int else click.FLOAT
-    if kind in (int, float):
-        low, high = (
-            (m["low"] if m["above"] is None else m["above"]),
-            (m["high"] if m["below"] is None else m["below"]),
-        )
-        make = click.IntRange if kind is int else click.FloatRange
-        return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
-    if get_args(kind) == (int, ...):
-        return Integers()
-    if get_args(kind) == (int, int):
-        return Size()
-    return Pair() if get_args(kind) == (float, float) else click.STRING
-
-
-def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
-    """Return what an option takes in a settings file, in words, where `value` is no such thing; else None.
-
-    A file has types, so 1.5 is no number of epochs and true no number of units, as Click would have it.
-    """
-    small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
-    number = small or isinstance(value, float)
-    if isinstance(param, click.Option) and param.is_flag:
-        return None if isinstance(value, bool) else "true or false"
-    if isinstance(param.type, Pair | Integers) and isinstance(value, list):
-        return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
-    if isinstance(param.type, click.types.IntParamType):
-        return None if small or (number and value.is_integer()) else WORDS[int]
-    if isinstance(param.type, click.types.FloatParamType):
-        return None if number else WORDS[float]
-    return None if isinstance(value, str) else "a text"
+        return out | {"names": [f"{name}/--no-{name[2:]}", field.name], "default": default}
+    if get_args(kind) == (str, ...):
+        return out | {"multiple": True}
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))  # as it is typed
+    return out | {"default": default, "type": click_type(kind, m)}
 
 
 def _sentence(text: str) -> str:
@@ -368,9 +243,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _to_words(ctx: click.Context, param: click.Parameter, quiet: bool) -> Words:
+def _to_messages(ctx: click.Context, param: click.Parameter, quiet: bool) -> Messages:
     ctx.ensure_object(Session).quiet = quiet
-    return Words(quiet)
+    return Messages(quiet)
 
 
 def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Results:
@@ -380,34 +255,27 @@ def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Re
 
 def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
     if not ctx.resilient_parsing:
-        from featlearn.threads import use_threads
+        from featlearn.jobs.resources import use_threads
 
         use_threads(n)
 
 
-class Bytes(click.ParamType):  # type: ignore[type-arg]
-    """4GB, 500MB or 2GiB -> bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(
-            r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE
-        )
-        if not found or (found[3] and not found[2]):
-            self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
-        power = " KMGT".index(found[2].upper() or " ")
-        size = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
-        if not size:
-            self.fail(f"{value!r} is no memory at all", param, ctx)
-        return size
-
-
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
     if not ctx.resilient_parsing:
-        from featlearn.files.budget import set_max_memory
+        from featlearn.jobs.resources import set_max_memory
 
         set_max_memory(n)
+
+
+def common(*decorators: Decorator) -> Decorator:
+    """Several shared options at once, in that order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(decorators):
+            function = one(function)
+        return function
+
+    return decorate
 
 
 def output(help: str, required: bool = True, default_words: str | None = None) -> Decorator:
@@ -423,9 +291,7 @@ def force_of(needs: str = "") -> Decorator:
 
 
 force = force_of()
-seed = option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="All random numbers follow from it."
-)
+seed = settings_options(Seed)
 threads = option(
     "--threads",
     type=click.IntRange(1, 1024),
@@ -443,18 +309,12 @@ max_memory = option(
     show_default="64 times the file or 256 MiB, at most half of the memory",
     help="Memory that the unpacked contents of one input file may take, e.g. 4GB.",
 )
-dtype = option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    default="float32",
-    help="Precision of the computation.",
-)
 quiet = option(
     "--quiet",
     "-q",
-    "words",
+    "messages",
     is_flag=True,
-    callback=_to_words,
+    callback=_to_messages,
     show_default=False,
     help="No words on stderr but errors.",
 )
@@ -469,24 +329,8 @@ as_json = option(
 )
 
 
-def max_pixels(group: str = "Options") -> Decorator:
-    """--max-pixels, in that group of the help page."""
-    kind, help = (
-        click.IntRange(1),
-        "Refuse images of more pixels; each may take 16 bytes while it is decoded.",
-    )
-    return option("--max-pixels", type=kind, default=MAX_PIXELS, help=help, group=group)
-
-
-def common(*decorators: Decorator) -> Decorator:
-    """Several shared options at once, in that order."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for one in reversed(decorators):
-            function = one(function)
-        return function
-
-    return decorate
+running = common(threads, max_memory, quiet, as_json)
+"""The options of every command that reads files."""
 
 
 def paths(name: str, required: bool = True, many: bool = False, metavar: str | None = None) -> Decorator:

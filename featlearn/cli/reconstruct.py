@@ -2,43 +2,26 @@
 
 from typing import Any
 
-import click
-
 from featlearn.cli.options import (
-    as_json,
+    collect,
     command_named,
     common,
     force,
-    max_memory,
-    max_pixels,
-    option,
     output,
     paths,
-    quiet,
-    threads,
+    running,
+    settings_options,
+    typed,
 )
-from featlearn.cli.report import Results, Words
+from featlearn.cli.output import Messages, Results, picture_output, show_picture
+from featlearn.jobs.settings import Reconstruction
 
 
 @command_named("reconstruct")
 @common(paths("model"), paths("input"))
-@option(
-    "--count",
-    type=click.IntRange(1, 10_000),
-    default=100,
-    needs="input=data_set",
-    help="How many patches of a data set to draw.",
-)
-@option(
-    "--stride",
-    type=click.IntRange(1),
-    default=1,
-    needs="input=photograph",
-    help="Step between the patches of a photograph.",
-)
-@max_pixels()
-@common(output("Picture to write, .png or .tif; - is stdout."), force, threads, max_memory, quiet, as_json)
-def command(words: Words, results: Results, **settings: Any) -> None:
+@settings_options(Reconstruction)
+@common(output("Picture to write, .png or .tif; - is stdout."), force, running)
+def command(output: str, messages: Messages, results: Results, **options: Any) -> None:
     """Show what a model makes of its inputs.
 
     INPUT is a data set: the picture shows inputs above their reconstructions, and the RMSE over all rows is
@@ -50,6 +33,9 @@ def command(words: Words, results: Results, **settings: Any) -> None:
       featlearn reconstruct edges.h5 patches.h5 -o pairs.png
       featlearn reconstruct edges.h5 photo.jpg -o photo-again.png --stride 2
     """
-    from featlearn.cli.reconstruction import Request, reconstruct
+    from featlearn.jobs.reconstruct import reconstruct
 
-    reconstruct(Request(**settings), words, results)
+    settings = collect(Reconstruction, options, decided=False)
+    place = picture_output(output, results)
+    done = reconstruct(output=place, reconstruction=settings, given=typed(), say=messages.say, **options)
+    show_picture(done, messages, results)

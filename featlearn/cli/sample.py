@@ -2,44 +2,25 @@
 
 from typing import Any
 
-import click
-
 from featlearn.cli.options import (
-    as_json,
+    collect,
     command_named,
     common,
     force,
-    max_memory,
-    option,
     output,
     paths,
-    quiet,
-    seed,
-    threads,
+    running,
+    settings_options,
 )
-from featlearn.cli.report import Results, Words
+from featlearn.cli.output import Messages, Results, picture_output, show_picture
+from featlearn.jobs.settings import Chains
 
 
 @command_named("sample")
 @paths("model")
-@option("--count", type=click.IntRange(1, 10_000), default=100, help="How many chains to run.")
-@option("--steps", type=click.IntRange(1), default=1000, help="Steps of each chain.")
-@option(
-    "--every",
-    type=click.IntRange(1),
-    show_default="the last step alone",
-    help="Draw all chains after each so many steps: one column a chain, one line a time, --data first.",
-)
-@option(
-    "--data",
-    metavar="DATASET",
-    show_default="noise",
-    help="Begin the chains at the first rows of this data set.",
-)
-@common(
-    output("Picture to write, .png or .tif; - is stdout."), force, seed, threads, max_memory, quiet, as_json
-)
-def command(words: Words, results: Results, **settings: Any) -> None:
+@settings_options(Chains)
+@common(output("Picture to write, .png or .tif; - is stdout."), force, running)
+def command(output: str, messages: Messages, results: Results, **options: Any) -> None:
     """Draw samples from a model: the means that its Markov chains come to.
 
     \b
@@ -47,6 +28,10 @@ def command(words: Words, results: Results, **settings: Any) -> None:
       featlearn sample rbm.h5 -o fantasies.png
       featlearn sample rbm.h5 --data test.h5 --count 10 --steps 1000 --every 100 -o chains.png
     """
-    from featlearn.cli.sampling import Request, sample
+    from featlearn.jobs.sample import sample
 
-    sample(Request(**settings), words, results)
+    chains = collect(Chains, options)
+    place = picture_output(output, results)
+    show_picture(
+        sample(output=place, chains=chains, progress=messages.progress, **options), messages, results
+    )

@@ -2,87 +2,29 @@
 
 from typing import Any
 
-import click
-
 from featlearn.cli.options import (
-    as_json,
+    collect,
     command_named,
     common,
     force,
-    max_memory,
-    option,
     output,
     paths,
-    quiet,
-    threads,
+    running,
+    settings_options,
+    typed,
 )
-from featlearn.cli.report import Results, Words
-
-TILES = "what=filters|patches"  # what has tiles
+from featlearn.cli.output import Messages, Results, picture_output, show_picture
+from featlearn.jobs.settings import Drawing
 
 
 @command_named("visualize")
 @paths("file")
-@option(
-    "--what",
-    type=click.Choice(["filters", "curve", "patches"]),
-    show_default="filters of a model, patches of a data set",
-    help="What to draw.",
-)
-@option(
-    "--through",
-    multiple=True,
-    metavar="MODEL",
-    needs="what=filters",
-    help="The model whose codes FILE has learned from: draw FILE's filters as sums of its filters. Again for each "
-    "model further down.",
-)
-@option(
-    "--sort",
-    type=click.Choice(["trained", "norm", "use"]),
-    default="trained",
-    needs="what=filters",
-    help="Order of the filters.",
-)
-@option(
-    "--data",
-    metavar="DATASET",
-    needs="sort=use",
-    help="The data set whose mean activations --sort use goes by.",
-)
-@option(
-    "--contrast",
-    type=click.Choice(["filter", "common"]),
-    show_default="filter; pixels have their own",
-    needs=TILES,
-    help="Scale each tile by its own largest value, or all by one.",
-)
-@option(
-    "--columns",
-    type=click.IntRange(1, 10_000),
-    show_default="nearly square",
-    needs=TILES,
-    help="Tiles in a row.",
-)
-@option(
-    "--scale",
-    type=click.IntRange(1, 64),
-    show_default="by size",
-    needs=TILES,
-    help="Screen pixels to a pixel.",
-)
-@option(
-    "--count",
-    type=click.IntRange(1, 100_000),
-    show_default="all filters; 100 patches",
-    needs=TILES,
-    help="How many filters, the first of their order, or how many patches.",
-)
+@settings_options(Drawing)
 @common(
     output("Picture to write; - is stdout.", required=False, default_words="FILE with the suffix .png"), force
 )
-@common(threads, max_memory, quiet, as_json)
-def command(words: Words, results: Results, **settings: Any) -> None:
+@running
+def command(output: str | None, messages: Messages, results: Results, **options: Any) -> None:
     """Draw filters, patches or the learning curve as a picture.
 
     The suffix of --output says its format: .png or .tif, of a curve also .pdf or .svg.
@@ -98,6 +40,8 @@ def command(words: Words, results: Results, **settings: Any) -> None:
       featlearn visualize rbm-l1.h5 --what curve -o curve.pdf
       featlearn visualize third.h5 --through second.h5 --through first.h5
     """
-    from featlearn.cli.drawing import Request, draw
+    from featlearn.jobs.visualize import visualize
 
-    draw(Request(**settings), words, results)
+    drawing = collect(Drawing, options, decided=False)
+    place = None if output is None else picture_output(output, results)
+    show_picture(visualize(output=place, drawing=drawing, given=typed(), **options), messages, results)

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import warnings
 from collections.abc import Iterable
 from types import TracebackType
@@ -79,18 +78,7 @@ def free_space_check(path: str, n_bytes: int) -> None:
 
 
 def write_bytes(path: str, data: bytes, force: bool = False, inputs: Iterable[str] = ()) -> None:
-    """Write a small file (a picture, JSON) atomically; path "-" is standard output. Raises DataError."""
-    if path == "-":
-        if sys.stdout is None:
-            raise DataError("standard output: is closed; name a file")
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise DataError(f"standard output: cannot be written: {reason(error)}") from error
-        return
+    """Write a small file (a picture, JSON) atomically. Raises DataError."""
     with Output(path, force, inputs) as out:
         out.needs = len(data)
         out.write(data, 0)

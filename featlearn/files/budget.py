@@ -34,6 +34,11 @@ def set_max_memory(n_bytes: int | None) -> None:
     _chosen = n_bytes
 
 
+def max_memory() -> int | None:
+    """Return what was set by set_max_memory."""
+    return _chosen
+
+
 class Budget:
     """What the contents of one file may take in memory; `claim` it before anything is allocated."""
 

@@ -156,8 +156,8 @@ class Phase:
                     one pass over the rows is enough, and finish makes params of the sums
     part            the part of the model that learns, where it is not the whole: what is projected, and measured on
                     the phase's rows
-    inputs          what the phase's rows are: codes of the data's. They are made once where they fit in memory, else
-                    block by block, so the encoder must not change meanwhile
+    inputs          what the phase's rows are: codes of the data's. They are made once, so the encoder must not change
+                    meanwhile
     training        the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
                     optimizer of its own brings its usual learning rate, and all rows at once if it searches
     updates         how many, in minibatches; None: the epochs of the settings

@@ -20,7 +20,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, setting
+from featlearn.settings import check, fill, seed_setting, setting
 
 Int64 = npt.NDArray[np.int64]
 
@@ -79,7 +79,7 @@ class Extraction:
         low=0,
         below=1,
     )
-    seed: int = 0
+    seed: int = seed_setting()
 
     def __post_init__(self) -> None:
         check(self)

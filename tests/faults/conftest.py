@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import featlearn
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 from featlearn.files.dataset import read_dataset
 from featlearn.files.header import file_kind
 from featlearn.files.model import read_model

@@ -24,7 +24,7 @@ import numpy as np
 
 import featlearn
 from featlearn.__main__ import main
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 from featlearn.files import header
 from featlearn.models import model_ids
 
@@ -85,7 +85,7 @@ def make_seeds(folder):
     """Whole files to be damaged: data sets of two kinds; of every model a finished run and a checkpoint."""
     from PIL import Image
 
-    from featlearn.cli import training_run
+    from featlearn.jobs import train as training_run
 
     os.chdir(folder)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40), np.uint8)

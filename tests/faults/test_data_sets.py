@@ -25,7 +25,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 from featlearn.files import header
 from featlearn.files.model import read_model
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featlearn.cli.run import run
+from featlearn.cli.process import run
 from featlearn.files.images import read_image
 
 SECONDS = 60  # for one command; wide, since machines may be busy

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.cli.report import Words
-from featlearn.cli.store import Learned
 from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
+from featlearn.jobs.callbacks import Progress
+from featlearn.jobs.store import LoadedModel
 from featlearn.rows import Encoded, Rows
 from featlearn.training.classifier import (
     ClassifierConfig,
@@ -84,39 +84,37 @@ def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
             )
 
 
-def preprocess_key(learned: Learned) -> tuple[bytes, ...]:
+def preprocess_key(learned: LoadedModel) -> tuple[bytes, ...]:
     """The bytes of what made a model's rows: equal for equal preprocessing."""
     return tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
 
 
-def classify(learned: Learned, task: Task, words: Words, raw: RawErrors) -> dict[str, float]:
+def classify(learned: LoadedModel, task: Task, progress: Progress, raw: RawErrors) -> dict[str, float]:
     """Errors of classifiers of codes and of the rows themselves, as keys of the table."""
     measure = _by_labels if task.config.per_class else _by_all
     key = preprocess_key(learned)
     train, test = task.train.codes, task.test.codes
-    found = measure("classifier", train, test, task, words)
+    found = measure("classifier", train, test, task, progress)
     if key not in raw.known:
-        raw.known[key] = measure("raw", train.rows, test.rows, task, words)
+        raw.known[key] = measure("raw", train.rows, test.rows, task, progress)
     return found | raw.known[key]
 
 
-def _by_all(what: str, train: Rows, test: Rows, task: Task, words: Words) -> dict[str, float]:
+def _by_all(what: str, train: Rows, test: Rows, task: Task, progress: Progress) -> dict[str, float]:
     """After learning all rows: the error and, of codes, the weight decay."""
     learned = Standardized(train)
-    with words.progress(classifier_steps(task.config), "iterations") as progress:
-        softmax, decay = train_classifier(
-            learned, task.train.labels, task.classes, task.config, progress.advance
-        )
+    with progress(classifier_steps(task.config), "iterations") as bar:
+        softmax, decay = train_classifier(learned, task.train.labels, task.classes, task.config, bar.advance)
     error = classification_error(softmax, Standardized(test, learned, memory=0), task.test.labels)
     return {f"{what}_error": error} | ({f"{what}_decay": decay} if what == "classifier" else {})
 
 
-def _by_labels(what: str, train: Rows, test: Rows, task: Task, words: Words) -> dict[str, float]:
+def _by_labels(what: str, train: Rows, test: Rows, task: Task, progress: Progress) -> dict[str, float]:
     """After learning so many rows a class: means and standard deviations over the draws."""
     per_class = task.config.per_class or ()
-    with words.progress(len(per_class) * task.config.draws, "classifiers") as progress:
+    with progress(len(per_class) * task.config.draws, "classifiers") as bar:
         learned, tried = (train, task.train.labels), (test, task.test.labels)
-        errors = errors_per_class(learned, tried, task.config, task.seed, progress.advance)
+        errors = errors_per_class(learned, tried, task.config, task.seed, bar.advance)
     found = {}
     for number, row in zip(per_class, errors, strict=True):
         found[f"{what}_error_{number}"] = float(row.mean())

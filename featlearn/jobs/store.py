@@ -1,11 +1,11 @@
-"""The bridge where files meet models: data sets as rows, model files as models, and where a file came from."""
+"""Where files meet models: data sets as rows, model files as models, and where a file came from."""
 
 import hashlib
 import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import __version__, _core
-from featlearn.cli.options import invocation
-from featlearn.cli.report import Words
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files import hdf5
 from featlearn.files.containers import split_member
@@ -24,6 +22,7 @@ from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.paths import open_regular
+from featlearn.jobs.callbacks import Say
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.preprocess import Preprocess
@@ -39,7 +38,7 @@ PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs 
 
 
 @dataclass(frozen=True)
-class Learned:
+class LoadedModel:
     """A model ready for use, with the preprocessing of its data and all else that its file says."""
 
     path: str
@@ -63,7 +62,7 @@ class Learned:
         return self.model.reconstruct(X)
 
 
-def load_model(path: str) -> Learned:
+def load_model(path: str) -> LoadedModel:
     """Read a model and try it on one empty row. Raises DataError."""
     file = read_model(path)
     try:
@@ -89,7 +88,7 @@ def load_model(path: str) -> Learned:
         raise DataError(
             f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again"
         )
-    return Learned(path, model, preprocess, file)
+    return LoadedModel(path, model, preprocess, file)
 
 
 def _refuse_open(config: Any, resolved: Any) -> None:
@@ -120,16 +119,16 @@ def _plain(shape: tuple[int, ...] | str, dtype: np.dtype[Any] | str) -> str:
     return f"{shape if isinstance(shape, str) else ' x '.join(map(str, shape))} {dtype}".rstrip()
 
 
-def warn_of_unfinished(learned: Learned, words: Words) -> None:
+def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
     """Say so where a model is the checkpoint of a run that is still to end."""
     if not learned.file.progress.get("finished", True):
-        words.say(
+        say(
             f"warning: {learned.path}: its training is not finished; featlearn train --resume goes on with it"
         )
 
 
 def load_rows(
-    path: str, dtype: str = "float32", like: Learned | None = None
+    path: str, dtype: str = "float32", like: LoadedModel | None = None
 ) -> tuple[Rows, Dataset, Preprocess]:
     """A data set's rows, preprocessed as it says itself; with `like` as that model was trained on, and in its
     dtype.
@@ -144,7 +143,7 @@ def load_rows(
     return Rows(dataset.patches, preprocess, np.dtype(dtype), name=show(path)), dataset, preprocess
 
 
-def rows_like(dataset: Dataset, like: Learned) -> Rows:
+def rows_like(dataset: Dataset, like: LoadedModel) -> Rows:
     """The rows of a data set preprocessed as that model was trained on, and in its dtype.
 
     Raises DataError.
@@ -152,7 +151,7 @@ def rows_like(dataset: Dataset, like: Learned) -> Rows:
     return Rows(dataset.patches, like.preprocess, like.model.dtype, name=show(dataset.path))
 
 
-def refuse_other_shape(path: str, dataset: Dataset, like: Learned) -> None:
+def refuse_other_shape(path: str, dataset: Dataset, like: LoadedModel) -> None:
     """Raise DataError for patches of another shape than that model was trained on."""
     if like.shape != dataset.shape:
         raise DataError(
@@ -172,18 +171,21 @@ def shape_words(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def provenance(seed: int | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
-    """How a file came to be, as plain values: command line, versions, seed, inputs with their digests and
-    provenance.
+def provenance(
+    invocation: Mapping[str, Any], seed: int | None = None, inputs: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return how a file came to be, as plain values: versions, seed, inputs with their digests and provenance.
 
-    What a settings file and variables of the environment have set stands beside the command line.
+    `invocation` says how the job was called, as plain values: a command line and what else has set options, or the
+    job's name and settings.
 
     No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same
     bytes.
     """
-    called = invocation()
+    called = dict(invocation)
+    if "argv" in called:
+        called["argv"] = _listed(called["argv"])
     out: dict[str, Any] = called | {
-        "argv": _listed(called["argv"]),
         "versions": {"featlearn": __version__} | versions(),
         "platform": f"{sys.platform} {platform.machine()}",
         "instruction_set": _core.isa(),

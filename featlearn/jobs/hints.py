@@ -1,18 +1,10 @@
-"""Which commands fit what has just been done; said on stderr, ready to be typed."""
+"""Which commands fit what has just been done."""
 
 import os
-from collections.abc import Sequence
 
-from featlearn.cli.report import Words, shell_quoted
 from featlearn.patches.preprocess import Preprocess
 
 FULL = 255  # up to which 8-bit pixels go; integers are divided by it when they are read, floats are not
-
-
-def say_next(words: Words, *commands: Sequence[str]) -> None:
-    """Say which commands may follow, one a line, quoted for a shell."""
-    for label, command in zip(["next:", *["or:  "] * len(commands)], commands, strict=False):
-        words.say(f"{label} {shell_quoted(['featlearn', *command])}")
 
 
 def as_argument(path: str) -> str:

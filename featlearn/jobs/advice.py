@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.analysis.advice import FAR_MEAN, IDLE, began_silent, fall, few_rows, judge, of_filters, of_run
-from featlearn.cli.report import Words
+from featlearn.jobs.callbacks import Say
 from featlearn.models.base import Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.random import Random
@@ -163,7 +163,7 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def say(words: Words, advice: Iterable[Mapping[str, str]], place: str = "") -> None:
+def say_all(say: Say, advice: Iterable[Mapping[str, str]], place: str = "") -> None:
     """Say each on a line of its own, of the model at `place` where there are several."""
     for one in advice:
-        words.say(f"advice: {place}{one['text']}")
+        say(f"advice: {place}{one['text']}")

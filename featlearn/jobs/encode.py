@@ -2,73 +2,87 @@
 
 import math
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from featlearn.cli.hints import say_next, to_train
-from featlearn.cli.report import Words
-from featlearn.cli.store import (
-    Learned,
+from featlearn.errors import DataError, show
+from featlearn.files.atomic import check_output
+from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
+from featlearn.jobs.callbacks import Progress, Say, log, no_progress
+from featlearn.jobs.hints import to_train
+from featlearn.jobs.results import UNREPORTED, Next, Result
+from featlearn.jobs.store import (
+    LoadedModel,
     check_hdf5_name,
     load_model,
     provenance,
     refuse_other_shape,
     warn_of_unfinished,
 )
-from featlearn.errors import DataError, show
-from featlearn.files.atomic import check_output
-from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
 from featlearn.patches.preprocess import Preprocess, PreprocessSpec
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, edges
 
+JOB = {"job": "encode"}
+
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asks for."""
+class Encoded(Result):
+    """A data set of codes."""
 
-    model: str
-    dataset: str
     output: str
-    force: bool
+    codes: int
+    units: int
+    """How many values a code has."""
+    bytes: int
+    low: float
+    high: float
+    next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)
 
-    @property
-    def inputs(self) -> list[str]:
-        return [self.model, self.dataset]
 
-
-def encode(request: Request, words: Words) -> dict[str, Any]:
-    """Write the codes. -> what to report. Raises DataError."""
-    check_hdf5_name(request.output)
-    check_output(request.output, request.force, request.inputs)
-    learned, data = load_model(request.model), read_dataset(request.dataset)
-    refuse_other_shape(request.dataset, data, learned)
-    warn_of_unfinished(learned, words)
+def encode(
+    model: str,
+    dataset: str,
+    output: str,
+    *,
+    force: bool = False,
+    invocation: Mapping[str, Any] = JOB,
+    progress: Progress = no_progress,
+    say: Say = log,
+) -> Encoded:
+    """Write the codes that a model gives to the rows of a data set. Raises DataError."""
+    inputs = [model, dataset]
+    check_hdf5_name(output)
+    check_output(output, force, inputs)
+    learned, data = load_model(model), read_dataset(dataset)
+    refuse_other_shape(dataset, data, learned)
+    warn_of_unfinished(learned, say)
     n, units = len(data.patches), learned.units
     codes = Preprocess(PreprocessSpec("none"), units, low=math.inf, high=-math.inf)
-    writer = DatasetWriter(
-        request.output, n, (1, units, 1), np.float32, data.labels is not None, request.force, request.inputs
-    )
-    with writer, words.progress(n, "rows") as progress:
+    writer = DatasetWriter(output, n, (1, units, 1), np.float32, data.labels is not None, force, inputs)
+    with writer, progress(n, "rows") as bar:
         for start, H in _blocks(learned, data):
             stop = start + len(H)
             writer.append(
                 H, _origin(data, start, stop), None if data.labels is None else data.labels[start:stop]
             )
             codes.low, codes.high = min(codes.low, float(H.min())), max(codes.high, float(H.max()))
-            progress.advance(len(H))
-        _refuse_constant(request, codes)
+            bar.advance(len(H))
+        if codes.low == codes.high:
+            raise DataError(
+                f"{show(model)}: gives {codes.low:g} for every unit and row of {show(dataset)}, so "
+                "there is nothing to learn from its codes; train it again"
+            )
         images = data.images if _is_located(data) and data.images else [data.path]
-        writer.finish(codes.to_dict(), images, data.label_names, provenance(inputs=request.inputs))
-    say_next(words, to_train(request.output, codes))
-    report = {"output": request.output, "codes": n, "units": units, "bytes": os.path.getsize(request.output)}
-    return report | {"low": codes.low, "high": codes.high}
+        writer.finish(codes.to_dict(), images, data.label_names, provenance(invocation, inputs=inputs))
+    size = os.path.getsize(output)
+    return Encoded(output, n, units, size, codes.low, codes.high, Next([to_train(output, codes)]))
 
 
-def _blocks(learned: Learned, data: Dataset) -> Iterator[tuple[int, Array]]:
+def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[tuple[int, Array]]:
     """Codes by blocks of rows: the number of the first, and codes (m, units) float32. Raises DataError."""
     rows = Rows(
         data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path)
@@ -95,11 +109,3 @@ def _origin(data: Dataset, start: int, stop: int) -> Array:
     if _is_located(data) and data.origin is not None:
         return data.origin[start:stop]
     return np.asarray(np.arange(start, stop)[:, None] * np.array([0, 1, 0]))
-
-
-def _refuse_constant(request: Request, codes: Preprocess) -> None:
-    if codes.low == codes.high:
-        raise DataError(
-            f"{show(request.model)}: gives {codes.low:g} for every unit and row of {show(request.dataset)}, so "
-            "there is nothing to learn from its codes; train it again"
-        )

@@ -13,30 +13,18 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NoReturn
 
 import click
 
 from featlearn import signals
-from featlearn.cli.report import tell, to_stdout
+from featlearn.cli.output import Session, tell, to_stdout
 from featlearn.errors import FeatlearnError, show
 from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
 """What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
-
-
-@dataclass
-class Session:
-    """What has to be known about a command line beside its command; the options --debug, --json and --quiet
-    set it."""
-
-    debug: bool = False
-    json: bool = False
-    quiet: bool = False
-    argv: Sequence[str] = ()
 
 
 def run_and_exit(argv: Sequence[str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Where a command's output goes: words and progress to stderr (Words), results to stdout (Results)."""
+"""Where a command's output goes: messages and progress to stderr, results to stdout."""
 
 import contextlib
 import json
@@ -8,16 +8,29 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
 from featlearn import signals
-from featlearn.errors import DataError
+from featlearn.errors import ConfigError, DataError, reason
+from featlearn.jobs.results import Next, Result
 
 SAID = "advice"  # a value that stands in JSON alone: a person reads it on stderr
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
+
+
+@dataclass
+class Session:
+    """What has to be known about a command line beside its command; the options --debug, --json and --quiet
+    set it."""
+
+    debug: bool = False
+    json: bool = False
+    quiet: bool = False
+    argv: Sequence[str] = ()
 
 
 def tell(*lines: str) -> None:
@@ -56,6 +69,22 @@ def _print(line: str) -> None:
         click.echo(line)
 
 
+class Stdout:
+    """Standard output as the place of a picture."""
+
+    def write(self, data: bytes) -> None:
+        """Write all of it. Raises DataError, BrokenPipeError."""
+        if sys.stdout is None:
+            raise DataError("standard output: is closed; name a file")
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DataError(f"standard output: cannot be written: {reason(error)}") from error
+
+
 def printable(text: str) -> str:
     """`text` with its control, format and other invisible characters escaped, which a terminal would obey."""
     if text.isprintable():
@@ -80,7 +109,7 @@ def _octal(c: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in os.fsencode(c))
 
 
-class Words:
+class Messages:
     """Messages for a person, on stderr; quiet: none."""
 
     def __init__(self, quiet: bool = False) -> None:
@@ -94,19 +123,28 @@ class Words:
         """A progress report over `total` units, to be used with `with`."""
         return Progress(total, unit, self)
 
+    def say_next(self, hint: Next | None) -> None:
+        """Say which commands may follow, one a line, quoted for a shell."""
+        if hint is None:
+            return
+        for label, command in zip(["next:", *["or:  "] * len(hint.commands)], hint.commands, strict=False):
+            self.say(f"{label} {shell_quoted(['featlearn', *command])}")
+        if hint.note:
+            self.say(hint.note)
+
 
 class Progress:
     """A bar on a terminal; elsewhere one plain line every 30 seconds."""
 
-    def __init__(self, total: int, unit: str, words: Words) -> None:
-        self.total, self.unit, self.words = total, unit, words
+    def __init__(self, total: int, unit: str, messages: Messages) -> None:
+        self.total, self.unit, self.messages = total, unit, messages
         self.done = 0
         self.started = self.last = time.monotonic()
         self.bar: Any = None
 
     def __enter__(self) -> Self:
         signals.check()
-        if not self.words.quiet and sys.stderr is not None and sys.stderr.isatty():
+        if not self.messages.quiet and sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
             with _giving_up_stderr():
@@ -129,7 +167,7 @@ class Progress:
             counts = (
                 f"{self.done:,} of {self.total:,} {self.unit} ({100 * self.done // max(self.total, 1)} %)"
             )
-            self.words.say(f"{counts}, {self.last - self.started:.0f} s{', ' + note if note else ''}")
+            self.messages.say(f"{counts}, {self.last - self.started:.0f} s{', ' + note if note else ''}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -220,3 +258,21 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def picture_output(path: str, results: Results) -> str | Stdout:
+    """Return the place of a picture: - is standard output. Raises ConfigError where JSON wants that, too."""
+    if path != "-":
+        return path
+    if results.as_json:
+        raise ConfigError("-o - and --json both write to stdout: name a file for the picture")
+    return Stdout()
+
+
+def show_picture(done: Result, messages: Messages, results: Results) -> None:
+    """Show what a picture shows; beside a picture on stdout on stderr."""
+    report = done.report()
+    if "output" in report:
+        return results.show(report)
+    for key, value in report.items():
+        messages.say(f"{key}  {value}")

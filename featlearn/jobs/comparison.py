@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from featlearn.analysis.coding import Coding
-from featlearn.cli.picture import STDOUT, PictureFile, signed
-from featlearn.errors import ConfigError, show
+from featlearn.errors import show
+from featlearn.jobs.pictures import PictureFile, Stream, png_text
 from featlearn.pictures.comparison import Curve, Errors, comparison
 from featlearn.pictures.figure import FORMATS
 
@@ -23,12 +23,10 @@ class Measured:
 
 
 class Plot:
-    """Where the picture goes. Made before any work. Raises DataError for the path, ConfigError."""
+    """Where the picture goes. Made before any work. Raises DataError for the output, ConfigError."""
 
-    def __init__(self, path: str, force: bool, inputs: Sequence[str]) -> None:
-        if path == STDOUT:
-            raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
-        self._file = PictureFile("--plot", path, force, inputs, FORMATS)
+    def __init__(self, output: str | Stream, force: bool, inputs: Sequence[str]) -> None:
+        self._file = PictureFile("--plot", output, force, inputs, FORMATS)
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
@@ -39,7 +37,7 @@ class Plot:
         curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
         errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []
         raw = _raw(pairs, per_class) if per_class else []
-        text = signed(
+        text = png_text(
             {"Description": "features compared: RMSE against bits of quantised codes, errors against labels"}
         )
         self._file.write(comparison(curves, errors, raw, self._file.format, text))

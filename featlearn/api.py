@@ -1,0 +1,185 @@
+"""What featlearn offers in Python: the jobs by the names of their options, models and data sets as objects.
+
+    import featlearn
+    featlearn.extract_patches("photos", "patches.h5", size=12)
+    featlearn.train("patches.h5", "edges.h5", model="rbm", hidden=144)
+    model = featlearn.load_model("edges.h5")
+    H = model.encode(images)
+
+Options are those of the command line, with _ for -. They are declared as fields of settings; `by_options` makes the
+settings of them, so that both ways refuse the same values with the same words.
+"""
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
+
+from featlearn.jobs import check_gradients as _check_gradients
+from featlearn.jobs import encode as _encode
+from featlearn.jobs import evaluate as _evaluate
+from featlearn.jobs import extract_patches as _extract_patches
+from featlearn.jobs import fit as _fit
+from featlearn.jobs import info as _info
+from featlearn.jobs import reconstruct as _reconstruct
+from featlearn.jobs import sample as _sample
+from featlearn.jobs import train as _train
+from featlearn.jobs import visualize as _visualize
+from featlearn.jobs.dataset import ImageData, load_dataset
+from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, LikelihoodConfig
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+from featlearn.jobs.model import FeatureModel, load_model
+from featlearn.jobs.resources import limits
+from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
+from featlearn.jobs.train_settings import TrainConfig
+from featlearn.models import model_class, model_ids
+from featlearn.settings import from_dict, refuse_idle
+
+R = TypeVar("R")
+Kinds = Mapping[str, type[Any]]
+
+MODELS = tuple(model_ids())
+"""The names that `model` may have."""
+
+
+def by_options(job: Callable[..., R], kinds: Kinds, with_model: bool = False) -> Callable[..., R]:
+    """Return a job as a function of options by name.
+
+    `kinds` says which parameters of the job are settings, and of which class; `with_model`, that the Config of the
+    option `model` is one of them, too. `threads` and `max_memory` hold while the job runs. How the job was called is
+    recorded by what is given, never by the caller's command line.
+    """
+    own = inspect.signature(job).parameters
+
+    @functools.wraps(job)
+    def call(*args: Any, threads: int | None = None, max_memory: int | None = None, **options: Any) -> R:
+        plain = [_plain(value) for value in args]
+        bound = dict(zip(own, plain, strict=False)) | {name: _plain(value) for name, value in options.items()}
+        model = bound.get("model")
+        cls = model_class(model) if with_model and model is not None else None
+        given = set(options)
+        settings = {name: bound.pop(name) for name in given & _names(kinds, cls)}
+        _refuse_unknown(
+            job.__name__, set(bound) - set(own), {*own, *_names(kinds, cls), "threads", "max_memory"}
+        )
+        called = {"job": job.__name__, "settings": settings | ({"model": model} if with_model else {})}
+        for name, parameter in own.items():
+            if parameter.annotation == Sequence[str] and isinstance(bound.get(name), str):
+                bound[name] = [bound[name]]
+        for name, kind in _kinds(kinds, cls).items():
+            values = {key: settings[key] for key in _fields(kind) & settings.keys()}
+            if not values:
+                continue
+            if cls is not None and kind is TrainConfig:
+                values = cls.training_defaults | values
+            bound[name] = from_dict(
+                kind, {key: _as_declared(kind, key, value) for key, value in values.items()}
+            )
+            if "given" not in own:
+                refuse_idle(bound[name], given)
+        if "given" in own:
+            bound["given"] = given
+        if "invocation" in own:
+            bound["invocation"] = called
+        with limits(threads, max_memory):
+            return job(**bound)
+
+    call.__signature__ = _signature(own, kinds, with_model)  # type: ignore[attr-defined]
+    return call
+
+
+def _kinds(kinds: Kinds, cls: type[Any] | None) -> Kinds:
+    return kinds if cls is None else {**kinds, "config": cls.Config}
+
+
+def _fields(kind: type[Any]) -> set[str]:
+    """The names of the settings of a class."""
+    return {field.name for field in dataclasses.fields(kind) if field.metadata}
+
+
+def _names(kinds: Kinds, cls: type[Any] | None) -> set[str]:
+    return set().union(*map(_fields, _kinds(kinds, cls).values()))
+
+
+def _plain(value: Any) -> Any:
+    """A path as a text, one of numpy's numbers as a number, and so within a list."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _as_declared(kind: type[Any], name: str, value: Any) -> Any:
+    """One value as a tuple of one where a setting takes several; one size as height and width."""
+    if value is None or isinstance(value, list | tuple) or name not in kind.__dataclass_fields__:
+        return value
+    annotation = kind.__dataclass_fields__[name].type
+    for one in (annotation, *get_args(annotation)):
+        inner = get_args(one) if get_origin(one) is tuple else ()
+        if inner[1:] == (...,) and isinstance(value, inner[0]):
+            return (value,)
+        if inner == (int, int) and isinstance(value, int):
+            return (value, value)
+    return value
+
+
+def _refuse_unknown(job: str, unknown: set[str], known: set[str]) -> None:
+    """Raise TypeError for options that a job does not have."""
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name, sorted(known), 1)
+        raise TypeError(f"{job}: unknown option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _signature(own: Mapping[str, inspect.Parameter], kinds: Kinds, with_model: bool) -> inspect.Signature:
+    """What a person may give: the job's own parameters and the settings."""
+    only = inspect.Parameter.KEYWORD_ONLY
+    left_out = {*kinds, "given", "invocation", "config"}
+    found = {name: parameter for name, parameter in own.items() if name not in left_out}
+    for kind in kinds.values():
+        for field in dataclasses.fields(kind):
+            if field.metadata:
+                found[field.name] = inspect.Parameter(
+                    field.name, only, default=field.default, annotation=field.type
+                )
+    for name in ("threads", "max_memory"):
+        found[name] = inspect.Parameter(name, only, default=None, annotation=int | None)
+    more = [inspect.Parameter("settings_of_the_model", inspect.Parameter.VAR_KEYWORD)] if with_model else []
+    return inspect.Signature([*found.values(), *more])
+
+
+PATCHES = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
+RUN = {"training": TrainConfig, "run": RunSettings}
+MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
+
+extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
+train = by_options(_train.train, RUN, with_model=True)
+fit = by_options(_fit.fit, RUN | {"preprocess": PreprocessSpec}, with_model=True)
+encode = by_options(_encode.encode, {})
+evaluate = by_options(_evaluate.evaluate, MEASURES)
+reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
+sample = by_options(_sample.sample, {"chains": Chains})
+visualize = by_options(_visualize.visualize, {"drawing": Drawing})
+check_gradients = by_options(_check_gradients.check_gradients, {"check": GradientCheck}, with_model=True)
+info = by_options(_info.info, {})
+
+__all__ = [
+    "MODELS",
+    "FeatureModel",
+    "ImageData",
+    "check_gradients",
+    "encode",
+    "evaluate",
+    "extract_patches",
+    "fit",
+    "info",
+    "load_dataset",
+    "load_model",
+    "reconstruct",
+    "sample",
+    "train",
+    "visualize",
+]

@@ -1,0 +1,139 @@
+"""Types of options that Click does not know, and which type a setting has."""
+
+import math
+import re
+import types
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import click
+
+from featlearn.settings import HUGE, WORDS
+
+
+class Number(click.FloatRange):
+    """A number within bounds, infinity perhaps; nan, which lies within all, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg]
+    """LOW,HIGH: two numbers; a list of two in a TOML file."""
+
+    name = "low,high"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            low, high = map(float, parts)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is not LOW,HIGH, e.g. 0.1,0.9", param, ctx)
+        return low, high
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
+    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
+
+    name = "n|hxw|whole"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int] | str:
+        if value == "whole":
+            return "whole"
+        parts = str(value).split("x")
+        if len(parts) > 2 or not all(
+            re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
+        ):
+            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
+        return int(parts[0]), int(parts[-1])
+
+
+class Integers(click.ParamType):  # type: ignore[type-arg]
+    """N,N,...: one or more whole numbers, in that order; a list of them in a TOML file.
+
+    Their range the settings check.
+    """
+
+    name = "n,n,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            numbers = tuple(map(int, parts))
+            if numbers and max(map(abs, numbers)) < 2**63:
+                return numbers
+        except (TypeError, ValueError):
+            pass
+        self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
+
+
+class Bytes(click.ParamType):  # type: ignore[type-arg]
+    """4GB, 500MB or 2GiB -> bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(
+            r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([KMGT]?)(i?)B?", str(value).strip(), re.IGNORECASE
+        )
+        if not found or (found[3] and not found[2]):
+            self.fail(f"{value!r} is not a size, e.g. 500MB or 4GB", param, ctx)
+        power = " KMGT".index(found[2].upper() or " ")
+        size = int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+        if not size:
+            self.fail(f"{value!r} is no memory at all", param, ctx)
+        return size
+
+
+def plain_type(annotation: Any) -> Any:
+    """Return the type without None: float | None -> float."""
+    kinds = [kind for kind in get_args(annotation) if kind is not types.NoneType]
+    return kinds[0] if isinstance(annotation, types.UnionType) else annotation
+
+
+def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
+    if m["choices"] is not None:
+        return click.Choice(m["choices"])
+    if m["infinite"]:
+        return Number(m["low"], m["high"])
+    if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
+        return click.INT if kind is int else click.FLOAT
+    if kind in (int, float):
+        low, high = (
+            (m["low"] if m["above"] is None else m["above"]),
+            (m["high"] if m["below"] is None else m["below"]),
+        )
+        make = click.IntRange if kind is int else click.FloatRange
+        return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
+    if get_args(kind) == (int, ...):
+        return Integers()
+    if get_args(kind) == (int, int):
+        return Size()
+    return Pair() if get_args(kind) == (float, float) else click.STRING
+
+
+def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
+    """Return what an option takes in a settings file, in words, where `value` is no such thing; else None.
+
+    A file has types, so 1.5 is no number of epochs and true no number of units, as Click would have it.
+    """
+    small = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= HUGE
+    number = small or isinstance(value, float)
+    if isinstance(param, click.Option) and param.is_flag:
+        return None if isinstance(value, bool) else "true or false"
+    if isinstance(param.type, Pair | Integers) and isinstance(value, list):
+        return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if isinstance(param.type, click.types.IntParamType):
+        return None if small or (number and value.is_integer()) else WORDS[int]
+    if isinstance(param.type, click.types.FloatParamType):
+        return None if number else WORDS[float]
+    return None if isinstance(value, str) else "a text"

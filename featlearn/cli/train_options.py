@@ -1,0 +1,116 @@
+"""Options of featlearn train: those of the training and the model, and the TOML file that can hold them."""
+
+import difflib
+import json
+import os
+import tomllib
+from typing import Any
+
+import click
+
+from featlearn.cli.model_options import ModelCommand, peek
+from featlearn.cli.options import Option, settings_option_objects
+from featlearn.cli.parameter_types import wanted_in_a_file
+from featlearn.errors import ConfigError, DataError, reason, show
+from featlearn.settings import option_name, to_dict
+
+NOT_IN_TOML = {
+    *("dataset", "output", "config", "show_config", "resume", "force", "messages", "results", "help"),
+    *("threads", "max_memory"),
+}
+
+
+class TrainCommand(ModelCommand):
+    """Takes settings from a TOML file too, the model's name among them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        path = peek(args, "--config")
+        if path is None:
+            path = os.environ.get(f"{ctx.auto_envvar_prefix}_CONFIG") or None
+        ctx.default_map = _read_toml(path)
+        cls = self.named(ctx, args)
+        for key in ctx.default_map:
+            _refuse_idle(cls, key, "--config: ")
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            _refuse_idle(cls, error.option_name.lstrip("-").replace("-", "_"))
+            raise
+
+    def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
+        return (ctx.default_map or {}).get("model")
+
+    def offered(self, cls: Any) -> list[Any]:
+        from featlearn.jobs.train_settings import TrainConfig, idle_settings, usual_in_words
+
+        if cls is None:
+            return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
+        words, idle = usual_in_words(cls), idle_settings(cls)
+        own = settings_option_objects(TrainConfig, "Training", cls.defaults.training, words)
+        own.append(_no_retry())
+        return [one for one in own if one.name not in idle] + super().offered(cls)
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Refuse unknown keys of the TOML file, and values of another type, before anything is parsed."""
+        known = {param.name or "": param for param in self.get_params(ctx) if param.name not in NOT_IN_TOML}
+        for key, value in (ctx.default_map or {}).items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                raise ConfigError(
+                    f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
+                )
+            if (wanted := wanted_in_a_file(known[key], value)) is not None:
+                raise ConfigError(f"--config: {key}: got {repr(value)[:60]}, wanted {wanted}")
+        return super().make_parser(ctx)
+
+
+def _no_retry() -> Option:
+    """--no-retry: no setting, for it changes nothing in what is learned."""
+    from featlearn.jobs.train_settings import RATE_NEEDED
+
+    return Option(
+        ["--no-retry"],
+        is_flag=True,
+        group="Training",
+        needs=RATE_NEEDED,
+        without="lr",
+        help="Do not begin again with half the default learning rate, twice at most, where it diverges early.",
+    )
+
+
+def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
+    """Raise ConfigError for a setting that a model has no use for."""
+    from featlearn.jobs.train_settings import idle_settings, idle_words
+
+    if name in idle_settings(cls):
+        raise ConfigError(place + idle_words(option_name(name), cls))
+
+
+def _read_toml(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        with open(path, "rb") as stream:
+            return {key.replace("-", "_"): value for key, value in tomllib.load(stream).items()}
+    except OSError as error:
+        raise DataError(f"--config {show(path)}: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:  # also of a number of more digits than Python reads
+        raise DataError(f"--config {show(path)}: not a TOML file: {error}") from error
+
+
+def toml(plan: Any) -> str:
+    """Return the resolved settings of the running command as TOML, in the order of the help page.
+
+    What is None is left out, since None is what it is without being said.
+    """
+    ctx = click.get_current_context()
+    values = ctx.params | {"model": plan.model} | to_dict(plan.training) | to_dict(plan.config)
+    names = [param.name for param in ctx.command.get_params(ctx) if param.name not in NOT_IN_TOML]
+    return "".join(
+        f"{name} = {_toml_value(values[name])}\n" for name in names if name and values.get(name) is not None
+    )
+
+
+def _toml_value(value: Any) -> str:
+    """Infinity, which --checkpoint-every may be, is no JSON."""
+    return repr(value) if isinstance(value, float) else json.dumps(value)

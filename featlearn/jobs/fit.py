@@ -1,0 +1,92 @@
+"""Learn a model from arrays, without a file."""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from featlearn.errors import ConfigError
+from featlearn.jobs.arrays import Patches, array_of, digest, image_shape
+from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.dataset import ImageData
+from featlearn.jobs.model import FeatureModel
+from featlearn.jobs.plan import Data
+from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.store import LoadedModel, provenance
+from featlearn.jobs.train import Watch, learn, plan_training
+from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.rows import Rows
+from featlearn.rows import edges
+from featlearn.settings import refuse_idle
+from featlearn.training.config import TrainConfig
+
+JOB = {"job": "fit"}
+
+
+def fit(
+    model: str,
+    X: Any,
+    *,
+    config: Any = None,
+    training: TrainConfig | None = None,
+    preprocess: PreprocessSpec | None = None,
+    preprocessed: bool = False,
+    run: RunSettings | None = None,
+    no_retry: bool = False,
+    given: Collection[str] = (),
+    invocation: Mapping[str, Any] = JOB,
+    progress: Progress = no_progress,
+    say: Say = log,
+    should_stop: Ask = never,
+) -> FeatureModel:
+    """Learn a model from images, rows or a data set.
+
+    X is (n, d), (n, height, width) or (n, height, width, channels), and may lie in a file; or what load_dataset gives.
+    Pixels of 8 and 16 bits become 0..1; what else is done to them `preprocess` says, by default nothing. A data set
+    brings its own preprocessing. `preprocessed` rows are floats that are learned from as they are.
+
+    A run that `should_stop` ends returns the model as it is then, not `finished`. `given` settings are refused where
+    they do nothing. Raises DataError, ConfigError, DivergedError.
+    """
+    run = run or RunSettings()
+    if (preprocessed or isinstance(X, ImageData)) and preprocess not in (None, PreprocessSpec()):
+        what = "a data set is" if isinstance(X, ImageData) else "rows are"
+        raise ConfigError(f"fit: {what} preprocessed already; leave out the settings of a preprocessing")
+    data = _describe(X, preprocess or PreprocessSpec(), preprocessed, run.dtype, given, say)
+    plan = plan_training(
+        data, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given, say=say
+    )
+    story = provenance(invocation, seed=run.seed)
+    watch = Watch(say, progress, should_stop, never, float("inf"))
+    learned, file = learn(plan, story, watch)
+    return FeatureModel(LoadedModel("", learned, plan.data.preprocess, file))
+
+
+def _describe(
+    X: Any, spec: PreprocessSpec, preprocessed: bool, dtype: str, given: Collection[str], say: Say
+) -> Data:
+    """Describe what is learned from, and fit the preprocessing where it has none. Raises DataError, ConfigError."""
+    if isinstance(X, ImageData):
+        make = partial(Rows, X.raw, dtype=np.dtype(dtype), name=X.path)
+        return Data(X.path, X.digest, X.shape, X.preprocess, make)
+    values = array_of(X)
+    if preprocessed and values.dtype.kind != "f":
+        raise ConfigError(f"X: {values.dtype} values; preprocessed rows are floats")
+    patches, shape = Patches(values), image_shape(values)
+    resolved = spec.resolve(whole=True)
+    refuse_idle(resolved, given)
+    fitted = _fitted(patches, resolved)
+    for warning in fitted.warnings:
+        say(f"warning: {warning}")
+    return Data(
+        "X", digest(patches, shape), shape, fitted, partial(Rows, patches, dtype=np.dtype(dtype), name="X")
+    )
+
+
+def _fitted(patches: Patches, spec: PreprocessSpec) -> Preprocess:
+    """Fit a preprocessing to raw patches, block by block. Raises DataError."""
+    fitter = Fitter(spec, patches.n_pixels, patches.dtype)
+    for start, stop in edges(len(patches)):
+        fitter.update(patches[start:stop])
+    return fitter.finish()

@@ -1,0 +1,221 @@
+"""A model in memory: made by `fit` or `load_model`, used on arrays."""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from featlearn.analysis.fantasies import binary_rows, fantasies, noise
+from featlearn.errors import ConfigError, DataError, show
+from featlearn.files.model import write_model
+from featlearn.jobs import advice
+from featlearn.jobs.arrays import array_of, patches_like
+from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.dataset import ImageData
+from featlearn.jobs.settings import Chains
+from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.jobs.store import load_model as load_file
+from featlearn.models.base import HasChain
+from featlearn.patches.preprocess import PatchStats
+from featlearn.patches.rows import make_rows
+from featlearn.pictures.mosaic import mosaic, picture_bytes
+from featlearn.rows import Array, edges
+
+
+class FeatureModel:
+    """A trained model with the preprocessing of its data.
+
+    Images are (n, height, width[, channels]) or (n, pixels), of uint8, uint16, truth values or floats; as in a file,
+    8 and 16 bits mean 0..1. They go through the stored preprocessing; `preprocessed=True` says that rows (n, visible)
+    have gone through it, and asks for rows in return.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._model = loaded.model
+
+    @property
+    def id(self) -> str:
+        """The model's name, such as "rbm"."""
+        return self._loaded.file.model
+
+    @property
+    def config(self) -> Any:
+        """The model's settings, all of them resolved: a frozen dataclass."""
+        return self._model.config
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """The settings of its training, all of them resolved."""
+        return dict(self._loaded.file.training)
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """The parameters by the letters of the paper, to be read; W is (visible, hidden)."""
+        return {name: _read_only(value) for name, value in self._model.params.items()}
+
+    @property
+    def history(self) -> Mapping[str, Array]:
+        """The columns of the learning curve, one value an epoch."""
+        return {name: _read_only(np.asarray(column)) for name, column in self._loaded.file.history.items()}
+
+    @property
+    def measured(self) -> Mapping[str, float]:
+        """What training measured of the finished model."""
+        return dict(self._loaded.file.progress.get("run", {}).get("measured", {}))
+
+    @property
+    def finished(self) -> bool:
+        """Whether its training came to its end."""
+        return bool(self._loaded.file.progress.get("finished", True))
+
+    @property
+    def advice(self) -> list[dict[str, str]]:
+        """What is wrong with it, as key, text and options."""
+        file = self._loaded.file
+        last = {key: float(column[-1]) for key, column in file.history.items() if len(column)}
+        whitened = self._loaded.preprocess.spec.whiten != "none"
+        return advice.advise(self._model, file.training, {**last, **self.measured}, whitened)
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """How the model came to be."""
+        return dict(self._loaded.file.provenance)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what was learned: equal for equal results."""
+        return self._loaded.file.content_hash
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the images that it has learned from."""
+        return self._loaded.shape
+
+    @property
+    def n_visible(self) -> int:
+        """How many values a preprocessed row has."""
+        return self._loaded.preprocess.n_visible
+
+    @cached_property
+    def n_hidden(self) -> int:
+        """How many values a code has."""
+        return self._loaded.units
+
+    @property
+    def filters(self) -> Array:
+        """(k, height, width, channels): what each hidden unit looks for, in pixels."""
+        return self._loaded.preprocess.to_pixels(self._model.filters()).reshape(-1, *self.shape)
+
+    def encode(self, X: Any, *, preprocessed: bool = False) -> Array:
+        """Return the codes (n, n_hidden) of images. Raises DataError."""
+        return np.concatenate([self._model.encode(rows) for rows, _ in self._blocks(X, preprocessed)])
+
+    def decode(self, H: Any, *, preprocessed: bool = False) -> Array:
+        """Return the images (n, height, width, channels) of codes (n, n_hidden); with `preprocessed`, rows.
+
+        The mean and contrast of each image are in no code: they are taken as 0 and 1. Raises DataError.
+        """
+        codes = array_of(H, "H")
+        if codes.shape[1:] != (self.n_hidden,):
+            raise DataError(f"H: an array {codes.shape}, wanted codes (n, {self.n_hidden})")
+        made = [
+            self._model.decode(np.ascontiguousarray(codes[start:stop], self._model.dtype))
+            for start, stop in edges(len(codes))
+        ]
+        return np.concatenate([self._out(rows, None, preprocessed) for rows in made])
+
+    def reconstruct(self, X: Any, *, preprocessed: bool = False) -> Array:
+        """Return what the model makes of images, (n, height, width, channels) in 0..1; with `preprocessed`, rows.
+
+        Raises DataError.
+        """
+        return np.concatenate(
+            [
+                self._out(self._model.reconstruct(rows), stats, preprocessed)
+                for rows, stats in self._blocks(X, preprocessed)
+            ]
+        )
+
+    def sample(
+        self,
+        count: int = 100,
+        steps: int = 1000,
+        *,
+        data: Any = None,
+        seed: int = 0,
+        preprocessed: bool = False,
+        progress: Progress = no_progress,
+    ) -> Array:
+        """Return the means that Markov chains come to, as images (count, height, width, channels) or rows.
+
+        They begin at noise, or at the first images of `data`. Raises ConfigError for a model without chains, DataError.
+        """
+        chains = Chains(count=count, steps=steps, seed=seed)
+        binary = isinstance(self._model, HasChain) and self._model.bernoulli
+        if data is None:
+            V = noise(chains.count, self.n_visible, self._model.dtype, chains.seed, binary)
+        else:
+            V = next(self._blocks(data, preprocessed))[0][: chains.count]
+            V = binary_rows(V, chains.seed) if binary else V
+        with progress(chains.steps, "steps") as bar:
+            found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance)[-1]
+        if not np.isfinite(found).all():
+            raise ConfigError("sample: the chains ran away to infinity; the model has diverged")
+        return self._out(found, None, preprocessed)
+
+    def save(self, path: str, *, force: bool = False) -> None:
+        """Write it as a model file, which every command takes. Raises DataError."""
+        write_model(str(path), self._loaded.file, force)
+
+    def __repr__(self) -> str:
+        return f"<featlearn model {self.id}: {self.n_hidden} units, images {shape_words(self.shape)}>"
+
+    def _repr_png_(self) -> bytes:
+        """Draw the filters, for a notebook."""
+        return picture_bytes(mosaic(self.filters), "PNG", {"Description": repr(self)})
+
+    @property
+    def _trained(self) -> str:
+        return f"the model was trained on {shape_words(self.shape)}"
+
+    def _blocks(self, X: Any, preprocessed: bool) -> Iterator[tuple[Array, PatchStats | None]]:
+        """Yield preprocessed rows by blocks, with what was taken from each image."""
+        dtype = self._model.dtype
+        if preprocessed:
+            rows = array_of(X)
+            if rows.shape[1:] != (self.n_visible,) or rows.dtype.kind != "f":
+                raise DataError(
+                    f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, {self.n_visible})"
+                )
+            for start, stop in edges(len(rows)):
+                part = np.ascontiguousarray(rows[start:stop], dtype)
+                if not np.isfinite(part).all():
+                    raise DataError("X: holds NaN or infinity")
+                yield part, None
+            return
+        if isinstance(X, ImageData) and X.shape != self.shape:
+            raise DataError(f"{show(X.path)}: images are {shape_words(X.shape)}, but {self._trained}")
+        patches = X.raw if isinstance(X, ImageData) else patches_like(X, self.shape, self._trained)
+        for start, stop in edges(len(patches)):
+            numbers = np.arange(start, stop)
+            yield make_rows(patches[start:stop], self._loaded.preprocess, dtype, "X", numbers)
+
+    def _out(self, rows: Array, stats: PatchStats | None, preprocessed: bool) -> Array:
+        """Rows as they are, or as images in 0..1."""
+        if preprocessed:
+            return rows
+        return self._loaded.preprocess.invert(rows, stats).reshape(-1, *self.shape)
+
+
+def load_model(path: str | os.PathLike[str]) -> FeatureModel:
+    """Read a model file. Raises DataError."""
+    return FeatureModel(load_file(os.fspath(path)))
+
+
+def _read_only(values: Array) -> Array:
+    view = values.view()
+    view.flags.writeable = False
+    return view

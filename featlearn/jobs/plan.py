@@ -1,0 +1,173 @@
+"""A training run before it starts: its data described, and every setting resolved."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.analysis.advice import FAR_MEAN
+from featlearn.errors import DataError, show
+from featlearn.files.dataset import read_dataset
+from featlearn.files.model import ModelFile
+from featlearn.jobs.callbacks import Say
+from featlearn.jobs.hints import FULL, as_bytes
+from featlearn.jobs.settings import RunSettings
+from featlearn.models import model_class
+from featlearn.models.base import DataSummary
+from featlearn.patches.dead_leaves import Generated
+from featlearn.patches.extract import Extraction, survey
+from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.rows import Rows
+from featlearn.settings import to_dict
+from featlearn.training.config import TrainConfig
+from featlearn.training.order import moments, split_rows
+
+DEMO_PATCHES = 10_000
+MOST = 0.5  # of the variance in one value: a warning
+HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
+RESTARTS = 2  # at most, of a run whose default learning rate diverges
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from; its rows are made when they are first asked for."""
+
+    name: str
+    digest: str
+    shape: tuple[int, int, int]
+    preprocess: Preprocess
+    make_rows: Callable[[Preprocess], Rows]
+
+    @cached_property
+    def rows(self) -> Rows:
+        return self.make_rows(self.preprocess)
+
+    def divided(self, by: float) -> "Data":
+        """The same with all values divided by a number."""
+        return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts: data and their mean row (visible,), and every setting resolved.
+
+    `restarts` have halved its learning rate so often; one that was said is not halved.
+    """
+
+    model: str
+    run: RunSettings
+    data: Data
+    mean: npt.NDArray[np.float64]
+    config: Any
+    training: TrainConfig
+    can_restart: bool
+    restarts: int = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides what comes out, as plain values."""
+        start = {
+            "model": self.model,
+            "dtype": self.run.dtype,
+            "seed": self.run.seed,
+            "data set": self.data.digest,
+        }
+        return start | to_dict(self.config) | to_dict(self.training)
+
+    def restarted(self) -> "Plan | None":
+        """Return this run at half its learning rate; None where that was given, or halved often enough."""
+        lr = self.training.lr
+        if lr is None or not self.can_restart or self.restarts == RESTARTS:
+            return None
+        return replace(self, training=replace(self.training, lr=lr / 2), restarts=self.restarts + 1)
+
+    def as_in(self, file: ModelFile) -> "Plan":
+        """Return this run after as many restarts as that of a file, if it may come to them."""
+        plan: Plan | None = self
+        while plan is not None and plan.restarts != file.progress.get("restarts"):
+            plan = plan.restarted()
+        return plan or self
+
+
+def make_plan(
+    data: Data, model: str, settings: Any, training: TrainConfig, run: RunSettings, retry: bool, say: Say
+) -> Plan:
+    """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
+    cls, can_restart = model_class(model), retry and training.lr is None
+    train_rows, _ = split_rows(len(data.rows), training, run.seed)
+    mean, variances = moments(data.rows, train_rows)
+    pixels, variance = data.preprocess, math.fsum(variances)
+    square = variance + math.fsum(np.square(mean))
+    whitened = pixels.spec.whiten != "none"
+    summary = DataSummary(
+        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened
+    )
+    scale = training.scale(cls, settings, summary)
+    if scale != 1 and training.data_scale is None:
+        found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
+        other = "--data-scale 1 leaves them as they are"
+        if as_bytes(pixels):
+            other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
+        say(f"{found}--model {cls.id}; {other}")
+    # probabilities are never so far away
+    hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
+    summary = summary.divided(scale)
+    config = cls.resolve(settings, summary)
+    if not cls.is_one_pass():  # which is exact whatever the data are
+        _warn_of_unequal(variances, say)
+    if not cls.takes_mean_off(config):
+        _warn_of_mean(square, variance, hopeless, data.name, say)
+    doubts = cls.doubts(config, summary)
+    if doubts:
+        say(f"warning: {doubts}")
+    training = replace(training, data_scale=scale).resolve(cls, config, summary)
+    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
+
+
+def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
+    """Say where one value has most of all variance."""
+    total, largest = math.fsum(variances), int(np.argmax(variances))
+    if len(variances) > 3 and variances[largest] > MOST * total:
+        say(
+            f"warning: value {largest + 1} of {len(variances)} has {variances[largest] / total:.0%} of all variance, "
+            "so little will be learned of the others; extract with --normalize standardize to give all the same"
+        )
+
+
+def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, say: Say) -> None:
+    """Say where rows differ by little from what they have in common.
+
+    Raises DataError beyond `hopeless` times that.
+    """
+    if not square > FAR_MEAN**2 * variance > 0:
+        return
+    found = f"the mean row is {math.sqrt(square / variance - 1):.2g} times as long as rows are far from it"
+    remedy = "extract with --normalize standardize to take it off"
+    if square > hopeless**2 * variance:
+        raise DataError(
+            f"{show(name)}: {found}, too far to learn the rest; {remedy}, or use --model k-sparse"
+        )
+    say(f"warning: {found}; {remedy}")
+
+
+def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> Data:
+    """Describe a data set; without one, dead-leaves patches made for the model. Raises DataError."""
+    if path is not None:
+        dataset = read_dataset(path)
+        preprocess = Preprocess.from_dict(dataset.preprocess)
+        make_rows = partial(Rows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
+        return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
+    say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
+    demo = dict(model_class(model).defaults.patches)
+    size = demo.pop("size")
+    plan = survey([Generated("dead-leaves", 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
+    patches = np.concatenate([block.patches for block in plan.blocks()])
+    fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
+    fitter.update(patches)
+    preprocess = fitter.finish()
+    name = f"dead-leaves, seed {run.seed}"
+    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, dtype=np.dtype(run.dtype)))

@@ -1,0 +1,108 @@
+"""Reconstructions of a data set's patches, or of a photograph through its overlapping patches."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from featlearn.analysis.photo import levels, reconstruct_photo
+from featlearn.errors import DataError, show
+from featlearn.files.header import file_kind
+from featlearn.files.images import read_image
+from featlearn.jobs.callbacks import Say, log
+from featlearn.jobs.pictures import PictureFile, Stream, png_text
+from featlearn.jobs.results import Result, optional
+from featlearn.jobs.settings import Reconstruction
+from featlearn.jobs.store import LoadedModel, load_model, load_rows, shape_words
+from featlearn.ops.arrays import squared_error
+from featlearn.patches.preprocess import unit_pixels
+from featlearn.patches.rows import make_rows
+from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
+from featlearn.rows import Array, blocks
+from featlearn.settings import refuse_idle
+
+
+@dataclass(frozen=True)
+class Reconstructed(Result):
+    """A picture of reconstructions, and how far they are from the inputs."""
+
+    output: str | None = optional()
+    rmse: float | None = optional()
+    """Of a data set: over all its rows, in units of preprocessed values."""
+    patches: int | None = optional()
+    psnr: float | None = optional()
+    """Of a photograph, in dB."""
+    shape: tuple[int, ...] | None = optional()
+    levels: tuple[float, float] | None = optional()
+    """Black and white of the photograph where they are not 0 and 1."""
+
+
+def reconstruct(
+    model: str,
+    input: str,
+    output: str | Stream,
+    *,
+    reconstruction: Reconstruction | None = None,
+    force: bool = False,
+    given: Collection[str] = (),
+    say: Say = log,
+) -> Reconstructed:
+    """Draw what a model makes of a data set or a photograph; a stream as output gets a PNG.
+
+    `given` settings are refused where they do nothing. Raises DataError, ConfigError.
+    """
+    settings = reconstruction or Reconstruction()
+    of_rows = _is_dataset(input)
+    refuse_idle(settings, given, {"input": "data_set" if of_rows else "photograph"})
+    file = PictureFile("-o", output, force, [model, input], FORMATS)
+    learned = load_model(model)
+    picture, found = _dataset(input, settings, learned) if of_rows else _photo(input, settings, learned, say)
+    text = png_text({"Description": f"reconstructions by a {learned.file.model} model"})
+    text["Content"] = learned.file.content_hash
+    file.write(picture_bytes(picture, file.format, text))
+    return Reconstructed(file.name, **found)
+
+
+def _is_dataset(path: str) -> bool:
+    """Whether to take the input for a data set; then its reader says what is wrong with it."""
+    if path.endswith((".h5", ".hdf5")):
+        return True
+    try:
+        return bool(file_kind(path))
+    except DataError:
+        return False
+
+
+def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple[Array, dict[str, Any]]:
+    """Its first patches above what the model makes of them; the error over all rows, as in training."""
+    rows, data, preprocess = load_rows(path, like=learned)
+    squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks(rows))
+    raw = data.patches[: settings.count]
+    X, stats = make_rows(raw, preprocess, learned.model.dtype, show(path), np.arange(len(raw)))
+    shape = (-1, *learned.shape)
+    before = preprocess.invert(X, stats).reshape(shape)
+    after = preprocess.invert(learned.reconstruct(X), stats).reshape(shape)
+    picture = pairs(before, after, tones=levels(unit_pixels(raw, preprocess.spec.threshold)))
+    return picture, {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
+
+
+def _photo(
+    path: str, settings: Reconstruction, learned: LoadedModel, say: Say
+) -> tuple[Array, dict[str, Any]]:
+    """The whole image from its overlapping patches; `levels`: black and white where they are not 0 and 1."""
+    color = "gray" if learned.shape[2] == 1 else "rgb"
+    image = read_image(path, color, settings.max_pixels, lambda text: say(f"warning: {text}"))
+    if image.shape[0] < learned.shape[0] or image.shape[1] < learned.shape[1]:
+        raise DataError(
+            f"{show(path)}: has {image.shape[0]}x{image.shape[1]} pixels, patches of the model have "
+            f"{shape_words(learned.shape[:2])}; take a larger image"
+        )
+    if learned.preprocess.spec.threshold is not None:  # what the model sees and makes is black and white
+        image = (unit_pixels(image, learned.preprocess.spec.threshold) * 255).astype(np.uint8)
+    again, psnr = reconstruct_photo(learned.model, learned.preprocess, image, learned.shape, settings.stride)
+    report = {"psnr": psnr, "shape": image.shape}
+    if levels(image) != (0, 1):
+        report["levels"] = levels(image)
+    return pixel_bytes(again), report

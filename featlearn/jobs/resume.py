@@ -1,0 +1,77 @@
+"""What stands where a run is to go: the finished model of this very run, its checkpoint, or another one."""
+
+import json
+
+import numpy as np
+
+from featlearn.errors import ConfigError, DataError, show
+from featlearn.files.model import ModelFile
+from featlearn.jobs.callbacks import Say
+from featlearn.jobs.plan import Plan
+from featlearn.jobs.store import load_model
+from featlearn.training.checkpoint import Saved
+from featlearn.training.progress import Progress
+from featlearn.training.train import Training
+
+
+def find_finished(plan: Plan, output: str, force: bool, say: Say) -> ModelFile | None:
+    """Return the finished model at `output` if it is what this plan makes; None, said, where `force` replaces
+    another.
+
+    Raises ConfigError, DataError for anything else that stands there.
+    """
+    try:
+        file = load_model(output).file
+    except DataError as error:
+        if not force:
+            raise
+        say(f"to be replaced: {error}")
+        return None
+    other = _difference(plan.as_in(file), file)
+    if other is None and _is_at_the_end(file):
+        return file
+    found = f"{show(output)} is of another run: {other or 'it is not finished'}"
+    if not force:
+        raise ConfigError(
+            f"--resume: {found}; give the same command, choose another --output, or add --force to replace it"
+        )
+    say(f"to be replaced: {found}")
+    return None
+
+
+def _is_at_the_end(file: ModelFile) -> bool:
+    """Whether all that a file says of its run is that of a finished one."""
+    place, steps = file.progress.get("run"), file.history.get("step", np.zeros(0))
+    if not (isinstance(place, dict) and Progress.fits(place) and len(steps) and steps.dtype.kind in "iu"):
+        return False
+    return bool(place.get("finished") and file.progress.get("finished"))
+
+
+def refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -> None:
+    """Raise ConfigError or DataError unless the file holds this very run, at a place where it can go on."""
+    other = _difference(plan, saved)
+    if other is not None:
+        raise ConfigError(f"--resume: {show(ckpt)} is of another run: {other}")
+    place = saved.progress.get("run")
+    if isinstance(place, dict) and place.get("diverged") is True:
+        raise ConfigError(f"--resume: {show(ckpt)}: that run diverged; take a lower --lr")
+    misfit = training.misfit(saved_in(saved))
+    if misfit:
+        raise DataError(f"{show(ckpt)}: {misfit}")
+
+
+def saved_in(file: ModelFile) -> Saved:
+    """What a file holds of a run."""
+    return Saved(file.params, file.state, file.optimizer, file.progress.get("run"), file.history)
+
+
+def _difference(plan: Plan, saved: ModelFile) -> str | None:
+    """Say in which setting the saved run differs from the planned one, in words; None where it does not."""
+    then = {"model": saved.model} | saved.config | saved.training
+    then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
+    for key, value in plan.identity.items():
+        if then.get(key) != json.loads(json.dumps(value)):  # a file knows lists, no tuples
+            if key == "data set":
+                return "it learned from other data"
+            return f"{key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}"
+    return None

@@ -1,0 +1,76 @@
+"""Markov chains of a model file, drawn as a picture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from featlearn.analysis.fantasies import binary_rows, fantasies, noise
+from featlearn.errors import ConfigError, show
+from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
+from featlearn.jobs.results import Result, optional
+from featlearn.jobs.settings import Chains
+from featlearn.jobs.store import LoadedModel, load_model, load_rows
+from featlearn.models.base import HasChain
+from featlearn.pictures.mosaic import FORMATS, picture_bytes
+from featlearn.rows import Array
+
+
+@dataclass(frozen=True)
+class Sampled(Result):
+    """A picture of chains."""
+
+    output: str | None = optional()
+    chains: int = 0
+    steps: int = 0
+    times: int = 0
+    """How often the chains were drawn."""
+
+
+def sample(
+    model: str,
+    output: str | Stream,
+    *,
+    chains: Chains | None = None,
+    force: bool = False,
+    progress: Progress = no_progress,
+) -> Sampled:
+    """Run a model's Markov chains and draw what they come to; a stream as output gets a PNG.
+
+    Raises DataError, ConfigError.
+    """
+    chains = chains or Chains()
+    inputs = [name for name in (model, chains.data) if name]
+    file = PictureFile("-o", output, force, inputs, FORMATS)
+    if chains.every is not None and chains.every > chains.steps:
+        raise ConfigError(
+            f"--every {chains.every}: more than the {chains.steps} --steps; nothing would be drawn"
+        )
+    learned = load_model(model)
+    V = _start(chains, learned)
+    with progress(chains.steps, "steps") as bar:
+        every = chains.every or chains.steps
+        found = fantasies(learned.model, V, chains.steps, every, chains.seed, bar.advance)
+    if not np.isfinite(found).all():
+        raise ConfigError(f"{show(model)}: its chains ran away to infinity; the model has diverged")
+    result = Sampled(file.name, len(V), chains.steps, len(found))
+    if chains.every is not None and chains.data is not None:
+        found = np.concatenate([V[None], found])
+    columns = None if chains.every is None else len(V)
+    text = png_text(
+        {"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash}
+    )
+    rows = found.reshape(-1, learned.preprocess.n_visible)
+    picture = sheet_of_rows(rows, learned.preprocess, learned.shape, columns)
+    file.write(picture_bytes(picture, file.format, text))
+    return result
+
+
+def _start(chains: Chains, learned: LoadedModel) -> Array:
+    """The rows that the chains begin at."""
+    binary = isinstance(learned.model, HasChain) and learned.model.bernoulli
+    if chains.data is None:
+        return noise(chains.count, learned.preprocess.n_visible, learned.model.dtype, chains.seed, binary)
+    rows, _, _ = load_rows(chains.data, like=learned)
+    X = rows.block(0, min(chains.count, len(rows)))
+    return binary_rows(X, chains.seed) if binary else X

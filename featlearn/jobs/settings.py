@@ -1,0 +1,160 @@
+"""Settings of jobs that are none of a model, its training, a preprocessing or a measure.
+
+They import nothing that takes time: help pages are made of them.
+"""
+
+from dataclasses import dataclass
+
+from featlearn.files.limits import MAX_PIXELS
+from featlearn.settings import check, seed_setting, setting
+
+TILES = "what=filters|patches"  # what has tiles
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Settings that are held against their ranges when they are made. Raises ConfigError."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def max_pixels_setting() -> int:
+    """Return the field for the largest image that is decoded."""
+    field: int = setting(
+        MAX_PIXELS, "refuse images of more pixels; each may take 16 bytes while it is decoded", low=1
+    )
+    return field
+
+
+@dataclass(frozen=True)
+class Seed(Checked):
+    """Where random numbers begin."""
+
+    seed: int = seed_setting()
+
+
+@dataclass(frozen=True)
+class Images(Checked):
+    """Which images are read, and how."""
+
+    color: str | None = setting(
+        None, "color mode  [default: that of --like, else gray]", choices=("gray", "rgb")
+    )
+    max_pixels: int = max_pixels_setting()
+    labels: str | None = setting(None, "labels: an IDX file, or the folders' names", metavar="FILE|folders")
+    first: int | None = setting(None, "use only the first so many of the images", low=1)
+    strict: bool = setting(False, "an image that cannot be used is an error, not skipped", flag=True)
+    images: int | None = setting(
+        None,
+        "how many 256x256 images to generate  [default: a thousandth of --count, 8 to 64]",
+        low=1,
+        high=65535,
+    )
+
+
+@dataclass(frozen=True)
+class RunSettings(Checked):
+    """Settings of a training run beside those of the training: none changes what is learned but the last two."""
+
+    checkpoint_every: float = setting(
+        60.0, "how often to write OUTPUT.ckpt while training", low=0, metavar="SECONDS", infinite=True
+    )
+    seed: int = seed_setting()
+    dtype: str = setting("float32", "precision of the computation", choices=("float32", "float64"))
+
+
+@dataclass(frozen=True)
+class Drawing(Checked):
+    """What to draw, and how; `what` None is decided by the file."""
+
+    what: str | None = setting(
+        None,
+        "what to draw  [default: filters of a model, patches of a data set]",
+        choices=("filters", "curve", "patches"),
+    )
+    through: tuple[str, ...] = setting(
+        (),
+        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. Again for each model "
+        "further down",
+        metavar="MODEL",
+        needs="what=filters",
+    )
+    sort: str = setting(
+        "trained", "order of the filters", choices=("trained", "norm", "use"), needs="what=filters"
+    )
+    data: str | None = setting(
+        None,
+        "the data set whose mean activations --sort use goes by",
+        metavar="DATASET",
+        needs="sort=use",
+    )
+    contrast: str | None = setting(
+        None,
+        "scale each tile by its own largest value, or all by one  [default: filter; pixels have their own]",
+        choices=("filter", "common"),
+        needs=TILES,
+    )
+    columns: int | None = setting(
+        None, "tiles in a row  [default: nearly square]", low=1, high=10_000, needs=TILES
+    )
+    scale: int | None = setting(
+        None, "screen pixels to a pixel  [default: by size]", low=1, high=64, needs=TILES
+    )
+    count: int | None = setting(
+        None,
+        "how many filters, the first of their order, or how many patches  [default: all filters; 100 patches]",
+        low=1,
+        high=100_000,
+        needs=TILES,
+    )
+
+
+@dataclass(frozen=True)
+class Reconstruction(Checked):
+    """What to reconstruct of an input."""
+
+    count: int = setting(
+        100, "how many patches of a data set to draw", low=1, high=10_000, needs="input=data_set"
+    )
+    stride: int = setting(1, "step between the patches of a photograph", low=1, needs="input=photograph")
+    max_pixels: int = max_pixels_setting()
+
+
+@dataclass(frozen=True)
+class Chains(Checked):
+    """Which Markov chains to run."""
+
+    count: int = setting(100, "how many chains to run", low=1, high=10_000)
+    steps: int = setting(1000, "steps of each chain", low=1)
+    every: int | None = setting(
+        None,
+        "draw all chains after each so many steps: one column a chain, one line a time, --data first  "
+        "[default: the last step alone]",
+        low=1,
+    )
+    data: str | None = setting(
+        None,
+        "begin the chains at the first rows of this data set  [default: noise]",
+        metavar="DATASET",
+    )
+    seed: int = seed_setting()
+
+
+@dataclass(frozen=True)
+class GradientCheck(Checked):
+    """How closely gradients are looked at."""
+
+    tolerance: float = setting(
+        1e-7, "exit 1 when a difference exceeds this", low=0, metavar="X", infinite=True
+    )
+    epsilon: float = setting(
+        4e-3,
+        "step of the differences; their error is of its sixth power, that of rounding grows as it shrinks",
+        low=1e-9,
+        high=1,
+        metavar="X",
+        infinite=True,
+    )
+    problems: int = setting(3, "random problems for each loss", low=1)
+    seed: int = seed_setting()
