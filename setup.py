@@ -37,8 +37,11 @@ setup(
             depends=sorted(glob.glob("csrc/*.[hp]*")),
             extra_compile_args=flags,
             extra_link_args=flags[-1:],
+            define_macros=[("Py_LIMITED_API", "0x030B0000")],
+            py_limited_api=True,
         ),
         compiler_directives={"language_level": 3},
     ),
     cmdclass={"build_ext": SideBySide},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )
