@@ -45,8 +45,8 @@ cdef extern from "fl.h" nogil:
         void (*sparse_gradient)(real *G, const int64_t *end, const int64_t *row, const real *x, const real *y,
                                 const real *R, const real *X, Py_ssize_t d, double alpha, double beta,
                                 Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-        void (*scatter_add)(real *acc, const int32_t *index, const real *value, Py_ssize_t start,
-                            Py_ssize_t stop) noexcept nogil
+        void (*scatter_add)(real *acc, real *sum, const int64_t *begin, const int32_t *index, const real *value,
+                            Py_ssize_t h, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*add_bias)(real *out, const real *a, const real *bias, Py_ssize_t h, Py_ssize_t start,
                          Py_ssize_t stop) noexcept nogil
         void (*sigmoid)(real *out, const real *a, const real *bias, Py_ssize_t h, Py_ssize_t start,

@@ -240,16 +240,19 @@ def scatter_sum(out, start, index, value, double alpha=1.0, double beta=0.0):
     cdef Array columns = take(index, "scatter_sum: index", b"i", False)
     cdef Array v = take(value, "scatter_sum: value", o.kind, False)
     cdef Sparse s = sparse_on(o)
-    cdef Py_ssize_t i
     o.vector(ANY)
     check_rows(&s, begin, columns, o.size)
     v.vector(columns.size)
     for other in (begin, columns, v):
         o.apart(other)
-    cdef Space sums = space(o.buffer.len, True)
-    s.call.out, s.value = <real *>sums.data, v.reals()
-    for i in range(0, v.size, STEP):
+    cdef Py_ssize_t n = begin.size - 1, i
+    cdef Py_ssize_t rows = max(STEP * n // max(v.size, 1) // FL_BLOCK, 1) * FL_BLOCK
+    cdef Space sums = space(2 * o.buffer.len, True)
+    cdef real *total = <real *>sums.data
+    cdef real *block = at(total, o.size, s.itemsize)
+    s.value = v.reals()
+    for i in range(0, n, rows):
         with nogil:
-            s.call.table.scatter_add(s.call.out, s.index, s.value, i, min(i + STEP, v.size))
+            s.call.table.scatter_add(total, block, s.start, s.index, s.value, s.h, i, min(i + rows, n))
         PyErr_CheckSignals()
-    s.call.table.axpby(o.reals(), s.call.out, o.size, alpha, beta)
+    s.call.table.axpby(o.reals(), total, o.size, alpha, beta)

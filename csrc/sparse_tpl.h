@@ -136,32 +136,46 @@ static void sort_entries(int64_t *next, int64_t *row, REAL *x, REAL *y, const in
         }
 }
 
-static void sparse_gradient(REAL *G, const int64_t *end, const int64_t *row, const REAL *x, const REAL *y,
-                            const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta,
-                            ptrdiff_t start, ptrdiff_t stop)
+/* total (d) = the sum of entries e0..e1 of one feature, block by block; each entry has one or two terms. */
+static void feature_sum(REAL *total, const int64_t *row, const REAL *x, const REAL *y, const REAL *R, const REAL *X,
+                        ptrdiff_t ld, int64_t e0, int64_t e1, ptrdiff_t d)
 {
-    const int each = y ? 2 : 1; /* terms of an entry */
+    const int each = y ? 2 : 1;
+    REAL block[STRIP], *sum = total; /* the first block's sum is made in its place */
+    int64_t e = e0;
+    do {
+        const int64_t begin = e, next = e < e1 ? row[e] / FL_BLOCK * FL_BLOCK + FL_BLOCK : 0;
+        do {
+            const REAL *from[TERMS];
+            REAL factor[TERMS];
+            int first = e == begin, terms = 0;
+            for (; e < e1 && row[e] < next && terms < TERMS; e++, terms += each) {
+                factor[terms] = x[e];
+                from[terms] = R + row[e] * ld;
+                if (y) {
+                    factor[terms + 1] = y[e];
+                    from[terms + 1] = X + row[e] * ld;
+                }
+            }
+            add_rows(sum, factor, from, terms, first, d);
+        } while (e < e1 && row[e] < next);
+        if (sum == block)
+            for (ptrdiff_t j = 0; j < d; j++)
+                total[j] += block[j];
+        sum = block;
+    } while (e < e1);
+}
+
+static void sparse_gradient(REAL *G, const int64_t *end, const int64_t *row, const REAL *x, const REAL *y,
+                            const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta, ptrdiff_t start,
+                            ptrdiff_t stop)
+{
     REAL sum[STRIP], al = (REAL)alpha, be = (REAL)beta;
     for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP)
         for (ptrdiff_t f = start; f < stop; f++) {
-            int64_t e0 = f > 0 ? end[f - 1] : 0, e1 = end[f];
             ptrdiff_t width = d - j0 < STRIP ? d - j0 : STRIP;
             REAL *out = G + f * d + j0;
-            int64_t e = e0;
-            do {
-                const REAL *from[TERMS];
-                REAL factor[TERMS];
-                int first = e == e0, terms = 0;
-                for (; e < e1 && terms < TERMS; e++, terms += each) {
-                    factor[terms] = x[e];
-                    from[terms] = R + row[e] * d + j0;
-                    if (y) {
-                        factor[terms + 1] = y[e];
-                        from[terms + 1] = X + row[e] * d + j0;
-                    }
-                }
-                add_rows(sum, factor, from, terms, first, width);
-            } while (e < e1);
+            feature_sum(sum, row, x, y, R + j0, y ? X + j0 : NULL, d, f > 0 ? end[f - 1] : 0, end[f], width);
             if (be == 0)
                 for (ptrdiff_t j = 0; j < width; j++)
                     out[j] = al * sum[j];
@@ -171,8 +185,15 @@ static void sparse_gradient(REAL *G, const int64_t *end, const int64_t *row, con
         }
 }
 
-static void scatter_add(REAL *acc, const int32_t *index, const REAL *value, ptrdiff_t start, ptrdiff_t stop)
+static void scatter_add(REAL *acc, REAL *sum, const int64_t *begin, const int32_t *index, const REAL *value,
+                        ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop)
 {
-    for (ptrdiff_t e = start; e < stop; e++)
-        acc[index[e]] += value[e];
+    for (ptrdiff_t i = start; i < stop; i += FL_BLOCK) {
+        ptrdiff_t next = i + FL_BLOCK < stop ? i + FL_BLOCK : stop;
+        memset(sum, 0, (size_t)h * sizeof *sum);
+        for (int64_t e = begin[i]; e < begin[next]; e++)
+            sum[index[e]] += value[e];
+        for (ptrdiff_t f = 0; f < h; f++)
+            acc[f] += sum[f];
+    }
 }

@@ -43,14 +43,18 @@ typedef struct {
     void (*sort_entries)(int64_t *next, int64_t *row, REAL *x, REAL *y, const int64_t *begin,
                          const int32_t *index, const REAL *value, const REAL *delta, ptrdiff_t start,
                          ptrdiff_t stop);
-    /* G (h, d) = alpha S (beta == 0), or alpha S + beta G; features start..stop. S[f] = the sum over f's
-     * sorted entries, end[f - 1] (0 for the first) to end[f], of x R[row] (+ y X[row] unless y is NULL), by
-     * fma from zero in order. */
+    /* G (h, d) = alpha S (beta == 0), or alpha S + beta G; features start..stop. S[f]: total = the sums over
+     * blocks of FL_BLOCK rows that f has entries in, added in order, as in gemm; a block's sum = f's sorted
+     * entries, which are end[f - 1] (0 for the first) to end[f], of x R[row] (+ y X[row] unless y is NULL),
+     * added in order by fma, from zero. */
     void (*sparse_gradient)(REAL *G, const int64_t *end, const int64_t *row, const REAL *x, const REAL *y,
                             const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta,
                             ptrdiff_t start, ptrdiff_t stop);
-    /* acc[index[e]] += value[e] for e in start..stop, in order. */
-    void (*scatter_add)(REAL *acc, const int32_t *index, const REAL *value, ptrdiff_t start, ptrdiff_t stop);
+    /* acc (h) += the sums over blocks of FL_BLOCK rows, in order; a block's sum starts at zero, and
+     * sum[index[e]] += value[e] for its entries in order. Rows start (a multiple of FL_BLOCK) to stop;
+     * sum (h) is work space. */
+    void (*scatter_add)(REAL *acc, REAL *sum, const int64_t *begin, const int32_t *index, const REAL *value,
+                        ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop);
     /* out = a + bias[column]; h columns; out may be a. */
     void (*add_bias)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start,
                      ptrdiff_t stop);

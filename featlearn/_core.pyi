@@ -68,14 +68,18 @@ def sparse_gradient(
 ) -> None:
     """G (h, d) = alpha * S + beta * G, where S[f] = sum over the entries of feature f of value * R[row].
 
-    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). By fused multiply-add from zero,
-    rows in order; beta 0: G is not read.
+    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). Summed as in gemm: rows in order
+    by fused multiply-add, from zero in each block of 256 rows, and the blocks' sums added in order (blocks without an
+    entry of f left out); beta 0: G is not read.
     """
 
 def scatter_sum(
     out: Floats, start: Starts, index: Indices, value: Floats, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
-    """out (h,) = alpha * the sum of the values of each feature, rows in order, + beta * out (not read if beta is 0)."""
+    """out (h,) = alpha * the sum of the values of each feature + beta * out (not read if beta is 0).
+
+    Rows in order by blocks of 256, as in colsum.
+    """
 
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""
