@@ -78,7 +78,7 @@ cdef struct Call:
     uint32_t *words
     const int32_t *labels
     Py_ssize_t columns
-    uint64_t seed, draw
+    uint64_t seed, draw, offset
     double lr, momentum, l1, l2, threshold, scale
     int kind
     fl_adam adam
@@ -289,12 +289,21 @@ def sigmoid(out, a, bias):
     spread(run_sigmoid, &c)
 
 
+cdef int count(Call *call, str name, object seed, object draw, object offset) except -1:
+    """Which random numbers these are."""
+    call.seed, call.draw, call.offset = word(seed, name, "seed"), word(draw, name, "draw"), word(offset, name, "offset")
+    if call.size > 0 and call.offset + <uint64_t>(call.size - 1) < call.offset:
+        raise ValueError(f"{name}: offset is {offset} for {call.size} elements, wanted the last below 2^64")
+    return 0
+
+
 cdef void run_sigmoid_sample(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    c.table.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, c.offset, begin(c, task),
+                           end(c, task))
 
 
-def sigmoid_sample(p, s, a, bias, seed, draw):
+def sigmoid_sample(p, s, a, bias, seed, draw, offset=0):
     """p = sigmoid(a + bias); s = 1 where a uniform number lies below p, else 0; p or s may be a."""
     cdef Array o = take(p, "sigmoid_sample: p", b"fd", True)
     cdef Array r = take(s, "sigmoid_sample: s", o.kind, True)
@@ -303,62 +312,65 @@ def sigmoid_sample(p, s, a, bias, seed, draw):
     cdef Call c = with_bias(r, x, v)
     c = with_bias(o, x, v)
     r.apart(o)
-    c.second, c.seed, c.draw = r.reals(), word(seed, "sigmoid_sample: seed"), word(draw, "sigmoid_sample: draw")
+    c.second = r.reals()
+    count(&c, "sigmoid_sample", seed, draw, offset)
     spread(run_sigmoid_sample, &c)
 
 
 cdef void run_bernoulli(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    c.table.bernoulli(c.out, c.a, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.bernoulli(c.out, c.a, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def bernoulli(s, p, seed, draw):
+def bernoulli(s, p, seed, draw, offset=0):
     """s = 1 where a uniform number lies below p, else 0; any shape; s may be p."""
     cdef Array o = take(s, "bernoulli: s", b"fd", True)
     cdef Array x = take(p, "bernoulli: p", o.kind, False)
     cdef Call c = call_on(o)
     x.like(o)
     o.apart(x, True)
-    c.a, c.seed, c.draw = x.reals(), word(seed, "bernoulli: seed"), word(draw, "bernoulli: draw")
+    c.a = x.reals()
+    count(&c, "bernoulli", seed, draw, offset)
     spread(run_bernoulli, &c)
 
 
 cdef void run_random_bits(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    c.table.random_bits(c.words, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.random_bits(c.words, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def random_bits(out, seed, draw):
+def random_bits(out, seed, draw, offset=0):
     """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed."""
     cdef Array o = take(out, "random_bits: out", b"I", True)
     cdef Call c = call_on(o)
-    c.words, c.seed, c.draw = o.words(), word(seed, "random_bits: seed"), word(draw, "random_bits: draw")
+    c.words = o.words()
+    count(&c, "random_bits", seed, draw, offset)
     spread(run_random_bits, &c)
 
 
 cdef void run_uniform(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    c.table.uniform(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.uniform(c.out, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def uniform(out, seed, draw):
+def uniform(out, seed, draw, offset=0):
     """Uniform numbers in [0, 1), any shape."""
     cdef Array o = take(out, "uniform: out", b"fd", True)
     cdef Call c = call_on(o)
-    c.seed, c.draw = word(seed, "uniform: seed"), word(draw, "uniform: draw")
+    count(&c, "uniform", seed, draw, offset)
     spread(run_uniform, &c)
 
 
 cdef void run_normal(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    c.table.normal(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.normal(c.out, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def normal(out, seed, draw):
+def normal(out, seed, draw, offset=0):
     """Standard normal numbers (Box-Muller), any shape."""
     cdef Array o = take(out, "normal: out", b"fd", True)
     cdef Call c = call_on(o)
-    c.seed, c.draw = word(seed, "normal: seed"), word(draw, "normal: draw")
+    count(&c, "normal", seed, draw, offset)
     spread(run_normal, &c)
 
 

@@ -150,7 +150,7 @@ cdef Space space(size_t n_bytes, bint zero=False):
     return s
 
 
-cdef uint64_t word(object x, str name) except? 0:
+cdef uint64_t word(object x, str kernel, str name) except? 0:
     if not 0 <= x < 1 << 64:
-        raise ValueError(f"{name} is {x!r}, wanted an integer from 0 to 2^64 - 1")
+        raise ValueError(f"{kernel}: {name} is {x!r}, wanted an integer from 0 to 2^64 - 1")
     return x

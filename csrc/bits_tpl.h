@@ -54,14 +54,33 @@ static void philox_fill(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t c,
 #endif
 }
 
-static void bits_chunk(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+#define WORDS(n) ((n) + 32) /* room for n words that do not begin at a counter */
+
+/* n words from word `skip` of counter c on; returns where in `room`, which has WORDS(n), they begin. */
+static inline const uint32_t *words_of(uint32_t *room, uint64_t seed, uint64_t draw, uint64_t c,
+                                       ptrdiff_t skip, ptrdiff_t n)
 {
-    uint32_t words[FL_CHUNK];
-    philox_fill(words, seed, draw, (uint64_t)lo / 4, (hi - lo + 3) / 4);
-    memcpy(out + lo, words, (size_t)(hi - lo) * sizeof *out);
+    philox_fill(room, seed, draw, c, (skip + n + 3) / 4);
+    return room + skip;
 }
 
-static void random_bits(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+/* n <= FL_CHUNK words from word e on. */
+static inline const uint32_t *words_from(uint32_t *room, uint64_t seed, uint64_t draw, uint64_t e,
+                                         ptrdiff_t n)
 {
-    FOR_CHUNKS(bits_chunk(out, seed, draw, lo, hi));
+    return words_of(room, seed, draw, e / 4, (ptrdiff_t)(e % 4), n);
+}
+
+static void bits_chunk(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t lo,
+                       ptrdiff_t hi)
+{
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, offset + (uint64_t)lo, hi - lo);
+    memcpy(out + lo, word, (size_t)(hi - lo) * sizeof *out);
+}
+
+static void random_bits(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                        ptrdiff_t stop)
+{
+    FOR_CHUNKS(bits_chunk(out, seed, draw, offset, lo, hi));
 }

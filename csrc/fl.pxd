@@ -52,13 +52,15 @@ cdef extern from "fl.h" nogil:
         void (*sigmoid)(real *out, const real *a, const real *bias, Py_ssize_t h, Py_ssize_t start,
                         Py_ssize_t stop) noexcept nogil
         void (*sigmoid_sample)(real *p, real *s, const real *a, const real *bias, Py_ssize_t h, uint64_t seed,
-                               uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-        void (*random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, Py_ssize_t start,
+                               uint64_t draw, uint64_t offset, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
                             Py_ssize_t stop) noexcept nogil
-        void (*bernoulli)(real *s, const real *p, uint64_t seed, uint64_t draw, Py_ssize_t start,
+        void (*bernoulli)(real *s, const real *p, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
                           Py_ssize_t stop) noexcept nogil
-        void (*uniform)(real *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-        void (*normal)(real *out, uint64_t seed, uint64_t draw, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+        void (*uniform)(real *out, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
+                        Py_ssize_t stop) noexcept nogil
+        void (*normal)(real *out, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
+                       Py_ssize_t stop) noexcept nogil
         void (*update)(real *w, real *v, const real *grad, double lr, double momentum, double l1, double l2,
                        double threshold, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*activate)(real *out, const real *a, const real *bias, int kind, Py_ssize_t h, Py_ssize_t start,

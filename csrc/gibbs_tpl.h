@@ -40,58 +40,60 @@ static void sigmoid_chunk(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t 
 }
 
 static void sample_chunk(REAL *p, REAL *s, const REAL *a, const REAL *bias, ptrdiff_t h, uint64_t seed,
-                         uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+                         uint64_t draw, uint64_t offset, ptrdiff_t lo, ptrdiff_t hi)
 {
-    uint32_t word[FL_CHUNK];
-    philox_fill(word, seed, draw, (uint64_t)lo / 4, (hi - lo + 3) / 4);
-    const uint32_t *w = word - lo;
-    FOR_COLUMNS(REAL y = sigmoid_of(x); p[e] = y; s[e] = unit(w[e]) < y ? (REAL)1 : (REAL)0)
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, offset + (uint64_t)lo, hi - lo);
+    FOR_COLUMNS(REAL y = sigmoid_of(x); p[e] = y; s[e] = unit(word[e - lo]) < y ? (REAL)1 : (REAL)0)
 }
 
-static void bernoulli_chunk(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+static void bernoulli_chunk(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, uint64_t offset,
+                            ptrdiff_t lo, ptrdiff_t hi)
 {
-    uint32_t word[FL_CHUNK];
-    philox_fill(word, seed, draw, (uint64_t)lo / 4, (hi - lo + 3) / 4);
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, offset + (uint64_t)lo, hi - lo);
     INDEPENDENT
     for (ptrdiff_t e = lo; e < hi; e++)
         s[e] = unit(word[e - lo]) < p[e] ? (REAL)1 : (REAL)0;
 }
 
-/* u = the uniform numbers of `count` elements from lo on. */
-static void uniform_fill(REAL *u, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t count)
+/* u = the uniform numbers of n <= FL_CHUNK + 2 elements from e on. */
+static void uniform_fill(REAL *u, uint64_t seed, uint64_t draw, uint64_t e, ptrdiff_t n)
 {
 #if REAL_BITS == 32
-    uint32_t word[FL_CHUNK];
-    philox_fill(word, seed, draw, (uint64_t)lo / 4, (count + 3) / 4);
-    for (ptrdiff_t i = 0; i < count; i++)
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, e, n);
+    for (ptrdiff_t i = 0; i < n; i++)
         u[i] = unit(word[i]);
 #else
-    uint32_t word[2 * FL_CHUNK];
-    philox_fill(word, seed, draw, (uint64_t)lo / 2, (count + 1) / 2);
-    for (ptrdiff_t i = 0; i < count; i++) {
+    uint32_t room[WORDS(2 * FL_CHUNK)];
+    const uint32_t *word = words_of(room, seed, draw, e / 2, (ptrdiff_t)(2 * (e % 2)), 2 * n);
+    for (ptrdiff_t i = 0; i < n; i++) {
         uint64_t bits = ((uint64_t)word[2 * i] << 32 | word[2 * i + 1]) >> 12;
         u[i] = from_bits(bits | 0x3ff0000000000000u) - 1;
     }
 #endif
 }
 
-static void uniform_chunk(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+static void uniform_chunk(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t lo,
+                          ptrdiff_t hi)
 {
-    uniform_fill(out + lo, seed, draw, lo, hi - lo);
+    uniform_fill(out + lo, seed, draw, offset + (uint64_t)lo, hi - lo);
 }
 
-static void normal_chunk(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+static void normal_chunk(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t lo, ptrdiff_t hi)
 {
-    REAL u[FL_CHUNK];
-    ptrdiff_t pairs = (hi - lo + 1) / 2;
-    uniform_fill(u, seed, draw, lo, 2 * pairs);
+    REAL u[FL_CHUNK + 2];
+    uint64_t e = offset + (uint64_t)lo;
+    ptrdiff_t skip = (ptrdiff_t)(e % 2), pairs = (skip + hi - lo + 1) / 2;
+    uniform_fill(u, seed, draw, e - (uint64_t)skip, 2 * pairs);
     for (ptrdiff_t i = 0; i < pairs; i++) {
         REAL r = SQRT(-2 * log_of(1 - u[2 * i])), c, s;
         cos_sin(&c, &s, u[2 * i + 1]);
         u[2 * i] = r * c;
         u[2 * i + 1] = r * s;
     }
-    memcpy(out + lo, u, (size_t)(hi - lo) * sizeof *out);
+    memcpy(out + lo, u + skip, (size_t)(hi - lo) * sizeof *out);
 }
 
 static void add_bias(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop)
@@ -105,22 +107,23 @@ static void sigmoid(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptr
 }
 
 static void sigmoid_sample(REAL *p, REAL *s, const REAL *a, const REAL *bias, ptrdiff_t h, uint64_t seed,
-                           uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+                           uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop)
 {
-    FOR_CHUNKS(sample_chunk(p, s, a, bias, h, seed, draw, lo, hi));
+    FOR_CHUNKS(sample_chunk(p, s, a, bias, h, seed, draw, offset, lo, hi));
 }
 
-static void bernoulli(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+static void bernoulli(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                      ptrdiff_t stop)
 {
-    FOR_CHUNKS(bernoulli_chunk(s, p, seed, draw, lo, hi));
+    FOR_CHUNKS(bernoulli_chunk(s, p, seed, draw, offset, lo, hi));
 }
 
-static void uniform(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+static void uniform(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop)
 {
-    FOR_CHUNKS(uniform_chunk(out, seed, draw, lo, hi));
+    FOR_CHUNKS(uniform_chunk(out, seed, draw, offset, lo, hi));
 }
 
-static void normal(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+static void normal(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop)
 {
-    FOR_CHUNKS(normal_chunk(out, seed, draw, lo, hi));
+    FOR_CHUNKS(normal_chunk(out, seed, draw, offset, lo, hi));
 }

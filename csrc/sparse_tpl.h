@@ -137,8 +137,8 @@ static void sort_entries(int64_t *next, int64_t *row, REAL *x, REAL *y, const in
 }
 
 /* total (d) = the sum of entries e0..e1 of one feature, block by block; each entry has one or two terms. */
-static void feature_sum(REAL *total, const int64_t *row, const REAL *x, const REAL *y, const REAL *R, const REAL *X,
-                        ptrdiff_t ld, int64_t e0, int64_t e1, ptrdiff_t d)
+static void feature_sum(REAL *total, const int64_t *row, const REAL *x, const REAL *y, const REAL *R,
+                        const REAL *X, ptrdiff_t ld, int64_t e0, int64_t e1, ptrdiff_t d)
 {
     const int each = y ? 2 : 1;
     REAL block[STRIP], *sum = total; /* the first block's sum is made in its place */
@@ -167,8 +167,8 @@ static void feature_sum(REAL *total, const int64_t *row, const REAL *x, const RE
 }
 
 static void sparse_gradient(REAL *G, const int64_t *end, const int64_t *row, const REAL *x, const REAL *y,
-                            const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta, ptrdiff_t start,
-                            ptrdiff_t stop)
+                            const REAL *R, const REAL *X, ptrdiff_t d, double alpha, double beta,
+                            ptrdiff_t start, ptrdiff_t stop)
 {
     REAL sum[STRIP], al = (REAL)alpha, be = (REAL)beta;
     for (ptrdiff_t j0 = 0; j0 < d; j0 += STRIP)

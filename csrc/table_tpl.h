@@ -60,20 +60,24 @@ typedef struct {
                      ptrdiff_t stop);
     /* out = 1 / (1 + exp(-(a + bias[column]))); out may be a. */
     void (*sigmoid)(REAL *out, const REAL *a, const REAL *bias, ptrdiff_t h, ptrdiff_t start, ptrdiff_t stop);
+    /* Random numbers: what stands at e is element offset + e of (seed, draw), so that a part of an array can
+     * be drawn alone. Elements start..stop; offset + stop <= 2^64.
+     * Bits: element e is word e % 4 of Philox4x32-10(counter (e / 4, draw), key seed). */
+    void (*random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                        ptrdiff_t stop);
+    /* s[e] = u < p[e], u from random word e: 24 bits (float), 32 bits (double); s may be p. */
+    void (*bernoulli)(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                      ptrdiff_t stop);
     /* p = sigmoid(a + bias[column]); s = bernoulli(p); p or s may be a. */
     void (*sigmoid_sample)(REAL *p, REAL *s, const REAL *a, const REAL *bias, ptrdiff_t h, uint64_t seed,
-                           uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
-    /* Words start..stop of (seed, draw): word e is word e % 4 of Philox4x32-10(counter (e / 4, draw), key
-     * seed). */
-    void (*random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
-    /* s[e] = u < p[e], u from random word e: 24 bits (float), 32 bits (double); s may be p. */
-    void (*bernoulli)(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
+                           uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop);
     /* Uniform in [0, 1). float: the upper 24 bits of word e; double: the upper 52 of words 2e (high), 2e+1.
      */
-    void (*uniform)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
+    void (*uniform)(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                    ptrdiff_t stop);
     /* Box-Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v: their uniforms.
      */
-    void (*normal)(REAL *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop);
+    void (*normal)(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop);
     /* g = grad + l2 w [+ l1 sign(w)]; v = momentum v - lr g; w += v; [w = sign(w) max(|w| - threshold, 0)];
      * then |v|, |w| < 1e-30 become zero. l1 and threshold: one of the two is meant to be 0. v: NULL if there
      * is no momentum. */

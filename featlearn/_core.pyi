@@ -84,10 +84,10 @@ def scatter_sum(
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""
 
-def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int) -> None:
+def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """p = sigmoid(a + bias); s = bernoulli(p); p or s may be a."""
 
-def bernoulli(s: Floats, p: Floats, seed: int, draw: int) -> None:
+def bernoulli(s: Floats, p: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """s = 1 where a uniform number lies below p, else 0; any shape; s may be p.
 
     Element e compares with word e of random_bits: its upper 24 bits (float32) or all 32 (float64).
@@ -96,19 +96,20 @@ def bernoulli(s: Floats, p: Floats, seed: int, draw: int) -> None:
 def add_bias(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = a + bias; out may be a."""
 
-def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int) -> None:
+def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int, offset: int = 0) -> None:
     """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed (Salmon et al., SC11).
 
-    seed and draw lie in 0..2^64 - 1, here and below.
+    seed, draw and offset lie in 0..2^64 - 1. offset is the number of the first element, here and wherever numbers are
+    drawn: a part of an array, drawn alone with the offset at which it lies, has the bytes that it has in the whole.
     """
 
-def uniform(out: Floats, seed: int, draw: int) -> None:
+def uniform(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Uniform numbers in [0, 1), any shape.
 
     Element e is the upper 24 bits of word e of random_bits (float32), or 52 bits of words 2e, 2e + 1 (float64).
     """
 
-def normal(out: Floats, seed: int, draw: int) -> None:
+def normal(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Standard normal numbers, any shape.
 
     Box and Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v are their uniform numbers.

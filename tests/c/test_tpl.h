@@ -119,16 +119,16 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                     COMPARE("activate in place", n, use->TABLE->activate(out, out, bias, kind, h, 0, n));
                     COMPARE("backward", n, use->TABLE->backward(out, c, bias, kind, h, 0, n));
                 }
-                COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, 0, n));
-                COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, 0, n));
+                COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, n % 5, 0, n));
+                COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, n % 5, 0, n));
             }
-        COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, 0, n));
-        COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, 0, n));
-        COMPARE("normal", n, use->TABLE->normal(out, 1, 2, 0, n));
+        COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, n % 5, 0, n));
+        COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, n % 5, 0, n));
+        COMPARE("normal", n, use->TABLE->normal(out, 1, 2, n % 5, 0, n));
         if (n > FL_CHUNK) /* in two steps, as threads work */
             COMPARE("normal in steps", n,
-                    use->TABLE->normal(out, 1, 2, FL_CHUNK, n);
-                    use->TABLE->normal(out, 1, 2, 0, which ? n : FL_CHUNK));
+                    use->TABLE->normal(out, 1, 2, 3, FL_CHUNK, n);
+                    use->TABLE->normal(out, 1, 2, 3, 0, which ? n : FL_CHUNK));
         COMPARE("update", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0, 0.01, 0.3, 0, n));
         COMPARE("update, no velocity", n, use->TABLE->update(out, NULL, c, 0.1, 0, 0, 0.01, 0.3, 0, n));
         COMPARE("update, subgradient", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0.2, 0, 0, 0, n));
