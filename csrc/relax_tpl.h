@@ -265,17 +265,23 @@ static void relax(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const RE
     w.y = w.rest + 16 * d;
     for (ptrdiff_t i = 0; i < d && whole < h; i++)
         memcpy(w.rest + i * 16, m + i * h + whole, (size_t)(h - whole) * sizeof(REAL));
-    for (ptrdiff_t i = start; i < stop; i += SAMPLES) {
-#define GROUP_OF(rows)                                                                                       \
-    case rows:                                                                                               \
+    for (ptrdiff_t i = start, rows; i < stop; i += rows) {
+        rows = stop - i < SAMPLES ? stop - i : SAMPLES;
+#if V_BYTES == 16
+        rows = rows < SAMPLES ? 1 : rows; /* here the compiler's time is worth more than that of a few rows */
+#endif
+#define GROUP_OF(count)                                                                                      \
+    case count:                                                                                              \
         relax_group(z + i * h, l + i * h, slope + i * h, cost + i, how->gram ? y : y + i * d, f + i * h,     \
-                    shift, m, how, d, h, w, rows);                                                           \
+                    shift, m, how, d, h, w, count);                                                          \
         break;
-        switch (stop - i < SAMPLES ? stop - i : SAMPLES) {
+        switch (rows) {
             GROUP_OF(1)
+#if V_BYTES > 16
             GROUP_OF(2)
             GROUP_OF(3)
             GROUP_OF(4)
+#endif
             GROUP_OF(5)
         }
 #undef GROUP_OF
