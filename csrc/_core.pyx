@@ -3,11 +3,13 @@
 import os
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fl cimport FL_BLOCK, fl_adam, fl_gemm_f32, fl_gemm_f64, fl_get, fl_has_threads, fl_isa, fl_spread, fl_task
+from fl cimport (
+    FL_BLOCK, fl_adam, fl_gemm_f32, fl_gemm_f64, fl_get, fl_has_threads, fl_isa, fl_spread, fl_table, fl_task, real
+)
 
 
 cdef Py_ssize_t UNIT = 8192       # elements of a task
@@ -53,30 +55,40 @@ cdef int choose() except -1:
 choose()
 
 
+cdef inline const fl_table *table(bint single) noexcept nogil:
+    """The kernels for float32 or float64."""
+    return kernels.f32 if single else <const fl_table *>kernels.f64
+
+
 include "array.pxi"
 
 
 cdef struct Call:
     # What a kernel is called with; a task is `unit` of the `size` items from item `first` on.
     Py_ssize_t first, unit, size
-    bint single
-    void *out
-    void *second
-    void *a
-    void *b
-    void *bias
+    const fl_table *table
+    real *out
+    real *second
+    real *third
+    const real *a
+    const real *b
+    const real *bias
+    const real *weight
+    double *sums
+    uint32_t *words
+    const int32_t *labels
     Py_ssize_t columns
-    uint64_t seed, draw
+    uint64_t seed, draw, offset
     double lr, momentum, l1, l2, threshold, scale
     int kind
-    void *weight
     fl_adam adam
 
 
 cdef Call call_on(Array out):
     cdef Call call
     memset(&call, 0, sizeof(Call))
-    call.unit, call.size, call.single, call.out = UNIT, out.size, out.single, out.data
+    call.unit, call.size = UNIT, out.size
+    call.table, call.out = table(out.single), out.reals()
     return call
 
 
@@ -104,29 +116,27 @@ cdef int spread(fl_task *run, Call *call, Py_ssize_t width=1, Py_ssize_t least=2
 cdef struct Product:
     # What gemm is called with; out is cut into shares of its rows times groups of its panels, 32 columns each.
     Py_ssize_t m, n, k, lda, ldb, shares, groups, panels, first
-    bint single, trans_a, trans_b
+    const fl_table *table
+    Py_ssize_t itemsize
+    bint trans_a, trans_b
     double alpha, beta
-    char *out
-    char *a
-    char *b
+    real *out
+    const real *a
+    const real *b
     char *work
     Py_ssize_t work_bytes
 
 
 cdef void run_gemm(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Product *c = <Product *>call
-    cdef Py_ssize_t size = 4 if c.single else 8
     cdef Py_ssize_t share = (c.first + task) % c.shares, group = (c.first + task) // c.shares
     cdef Py_ssize_t i = share * c.m // c.shares, h = (share + 1) * c.m // c.shares - i
     cdef Py_ssize_t j = group * c.panels // c.groups * 32, w = min((group + 1) * c.panels // c.groups * 32, c.n) - j
-    cdef void *out = c.out + (i * c.n + j) * size
-    cdef void *a = c.a + (i if c.trans_a else i * c.lda) * size
-    cdef void *b = c.b + (j * c.ldb if c.trans_b else j) * size
-    cdef void *work = c.work + worker * c.work_bytes
-    if c.single:
-        kernels.f32.gemm(out, c.n, a, c.lda, b, c.ldb, h, w, c.k, c.trans_a, c.trans_b, c.alpha, c.beta, work)
-    else:
-        kernels.f64.gemm(out, c.n, a, c.lda, b, c.ldb, h, w, c.k, c.trans_a, c.trans_b, c.alpha, c.beta, work)
+    cdef real *out = at(c.out, i * c.n + j, c.itemsize)
+    cdef const real *a = at(c.a, i if c.trans_a else i * c.lda, c.itemsize)
+    cdef const real *b = at(c.b, j * c.ldb if c.trans_b else j, c.itemsize)
+    cdef real *work = <real *>(c.work + worker * c.work_bytes)
+    c.table.gemm(out, c.n, a, c.lda, b, c.ldb, h, w, c.k, c.trans_a, c.trans_b, c.alpha, c.beta, work)
 
 
 # The last work space of gemm, kept for the next call.
@@ -137,28 +147,28 @@ cdef size_t spare_bytes = 0
 def gemm(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0):
     """out = alpha * op(a) op(b) + beta * out."""
     global spare, spare_bytes
-    cdef Array o = Array(out, "gemm: out", "fd", True)
-    cdef Array x = Array(a, "gemm: a", o.kind, False)
-    cdef Array y = Array(b, "gemm: b", o.kind, False)
+    cdef Array o = take(out, "gemm: out", b"fd", True)
+    cdef Array x = take(a, "gemm: a", o.kind, False)
+    cdef Array y = take(b, "gemm: b", o.kind, False)
     cdef Product c
-    o.check((None, None))
-    c.m, c.n = o.buffer.shape[0], o.buffer.shape[1]
-    x.check((None, c.m) if trans_a else (c.m, None))
-    c.k = x.buffer.shape[0 if trans_a else 1]
-    y.check((c.n, c.k) if trans_b else (c.k, c.n))
-    o.apart(x, False)
-    o.apart(y, False)
+    o.matrix(ANY, ANY)
+    c.m, c.n = o.length(0), o.length(1)
+    x.matrix(ANY if trans_a else c.m, c.m if trans_a else ANY)
+    c.k = x.length(0 if trans_a else 1)
+    y.matrix(c.n if trans_b else c.k, c.k if trans_b else c.n)
+    o.apart(x)
+    o.apart(y)
     if o.size == 0:
         return
-    c.out, c.a, c.b, c.single = <char *>o.data, <char *>x.data, <char *>y.data, o.single
-    c.lda, c.ldb, c.trans_a, c.trans_b = x.buffer.shape[1], y.buffer.shape[1], trans_a, trans_b
+    c.out, c.a, c.b = o.reals(), x.reals(), y.reals()
+    c.table, c.itemsize = table(o.single), o.buffer.itemsize
+    c.lda, c.ldb, c.trans_a, c.trans_b = x.length(1), y.length(1), trans_a, trans_b
     c.alpha, c.beta, c.first = alpha, beta, 0
 
     # Shares that fit the caches and the time, and as much for each thread.
     cdef int t = threads if <double>c.m * c.n * c.k > (SLIM if min(c.m, c.k) < 4 else SMALL) else 1
     cdef double budget = kernels.flops * CALL_SECONDS / (2.0 * max(c.k, 1))
-    cdef Py_ssize_t rows = kernels.f32.rows if c.single else kernels.f64.rows
-    rows = max(min(rows, <Py_ssize_t>(budget / min(c.n, 128))), 1)
+    cdef Py_ssize_t rows = max(min(c.table.rows, <Py_ssize_t>(budget / min(c.n, 128))), 1)
     c.shares = (c.m + rows - 1) // rows
     c.panels = (c.n + 31) // 32
     rows = (c.m + c.shares - 1) // c.shares
@@ -170,12 +180,11 @@ def gemm(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, do
     cdef Py_ssize_t tasks = c.groups * c.shares
     cdef Py_ssize_t step = max(<Py_ssize_t>(t * budget / (<double>o.size / tasks)), t)
 
-    c.work_bytes = (kernels.f32.work * 4 if c.single else kernels.f64.work * 8) + 63
-    c.work_bytes -= c.work_bytes % 64
+    c.work_bytes = (c.table.work * c.itemsize + 63) // 64 * 64
     cdef size_t n_bytes = t * c.work_bytes + 64
     cdef void *block = spare
     if block == NULL or spare_bytes < n_bytes:
-        block = PyMem_RawMalloc(n_bytes)
+        block = malloc(n_bytes)
         if block == NULL:
             raise MemoryError
     else:
@@ -189,57 +198,52 @@ def gemm(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, do
             PyErr_CheckSignals()
             c.first += step
     finally:
-        PyMem_RawFree(spare)
+        free(spare)
         spare, spare_bytes = block, n_bytes
 
 
 def _gemm_reference(out, a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0):
     """gemm by its definition, in three loops; for tests."""
-    cdef Array o = Array(out, "gemm: out", "fd", True)
-    cdef Array x = Array(a, "gemm: a", o.kind, False)
-    cdef Array y = Array(b, "gemm: b", o.kind, False)
-    o.check((None, None))
-    cdef Py_ssize_t m = o.buffer.shape[0], n = o.buffer.shape[1], k = x.buffer.shape[0 if trans_a else 1]
-    x.check((k, m) if trans_a else (m, k))
-    y.check((n, k) if trans_b else (k, n))
+    cdef Array o = take(out, "gemm: out", b"fd", True)
+    cdef Array x = take(a, "gemm: a", o.kind, False)
+    cdef Array y = take(b, "gemm: b", o.kind, False)
+    o.matrix(ANY, ANY)
+    cdef Py_ssize_t m = o.length(0), n = o.length(1), k
+    x.matrix(ANY if trans_a else m, m if trans_a else ANY)
+    k = x.length(0 if trans_a else 1)
+    y.matrix(n if trans_b else k, k if trans_b else n)
     if o.single:
-        fl_gemm_f32(o.data, x.data, y.data, m, n, k, trans_a, trans_b, alpha, beta)
+        fl_gemm_f32(o.reals(), x.reals(), y.reals(), m, n, k, trans_a, trans_b, alpha, beta)
     else:
-        fl_gemm_f64(o.data, x.data, y.data, m, n, k, trans_a, trans_b, alpha, beta)
+        fl_gemm_f64(o.doubles(), x.doubles(), y.doubles(), m, n, k, trans_a, trans_b, alpha, beta)
 
 
 cdef void run_colsum(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.colsum(c.out, c.a, c.first, c.columns, task * c.unit, min((task + 1) * c.unit, c.columns))
-    else:
-        kernels.f64.colsum(c.out, c.a, c.first, c.columns, task * c.unit, min((task + 1) * c.unit, c.columns))
+    c.table.colsum(c.out, c.a, c.first, c.columns, task * c.unit, min((task + 1) * c.unit, c.columns))
 
 
 def colsum(out, a, double alpha=1.0, double beta=0.0):
     """out (d,) = alpha * sum over rows of a (n, d) + beta * out."""
-    cdef Array o = Array(out, "colsum: out", "fd", True)
-    cdef Array x = Array(a, "colsum: a", o.kind, False)
-    o.check((None,))
-    x.check((None, o.size))
-    o.apart(x, False)
+    cdef Array o = take(out, "colsum: out", b"fd", True)
+    cdef Array x = take(a, "colsum: a", o.kind, False)
+    o.vector(ANY)
+    x.matrix(ANY, o.size)
+    o.apart(x)
     if o.size == 0:
         return
-    cdef Py_ssize_t n = x.buffer.shape[0], d = o.size, step = max(STEP // d // FL_BLOCK, 1) * FL_BLOCK, i
+    cdef Py_ssize_t n = x.length(0), d = o.size, step = max(STEP // d // FL_BLOCK, 1) * FL_BLOCK, i
     cdef int t = threads if n * d > 4 * UNIT else 1
-    cdef bytearray sums = bytearray(o.buffer.len)
+    cdef Space sums = space(o.buffer.len, True)
     cdef Call c = call_on(o)
-    c.out, c.columns = <char *>sums, d
+    c.out, c.columns = <real *>sums.data, d
     c.unit = ((d + t - 1) // t + 15) // 16 * 16
     for i in range(0, n, step):
-        c.a, c.first = <char *>x.data + i * d * o.buffer.itemsize, min(step, n - i)
+        c.a, c.first = at(x.reals(), i * d, o.buffer.itemsize), min(step, n - i)
         with nogil:
             fl_spread(run_colsum, &c, (d + c.unit - 1) // c.unit, t)
         PyErr_CheckSignals()
-    if o.single:
-        kernels.f32.axpby(o.data, c.out, d, alpha, beta)
-    else:
-        kernels.f64.axpby(o.data, c.out, d, alpha, beta)
+    c.table.axpby(o.reals(), c.out, d, alpha, beta)
 
 
 include "sparse.pxi"
@@ -247,166 +251,153 @@ include "sparse.pxi"
 
 cdef Call with_bias(Array o, Array x, Array c) except *:
     """Checks out (n, h), a (n, h) and bias (h,)."""
-    o.check((None, None))
-    x.check(o.shape())
-    c.check((o.buffer.shape[1],))
+    o.matrix(ANY, ANY)
+    x.like(o)
+    c.vector(o.length(1))
     o.apart(x, True)
-    o.apart(c, False)
+    o.apart(c)
     cdef Call call = call_on(o)
-    call.a, call.bias, call.columns = x.data, c.data, o.buffer.shape[1]
+    call.a, call.bias, call.columns = x.reals(), c.reals(), o.length(1)
     return call
 
 
 cdef void run_add_bias(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.add_bias(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
-    else:
-        kernels.f64.add_bias(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+    c.table.add_bias(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
 
 
 def add_bias(out, a, bias):
     """out (n, h) = a + bias; out may be a."""
-    cdef Array o = Array(out, "add_bias: out", "fd", True)
-    cdef Array x = Array(a, "add_bias: a", o.kind, False)
-    cdef Array v = Array(bias, "add_bias: bias", o.kind, False)
+    cdef Array o = take(out, "add_bias: out", b"fd", True)
+    cdef Array x = take(a, "add_bias: a", o.kind, False)
+    cdef Array v = take(bias, "add_bias: bias", o.kind, False)
     cdef Call c = with_bias(o, x, v)
     spread(run_add_bias, &c)
 
 
 cdef void run_sigmoid(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.sigmoid(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
-    else:
-        kernels.f64.sigmoid(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
+    c.table.sigmoid(c.out, c.a, c.bias, c.columns, begin(c, task), end(c, task))
 
 
 def sigmoid(out, a, bias):
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a."""
-    cdef Array o = Array(out, "sigmoid: out", "fd", True)
-    cdef Array x = Array(a, "sigmoid: a", o.kind, False)
-    cdef Array v = Array(bias, "sigmoid: bias", o.kind, False)
+    cdef Array o = take(out, "sigmoid: out", b"fd", True)
+    cdef Array x = take(a, "sigmoid: a", o.kind, False)
+    cdef Array v = take(bias, "sigmoid: bias", o.kind, False)
     cdef Call c = with_bias(o, x, v)
     spread(run_sigmoid, &c)
 
 
+cdef int count(Call *call, str name, object seed, object draw, object offset) except -1:
+    """Which random numbers these are."""
+    call.seed, call.draw, call.offset = word(seed, name, "seed"), word(draw, name, "draw"), word(offset, name, "offset")
+    if call.size > 0 and call.offset + <uint64_t>(call.size - 1) < call.offset:
+        raise ValueError(f"{name}: offset is {offset} for {call.size} elements, wanted the last below 2^64")
+    return 0
+
+
 cdef void run_sigmoid_sample(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, begin(c, task),
-                                   end(c, task))
-    else:
-        kernels.f64.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, begin(c, task),
-                                   end(c, task))
+    c.table.sigmoid_sample(c.out, c.second, c.a, c.bias, c.columns, c.seed, c.draw, c.offset, begin(c, task),
+                           end(c, task))
 
 
-def sigmoid_sample(p, s, a, bias, seed, draw):
+def sigmoid_sample(p, s, a, bias, seed, draw, offset=0):
     """p = sigmoid(a + bias); s = 1 where a uniform number lies below p, else 0; p or s may be a."""
-    cdef Array o = Array(p, "sigmoid_sample: p", "fd", True)
-    cdef Array r = Array(s, "sigmoid_sample: s", o.kind, True)
-    cdef Array x = Array(a, "sigmoid_sample: a", o.kind, False)
-    cdef Array v = Array(bias, "sigmoid_sample: bias", o.kind, False)
+    cdef Array o = take(p, "sigmoid_sample: p", b"fd", True)
+    cdef Array r = take(s, "sigmoid_sample: s", o.kind, True)
+    cdef Array x = take(a, "sigmoid_sample: a", o.kind, False)
+    cdef Array v = take(bias, "sigmoid_sample: bias", o.kind, False)
     cdef Call c = with_bias(r, x, v)
     c = with_bias(o, x, v)
-    r.apart(o, False)
-    c.second, c.seed, c.draw = r.data, word(seed, "sigmoid_sample: seed"), word(draw, "sigmoid_sample: draw")
+    r.apart(o)
+    c.second = r.reals()
+    count(&c, "sigmoid_sample", seed, draw, offset)
     spread(run_sigmoid_sample, &c)
 
 
 cdef void run_bernoulli(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.bernoulli(c.out, c.a, c.seed, c.draw, begin(c, task), end(c, task))
-    else:
-        kernels.f64.bernoulli(c.out, c.a, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.bernoulli(c.out, c.a, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def bernoulli(s, p, seed, draw):
+def bernoulli(s, p, seed, draw, offset=0):
     """s = 1 where a uniform number lies below p, else 0; any shape; s may be p."""
-    cdef Array o = Array(s, "bernoulli: s", "fd", True)
-    cdef Array x = Array(p, "bernoulli: p", o.kind, False)
+    cdef Array o = take(s, "bernoulli: s", b"fd", True)
+    cdef Array x = take(p, "bernoulli: p", o.kind, False)
     cdef Call c = call_on(o)
-    x.check(o.shape())
+    x.like(o)
     o.apart(x, True)
-    c.a, c.seed, c.draw = x.data, word(seed, "bernoulli: seed"), word(draw, "bernoulli: draw")
+    c.a = x.reals()
+    count(&c, "bernoulli", seed, draw, offset)
     spread(run_bernoulli, &c)
 
 
 cdef void run_random_bits(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    kernels.random_bits(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.random_bits(c.words, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def random_bits(out, seed, draw):
+def random_bits(out, seed, draw, offset=0):
     """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed."""
-    cdef Array o = Array(out, "random_bits: out", "I", True)
+    cdef Array o = take(out, "random_bits: out", b"I", True)
     cdef Call c = call_on(o)
-    c.seed, c.draw = word(seed, "random_bits: seed"), word(draw, "random_bits: draw")
+    c.words = o.words()
+    count(&c, "random_bits", seed, draw, offset)
     spread(run_random_bits, &c)
 
 
 cdef void run_uniform(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.uniform(c.out, c.seed, c.draw, begin(c, task), end(c, task))
-    else:
-        kernels.f64.uniform(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.uniform(c.out, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def uniform(out, seed, draw):
+def uniform(out, seed, draw, offset=0):
     """Uniform numbers in [0, 1), any shape."""
-    cdef Array o = Array(out, "uniform: out", "fd", True)
+    cdef Array o = take(out, "uniform: out", b"fd", True)
     cdef Call c = call_on(o)
-    c.seed, c.draw = word(seed, "uniform: seed"), word(draw, "uniform: draw")
+    count(&c, "uniform", seed, draw, offset)
     spread(run_uniform, &c)
 
 
 cdef void run_normal(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.normal(c.out, c.seed, c.draw, begin(c, task), end(c, task))
-    else:
-        kernels.f64.normal(c.out, c.seed, c.draw, begin(c, task), end(c, task))
+    c.table.normal(c.out, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
 
 
-def normal(out, seed, draw):
+def normal(out, seed, draw, offset=0):
     """Standard normal numbers (Box-Muller), any shape."""
-    cdef Array o = Array(out, "normal: out", "fd", True)
+    cdef Array o = take(out, "normal: out", b"fd", True)
     cdef Call c = call_on(o)
-    c.seed, c.draw = word(seed, "normal: seed"), word(draw, "normal: draw")
+    count(&c, "normal", seed, draw, offset)
     spread(run_normal, &c)
 
 
 cdef void run_update(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.update(c.out, c.second, c.a, c.lr, c.momentum, c.l1, c.l2, c.threshold, begin(c, task),
-                           end(c, task))
-    else:
-        kernels.f64.update(c.out, c.second, c.a, c.lr, c.momentum, c.l1, c.l2, c.threshold, begin(c, task),
-                           end(c, task))
+    c.table.update(c.out, c.second, c.a, c.lr, c.momentum, c.l1, c.l2, c.threshold, begin(c, task), end(c, task))
 
 
 def update(w, velocity, grad, double lr, double momentum, double l1, double l2, bint soft):
     """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity [, soft threshold]."""
-    cdef Array o = Array(w, "update: w", "fd", True)
+    cdef Array o = take(w, "update: w", b"fd", True)
     cdef Array v
-    cdef Array g = Array(grad, "update: grad", o.kind, False)
+    cdef Array g = take(grad, "update: grad", o.kind, False)
     cdef Call c = call_on(o)
-    g.check(o.shape())
-    o.apart(g, False)
+    g.like(o)
+    o.apart(g)
     if velocity is not None:
-        v = Array(velocity, "update: velocity", o.kind, True)
-        v.check(o.shape())
-        o.apart(v, False)
-        v.apart(g, False)
-        c.second = v.data
+        v = take(velocity, "update: velocity", o.kind, True)
+        v.like(o)
+        o.apart(v)
+        v.apart(g)
+        c.second = v.reals()
     elif momentum != 0:
         raise ValueError(f"update: momentum is {momentum}, wanted a velocity with it")
     if not 0 <= momentum < 1:
         raise ValueError(f"update: momentum is {momentum}, wanted 0 <= momentum < 1")
-    c.a, c.lr, c.momentum, c.l2 = g.data, lr, momentum, l2
+    c.a, c.lr, c.momentum, c.l2 = g.reals(), lr, momentum, l2
     c.l1 = 0 if soft else l1
     c.threshold = lr * l1 / (1 - momentum) if soft else 0
     spread(run_update, &c, 1, SHARED)
@@ -414,48 +405,44 @@ def update(w, velocity, grad, double lr, double momentum, double l1, double l2, 
 
 cdef void run_row_sqdist(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.row_sqdist(c.out, c.a, c.b, c.columns, begin(c, task), end(c, task))
-    else:
-        kernels.f64.row_sqdist(c.out, c.a, c.b, c.columns, begin(c, task), end(c, task))
+    c.table.row_sqdist(c.sums, c.a, c.b, c.columns, begin(c, task), end(c, task))
 
 
 def row_sqdist(out, x, y):
     """out (n,) = sum over columns of (x - y)^2, added in float64 in a fixed order."""
-    cdef Array o = Array(out, "row_sqdist: out", "d", True)
-    cdef Array a = Array(x, "row_sqdist: x", "fd", False)
-    cdef Array b = Array(y, "row_sqdist: y", a.kind, False)
-    o.check((None,))
-    a.check((o.size, None))
-    b.check(a.shape())
-    o.apart(a, False)
-    o.apart(b, False)
+    cdef Array o = take(out, "row_sqdist: out", b"d", True)
+    cdef Array a = take(x, "row_sqdist: x", b"fd", False)
+    cdef Array b = take(y, "row_sqdist: y", a.kind, False)
+    o.vector(ANY)
+    a.matrix(o.size, ANY)
+    b.like(a)
+    o.apart(a)
+    o.apart(b)
     cdef Call c = call_on(o)
-    c.single, c.a, c.b, c.columns = a.single, a.data, b.data, a.buffer.shape[1]
+    c.table, c.sums = table(a.single), o.doubles()
+    c.a, c.b, c.columns = a.reals(), b.reals(), a.length(1)
     c.unit = max(UNIT // max(c.columns, 1), 1)
     spread(run_row_sqdist, &c, c.columns)
 
 
 cdef void run_row_softplus(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
-    if c.single:
-        kernels.f32.row_softplus(c.out, c.a, c.bias, c.scale, c.columns, begin(c, task), end(c, task))
-    else:
-        kernels.f64.row_softplus(c.out, c.a, c.bias, c.scale, c.columns, begin(c, task), end(c, task))
+    c.table.row_softplus(c.sums, c.a, c.bias, c.scale, c.columns, begin(c, task), end(c, task))
 
 
 def row_softplus(out, a, bias, double scale=1.0):
     """out (n,) = sum over columns of log(1 + exp(scale * (a + bias))), added in float64 in a fixed order."""
-    cdef Array o = Array(out, "row_softplus: out", "d", True)
-    cdef Array x = Array(a, "row_softplus: a", "fd", False)
-    cdef Array v = Array(bias, "row_softplus: bias", x.kind, False)
-    o.check((None,))
-    x.check((o.size, None))
-    v.check((x.buffer.shape[1],))
-    o.apart(x, False)
-    o.apart(v, False)
+    cdef Array o = take(out, "row_softplus: out", b"d", True)
+    cdef Array x = take(a, "row_softplus: a", b"fd", False)
+    cdef Array v = take(bias, "row_softplus: bias", x.kind, False)
+    o.vector(ANY)
+    x.matrix(o.size, ANY)
+    v.vector(x.length(1))
+    o.apart(x)
+    o.apart(v)
     cdef Call c = call_on(o)
-    c.single, c.a, c.bias, c.scale, c.columns = x.single, x.data, v.data, scale, x.buffer.shape[1]
+    c.table, c.sums = table(x.single), o.doubles()
+    c.a, c.bias, c.scale, c.columns = x.reals(), v.reals(), scale, x.length(1)
     c.unit = max(UNIT // 4 // max(c.columns, 1), 1)
     spread(run_row_softplus, &c, c.columns)
 

@@ -16,14 +16,16 @@
 #define U_XOR(x, y) _mm256_xor_si256(x, y)
 #define U_COUNT _mm256_setr_epi64x(0, 1, 2, 3)
 #define U_JOIN(x, y) _mm256_blend_epi32(x, _mm256_slli_epi64(y, 32), 0xAA)
-#define U_ZIP_LOW(x, y) _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x20)
-#define U_ZIP_HIGH(x, y) _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x31)
+#define U_ZIP_LOW(x, y)                                                                                      \
+    _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x20)
+#define U_ZIP_HIGH(x, y)                                                                                     \
+    _mm256_permute2x128_si256(_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y), 0x31)
 #define U_STORE(p, x) _mm256_storeu_si256((__m256i *)(p), x)
 #define _mm256_set1_epi64 _mm256_set1_epi64x
 #endif
 
 /* Words 4c..4(c + n) of (seed, draw). May write on to the next multiple of 32 words. */
-static void ISA_FN(philox_fill)(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t c, ptrdiff_t n)
+static void philox_fill(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t c, ptrdiff_t n)
 {
 #ifdef U
     const U m0 = U_OP(set1_epi64)(PHILOX_M0), m1 = U_OP(set1_epi64)(PHILOX_M1);
@@ -52,23 +54,33 @@ static void ISA_FN(philox_fill)(uint32_t *out, uint64_t seed, uint64_t draw, uin
 #endif
 }
 
-static void ISA_FN(bits_chunk)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t lo, ptrdiff_t hi)
+#define WORDS(n) ((n) + 32) /* room for n words that do not begin at a counter */
+
+/* n words from word `skip` of counter c on; returns where in `room`, which has WORDS(n), they begin. */
+static inline const uint32_t *words_of(uint32_t *room, uint64_t seed, uint64_t draw, uint64_t c,
+                                       ptrdiff_t skip, ptrdiff_t n)
 {
-    uint32_t words[FL_CHUNK];
-    ISA_FN(philox_fill)(words, seed, draw, (uint64_t)lo / 4, (hi - lo + 3) / 4);
-    memcpy(out + lo, words, (size_t)(hi - lo) * sizeof *out);
+    philox_fill(room, seed, draw, c, (skip + n + 3) / 4);
+    return room + skip;
 }
 
-static void ISA_FN(random_bits)(uint32_t *out, uint64_t seed, uint64_t draw, ptrdiff_t start, ptrdiff_t stop)
+/* n <= FL_CHUNK words from word e on. */
+static inline const uint32_t *words_from(uint32_t *room, uint64_t seed, uint64_t draw, uint64_t e,
+                                         ptrdiff_t n)
 {
-    FOR_CHUNKS(ISA_FN(bits_chunk)(out, seed, draw, lo, hi));
+    return words_of(room, seed, draw, e / 4, (ptrdiff_t)(e % 4), n);
 }
 
-#undef U
-#undef U_OP
-#undef U_XOR
-#undef U_COUNT
-#undef U_JOIN
-#undef U_ZIP_LOW
-#undef U_ZIP_HIGH
-#undef U_STORE
+static void bits_chunk(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t lo,
+                       ptrdiff_t hi)
+{
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, offset + (uint64_t)lo, hi - lo);
+    memcpy(out + lo, word, (size_t)(hi - lo) * sizeof *out);
+}
+
+static void random_bits(uint32_t *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
+                        ptrdiff_t stop)
+{
+    FOR_CHUNKS(bits_chunk(out, seed, draw, offset, lo, hi));
+}

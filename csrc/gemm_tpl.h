@@ -1,34 +1,39 @@
-/* out = alpha op(a) op(b) + beta out by the definition in fl.h, in tiles of TILE_ROWS x 2 vectors held in registers.
+/* out = alpha op(a) op(b) + beta out by the definition in fl.h, in tiles of TILE_ROWS x 2 vectors held in
+ * registers.
  *
- * Works on a share of the rows at a time. For each block of FL_BLOCK k it copies those rows of op(a) into L2; then for
- * each panel of PANEL columns it copies the panel of op(b) into L1 and walks down the rows, tile by tile. Between
- * blocks, totals wait in out, or in work where out is still needed (beta) or too narrow. Slim products go without copies.
+ * Works on a share of the rows at a time. For each block of FL_BLOCK k it copies those rows of op(a) into L2;
+ * then for each panel of PANEL columns it copies the panel of op(b) into L1 and walks down the rows, tile by
+ * tile. Between blocks, totals wait in out, or in work where out is still needed (beta) or too narrow. Slim
+ * products go without copies.
  */
 
 #define PANEL (2 * LANES)
-#define GROUP 8                                       /* panels at a time if totals wait in work */
+#define GROUP 8 /* panels at a time if totals wait in work */
 #define TILES (REAL_BITS == 32 ? 36 : 18)
-#define SHARE (TILE_ROWS * TILES) /* rows at a time */
-#define A_STRIDE (FL_BLOCK + 64 / (int)sizeof(REAL))  /* of copied rows of a: no power of two */
+#define SHARE (TILE_ROWS * TILES)                         /* rows at a time */
+#define A_STRIDE (FL_BLOCK + 64 / (int)sizeof(REAL))      /* of copied rows of a: no power of two */
 #define A_WIDTH ((TILE_ROWS + LANES - 1) / LANES * LANES) /* of copied tiles of transposed a */
-#define A_SIZE (TILES * (TILE_ROWS * A_STRIDE > FL_BLOCK * A_WIDTH ? TILE_ROWS * A_STRIDE : FL_BLOCK * A_WIDTH))
+#define A_SIZE                                                                                               \
+    (TILES * (TILE_ROWS * A_STRIDE > FL_BLOCK * A_WIDTH ? TILE_ROWS * A_STRIDE : FL_BLOCK * A_WIDTH))
 #define WORK (FL_BLOCK * PANEL + A_SIZE + SHARE * GROUP * PANEL)
 
 /* Where part t of `parts` even parts of m begins. */
 #define PART(t, parts, m) ((t) * (m) / (parts))
 
 /* packed (k, PANEL) = op(b)[l, j] for j < n; what it holds for n <= j < PANEL does not matter. */
-static void FN(pack_b)(REAL *packed, const REAL *b, ptrdiff_t ldb, int trans_b, ptrdiff_t k, ptrdiff_t n)
+static void pack_b(REAL *packed, const REAL *b, ptrdiff_t ldb, int trans_b, ptrdiff_t k, ptrdiff_t n)
 {
     ptrdiff_t l = 0;
-    if (!trans_b && ldb + n >= PANEL) /* a panel that is too wide reads on into the next row, which the last has not */
+    if (!trans_b &&
+        ldb + n >= PANEL) /* a panel that is too wide reads on into the next row, which the last has not */
         for (; l < (n < PANEL ? k - 1 : k); l++) {
             V x = V_LOAD(b + l * ldb), y = V_LOAD(b + l * ldb + LANES);
             V_STORE(packed + l * PANEL, x);
             V_STORE(packed + l * PANEL + LANES, y);
         }
 #ifdef V_ZIP_LOW
-    if (trans_b) /* squares of LANES x LANES, transposed by zipping rows i and i + LANES / 2, log2(LANES) times */
+    if (trans_b) /* squares of LANES x LANES, transposed by zipping rows i and i + LANES / 2, log2(LANES)
+                    times */
         for (; l + LANES <= k; l += LANES)
             for (int half = 0; half < PANEL && half < n; half += LANES) {
                 V x[LANES], y[LANES];
@@ -57,8 +62,8 @@ static void FN(pack_b)(REAL *packed, const REAL *b, ptrdiff_t ldb, int trans_b, 
 }
 
 /* m rows of op(a), k deep: as rows of A_STRIDE, or (transposed) as tiles of k x A_WIDTH. */
-static void FN(pack_a)(REAL *packed, const REAL *a, ptrdiff_t lda, int trans_a, ptrdiff_t m, ptrdiff_t k,
-                       ptrdiff_t tiles)
+static void pack_a(REAL *packed, const REAL *a, ptrdiff_t lda, int trans_a, ptrdiff_t m, ptrdiff_t k,
+                   ptrdiff_t tiles)
 {
     if (!trans_a) {
         for (ptrdiff_t i = 0; i < m; i++)
@@ -79,7 +84,8 @@ static void FN(pack_a)(REAL *packed, const REAL *a, ptrdiff_t lda, int trans_a, 
 }
 
 /* Asks the memory for part `part` of `parts` of m rows of n numbers, which will be copied soon. */
-static inline void FN(ask)(const REAL *a, ptrdiff_t lda, ptrdiff_t m, ptrdiff_t n, ptrdiff_t part, ptrdiff_t parts)
+static inline void ask(const REAL *a, ptrdiff_t lda, ptrdiff_t m, ptrdiff_t n, ptrdiff_t part,
+                       ptrdiff_t parts)
 {
     for (ptrdiff_t i = PART(part, parts, m); i < PART(part + 1, parts, m); i++)
         for (ptrdiff_t j = 0; j < n; j += 64 / (ptrdiff_t)sizeof *a)
@@ -92,25 +98,26 @@ typedef struct {
     ptrdiff_t ldt, ldo, width;
     int first; /* block: there are no totals yet */
     REAL alpha, beta;
-} FN(target);
+} Target;
 
-#define EACH_SUM(statement)                                                                                         \
-    {                                                                                                               \
-        UNROLL                                                                                                      \
-        for (int i = 0; i < rows; i++) {                                                                            \
-            UNROLL                                                                                                  \
-            for (int j = 0; j < vectors; j++) {                                                                     \
-                V x = sum[i][j];                                                                                    \
-                statement;                                                                                          \
-                sum[i][j] = x;                                                                                      \
-            }                                                                                                       \
-        }                                                                                                           \
+#define EACH_SUM(statement)                                                                                  \
+    {                                                                                                        \
+        UNROLL                                                                                               \
+        for (int i = 0; i < rows; i++) {                                                                     \
+            UNROLL                                                                                           \
+            for (int j = 0; j < vectors; j++) {                                                              \
+                V x = sum[i][j];                                                                             \
+                statement;                                                                                   \
+                sum[i][j] = x;                                                                               \
+            }                                                                                                \
+        }                                                                                                    \
     }
 
-/* Sums (rows, vectors) over k of one block, added to the totals; the first four are constants where it is inlined. */
-static inline __attribute__((always_inline)) void FN(tile)(const int rows, const int vectors, const ptrdiff_t row,
-                                                           const ptrdiff_t column, const REAL *a, const REAL *b,
-                                                           ptrdiff_t k, const FN(target) * to)
+/* Sums (rows, vectors) over k of one block, added to the totals; the first four are constants where it is
+ * inlined. */
+static inline __attribute__((always_inline)) void tile(const int rows, const int vectors, const ptrdiff_t row,
+                                                       const ptrdiff_t column, const REAL *a, const REAL *b,
+                                                       ptrdiff_t k, const Target *to)
 {
     V sum[TILE_ROWS][2];
     UNROLL
@@ -126,7 +133,7 @@ static inline __attribute__((always_inline)) void FN(tile)(const int rows, const
                 sum[i][1] = V_FMA(x, b1, sum[i][1]);
         }
     }
-    const FN(target) t = *to;
+    const Target t = *to;
     if (!t.first)
         EACH_SUM(x = V_ADD(V_LOAD(t.total + i * t.ldt + j * LANES), x))
     if (t.out == NULL || t.width < vectors * LANES) {
@@ -138,19 +145,19 @@ static inline __attribute__((always_inline)) void FN(tile)(const int rows, const
                  V_STORE(out, V_ADD(V_MUL(V_ALL(t.alpha), x), V_MUL(V_ALL(t.beta), V_LOAD(out)))))
 }
 
-#define CASE(r)                                                                                                     \
-    case r:                                                                                                         \
-        if (to->width <= LANES && trans_a)                                                                          \
-            FN(tile)(r, 1, 1, A_WIDTH, a, b, k, to);                                                                \
-        else if (to->width <= LANES)                                                                                \
-            FN(tile)(r, 1, A_STRIDE, 1, a, b, k, to);                                                               \
-        else if (trans_a)                                                                                           \
-            FN(tile)(r, 2, 1, A_WIDTH, a, b, k, to);                                                                \
-        else                                                                                                        \
-            FN(tile)(r, 2, A_STRIDE, 1, a, b, k, to);                                                               \
+#define CASE(r)                                                                                              \
+    case r:                                                                                                  \
+        if (to->width <= LANES && trans_a)                                                                   \
+            tile(r, 1, 1, A_WIDTH, a, b, k, to);                                                             \
+        else if (to->width <= LANES)                                                                         \
+            tile(r, 1, A_STRIDE, 1, a, b, k, to);                                                            \
+        else if (trans_a)                                                                                    \
+            tile(r, 2, 1, A_WIDTH, a, b, k, to);                                                             \
+        else                                                                                                 \
+            tile(r, 2, A_STRIDE, 1, a, b, k, to);                                                            \
         break;
 
-static void FN(tile_of)(int rows, int trans_a, const REAL *a, const REAL *b, ptrdiff_t k, const FN(target) * to)
+static void tile_of(int rows, int trans_a, const REAL *a, const REAL *b, ptrdiff_t k, const Target *to)
 {
     switch (rows) {
         CASE(1)
@@ -179,8 +186,9 @@ static void FN(tile_of)(int rows, int trans_a, const REAL *a, const REAL *b, ptr
 }
 
 /* gemm for m <= SHARE rows; where totals wait in work, n <= GROUP * PANEL columns. */
-static void FN(share)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, ptrdiff_t m,
-                      ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, REAL alpha, REAL beta, REAL *work)
+static void share(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb,
+                  ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, REAL alpha, REAL beta,
+                  REAL *work)
 {
     REAL *bs = work, *as = bs + FL_BLOCK * PANEL, *totals = as + A_SIZE;
     int wait_in_work = k > FL_BLOCK && beta != 0;
@@ -188,24 +196,24 @@ static void FN(share)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, co
     for (ptrdiff_t l = 0; l == 0 || l < k; l += FL_BLOCK) {
         ptrdiff_t depth = k - l < FL_BLOCK ? k - l : FL_BLOCK;
         int last = l + FL_BLOCK >= k;
-        FN(pack_a)(as, a + (trans_a ? l * lda : l), lda, trans_a, m, depth, tiles);
+        pack_a(as, a + (trans_a ? l * lda : l), lda, trans_a, m, depth, tiles);
         for (ptrdiff_t j = 0; j < n; j += PANEL) {
             ptrdiff_t width = n - j < PANEL ? n - j : PANEL;
             const REAL *panel = b + (trans_b ? j * ldb + l : l * ldb + j);
             const REAL *next = panel + (trans_b ? PANEL * ldb : PANEL);
-            FN(pack_b)(bs, panel, ldb, trans_b, depth, width);
+            pack_b(bs, panel, ldb, trans_b, depth, width);
             for (ptrdiff_t t = 0; t < tiles; t++) {
                 ptrdiff_t r0 = PART(t, tiles, m), r1 = PART(t + 1, tiles, m);
                 REAL *to = out + r0 * ldo + j;
-                FN(target) target = {to, last ? to : NULL, ldo, ldo, width, l == 0, alpha, beta};
+                Target target = {to, last ? to : NULL, ldo, ldo, width, l == 0, alpha, beta};
                 if (wait_in_work || width % LANES != 0) {
                     target.total = totals + ((wait_in_work ? j / PANEL : 0) * SHARE + r0) * PANEL;
                     target.ldt = PANEL;
                 }
                 if (j + 2 * PANEL <= n)
-                    FN(ask)(next, ldb, trans_b ? PANEL : depth, trans_b ? depth : PANEL, t, tiles);
-                FN(tile_of)((int)(r1 - r0), trans_a, as + (trans_a ? t * FL_BLOCK * A_WIDTH : r0 * A_STRIDE), bs, depth,
-                            &target);
+                    ask(next, ldb, trans_b ? PANEL : depth, trans_b ? depth : PANEL, t, tiles);
+                tile_of((int)(r1 - r0), trans_a, as + (trans_a ? t * FL_BLOCK * A_WIDTH : r0 * A_STRIDE), bs,
+                        depth, &target);
             }
         }
     }
@@ -215,25 +223,25 @@ static void FN(share)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, co
 #define SLIM 4
 #define SLIM_VECTORS (V_BYTES == 64 ? 4 : 2)
 
-static inline __attribute__((always_inline)) void FN(slim_tile)(const int rows, const int vectors, REAL *out,
-                                                                ptrdiff_t ldo, const REAL *a, ptrdiff_t row,
-                                                                ptrdiff_t column, const REAL *b, ptrdiff_t ldb,
-                                                                ptrdiff_t k, REAL alpha)
+static inline
+    __attribute__((always_inline)) void slim_tile(const int rows, const int vectors, REAL *out, ptrdiff_t ldo,
+                                                  const REAL *a, ptrdiff_t row, ptrdiff_t column,
+                                                  const REAL *b, ptrdiff_t ldb, ptrdiff_t k, REAL alpha)
 {
     V total[2][SLIM_VECTORS], sum[2][SLIM_VECTORS];
     int first = 1;
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            total[i][j] = V_ALL(0);
+    for (int j = 0; j < vectors; j++)
+        total[i][j] = V_ALL(0);
     for (ptrdiff_t l0 = 0; l0 == 0 || l0 < k; l0 += FL_BLOCK) {
         const ptrdiff_t end = k - l0 < FL_BLOCK ? k : l0 + FL_BLOCK;
         UNROLL
         for (int i = 0; i < rows; i++)
             UNROLL
-            for (int j = 0; j < vectors; j++)
-                sum[i][j] = V_ALL(0);
+        for (int j = 0; j < vectors; j++)
+            sum[i][j] = V_ALL(0);
         for (ptrdiff_t l = l0; l < end; l++) {
             V x[SLIM_VECTORS];
             UNROLL
@@ -250,40 +258,42 @@ static inline __attribute__((always_inline)) void FN(slim_tile)(const int rows, 
         UNROLL
         for (int i = 0; i < rows; i++)
             UNROLL
-            for (int j = 0; j < vectors; j++)
-                total[i][j] = first ? sum[i][j] : V_ADD(total[i][j], sum[i][j]);
+        for (int j = 0; j < vectors; j++)
+            total[i][j] = first ? sum[i][j] : V_ADD(total[i][j], sum[i][j]);
         first = 0;
     }
     UNROLL
     for (int i = 0; i < rows; i++)
         UNROLL
-        for (int j = 0; j < vectors; j++)
-            V_STORE(out + i * ldo + j * LANES, V_MUL(V_ALL(alpha), total[i][j]));
+    for (int j = 0; j < vectors; j++)
+        V_STORE(out + i * ldo + j * LANES, V_MUL(V_ALL(alpha), total[i][j]));
 }
 
-static inline __attribute__((always_inline)) void FN(slim_rows)(const int rows, REAL *out, ptrdiff_t ldo, const REAL *a,
-                                                                ptrdiff_t row, ptrdiff_t column, const REAL *b,
-                                                                ptrdiff_t ldb, ptrdiff_t n, ptrdiff_t k, REAL alpha)
+static inline __attribute__((always_inline)) void slim_rows(const int rows, REAL *out, ptrdiff_t ldo,
+                                                            const REAL *a, ptrdiff_t row, ptrdiff_t column,
+                                                            const REAL *b, ptrdiff_t ldb, ptrdiff_t n,
+                                                            ptrdiff_t k, REAL alpha)
 {
     ptrdiff_t j = 0;
     for (; j + SLIM_VECTORS * LANES <= n; j += SLIM_VECTORS * LANES)
-        FN(slim_tile)(rows, SLIM_VECTORS, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
+        slim_tile(rows, SLIM_VECTORS, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
     for (; j + LANES <= n; j += LANES)
-        FN(slim_tile)(rows, 1, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
+        slim_tile(rows, 1, out + j, ldo, a, row, column, b + j, ldb, k, alpha);
     if (j < n) /* some columns twice: the same sums */
-        FN(slim_tile)(rows, 1, out + n - LANES, ldo, a, row, column, b + n - LANES, ldb, k, alpha);
+        slim_tile(rows, 1, out + n - LANES, ldo, a, row, column, b + n - LANES, ldb, k, alpha);
 }
 
-static void FN(gemm)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb, ptrdiff_t m,
-                     ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, double alpha, double beta, REAL *work)
+static void gemm(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, const REAL *b, ptrdiff_t ldb,
+                 ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int trans_a, int trans_b, double alpha, double beta,
+                 REAL *work)
 {
     if ((m <= SLIM || k <= SLIM) && n >= LANES && !trans_b && (REAL)beta == 0) {
         const ptrdiff_t row = trans_a ? 1 : lda, column = trans_a ? lda : 1;
         ptrdiff_t i = 0;
         for (; i + 2 <= m; i += 2)
-            FN(slim_rows)(2, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
+            slim_rows(2, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
         if (i < m)
-            FN(slim_rows)(1, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
+            slim_rows(1, out + i * ldo, ldo, a + i * row, row, column, b, ldb, n, k, (REAL)alpha);
         return;
     }
     ptrdiff_t group = k > FL_BLOCK && (REAL)beta != 0 ? GROUP * PANEL : n > 0 ? n : 1;
@@ -291,12 +301,10 @@ static void FN(gemm)(REAL *out, ptrdiff_t ldo, const REAL *a, ptrdiff_t lda, con
     for (ptrdiff_t j = 0; j < n; j += group)
         for (ptrdiff_t s = 0; s < shares; s++) {
             ptrdiff_t i0 = PART(s, shares, m), i1 = PART(s + 1, shares, m);
-            FN(share)(out + i0 * ldo + j, ldo, a + (trans_a ? i0 : i0 * lda), lda, b + (trans_b ? j * ldb : j), ldb,
-                      i1 - i0, n - j < group ? n - j : group, k, trans_a, trans_b, (REAL)alpha, (REAL)beta, work);
+            share(out + i0 * ldo + j, ldo, a + (trans_a ? i0 : i0 * lda), lda, b + (trans_b ? j * ldb : j),
+                  ldb, i1 - i0, n - j < group ? n - j : group, k, trans_a, trans_b, (REAL)alpha, (REAL)beta,
+                  work);
         }
 }
 
-#undef SLIM
-#undef SLIM_VECTORS
 #undef CASE
-#undef EACH_SUM

@@ -1,16 +1,16 @@
-/* A layer element by element: activations and their derivatives, errors of outputs, softmax; and Adam's update. */
+/* A layer element by element: activations and their derivatives, errors of outputs, softmax. */
 
-static inline REAL FN(tanh_of)(REAL x)
+static inline REAL tanh_of(REAL x)
 {
-    REAL u = FN(expm1)(x < 0 ? 2 * x : -2 * x), t = u / (2 + u); /* -tanh |x| */
+    REAL u = expm1_of(x < 0 ? 2 * x : -2 * x), t = u / (2 + u); /* -tanh |x| */
     return x < 0 ? t : -t;
 }
 
-static inline REAL FN(function)(const int kind, REAL x)
+static inline REAL function(const int kind, REAL x)
 {
     switch (kind) {
-    case FL_SIGMOID: return FN(sigmoid_of)(x);
-    case FL_TANH: return FN(tanh_of)(x);
+    case FL_SIGMOID: return sigmoid_of(x);
+    case FL_TANH: return tanh_of(x);
     case FL_RELU: return x < 0 ? (REAL)0 : x; /* NaN stays NaN */
     case FL_LEAKY: return x < 0 ? (REAL)FL_LEAK * x : x;
     default: return x;
@@ -18,7 +18,7 @@ static inline REAL FN(function)(const int kind, REAL x)
 }
 
 /* The derivative where the function is y. */
-static inline REAL FN(slope)(const int kind, REAL y)
+static inline REAL slope(const int kind, REAL y)
 {
     switch (kind) {
     case FL_SIGMOID: return y * (1 - y);
@@ -30,53 +30,59 @@ static inline REAL FN(slope)(const int kind, REAL y)
 }
 
 /* Calls `call` with KIND a constant, so that loops have no branches. */
-#define EACH_KIND(kind, call)                                                                                       \
-    switch (kind) {                                                                                                 \
-    case FL_SIGMOID: { enum { KIND = FL_SIGMOID }; call; } break;                                                   \
-    case FL_TANH: { enum { KIND = FL_TANH }; call; } break;                                                         \
-    case FL_RELU: { enum { KIND = FL_RELU }; call; } break;                                                         \
-    case FL_LEAKY: { enum { KIND = FL_LEAKY }; call; } break;                                                       \
-    default: { enum { KIND = FL_LINEAR }; call; } break;                                                            \
+#define ONE_KIND(label, value, call)                                                                         \
+    label:                                                                                                   \
+    {                                                                                                        \
+        enum { KIND = value };                                                                               \
+        call;                                                                                                \
+    }                                                                                                        \
+    break;
+
+#define EACH_KIND(kind, call)                                                                                \
+    switch (kind) {                                                                                          \
+        ONE_KIND(case FL_SIGMOID, FL_SIGMOID, call)                                                          \
+        ONE_KIND(case FL_TANH, FL_TANH, call)                                                                \
+        ONE_KIND(case FL_RELU, FL_RELU, call)                                                                \
+        ONE_KIND(case FL_LEAKY, FL_LEAKY, call)                                                              \
+        ONE_KIND(default, FL_LINEAR, call)                                                                   \
     }
 
-static inline __attribute__((always_inline)) void FN(activate_chunk)(REAL *out, const REAL *a, const REAL *bias,
-                                                                     const int kind, ptrdiff_t h, ptrdiff_t lo,
-                                                                     ptrdiff_t hi)
+static inline __attribute__((always_inline)) void activate_chunk(REAL *out, const REAL *a, const REAL *bias,
+                                                                 const int kind, ptrdiff_t h, ptrdiff_t lo,
+                                                                 ptrdiff_t hi)
 {
-    FOR_COLUMNS(out[e] = FN(function)(kind, x))
+    FOR_COLUMNS(out[e] = function(kind, x))
 }
 
-static void FN(activate)(REAL *out, const REAL *a, const REAL *bias, int kind, ptrdiff_t h, ptrdiff_t start,
-                         ptrdiff_t stop)
+static void activate(REAL *out, const REAL *a, const REAL *bias, int kind, ptrdiff_t h, ptrdiff_t start,
+                     ptrdiff_t stop)
 {
-    EACH_KIND(kind, FOR_CHUNKS(FN(activate_chunk)(out, a, bias, KIND, h, lo, hi)))
+    EACH_KIND(kind, FOR_CHUNKS(activate_chunk(out, a, bias, KIND, h, lo, hi)))
 }
 
-static inline __attribute__((always_inline)) void FN(backward_chunk)(REAL *a, const REAL *y, const REAL *bias,
-                                                                     const int kind, ptrdiff_t h, ptrdiff_t lo,
-                                                                     ptrdiff_t hi)
+static inline __attribute__((always_inline)) void backward_chunk(REAL *a, const REAL *y, const REAL *bias,
+                                                                 const int kind, ptrdiff_t h, ptrdiff_t lo,
+                                                                 ptrdiff_t hi)
 {
-    FOR_COLUMNS(a[e] = x * FN(slope)(kind, y[e]))
+    FOR_COLUMNS(a[e] = x * slope(kind, y[e]))
 }
 
-static void FN(backward)(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,
-                         ptrdiff_t stop)
-{
-    EACH_KIND(kind, FOR_CHUNKS(FN(backward_chunk)(delta, y, row, KIND, h, lo, hi)))
-}
+static void backward(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,
+                     ptrdiff_t stop){
+    EACH_KIND(kind, FOR_CHUNKS(backward_chunk(delta, y, row, KIND, h, lo, hi)))}
 
 /* One error: its delta, and its square into a sum. */
-#define ERROR_OF(l)                                                                                                 \
-    {                                                                                                               \
-        REAL u = y[j + l], v = x[j + l], w = weighted ? weight[j + l] : (REAL)1, diff = u - v;                      \
-        double wide = (double)u - (double)v;                                                                        \
-        sum[l] = __builtin_fma((double)w * wide, wide, sum[l]);                                                     \
-        delta[j + l] = w * (diff * FN(slope)(kind, u));                                                             \
+#define ERROR_OF(l)                                                                                          \
+    {                                                                                                        \
+        REAL u = y[j + l], v = x[j + l], w = weighted ? weight[j + l] : (REAL)1, diff = u - v;               \
+        double wide = (double)u - (double)v;                                                                 \
+        sum[l] = __builtin_fma((double)w * wide, wide, sum[l]);                                              \
+        delta[j + l] = w * (diff * slope(kind, u));                                                          \
     }
 
-static inline __attribute__((always_inline)) double FN(error_row)(REAL *delta, const REAL *y, const REAL *x,
-                                                                  const REAL *weight, const int weighted,
-                                                                  const int kind, ptrdiff_t d)
+static inline __attribute__((always_inline)) double error_row(REAL *delta, const REAL *y, const REAL *x,
+                                                              const REAL *weight, const int weighted,
+                                                              const int kind, ptrdiff_t d)
 {
     double sum[16] = {0};
     ptrdiff_t j = 0;
@@ -87,27 +93,29 @@ static inline __attribute__((always_inline)) double FN(error_row)(REAL *delta, c
     }
     for (int l = 0; j + l < d; l++)
         ERROR_OF(l)
-    return FN(tree)(sum);
+    return tree(sum);
 }
 
-static void FN(output_error)(REAL *delta, double *loss, const REAL *y, const REAL *x, const REAL *weight, int kind,
-                             ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
+static void output_error(REAL *delta, double *loss, const REAL *y, const REAL *x, const REAL *weight,
+                         int kind, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++)
         if (weight)
-            EACH_KIND(kind, loss[i] = FN(error_row)(delta + i * d, y + i * d, x + i * d, weight + i * d, 1, KIND, d))
+            EACH_KIND(kind,
+                      loss[i] = error_row(delta + i * d, y + i * d, x + i * d, weight + i * d, 1, KIND, d))
         else
-            EACH_KIND(kind, loss[i] = FN(error_row)(delta + i * d, y + i * d, x + i * d, NULL, 0, KIND, d))
+            EACH_KIND(kind, loss[i] = error_row(delta + i * d, y + i * d, x + i * d, NULL, 0, KIND, d))
 }
 
 /* softplus(z) - x z = (max(z, 0) - x z) + log(1 + exp(-|z|)), weighted, into a sum. */
-#define ENTROPY_OF(l)                                                                                               \
-    {                                                                                                               \
-        double u = (double)z[j + l], t = __builtin_fma(-(double)x[j0 + j + l], u, u > 0 ? u : 0) + (double)y[j + l];  \
-        sum[l] = __builtin_fma(weight ? (double)weight[j0 + j + l] : 1, t, sum[l]);                                 \
+#define ENTROPY_OF(l)                                                                                        \
+    {                                                                                                        \
+        double u = (double)z[j + l],                                                                         \
+               t = __builtin_fma(-(double)x[j0 + j + l], u, u > 0 ? u : 0) + (double)y[j + l];               \
+        sum[l] = __builtin_fma(weight ? (double)weight[j0 + j + l] : 1, t, sum[l]);                          \
     }
 
-static double FN(entropy_row)(const REAL *a, const REAL *bias, const REAL *x, const REAL *weight, ptrdiff_t d)
+static double entropy_row(const REAL *a, const REAL *bias, const REAL *x, const REAL *weight, ptrdiff_t d)
 {
     double sum[16] = {0};
     REAL y[FL_BLOCK], z[FL_BLOCK];
@@ -115,7 +123,7 @@ static double FN(entropy_row)(const REAL *a, const REAL *bias, const REAL *x, co
         ptrdiff_t n = d - j0 < FL_BLOCK ? d - j0 : FL_BLOCK, j = 0;
         for (ptrdiff_t i = 0; i < n; i++) {
             z[i] = a[j0 + i] + bias[j0 + i];
-            y[i] = FN(log1p)(FN(exp)(z[i] < 0 ? z[i] : -z[i]));
+            y[i] = log1p_of(exp_of(z[i] < 0 ? z[i] : -z[i]));
         }
         for (; j + 16 <= n; j += 16)
             for (int l = 0; l < 16; l++)
@@ -123,18 +131,18 @@ static double FN(entropy_row)(const REAL *a, const REAL *bias, const REAL *x, co
         for (int l = 0; j + l < n; l++)
             ENTROPY_OF(l)
     }
-    return FN(tree)(sum);
+    return tree(sum);
 }
 
-static void FN(cross_entropy)(double *loss, const REAL *a, const REAL *bias, const REAL *x, const REAL *weight,
-                              ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
+static void cross_entropy(double *loss, const REAL *a, const REAL *bias, const REAL *x, const REAL *weight,
+                          ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++)
-        loss[i] = FN(entropy_row)(a + i * d, bias, x + i * d, weight ? weight + i * d : NULL, d);
+        loss[i] = entropy_row(a + i * d, bias, x + i * d, weight ? weight + i * d : NULL, d);
 }
 
-static void FN(softmax)(REAL *p, double *loss, const REAL *a, const REAL *bias, const int32_t *label, ptrdiff_t c,
-                        ptrdiff_t start, ptrdiff_t stop)
+static void softmax(REAL *p, double *loss, const REAL *a, const REAL *bias, const int32_t *label, ptrdiff_t c,
+                    ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++) {
         REAL *q = p + i * c;
@@ -147,43 +155,12 @@ static void FN(softmax)(REAL *p, double *loss, const REAL *a, const REAL *bias, 
         REAL right = loss ? q[label[i]] - most : 0;
         double sum = 0;
         for (ptrdiff_t j = 0; j < c; j++) {
-            q[j] = FN(exp)(q[j] - most);
+            q[j] = exp_of(q[j] - most);
             sum += (double)q[j];
         }
         for (ptrdiff_t j = 0; j < c; j++)
             q[j] = (REAL)((double)q[j] / sum);
         if (loss)
-            loss[i] = (double)FN(log)((REAL)sum) - (double)right;
+            loss[i] = (double)log_of((REAL)sum) - (double)right;
     }
 }
-
-static void FN(adam_chunk)(REAL *w, REAL *m, REAL *v, const REAL *grad, REAL lr, REAL beta1, REAL rest1, REAL beta2,
-                           REAL rest2, REAL c1, REAL c2, REAL eps, REAL l1, REAL l2, REAL threshold, ptrdiff_t lo,
-                           ptrdiff_t hi)
-{
-    const REAL tiny = (REAL)1e-30, tiny2 = (REAL)1e-37; /* decaying numbers would end as denormals, which are slow */
-    INDEPENDENT
-    for (ptrdiff_t e = lo; e < hi; e++) {
-        REAL x = w[e], g = grad[e];
-        REAL mean = FMA(beta1, m[e], rest1 * g), square = FMA(beta2, v[e], rest2 * g * g);
-        REAL sign = x > 0 ? (REAL)1 : x < 0 ? (REAL)-1 : (REAL)0;
-        REAL step = FMA(l1, sign, FMA(l2, x, c1 * mean / (SQRT(c2 * square) + eps)));
-        x = FMA(-lr, step, x);
-        REAL size = ABS(x), shrunk = size - threshold;
-        shrunk = shrunk < tiny ? (REAL)0 : shrunk; /* NaN stays NaN */
-        w[e] = x < 0 ? 0 - shrunk : shrunk; /* never -0 */
-        m[e] = ABS(mean) < tiny ? (REAL)0 : mean;
-        v[e] = square < tiny2 ? (REAL)0 : square;
-    }
-}
-
-static void FN(adam)(REAL *w, REAL *m, REAL *v, const REAL *grad, const fl_adam *how, ptrdiff_t start, ptrdiff_t stop)
-{
-    FOR_CHUNKS(FN(adam_chunk)(w, m, v, grad, (REAL)how->lr, (REAL)how->beta1, (REAL)(1 - how->beta1),
-                              (REAL)how->beta2, (REAL)(1 - how->beta2), (REAL)how->c1, (REAL)how->c2, (REAL)how->eps,
-                              (REAL)how->l1, (REAL)how->l2, (REAL)how->threshold, lo, hi));
-}
-
-#undef EACH_KIND
-#undef ERROR_OF
-#undef ENTROPY_OF

@@ -2,7 +2,7 @@
 
 #define STRIP 512 /* columns at a time: their sums stay in L1 */
 
-static void FN(colsum_strip)(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d, ptrdiff_t width)
+static void colsum_strip(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d, ptrdiff_t width)
 {
     for (ptrdiff_t i0 = 0; i0 < n; i0 += FL_BLOCK) {
         REAL sum[STRIP] = {0};
@@ -15,13 +15,13 @@ static void FN(colsum_strip)(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d,
     }
 }
 
-static void FN(colsum)(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
+static void colsum(REAL *acc, const REAL *a, ptrdiff_t n, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t j = start; j < stop; j += STRIP)
-        FN(colsum_strip)(acc + j, a + j, n, d, j + STRIP < stop ? STRIP : stop - j);
+        colsum_strip(acc + j, a + j, n, d, j + STRIP < stop ? STRIP : stop - j);
 }
 
-static void FN(axpby)(REAL *out, const REAL *x, ptrdiff_t n, double alpha, double beta)
+static void axpby(REAL *out, const REAL *x, ptrdiff_t n, double alpha, double beta)
 {
     REAL al = (REAL)alpha, be = (REAL)beta;
     for (ptrdiff_t i = 0; i < n; i++) {
@@ -31,7 +31,7 @@ static void FN(axpby)(REAL *out, const REAL *x, ptrdiff_t n, double alpha, doubl
 }
 
 /* Sums 16 interleaved terms by a tree. */
-static inline double FN(tree)(double *sum)
+static inline double tree(double *sum)
 {
     for (int half = 8; half > 0; half /= 2)
         for (int l = 0; l < half; l++)
@@ -39,7 +39,7 @@ static inline double FN(tree)(double *sum)
     return sum[0];
 }
 
-static double FN(sqdist)(const REAL *x, const REAL *y, ptrdiff_t d)
+static double sqdist(const REAL *x, const REAL *y, ptrdiff_t d)
 {
     double sum[16] = {0};
     ptrdiff_t j = 0;
@@ -52,43 +52,44 @@ static double FN(sqdist)(const REAL *x, const REAL *y, ptrdiff_t d)
         double diff = (double)x[j + l] - (double)y[j + l];
         sum[l] = __builtin_fma(diff, diff, sum[l]);
     }
-    return FN(tree)(sum);
+    return tree(sum);
 }
 
-static void FN(row_sqdist)(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start, ptrdiff_t stop)
+static void row_sqdist(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start,
+                       ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++)
-        out[i] = FN(sqdist)(x + i * d, y + i * d, d);
+        out[i] = sqdist(x + i * d, y + i * d, d);
 }
 
 /* log(1 + exp(x)) */
-static inline REAL FN(softplus_of)(REAL x)
+static inline REAL softplus_of(REAL x)
 {
-    return (x > 0 ? x : (REAL)0) + FN(log1p)(FN(exp)(x < 0 ? x : -x));
+    return (x > 0 ? x : (REAL)0) + log1p_of(exp_of(x < 0 ? x : -x));
 }
 
-static double FN(softplus_sum)(const REAL *a, const REAL *bias, REAL scale, ptrdiff_t h)
+static double softplus_sum(const REAL *a, const REAL *bias, REAL scale, ptrdiff_t h)
 {
     double sum[16] = {0};
     REAL y[FL_BLOCK];
     for (ptrdiff_t j0 = 0; j0 < h; j0 += FL_BLOCK) {
         ptrdiff_t n = h - j0 < FL_BLOCK ? h - j0 : FL_BLOCK, j = 0;
         for (ptrdiff_t i = 0; i < n; i++)
-            y[i] = FN(softplus_of)(scale * (a[j0 + i] + bias[j0 + i]));
+            y[i] = softplus_of(scale * (a[j0 + i] + bias[j0 + i]));
         for (; j + 16 <= n; j += 16)
             for (int l = 0; l < 16; l++)
                 sum[l] += (double)y[j + l];
         for (int l = 0; j + l < n; l++)
             sum[l] += (double)y[j + l];
     }
-    return FN(tree)(sum);
+    return tree(sum);
 }
 
-static void FN(row_softplus)(double *out, const REAL *a, const REAL *bias, double scale, ptrdiff_t h, ptrdiff_t start,
-                             ptrdiff_t stop)
+static void row_softplus(double *out, const REAL *a, const REAL *bias, double scale, ptrdiff_t h,
+                         ptrdiff_t start, ptrdiff_t stop)
 {
     for (ptrdiff_t i = start; i < stop; i++)
-        out[i] = FN(softplus_sum)(a + i * h, bias, (REAL)scale, h);
+        out[i] = softplus_sum(a + i * h, bias, (REAL)scale, h);
 }
 
 #undef STRIP

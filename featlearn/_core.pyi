@@ -68,22 +68,26 @@ def sparse_gradient(
 ) -> None:
     """G (h, d) = alpha * S + beta * G, where S[f] = sum over the entries of feature f of value * R[row].
 
-    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). By fused multiply-add from zero,
-    rows in order; beta 0: G is not read.
+    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). Summed as in gemm: rows in order
+    by fused multiply-add, from zero in each block of 256 rows, and the blocks' sums added in order (blocks without an
+    entry of f left out); beta 0: G is not read.
     """
 
 def scatter_sum(
     out: Floats, start: Starts, index: Indices, value: Floats, alpha: float = 1.0, beta: float = 0.0
 ) -> None:
-    """out (h,) = alpha * the sum of the values of each feature, rows in order, + beta * out (not read if beta is 0)."""
+    """out (h,) = alpha * the sum of the values of each feature + beta * out (not read if beta is 0).
+
+    Rows in order by blocks of 256, as in colsum.
+    """
 
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""
 
-def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int) -> None:
+def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """p = sigmoid(a + bias); s = bernoulli(p); p or s may be a."""
 
-def bernoulli(s: Floats, p: Floats, seed: int, draw: int) -> None:
+def bernoulli(s: Floats, p: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """s = 1 where a uniform number lies below p, else 0; any shape; s may be p.
 
     Element e compares with word e of random_bits: its upper 24 bits (float32) or all 32 (float64).
@@ -92,19 +96,20 @@ def bernoulli(s: Floats, p: Floats, seed: int, draw: int) -> None:
 def add_bias(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = a + bias; out may be a."""
 
-def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int) -> None:
+def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int, offset: int = 0) -> None:
     """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed (Salmon et al., SC11).
 
-    seed and draw lie in 0..2^64 - 1, here and below.
+    seed, draw and offset lie in 0..2^64 - 1. offset is the number of the first element, here and wherever numbers are
+    drawn: a part of an array, drawn alone with the offset at which it lies, has the bytes that it has in the whole.
     """
 
-def uniform(out: Floats, seed: int, draw: int) -> None:
+def uniform(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Uniform numbers in [0, 1), any shape.
 
     Element e is the upper 24 bits of word e of random_bits (float32), or 52 bits of words 2e, 2e + 1 (float64).
     """
 
-def normal(out: Floats, seed: int, draw: int) -> None:
+def normal(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Standard normal numbers, any shape.
 
     Box and Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v are their uniform numbers.

@@ -1,7 +1,11 @@
 """Counted random numbers: the published vectors, the formulas, moments and independence."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from featlearn import _core
 
@@ -97,3 +101,53 @@ def test_normal(dtype, threads):
     part = np.empty(7001, dtype)
     _core.normal(part, 7, 8)
     assert part.tobytes() == z[:7001].tobytes()
+
+
+def draw(kernel, n, dtype, seed, number, offset, part=slice(None)):
+    """n elements drawn by `kernel`, one array or two; `part` of what else it takes."""
+    out, other = np.empty(n, dtype), np.empty(n, dtype)
+    p = np.linspace(0, 1, 9001).astype(dtype)[part]
+    if kernel == "random_bits":
+        out = np.empty(n, np.uint32)
+        _core.random_bits(out, seed, number, offset)
+    elif kernel == "bernoulli":
+        _core.bernoulli(out, p, seed, number, offset)
+    elif kernel == "sigmoid_sample":
+        bias = np.full(1, -0.5, dtype)
+        _core.sigmoid_sample(other[:, None], out[:, None], p[:, None], bias, seed, number, offset)
+    else:
+        getattr(_core, kernel)(out, seed, number, offset)
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", ["random_bits", "bernoulli", "sigmoid_sample", "uniform", "normal"])
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    offset=st.one_of(st.integers(0, 9000), st.integers(0, 2**64 - 9001)),
+    cuts=st.lists(st.integers(0, 9000), max_size=4),
+)
+@example(offset=0, cuts=[1, 2, 3, 2049])
+@example(offset=2**64 - 9001, cuts=[4500])
+def test_parts_have_the_bytes_of_the_whole(kernel, dtype, offset, cuts):
+    """Drawn in parts, each from its own first element on, an array is the same as drawn at once."""
+    n = 9001
+    whole = draw(kernel, n, dtype, 3, 4, offset)
+    ends = [0, *sorted(cuts), n]
+    for lo, hi in itertools.pairwise(ends):
+        part = draw(kernel, hi - lo, dtype, 3, 4, offset + lo, slice(lo, hi))
+        assert part.tobytes() == whole[lo:hi].tobytes()
+
+
+def test_offsets_are_numbers_of_elements():
+    """Word e of the whole sequence, by the definition in Python integers."""
+    for offset in (1, 6, 2**40 + 3, 2**64 - 5):
+        words = np.empty(5, np.uint32)
+        _core.random_bits(words, 5, 6, offset)
+        assert words.tolist() == [philox(offset + i, 5, 6) for i in range(5)]
+
+
+@pytest.mark.parametrize("offset", [-1, 2**64, 2**64 - 4])
+def test_an_offset_past_the_last_element_is_refused(offset):
+    with pytest.raises(ValueError, match=r"^uniform: offset is -?\d+.*, wanted"):
+        _core.uniform(np.empty(5), 0, 0, offset)

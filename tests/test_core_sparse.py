@@ -88,20 +88,27 @@ def dot(start, index, R, F):
 
 
 def gradient(G, start, index, value, R, delta=None, X=None, alpha=1.0, beta=0.0):
-    S = np.zeros_like(G)
+    total, S = np.zeros_like(G), np.zeros_like(G)
+    blocks = [*rows_of(start) // 256, -1]
     for i, e in zip(rows_of(start), range(len(index)), strict=True):
         f = index[e]
         S[f] = fma(value[e : e + 1], R[i], S[f])
         if delta is not None:
             S[f] = fma(delta[e : e + 1], X[i], S[f])
-    t = G.dtype.type(alpha) * S
+        if blocks[e + 1] != blocks[e]:
+            total, S = total + S, np.zeros_like(G)
+    t = G.dtype.type(alpha) * total
     return t if beta == 0 else t + G.dtype.type(beta) * G
 
 
-def scatter(out, index, value, alpha=1.0, beta=0.0):
+def scatter(out, start, index, value, alpha=1.0, beta=0.0):
     total = np.zeros_like(out)
-    for f, x in zip(index, value, strict=True):
-        total[f] += x
+    for block in range(0, len(start) - 1, 256):
+        entries = slice(start[block], start[min(block + 256, len(start) - 1)])
+        block_sum = np.zeros_like(out)
+        for f, x in zip(index[entries], value[entries], strict=True):
+            block_sum[f] += x
+        total += block_sum
     t = out.dtype.type(alpha) * total
     return t if beta == 0 else t + out.dtype.type(beta) * out
 
@@ -232,6 +239,7 @@ def problem(n, d, h, m, dtype):
         (9, 16, 5, 30),
         (11, 33, 50, 100),
         (60, 100, 70, 900),
+        (520, 9, 7, 900),
         (3, 2500, 30, 40),
     ],
 )
@@ -256,7 +264,7 @@ def test_products(n, d, h, m, dtype, threads):
             _core.sparse_gradient(G, start, index, x["value"], x["R"], *second, alpha=alpha, beta=beta)
             assert G.tobytes() == wanted.tobytes()
         out = np.full(h, np.nan, dtype) if beta == 0 else x["out"].copy()
-        wanted = scatter(out, index, x["value"], alpha, beta)
+        wanted = scatter(out, start, index, x["value"], alpha, beta)
         _core.scatter_sum(out, start, index, x["value"], alpha, beta)
         assert out.tobytes() == wanted.tobytes()
 
@@ -292,6 +300,24 @@ def test_large_products(dtype, threads):
         assert row.tobytes() == out[i].tobytes()
         _core.sparse_dot(few, alone, index[part], x["R"][i : i + 1], x["F"])
         assert few.tobytes() == dots[part].tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [256, 257, 700])
+def test_the_sums_of_full_codes_are_those_of_dense_ones(n, dtype, threads):
+    """Where no entry is left out, sums over rows are gemm's and colsum's to the byte."""
+    d, h = 33, 21
+    rng = np.random.default_rng(n)
+    H, R, G = (rng.standard_normal(shape).astype(dtype) for shape in [(n, h), (n, d), (h, d)])
+    start, index = h * np.arange(n + 1), np.tile(np.arange(h, dtype=np.int32), n)
+    wanted = G.copy()
+    _core.gemm(wanted, H, R, trans_a=True, alpha=0.3, beta=-0.7)
+    _core.sparse_gradient(G, start, index, H.ravel(), R, alpha=0.3, beta=-0.7)
+    assert G.tobytes() == wanted.tobytes()
+    sums, found = np.ones(h, dtype), np.ones(h, dtype)
+    _core.colsum(sums, H, alpha=0.3, beta=-0.7)
+    _core.scatter_sum(found, start, index, H.ravel(), alpha=0.3, beta=-0.7)
+    assert found.tobytes() == sums.tobytes()
 
 
 def test_a_tied_step_is_the_gradient_of_its_loss():

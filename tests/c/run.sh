@@ -14,5 +14,5 @@ case ${1:-address} in
 esac
 "${CC:-cc}" -std=gnu11 -O1 -g -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread -Wall -Wextra -Werror \
     -fsanitize=$sanitizers -fno-sanitize-recover=all -I "$csrc" \
-    "$here/test_kernels.c" "$csrc/kernels.c" "$csrc/pool.c" -lm -o "$out/test"
+    "$here/test_kernels.c" "$csrc"/*_f??.c "$csrc/kernels.c" "$csrc/pool.c" -lm -o "$out/test"
 "$out/test" $tests

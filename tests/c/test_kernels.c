@@ -64,7 +64,7 @@ static void test_bits(const fl_isa *isa)
     const uint64_t seed = 0x123456789abcdef0u, draw = 0xfedcba9876543210u;
     for (ptrdiff_t n = 0; n < 6000; n = n < 40 ? n + 1 : n * 2 + 1) {
         uint32_t *out = guarded((size_t)n * 4);
-        isa->random_bits(out, seed, draw, 0, n);
+        isa->f32->random_bits(out, seed, draw, 0, 0, n);
         int same = 1;
         for (ptrdiff_t e = 0; e < n; e++) {
             uint32_t words[4];
@@ -74,13 +74,21 @@ static void test_bits(const fl_isa *isa)
         check(release(out, (size_t)n * 4), isa->name, "random_bits wrote outside", n);
         check(same, isa->name, "random_bits", n);
     }
-    /* Beyond 2^32 counters: the range form reaches them without the array below. */
-    uint32_t words[4], *far = guarded(16);
-    const ptrdiff_t start = (ptrdiff_t)FL_CHUNK << 24;
-    isa->random_bits((uint32_t *)((uintptr_t)far - (uintptr_t)start * 4), seed, draw, start, start + 4);
-    philox(words, (uint64_t)start / 4, draw, seed);
-    check(memcmp(far, words, 16) == 0, isa->name, "random_bits far out", 4);
-    check(release(far, 16), isa->name, "random_bits wrote outside", 4);
+    /* From any element on, also beyond 2^32 counters and to the very last. */
+    const uint64_t last = ~(uint64_t)0, offsets[] = {1, 2, 3, 4, 2047, (uint64_t)FL_CHUNK << 24, last - 4999};
+    for (int i = 0; i < 7; i++)
+        for (ptrdiff_t n = 1; n <= 5000; n = n * 17 + 1) {
+            uint32_t *out = guarded((size_t)n * 4);
+            isa->f64->random_bits(out, seed, draw, offsets[i], 0, n);
+            int same = 1;
+            for (ptrdiff_t e = 0; e < n; e++) {
+                uint32_t words[4];
+                philox(words, (offsets[i] + (uint64_t)e) / 4, draw, seed);
+                same &= out[e] == words[(offsets[i] + (uint64_t)e) % 4];
+            }
+            check(release(out, (size_t)n * 4), isa->name, "random_bits with an offset wrote outside", n);
+            check(same, isa->name, "random_bits with an offset", n);
+        }
 }
 
 /* The plain-C fma against the library's, on numbers that meet halfway, underflow and overflow. */

@@ -119,16 +119,16 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                     COMPARE("activate in place", n, use->TABLE->activate(out, out, bias, kind, h, 0, n));
                     COMPARE("backward", n, use->TABLE->backward(out, c, bias, kind, h, 0, n));
                 }
-                COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, 0, n));
-                COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, 0, n));
+                COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, n % 5, 0, n));
+                COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, n % 5, 0, n));
             }
-        COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, 0, n));
-        COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, 0, n));
-        COMPARE("normal", n, use->TABLE->normal(out, 1, 2, 0, n));
+        COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, n % 5, 0, n));
+        COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, n % 5, 0, n));
+        COMPARE("normal", n, use->TABLE->normal(out, 1, 2, n % 5, 0, n));
         if (n > FL_CHUNK) /* in two steps, as threads work */
             COMPARE("normal in steps", n,
-                    use->TABLE->normal(out, 1, 2, FL_CHUNK, n);
-                    use->TABLE->normal(out, 1, 2, 0, which ? n : FL_CHUNK));
+                    use->TABLE->normal(out, 1, 2, 3, FL_CHUNK, n);
+                    use->TABLE->normal(out, 1, 2, 3, 0, which ? n : FL_CHUNK));
         COMPARE("update", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0, 0.01, 0.3, 0, n));
         COMPARE("update, no velocity", n, use->TABLE->update(out, NULL, c, 0.1, 0, 0, 0.01, 0.3, 0, n));
         COMPARE("update, subgradient", n, use->TABLE->update(out, second, c, 0.1, 0.9, 0.2, 0, 0, 0, n));
@@ -250,7 +250,7 @@ static void F(test_top_k)(const fl_isa *isa)
 #define ENTRIES 51
 
 static void F(gradient)(const fl_isa *isa, REAL *out, const int64_t *begin, const int32_t *index, const REAL *value,
-                        const REAL *delta, const REAL *R, const REAL *X, ptrdiff_t d, double beta)
+                        const REAL *delta, const REAL *R, const REAL *X, ptrdiff_t n, ptrdiff_t d, double beta)
 {
     size_t n_bytes = ENTRIES * sizeof(REAL);
     int64_t next[FEATURES + 1] = {0}, row[ENTRIES];
@@ -260,7 +260,7 @@ static void F(gradient)(const fl_isa *isa, REAL *out, const int64_t *begin, cons
     for (int f = 0; f < FEATURES; f++)
         next[f + 1] += next[f];
     isa->TABLE->sort_entries(next, row, x, y, begin, index, value, delta, 0, 3);
-    isa->TABLE->sort_entries(next, row, x, y, begin, index, value, delta, 3, 7);
+    isa->TABLE->sort_entries(next, row, x, y, begin, index, value, delta, 3, n);
     isa->TABLE->sparse_gradient(out, next, row, x, delta ? y : NULL, R, X, d, 0.3, beta, 0, 9);
     isa->TABLE->sparse_gradient(out, next, row, x, delta ? y : NULL, R, X, d, 0.3, beta, 9, FEATURES);
     check(release(x, n_bytes) && release(y, n_bytes), isa->name, "sort_entries outside", ENTRIES);
@@ -270,13 +270,15 @@ static void F(gradient)(const fl_isa *isa, REAL *out, const int64_t *begin, cons
 static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
 {
     static const ptrdiff_t columns[] = {0, 1, 7, 16, 33, 1025}, lengths[] = {0, 1, 8, 19, 3, 0, 20};
-    const ptrdiff_t n = 7, h = FEATURES;
-    int64_t begin[8] = {0};
+    enum { GAP = 258 }; /* empty rows, so that there are two blocks of them */
+    const ptrdiff_t n = 7 + GAP, h = FEATURES;
+    int64_t begin[7 + GAP + 1] = {0};
     int32_t index[ENTRIES];
     for (ptrdiff_t i = 0; i < n; i++) {
-        begin[i + 1] = begin[i] + lengths[i];
-        for (ptrdiff_t e = 0; e < lengths[i]; e++)
-            index[begin[i] + e] = (int32_t)(e * h / lengths[i]);
+        ptrdiff_t length = i < 3 ? lengths[i] : i < 3 + GAP ? 0 : lengths[i - GAP];
+        begin[i + 1] = begin[i] + length;
+        for (ptrdiff_t e = 0; e < length; e++)
+            index[begin[i] + e] = (int32_t)(e * h / length);
     }
     const ptrdiff_t m = begin[n];
     check(m == ENTRIES && fl_outside(index, h, 0, m) == 0 && fl_outside(index, h - 1, 0, m), "all", "outside", m);
@@ -293,8 +295,12 @@ static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
         for (int both = 0; both < 2; both++)
             for (int beta = 0; beta < 2; beta++)
                 COMPARE("sparse_gradient", h * d,
-                        F(gradient)(use, out, begin, index, x, both ? a : NULL, a, b, d, beta * 0.7));
-        COMPARE("scatter_add", h, if (h <= most) use->TABLE->scatter_add(out, index, x, 0, m));
+                        F(gradient)(use, out, begin, index, x, both ? a : NULL, a, b, n, d, beta * 0.7));
+        if (h <= most)
+            COMPARE("scatter_add", h, REAL *sum = guarded(n_bytes);
+                    use->TABLE->scatter_add(out, sum, begin, index, x, h, 0, FL_BLOCK);
+                    use->TABLE->scatter_add(out, sum, begin, index, x, h, FL_BLOCK, n);
+                    check(release(sum, n_bytes), isa->name, "scatter_add outside", h));
         free(a), free(b), free(W), free(x);
     }
 }

@@ -1,0 +1,8 @@
+/* The kernels for float with AVX2. */
+#include "fl.h"
+
+#ifdef FL_X86
+#define V_BYTES 32
+#define REAL_BITS 32
+#include "kernels_tpl.h"
+#endif

@@ -1,0 +1,8 @@
+/* The kernels for double with AVX-512. */
+#include "fl.h"
+
+#ifdef FL_X86
+#define V_BYTES 64
+#define REAL_BITS 64
+#include "kernels_tpl.h"
+#endif
