@@ -13,7 +13,7 @@ from featlearn.models.pca import PCA
 from featlearn.models.rbm import MOST_STEPS, RBM
 from featlearn.random import STREAMS, Purpose, Random
 from featlearn.rows import Encoded
-from featlearn.training import legs
+from featlearn.training import legs, schedules
 from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training
 from helpers import Rows, go_on, same
@@ -264,3 +264,21 @@ def test_the_longest_chain_of_an_rbm_has_names_for_its_draws():
     model.gradient(np.full((2, 3), 0.5, np.float32), Step(0, 0))
     with pytest.raises(ConfigError, match=f"--cd: got {MOST_STEPS + 1}, must be at most {MOST_STEPS}"):
         RBM.Config(cd=MOST_STEPS + 1)
+
+
+def test_schedules_begin_anew_with_each_phase(monkeypatch):
+    """The first epochs of a phase have the initial momentum, its first updates the whole learning rate."""
+    epochs, shares = [], []
+    monkeypatch.setattr(
+        schedules, "momentum", lambda initial, final, switch, epoch: epochs.append(epoch) or 0.5
+    )
+    monkeypatch.setattr(schedules, "learning_rate", lambda name, lr, share: shares.append(share) or lr)
+    run_of().run()
+    assert epochs == [*(5 * [0]), *(5 * [1]), *(5 * [0]), *(5 * [1]), *(5 * [2]), 0, 1, 2, 3]
+    assert shares == [*(i / 10 for i in range(10)), *(i / 15 for i in range(15)), *(i / 4 for i in range(4))]
+
+
+def test_units_that_tell_rows_apart_are_counted_in_each_phase():
+    training, seen = run_of(), {}
+    training.run(on_batch=lambda at: seen.update({at.progress.phase: at.progress.telling}) and False)
+    assert (seen[0], seen[1]) == (8, 5)
