@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 from scipy.special import log_softmax
 
+from featlearn import rows
 from featlearn.ops.softmax import Softmax
 from featlearn.rows import Encoded, Selected
 from featlearn.training import classifier
@@ -59,8 +60,9 @@ def test_a_small_draw_is_part_of_the_larger_one():
     assert set(few.tolist()) < set(more.tolist())
 
 
-def test_codes_are_the_same_kept_or_made_anew():
+def test_codes_are_the_same_kept_or_made_anew(monkeypatch):
     X, _ = problem()
+    monkeypatch.setattr(rows, "BLOCK", 100)
     kept, anew = Encoded(Doubled(), Rows(X)), Encoded(Doubled(), Rows(X), memory=0)
     index = np.array([7, 3, 899])
     for encoded in (kept, anew):
