@@ -21,8 +21,12 @@ class SideBySide(build_ext):
 
         def compile_all(sources, **options):
             def compile_one(source):
-                more = ["-O1"] if source.endswith("_core.c") else []  # what Cython wrote: nothing there takes time
-                return compile_in_turn([source], **options | {"extra_postargs": options["extra_postargs"] + more})
+                more = (
+                    ["-O1"] if source.endswith("_core.c") else []
+                )  # what Cython wrote: nothing there takes time
+                return compile_in_turn(
+                    [source], **options | {"extra_postargs": options["extra_postargs"] + more}
+                )
 
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 return [name for names in pool.map(compile_one, sources) for name in names]

@@ -84,7 +84,9 @@ def scatter_sum(
 def sigmoid(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = 1 / (1 + exp(-(a + bias))); out may be a. Within 2 units in the last place."""
 
-def sigmoid_sample(p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int, offset: int = 0) -> None:
+def sigmoid_sample(
+    p: Floats, s: Floats, a: Floats, bias: Floats, seed: int, draw: int, offset: int = 0
+) -> None:
     """p = sigmoid(a + bias); s = bernoulli(p); p or s may be a."""
 
 def bernoulli(s: Floats, p: Floats, seed: int, draw: int, offset: int = 0) -> None:

@@ -1,6 +1,8 @@
 """What several tests are made of."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 
@@ -8,6 +10,28 @@ from featlearn.analysis.coding import Extent, codings
 from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
 from featlearn.rows import Encoded
+
+COMMANDS = """
+import contextlib, io, json
+from featlearn.cli.process import run
+
+found = []
+for line in json.loads(sys.argv[-1]):
+    out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(line.split())
+    texts = [stream.flush() or stream.buffer.getvalue().decode() for stream in (out, err)]
+    found.append([code, *texts])
+print(json.dumps(found))
+"""
+
+
+def commands_after(program, *args, lines, cwd):
+    """Return [exit code, stdout, stderr] of commands, all in one process that has run a program before."""
+    whole = [sys.executable, "-c", f"import sys\n{program}\n{COMMANDS}", *map(str, args), json.dumps(lines)]
+    ran = subprocess.run(whole, cwd=cwd, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
 
 
 class Rows:

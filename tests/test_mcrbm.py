@@ -87,6 +87,7 @@ def test_fh_is_frozen_and_then_penalised_with_vf():
             expected = plain_grads[name] + l1 * PUBLISHED[name] * np.sign(plain.params[name])
             np.testing.assert_allclose(grads[name], expected, atol=1e-15)
         assert grads["FH"].any() == (number == 2)
+    assert not plain.gradient(X, Step(9, 3, begun=8))[1]["FH"].any()  # where other phases came before
 
 
 def test_steps_of_paths_differ_in_length(monkeypatch):

@@ -5,8 +5,6 @@ import dataclasses
 import itertools
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +24,7 @@ from featlearn.training.optim import CG, LBFGS, OPTIMIZERS, SGD, Adam, Decay, Up
 from featlearn.training.optim.line_search import strong_wolfe
 from featlearn.training.schedules import adaptation
 from featlearn.training.train import Training
-from helpers import Rows, go_on, same
+from helpers import Rows, commands_after, go_on, same
 
 
 def data(n=400, d=16, seed=1):
@@ -350,91 +348,52 @@ def test_line_searches_are_refused_where_the_loss_moves():
 
 
 LION = """
-import numpy as np, sys
+import numpy as np
 from featlearn.training import optim
 
 class Lion(optim.Stepper):
     id, title, rate, reads, kinds = "lion", "Lion", 1e-3, ("lr", "lr_schedule"), ("mean",)
 
-    def step(self, params, evaluate, rates):
+    def step(self, params, evaluate, settings):
         metrics, grads = evaluate()
         for name, w in params.items():
             (m,) = self.kept(name, w)
-            w -= rates.lr * np.sign(0.9 * m + 0.1 * grads[name]).astype(w.dtype)
+            w -= settings.lr * np.sign(0.9 * m + 0.1 * grads[name]).astype(w.dtype)
             m[...] = 0.99 * m + 0.01 * grads[name]
         return metrics
-
-from featlearn.cli.process import run
-sys.exit(run(sys.argv[1:]))
 """
 
 
-@pytest.fixture(scope="module")
-def lion(tmp_path_factory):
-    """featlearn with another optimiser: a class, and nothing else."""
-    folder = tmp_path_factory.mktemp("lion")
-
-    def call(*args):
-        return subprocess.run(
-            [sys.executable, "-c", LION, *map(str, args)],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    made = call("extract-patches", "dead-leaves", "--images", 1, "--size", 6, "--count", 300, "-o", "p.h5")
-    assert made.returncode == 0, made.stderr
-    return call
-
-
-def test_an_optimizer_is_one_class(lion):
-    """Offered and explained in the help; with its own learning rate, and with another."""
-    text = " ".join(lion("train", "--model", "k-sparse", "--help").stdout.split())
+def test_an_optimizer_is_one_class(work, tmp_path):
+    """Offered and explained in the help; with its own learning rate, and with another; a run of it goes on."""
+    train = f"train {work.patches} --model autoencoder --epochs 3 --json --force -o m.h5 --optimizer"
+    lines = [
+        "train --model k-sparse --help",
+        *(f"{train} lion{lr}" for lr in ("", " --lr 1e-3", " --lr 1e-4")),
+        f"{train} lion --momentum 0.5",
+        f"{train} lion --searches 2",
+        f"{train} lbfgs --lr 0.1",
+        f"{train} lion --lr 1e-4 --resume",
+    ]
+    help, usual, given, slow, momentum, searches, lbfgs, again = commands_after(
+        LION, lines=lines, cwd=tmp_path
+    )
+    text = " ".join(help[1].split())
     assert "sgd|adam|lbfgs|cg|lion" in text
     assert "conjugate gradient, Lion" in text
     assert "lion 0.001" in text
-    train = (
-        "train",
-        "p.h5",
-        "--model",
-        "autoencoder",
-        "--optimizer",
-        "lion",
-        "--epochs",
-        3,
-        "--json",
-        "--force",
-    )
-    found = {}
-    for lr in ((), ("--lr", 1e-3), ("--lr", 1e-4)):
-        ran = lion(*train, *lr, "-o", "m.h5")
-        assert ran.returncode == 0, ran.stderr
-        found[lr] = json.loads(ran.stdout)
-    usual, given, slow = found.values()
+    assert [one[0] for one in (usual, given, slow, again)] == [0, 0, 0, 0], usual[2]
+    usual, given, slow = (json.loads(one[1]) for one in (usual, given, slow))
     assert usual["content_hash"] == given["content_hash"]
     assert usual["loss"] < slow["loss"]
-    for idle, value in (("--momentum", 0.5), ("--searches", 2)):
-        ran = lion(*train, idle, value, "-o", "m.h5")
-        assert ran.returncode == 2
-        assert (
-            f"{idle}: does nothing without --optimizer {'sgd' if idle == '--momentum' else 'lbfgs or cg'}"
-            in ran.stderr
-        )
-    ran = lion(
-        "train",
-        "p.h5",
-        "--model",
-        "autoencoder",
-        "--optimizer",
-        "lbfgs",
-        "--lr",
-        0.1,
-        "-o",
-        "m.h5",
-        "--force",
-    )
-    assert "--lr: does nothing without --optimizer sgd or adam or lion" in ran.stderr
+    for ran, words in (
+        (momentum, "--momentum: does nothing without --optimizer sgd"),
+        (searches, "--searches: does nothing without --optimizer lbfgs or cg"),
+        (lbfgs, "--lr: does nothing without --optimizer sgd or adam or lion"),
+    ):
+        assert ran[0] == 2
+        assert words in ran[2]
+    assert "already finished" in again[2]
 
 
 @pytest.mark.parametrize("cls", OPTIMIZERS.values(), ids=OPTIMIZERS)

@@ -13,7 +13,7 @@ from featlearn.models.pca import PCA
 from featlearn.models.rbm import MOST_STEPS, RBM
 from featlearn.random import STREAMS, Purpose, Random
 from featlearn.rows import Encoded
-from featlearn.training import legs
+from featlearn.training import legs, schedules
 from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training
 from helpers import Rows, go_on, same
@@ -128,6 +128,11 @@ def test_only_what_a_phase_learns_is_updated_decayed_and_projected(monkeypatch):
 
     training.run(on_epoch=note)
     assert training.history["phase"] == [0, 0, 1, 1, 1, 2, 2, 2, 2]
+    assert [leg.config.lr for leg in training.legs] == [
+        0.05,
+        0.001,
+        None,
+    ]  # the run's, and the optimizers' own
     before, middle, end = (seen[epoch][0] for epoch in (2, 5, 9))
     assert same(
         {k: w for k, w in before.items() if k[0] == "0"}, {k: w for k, w in end.items() if k[0] == "0"}
@@ -147,6 +152,7 @@ def test_codes_are_made_once(monkeypatch):
     streamed = run_of()
     streamed.run()
     assert streamed.model.below[1].rows == 2 * (N + 1)
+    assert [leg._rows for leg in kept.legs] == [None, None, None]  # and let go when the phase is over
     assert same(kept.model.params, streamed.model.params)
 
 
@@ -157,7 +163,7 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(kind):
     assert whole.run()
     while not stopped.run(on_batch=lambda training: True):
         stopped, stops = go_on(stopped, run_of(kind)), stops + 1
-    assert stops == whole.total_updates - 1
+    assert stops == whole.total_updates - 1 == {"rbm": 10, "pca": 5}[kind] + 15 + 4 - 1
     assert same(whole.model.params, stopped.model.params)
     assert same(whole.model.state, stopped.model.state)
     for key, column in whole.history.items():
@@ -264,3 +270,30 @@ def test_the_longest_chain_of_an_rbm_has_names_for_its_draws():
     model.gradient(np.full((2, 3), 0.5, np.float32), Step(0, 0))
     with pytest.raises(ConfigError, match=f"--cd: got {MOST_STEPS + 1}, must be at most {MOST_STEPS}"):
         RBM.Config(cd=MOST_STEPS + 1)
+
+
+def test_steps_draw_from_the_stream_of_their_phase():
+    training, seen = run_of(), []
+    for leg in training.legs:
+        gradient = leg.phase.gradient
+        object.__setattr__(leg.phase, "gradient", lambda X, step, g=gradient: seen.append(step) or g(X, step))
+    training.run(on_batch=lambda at: at.progress.phase == 2)
+    assert [(step.stream, step.number) for step in seen] == [(int(i >= 10), i) for i in range(25)]
+
+
+def test_schedules_begin_anew_with_each_phase(monkeypatch):
+    """The first epochs of a phase have the initial momentum, its first updates the whole learning rate."""
+    epochs, shares = [], []
+    monkeypatch.setattr(
+        schedules, "momentum", lambda initial, final, switch, epoch: epochs.append(epoch) or 0.5
+    )
+    monkeypatch.setattr(schedules, "learning_rate", lambda name, lr, share: shares.append(share) or lr)
+    run_of().run()
+    assert epochs == [*(5 * [0]), *(5 * [1]), *(5 * [0]), *(5 * [1]), *(5 * [2]), 0, 1, 2, 3]
+    assert shares == [*(i / 10 for i in range(10)), *(i / 15 for i in range(15)), *(i / 4 for i in range(4))]
+
+
+def test_units_that_tell_rows_apart_are_counted_in_each_phase():
+    training, seen = run_of(), {}
+    training.run(on_batch=lambda at: seen.update({at.progress.phase: at.progress.telling}) and False)
+    assert (seen[0], seen[1]) == (8, 5)

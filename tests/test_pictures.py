@@ -143,6 +143,21 @@ def test_curve_is_a_picture_with_the_same_bytes(n):
     assert image.std() > 5
 
 
+def test_each_phase_begins_under_its_name():
+    """And what a phase has not measured is left out."""
+    history = {
+        "epoch": np.arange(1, 9),
+        "phase": np.array([0, 0, 0, 1, 1, 2, 2, 3]),
+        "probe_rmse": np.linspace(2, 1, 8),
+        "probe_free_energy": np.array([3.0, 2.0, 1.0, *(5 * [np.nan])]),
+    }
+    data = curve(history, "stack", "SVG", {}, ("layer 0", "layer 1", "search"))
+    found = [
+        data.count(f"<!-- {name} -->".encode()) for name in ("layer 0", "layer 1", "search", "refinement")
+    ]
+    assert found == [0, 2, 2, 0]  # in each panel; a fourth has no name
+
+
 def test_what_there_are_curves_of():
     whole = {
         "epoch": np.arange(2),

@@ -421,7 +421,7 @@ class RBM(Layer):
         return {
             "bernoulli": cls.Config(**bernoulli),
             "gaussian": cls.Config(**gaussian, sigma=0.7),
-            "gaussian, learned sigma": cls.Config(**gaussian, learn_sigma=True),
+            "gaussian, learned sigma": cls.Config(**gaussian, learn_sigma=True, refine=2),
             "rectified": cls.Config(**gaussian, units="rectified"),
             "persistent, centered": cls.Config(**bernoulli, persistent=True, chains=7, centered=True),
             "sampled": cls.Config(**bernoulli, cd=2, sample_visible=True, sample_data=True),

@@ -54,9 +54,10 @@ def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str, phases:
     phase = history.get("phase", epoch * 0)
     for i in 1 + np.flatnonzero(np.diff(phase) > 0):
         axes.axvline(epoch[i] - 0.5, color="grey", linestyle=":")
-        if 0 <= phase[i] < len(phases):
-            top = axes.get_xaxis_transform()
-            axes.text(epoch[i] - 0.5, 1, phases[phase[i]], transform=top, rotation=90, ha="right", va="top")
+        number = int(phase[i])
+        if 0 <= number < len(phases):
+            place = axes.get_xaxis_transform()
+            axes.text(epoch[i] - 0.5, 1, phases[number], transform=place, rotation=90, ha="right", va="top")
     values = np.concatenate(list(shown.values()))
     values = values[np.isfinite(values)]  # a phase need not have measured it
     if values.min(initial=np.inf) > 0 and values.max() > 100 * values.min():
