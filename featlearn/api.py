@@ -45,14 +45,18 @@ MODELS = tuple(model_ids())
 """The names that `model` may have."""
 
 
-def by_options(job: Callable[..., R], kinds: Kinds, with_model: bool = False) -> Callable[..., R]:
+def by_options(
+    job: Callable[..., R], kinds: Kinds, usual: Mapping[str, str] | None = None
+) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
-    `kinds` says which parameters of the job are settings, and of which class; `with_model`, that the Config of the
-    option `model` is one of them, too. `threads` and `max_memory` hold while the job runs. How the job was called is
+    `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the option
+    `model` is one of them, too; it names, by such a parameter, the attribute of the model that holds usual values of
+    settings. `threads` and `max_memory` hold while the job runs. How the job was called is
     recorded by what is given, never by the caller's command line.
     """
     own = inspect.signature(job).parameters
+    with_model = usual is not None
 
     @functools.wraps(job)
     def call(*args: Any, threads: int | None = None, max_memory: int | None = None, **options: Any) -> R:
@@ -73,8 +77,8 @@ def by_options(job: Callable[..., R], kinds: Kinds, with_model: bool = False) ->
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
                 continue
-            if cls is not None and kind is TrainConfig:
-                values = cls.training_defaults | values
+            if usual and name in usual:
+                values = getattr(cls, usual[name]) | values
             bound[name] = from_dict(
                 kind, {key: _as_declared(kind, key, value) for key, value in values.items()}
             )
@@ -156,14 +160,14 @@ RUN = {"training": TrainConfig, "run": RunSettings}
 MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
-train = by_options(_train.train, RUN, with_model=True)
-fit = by_options(_fit.fit, RUN | {"preprocess": PreprocessSpec}, with_model=True)
+train = by_options(_train.train, RUN, {"training": "training_defaults"})
+fit = by_options(_fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": "training_defaults"})
 encode = by_options(_encode.encode, {})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing})
-check_gradients = by_options(_check_gradients.check_gradients, {"check": GradientCheck}, with_model=True)
+check_gradients = by_options(_check_gradients.check_gradients, {"check": GradientCheck}, {"config": "small"})
 info = by_options(_info.info, {})
 
 __all__ = [

@@ -109,6 +109,10 @@ class FeatureModel:
         """(k, height, width, channels): what each hidden unit looks for, in pixels."""
         return self._loaded.preprocess.to_pixels(self._model.filters()).reshape(-1, *self.shape)
 
+    def rows(self, X: Any) -> Array:
+        """Return images as the rows (n, n_visible) that the model sees: preprocessed. Raises DataError."""
+        return np.concatenate([rows for rows, _ in self._blocks(X, False)])
+
     def encode(self, X: Any, *, preprocessed: bool = False) -> Array:
         """Return the codes (n, n_hidden) of images. Raises DataError."""
         return np.concatenate([self._model.encode(rows) for rows, _ in self._blocks(X, preprocessed)])

@@ -1,0 +1,244 @@
+"""Models on arrays: fit, load_model and load_dataset hold to what the commands make of files."""
+
+import numpy as np
+import pytest
+
+import featlearn
+from featlearn.errors import ConfigError, DataError
+from featlearn.files.dataset import read_dataset
+from featlearn.files.model import read_model
+
+N, SHAPE = 300, (4, 5)
+OWN = {  # pca is learned in one pass; units of denoising begin silent
+    "pca": {},
+    "denoising": {"epochs": 2, "hidden_bias": 0.0},
+}
+every_model = pytest.mark.parametrize("id", featlearn.MODELS)
+
+
+def pixels(dtype=np.uint8):
+    X = np.random.default_rng(2).integers(0, 256, (N, *SHAPE))
+    return (X / 255).astype(dtype) if np.dtype(dtype).kind == "f" else X.astype(dtype)
+
+
+def settings(id):
+    return {"hidden": 6, "seed": 4, **OWN.get(id, {"epochs": 2})}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A model whose data were standardized and whitened."""
+    return featlearn.fit("autoencoder", pixels(), hidden=7, epochs=2, normalize="contrast", whiten="zca")
+
+
+@every_model
+def test_fit_makes_what_the_commands_make(id, run_here, tmp_path, monkeypatch):
+    """Of the images whole, as of an array in a file."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", pixels())
+    options = ["--whiten", "zca"] if id == "mcrbm" else []
+    assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", *options).code == 0
+    arguments = [
+        part for name, value in settings(id).items() for part in (f"--{name.replace('_', '-')}", value)
+    ]
+    ran = run_here("train", "p.h5", "--model", id, *arguments, "-o", "m.h5")
+    assert ran.code == 0, ran.err
+    whiten = {"whiten": "zca"} if options else {}
+    ours, theirs = featlearn.fit(id, pixels(), **settings(id), **whiten), featlearn.load_model("m.h5")
+    assert ours.content_hash == theirs.content_hash
+    assert ours.training == theirs.training
+    assert ours.measured == theirs.measured
+    for name, column in theirs.history.items():
+        assert np.array_equal(ours.history[name], column), name
+    from_data = featlearn.fit(id, featlearn.load_dataset("p.h5"), **settings(id))
+    assert from_data.content_hash == theirs.content_hash
+
+
+@every_model
+def test_codes_and_reconstructions_are_those_of_the_commands(id, run_here, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", pixels())
+    assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", "--whiten", "zca").code == 0
+    featlearn.train("p.h5", "m.h5", model=id, **settings(id) | {"hidden": 20})
+    assert run_here("encode", "m.h5", "p.h5", "-o", "c.h5").code == 0
+    model, data = featlearn.load_model("m.h5"), featlearn.load_dataset("p.h5")
+    H = model.encode(pixels())
+    assert np.array_equal(H, read_dataset("c.h5").patches[:])
+    assert np.array_equal(H, model.encode(data))
+    X = model.rows(data)
+    assert np.array_equal(H, model.encode(X, preprocessed=True))
+    again = model.reconstruct(X, preprocessed=True)
+    error = float(np.sqrt(np.square(again.astype(float) - X).mean()))
+    assert error == pytest.approx(featlearn.reconstruct("m.h5", "p.h5", "r.png").rmse, rel=1e-6)
+
+
+def test_reconstructions_come_back_to_pixels(fitted):
+    """Through the mean and contrast of each image; whitening and back again is exact where the model is."""
+    X = pixels()
+
+    class Perfect:
+        def reconstruct(self, rows):
+            return rows
+
+        dtype = fitted._model.dtype
+
+    perfect = featlearn.api.FeatureModel(fitted._loaded)
+    perfect._model = Perfect()
+    assert np.allclose(perfect.reconstruct(X)[..., 0], X / 255, atol=1e-5)
+    assert fitted.reconstruct(X).shape == (N, *SHAPE, 1)
+    H = fitted.encode(X)
+    assert fitted.decode(H).shape == (N, *SHAPE, 1)
+    rows = fitted.decode(H, preprocessed=True)
+    assert np.array_equal(rows, fitted.reconstruct(fitted.rows(X), preprocessed=True))
+
+
+def variants():
+    X = pixels()
+    wide = np.zeros((N, 4, 10), np.uint8)
+    wide[:, :, ::2] = X
+    return {
+        "rows": X.reshape(N, -1),
+        "one channel": X[..., None],
+        "Fortran's order": np.asfortranarray(X),
+        "every other column": wide[:, :, ::2],
+        "backwards twice": np.ascontiguousarray(X[::-1])[::-1],
+        "read only": np.broadcast_to(X, X.shape),
+    }
+
+
+@pytest.mark.parametrize("X", variants().values(), ids=variants())
+def test_order_and_strides_make_no_difference(X, fitted):
+    assert np.array_equal(fitted.encode(X), fitted.encode(pixels()))
+    same = featlearn.fit("autoencoder", X, hidden=7, epochs=2, normalize="contrast", whiten="zca")
+    assert np.array_equal(same.params["W"], fitted.params["W"])
+
+
+def test_types_of_the_same_pixels(fitted):
+    """8 and 16 bits and floats mean the same intensities; so do truth values."""
+    X = pixels()
+    H = fitted.encode(X)
+    assert np.array_equal(fitted.encode(X.astype(np.uint16) * 257), H)
+    assert np.array_equal(fitted.encode((X.astype(np.uint16) * 257).astype(">u2")), H)
+    assert np.array_equal(fitted.encode(X / 255), H)
+    for dtype in ("f2", "f4", ">f4", ">f8", np.longdouble):
+        assert np.allclose(fitted.encode((X / 255).astype(dtype)), H, atol=2e-2), dtype
+    black = X > 128
+    assert np.array_equal(fitted.encode(black), fitted.encode(black.astype(np.uint8) * 255))
+    assert np.array_equal(fitted.encode((X / 255).tolist()), H)
+
+
+def test_images_in_a_file_are_read_by_blocks(fitted, tmp_path, monkeypatch):
+    np.save(tmp_path / "x.npy", pixels())
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    H = fitted.encode(pixels())
+    monkeypatch.setattr("featlearn.rows.BLOCK", 7)
+    assert np.array_equal(fitted.encode(mapped), H)
+
+
+@pytest.mark.parametrize(
+    ("X", "words"),
+    [
+        (pixels(np.int64), "int64 values; give pixels as uint8"),
+        (pixels().tolist(), "int64 values; give pixels as uint8"),
+        (pixels().astype(complex), "complex128; give rows"),
+        (np.array([["a"] * 20]), "give rows"),
+        (np.array([[None] * 20]), "object; give rows"),
+        (pixels()[0, 0], r"an array \(5,\)"),
+        (5, "X: 5; give rows"),
+        (pixels()[0], r"an array \(4, 5\), but the model was trained on 4x5x1; wanted \(n, 20\)"),
+        (pixels().transpose(0, 2, 1), r"\(300, 5, 4\), but the model was trained on 4x5x1"),
+        (np.zeros((3, 4, 5, 3)), "trained on 4x5x1"),
+        (pixels()[:0], "which is empty"),
+        (np.full((2, 20), np.nan), "holds NaN"),
+    ],
+)
+def test_what_is_no_image_of_the_model_is_refused(X, words, fitted):
+    with pytest.raises(DataError, match=words) as caught:
+        fitted.encode(X)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_rows_codes_and_settings_are_refused(fitted, tmp_path):
+    for X in (pixels().reshape(N, -1), np.zeros((3, 19)), np.full((3, 20), np.inf)):
+        with pytest.raises(DataError, match=r"^X: "):
+            fitted.encode(X, preprocessed=True)
+    with pytest.raises(DataError, match=r"wanted codes \(n, 7\)"):
+        fitted.decode(np.zeros((2, 8)))
+    for options in ({"preprocessed": True, "whiten": "zca"}, {"preprocessed": True}):
+        with pytest.raises(ConfigError, match="preprocess"):
+            featlearn.fit("rbm", pixels(), **options)
+    with pytest.raises(ConfigError, match="--epsilon: does nothing without --whiten"):
+        featlearn.fit("rbm", pixels(), epsilon=0.2)
+    with pytest.raises(DataError, match="1 or 3 channels"):
+        featlearn.fit("rbm", np.zeros((3, 4, 5, 2)))
+    with pytest.raises(ConfigError, match="no Markov chain"):
+        fitted.sample(count=2, steps=2)
+
+
+def test_preprocessed_rows_are_learned_from_as_they_are():
+    X = np.random.default_rng(0).normal(size=(200, 9))
+    model = featlearn.fit("pca", X, hidden=3, preprocessed=True, dtype="float64")
+    assert model.params["W"].dtype == np.float64
+    assert np.allclose(model.encode(X), model.encode(X, preprocessed=True))
+    components = np.linalg.svd(X - X.mean(axis=0))[2][:3]
+    assert np.allclose(abs(np.diag(model.filters.reshape(3, 9) @ components.T)), 1)
+
+
+def test_a_saved_model_is_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "m.h5")
+    with pytest.raises(DataError, match="exists"):
+        fitted.save(tmp_path / "m.h5")
+    again = featlearn.load_model(tmp_path / "m.h5")
+    assert again.content_hash == fitted.content_hash
+    assert np.array_equal(again.encode(pixels()), fitted.encode(pixels()))
+    assert (again.id, again.config, again.shape) == (fitted.id, fitted.config, fitted.shape)
+    story = read_model(str(tmp_path / "m.h5")).provenance
+    assert story["settings"] == {
+        "model": "autoencoder", "hidden": 7, "epochs": 2, "normalize": "contrast", "whiten": "zca",
+    }  # fmt: skip
+
+
+def test_what_a_model_shows(fitted):
+    assert fitted.filters.shape == (7, *SHAPE, 1)
+    assert fitted._repr_png_().startswith(b"\x89PNG")
+    assert repr(fitted) == "<featlearn model autoencoder: 7 units, images 4x5x1>"
+    assert fitted.config.hidden == 7
+    assert fitted.history["epoch"].tolist() == [1, 2]
+    assert fitted.finished
+    with pytest.raises(ValueError, match="read-only"):
+        fitted.params["W"][0] = 0
+
+
+def test_samples_are_means_of_the_chain():
+    model = featlearn.fit("rbm", pixels() > 128, hidden=6, epochs=1)
+    made = model.sample(count=3, steps=4, seed=2)
+    assert made.shape == (3, *SHAPE, 1)
+    assert ((made >= 0) & (made <= 1)).all()
+    assert np.array_equal(made, model.sample(count=3, steps=4, seed=2))
+    assert not np.array_equal(made, model.sample(count=3, steps=4, seed=3))
+    V = pixels()[:3] > 128  # of an RBM with binary units: one step is p(v | h), h drawn from p(h | v)
+    begun = model.sample(count=3, steps=1, data=V, preprocessed=False).reshape(3, 20)
+    W, b, c = (model.params[name].astype(float) for name in "Wbc")
+    states = (np.arange(64)[:, None] >> np.arange(6)) & 1  # all 2^6 codes: begun is one of their means
+    means = 1 / (1 + np.exp(-(states @ W.T + b)))
+    assert c.shape == (6,)
+    assert abs(means[None] - begun[:, None]).max(axis=2).min(axis=1).max() < 1e-6
+
+
+def test_a_stopped_run_is_not_finished():
+    model = featlearn.fit("rbm", pixels(), hidden=5, epochs=50, should_stop=lambda: True)
+    assert not model.finished
+    assert model.encode(pixels()).shape == (N, 5)
+
+
+def test_a_data_set_as_an_object(work):
+    data, file = featlearn.load_dataset(work.patches), read_dataset(str(work.patches))
+    assert data.pixels.shape == (600, 8, 8, 1)
+    assert data.pixels.dtype == np.uint8
+    assert np.array_equal(data.pixels.reshape(600, -1), file.patches[:])
+    assert (len(data), data.shape, data.labels) == (600, (8, 8, 1), None)
+    assert [name.rpartition("/")[2] for name in data.images] == [f"photo{i}.png" for i in range(4)]
+    assert data.origin.shape == (600, 3)
+    assert data.rows().mean(axis=0) == pytest.approx(np.zeros(64), abs=1e-5)
+    assert data.digest == file.digest
+    assert "600 images 8x8x1" in repr(data)
