@@ -36,7 +36,7 @@ from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
 from featlearn.jobs.train_settings import TrainConfig
 from featlearn.models import model_class, model_ids
-from featlearn.settings import from_dict, refuse_idle
+from featlearn.settings import from_dict
 
 R = TypeVar("R")
 Kinds = Mapping[str, type[Any]]
@@ -82,8 +82,6 @@ def by_options(
             bound[name] = from_dict(
                 kind, {key: _as_declared(kind, key, value) for key, value in values.items()}
             )
-            if "given" not in own:
-                refuse_idle(bound[name], given)
         if "given" in own:
             bound["given"] = given
         if "invocation" in own:

@@ -1,12 +1,16 @@
 """Models on arrays: fit, load_model and load_dataset hold to what the commands make of files."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import featlearn
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
+from featlearn.jobs.pictures import sheet_of_rows
 
 N, SHAPE = 300, (4, 5)
 OWN = {  # pca is learned in one pass; units of denoising begin silent
@@ -209,13 +213,20 @@ def test_what_a_model_shows(fitted):
         fitted.params["W"][0] = 0
 
 
-def test_samples_are_means_of_the_chain():
+def test_samples_are_means_of_the_chain(tmp_path):
     model = featlearn.fit("rbm", pixels() > 128, hidden=6, epochs=1)
     made = model.sample(count=3, steps=4, seed=2)
     assert made.shape == (3, *SHAPE, 1)
     assert ((made >= 0) & (made <= 1)).all()
     assert np.array_equal(made, model.sample(count=3, steps=4, seed=2))
     assert not np.array_equal(made, model.sample(count=3, steps=4, seed=3))
+    rows = model.sample(count=3, steps=4, seed=2, preprocessed=True)
+    model.save(tmp_path / "m.h5")
+    drawn = io.BytesIO()
+    featlearn.sample(tmp_path / "m.h5", drawn, count=3, steps=4, seed=2)
+    sheet = sheet_of_rows(rows, model._loaded.preprocess, (*SHAPE, 1))
+    with Image.open(drawn) as picture:
+        assert np.array_equal(np.asarray(picture), np.squeeze(sheet))
     V = pixels()[:3] > 128  # of an RBM with binary units: one step is p(v | h), h drawn from p(h | v)
     begun = model.sample(count=3, steps=1, data=V, preprocessed=False).reshape(3, 20)
     W, b, c = (model.params[name].astype(float) for name in "Wbc")

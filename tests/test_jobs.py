@@ -165,7 +165,7 @@ def test_a_result_reports_what_json_says(line, call, place, run_here):
     ran = run_here(*line, "--json")
     assert ran.code == 0, ran.err
     report = in_a_thread(call).report()
-    assert json.loads(json.dumps(report)) == json.loads(ran.out)
+    assert report == json.loads(ran.out)
     assert list(report) == list(json.loads(ran.out))
 
 
@@ -203,6 +203,9 @@ WRONG = [
     (lambda: featlearn.sample("m.h5", "n.png", count=0), "--count"),
     (lambda: featlearn.check_gradients(model="rbm", tolerance=-1.0), "--tolerance"),
     (lambda: featlearn.check_gradients("m.h5", "p.h5", problems=2), "--problems"),
+    # before anything is looked at
+    (lambda: featlearn.extract_patches("missing", "n.h5", normalize="none", epsilon=1.0), "--epsilon"),
+    (lambda: featlearn.visualize("missing", "n.png", what="curve", columns=3), "--columns"),
     (lambda: featlearn.fit("rbm", np.zeros((4, 4)), hidden=0), "--hidden"),
 ]
 
@@ -233,8 +236,9 @@ def test_a_run_that_shall_stop_can_go_on(place):
     stopped = featlearn.train("p.h5", "s.h5", should_stop=stop, say=words.append, **LEARN)
     assert (stopped.finished, stopped.output, stopped.updates) == (False, "s.h5.ckpt", 5)
     assert [word.partition(";")[0] for word in words] == ["stopped at update 5"]
-    assert not (place / "s.h5").exists()
-    whole = featlearn.train("p.h5", "s.h5", resume=True, **LEARN)
+    assert sorted(name for name in os.listdir() if name.startswith("s.h5")) == ["s.h5.ckpt"]
+    whole = featlearn.train("p.h5", "s.h5", resume=True, say=words.append, **LEARN)
+    assert words[1:] == ["going on with s.h5.ckpt at update 5 of 12"]
     assert whole.finished
     assert learned(place / "s.h5") == learned(place / "m.h5")
     assert not (place / "s.h5.ckpt").exists()
