@@ -1,4 +1,4 @@
-"""A new model is one file: options, help, training, saving, resuming and the contract's tests follow from it."""
+"""A new model is one file: options, help, training, saving and the contract's tests follow from it."""
 
 import importlib
 import inspect

@@ -228,7 +228,7 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name):
 
 @pytest.mark.parametrize("cls", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_all_that_an_optimizer_keeps_is_in_its_layout(cls):
-    """After many steps, the whole of it is there, in those shapes and dtypes; and taken up again it is equal."""
+    """After many steps the whole of it is there, in those shapes and dtypes; taken up again it is equal."""
     params, optimizer = {"W": np.asfortranarray(np.ones((2, 3))), "b": np.ones(4)}, cls()
     rng = np.random.default_rng(0)
     slopes = {name: rng.uniform(1, 3, w.shape) for name, w in params.items()}
@@ -365,7 +365,7 @@ class Lion(optim.Stepper):
 
 
 def test_an_optimizer_is_one_class(work, tmp_path):
-    """Offered and explained in the help; with its own learning rate, and with another; a run of it goes on."""
+    """Offered and explained in the help; with its own learning rate or another; a run of it goes on."""
     train = f"train {work.patches} --model autoencoder --epochs 3 --json --force -o m.h5 --optimizer"
     lines = [
         "train --model k-sparse --help",

@@ -1,4 +1,4 @@
-"""Phases of a run: a greedy stack of two layers learns what each says, from codes, and goes on in the same bytes."""
+"""Phases of a run: a greedy stack of two layers, each learned from the codes of the one below."""
 
 from dataclasses import replace
 from functools import partial
@@ -158,7 +158,7 @@ def test_codes_are_made_once(monkeypatch):
 
 @pytest.mark.parametrize("kind", FIRST)
 def test_a_stopped_run_goes_on_in_the_same_bytes(kind):
-    """After every update of every phase; where a phase was finished, the state has other names than at the start."""
+    """After every update of every phase; what finishes a phase may give the state other names."""
     whole, stopped, stops = run_of(kind), run_of(kind), 0
     assert whole.run()
     while not stopped.run(on_batch=lambda training: True):

@@ -3,37 +3,22 @@
 What training and all commands need:
 
     init(n_visible, rng, mean)  make params (and state); mean is the data's, where it is known
-    shapes(n_visible)        those of params, without making them: what a file is held against
-    encode(X) -> H           the hidden code of each row; a row's code does not depend on its neighbours
-    decode(H) -> X           the reconstruction from codes
-    reconstruct(X) -> X      decode(encode(X)), unless codes for use are others than those for reconstruction
-    gradient(X, step)        -> (metrics, grads): grads has keys and shapes of the params that are learned; training
-                             descends, so it is the gradient of a loss; metrics are plain floats: "error" (RMSE),
-                             "mean_activation", and "loss" where it is the gradient of a function that can be computed
-    project()                put params back to where they are allowed to be, after every update
-    phases()                 the legs of a training run: one, unless the model says more (see Phase)
-    n_visible, weights, filters()  the size of a row; the params that are weights; what each hidden unit looks for
+    shapes(n_visible)   those of params, without making them: what a file is held against
+    encode(X) -> H      the hidden code of each row; a row's code does not depend on its neighbours
+    decode(H) -> X      the reconstruction from codes
+    reconstruct(X)      decode(encode(X)), unless codes for use are others than those for reconstruction
+    gradient(X, step)   (metrics, grads) of a minibatch. grads has keys and shapes of the params that are
+                        learned: training descends, so it is the gradient of a loss. metrics are plain floats:
+                        "error" (RMSE), "mean_activation", and "loss" where that can be computed
+    project()           put params back to where they are allowed to be, after every update
+    phases()            the legs of a training run: one, unless the model says more (see Phase)
+    n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
+    filters()           what each hidden unit looks for
 
-What settings are when they are not said:
-
-    defaults                 what holds for all data (see Defaults)
-    resolve(config, data)    decide every None and auto from what is known of the data
-    usual_rates(config, data)  the default learning rates for such data, by the optimizer's name
-    wanted_spread(config, data)  between which standard deviations values should lie; training divides others
-
-What tests and advice ask, with an answer for every model that says nothing of its own:
-
-    losses(), variants()     what central differences can check, and in which settings; all tests of the contract
-                             go through these
-    extra_metrics(X)         what else to report of rows, such as the mean free energy
-    takes_mean_off           whether it learns of rows whatever they have in common
-    doubts                   what to be told before training of settings that hardly fit the data
-    wanted_activity          how active its units are to be, where it is told so
-    remedies()               settings that help where advice finds something wrong
-    portable(g, X)           encode written down as standard operations, for export
-
+Settings that are not said are decided by `defaults` (for all data), resolve(config, data), usual_rates(config,
+data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(), extra_metrics(X), wanted_activity,
+takes_mean_off, doubts and remedies(), export for portable(g, X): all have an answer where a model says nothing.
 What only some models can do stands in protocols: HasChain, IsBoltzmann.
-
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
@@ -52,7 +37,7 @@ from featlearn.rows import Array, Encoder
 from featlearn.settings import setting
 
 MAX_UNITS = 10_000_000
-"""Of one kind, or chains; so that no product of sizes is beyond what an array can have."""
+"""Units of one kind, or chains, so that no product of sizes is beyond what an array can have."""
 UNIT_SPREAD = (0.5, 2.0)
 """The standard deviations of real-valued data that models of them are made for: about 1."""
 DRAWS = 1024
@@ -100,7 +85,7 @@ Loss = Callable[[Array, Step], Gradients]
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What is known of the data before training: all that a setting None or auto may depend on.
+    """The facts of the data before training: all that a setting None or auto may depend on.
 
     `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean
     squared distance of a row from the mean row, `square` the mean squared length of a row, and `whitened`
@@ -123,13 +108,10 @@ class DataSummary:
 
     def divided(self, by: float) -> "DataSummary":
         """The summary of the same rows with all their values divided."""
-        once = {name: value / by for name in ("low", "high") if (value := getattr(self, name)) is not None}
-        twice = {
-            name: value / by**2
-            for name in ("variance", "square")
-            if (value := getattr(self, name)) is not None
-        }
-        return replace(self, **once, **twice)
+        powers = {"low": by, "high": by, "variance": by**2, "square": by**2}
+        known = {name: getattr(self, name) for name in powers}
+        divided = {name: known[name] / power for name, power in powers.items() if known[name] is not None}
+        return replace(self, **divided)
 
     def known_within(self, low: float, high: float) -> bool | None:
         """Whether all values lie in low..high; None where that is not known."""
@@ -139,7 +121,7 @@ class DataSummary:
 
     @property
     def words(self) -> str:
-        """Where the data lie, for messages."""
+        """The range of the data, for messages."""
         if self.low is None or self.high is None or math.isinf(self.low) or math.isinf(self.high):
             return "normalized and whitened data have no bounds"
         return f"the data lie in {self.low:g}..{self.high:g}"
@@ -149,25 +131,25 @@ class DataSummary:
 class Phase:
     """One leg of a training run.
 
-    name            for messages and pictures
-    gradient        of minibatches of the phase's rows; its keys are the params that are learned
-    learns          the params that are updated and decayed, no other; None: all. A phase that learns () descends
-                    nothing: gradient adds each minibatch to sums in the model's state and answers no gradients,
-                    one pass over the rows is enough, and finish makes params of the sums
-    part            the part of the model that learns, where it is not the whole: what is projected, and measured on
-                    the phase's rows
-    inputs          what the phase's rows are: codes of the data's. They are made once, so the encoder must not change
-                    meanwhile
-    training        the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
-                    optimizer of its own brings its usual learning rate, and all rows at once if it searches
-    updates         how many, in minibatches; None: the epochs of the settings
-    moving_loss     why line searches cannot follow the loss: what makes it another at every update, or leap, in words
-    comparable_from the share of the phase from where on losses can be compared with the one before
-    stream          of its steps' random draws
-    finish          called once, after the last update and before that epoch's measures; it may change params in
-                    place and state, also the names and shapes in state
-    options         the model's own settings that say `updates` or a setting of `training`, for messages:
-                    {"lr": "refine_lr"}
+    name        for messages and pictures
+    gradient    of minibatches of the phase's rows; its keys are the params that are learned
+    learns      the params that are updated and decayed, no other; None: all. A phase that learns () descends
+                nothing: gradient adds each minibatch to sums in the model's state and answers no gradients,
+                one pass over the rows is enough, and finish makes params of the sums
+    part        the part of the model that learns, where it is not the whole: what is projected, and measured
+                on the phase's rows
+    inputs      the encoder that makes the phase's rows of the data's, once, so it must not change meanwhile
+    training    the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
+                optimizer of its own brings its usual learning rate, and all rows at once if it searches
+    updates     how many, in minibatches; None: the epochs of the settings
+    moving_loss what makes the loss another at every update, or leap, in words, so that line searches cannot
+                follow it; "" where they can
+    comparable_from  the share of the phase from where on losses can be compared with the one before
+    stream      that of its steps' random draws
+    finish      called once, after the last update and before that epoch's measures; it may change params in
+                place and state, also the names and shapes in state
+    options     the model's own settings that say `updates` or a setting of `training`, for messages:
+                {"lr": "refine_lr"}
     """
 
     name: str
@@ -191,12 +173,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What settings are with a model, whatever the data, when they are not said."""
+    """The settings with a model, whatever the data, when they are not said."""
 
     rates: Mapping[str, float] = field(default_factory=dict)
     """Learning rates by the optimizer's name, where they are not the optimizer's own."""
     rate_unit: str = ""
-    """What is to be said of the rate of sgd where `usual_rates` makes another of it."""
+    """Words about the rate of sgd where `usual_rates` makes another of it."""
     decay_weights: Mapping[str, float] = field(default_factory=lambda: {"l1": 0.01, "l2": 0.1})
     """Strengths of weight decay by its kind; here the blog's."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -259,7 +241,7 @@ class Model:
 
     @classmethod
     def is_one_pass(cls) -> bool:
-        """Whether one pass over the data learns it without descent; the settings of descent are not offered then."""
+        """Whether no phase descends: then the settings of descent are not offered."""
         return not any(phase.descends for phase in cls().phases())
 
     @property
@@ -286,7 +268,7 @@ class Model:
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> Mapping[str, float]:
-        """Return the learning rates for such data by the optimizer's name, where they are not the optimizer's own.
+        """Return the learning rates for such data by the optimizer's name, where they are not its own.
 
         `config` is resolved.
         """
@@ -294,7 +276,7 @@ class Model:
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
-        """Return between which standard deviations of a value the model learns well; None: no other scale is better.
+        """Return between which standard deviations of a value the model learns well; None: with any.
 
         Data beyond are divided so that they come to the geometric mean of the two. `config` need not be
         resolved.
@@ -313,11 +295,11 @@ class Model:
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
-        """Return, by name, small configs that between them use every formula: what gradients are checked in."""
+        """Return, by name, small configs that between them use every formula."""
         return {"default": cls.Config(**cls.small)}
 
     def losses(self) -> dict[str, Loss]:
-        """Return, by name, the functions of rows whose metrics hold the "loss" that the gradients belong to."""
+        """Return, by name, functions of rows whose metrics hold the "loss" that the gradients belong to."""
         return {"loss": self.gradient}
 
     def extra_metrics(self, X: Array) -> dict[str, float]:
@@ -326,11 +308,11 @@ class Model:
 
     @property
     def wanted_activity(self) -> tuple[float, float] | None:
-        """The code of a unit at rest and the wanted mean code, where a model is told how active units are to be."""
+        """The code of a unit at rest and the wanted mean code, where a model is told of one."""
         return None
 
     def remedies(self) -> dict[str, dict[str, Any]]:
-        """Return settings that help, by the key of what analysis/advice.py finds; None: leave the setting out."""
+        """Return settings that help, by the key of what advice finds wrong; None: leave the setting out."""
         return {}
 
 

@@ -21,8 +21,7 @@ def curve(
     text: Mapping[str, str],
     phases: Sequence[str] = (),
 ) -> bytes:
-    """Return a picture of the reconstruction error over the epochs and, where a model has one, of the free energy
-    below it.
+    """Return a picture of the reconstruction error over the epochs, and of the free energy where there is one.
 
     From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
     validation_*. `phases` are the names of the run's phases, by number.

@@ -1,8 +1,8 @@
-"""What a checkpoint holds, and whether it is of a place in a run: all that is known of that stands here.
+"""The contents of a checkpoint, and the check that they are of a place in a run: all of that stands here.
 
-A run is its params and state, the arrays of the optimiser and of the best model so far, its progress and its
-history. Files are checksummed: what is checked is that the arrays are of the names, shapes and dtypes that the
-run puts there, and finite, and that the place is one where it can go on.
+A run is its params and state, the arrays of the optimiser and of the best model so far, its progress and
+its history. Files are checksummed. So it is checked that the arrays are of the names, shapes and dtypes that
+the run puts there, and finite, and that the place is one where it can go on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ PLACE = ("epoch", "phase", "step")  # columns of the history that every epoch ha
 
 
 class Saved(NamedTuple):
-    """A run as it is saved: `optimizer` holds the arrays of the best model, too; `progress` is plain values."""
+    """A run as it is saved; `optimizer` holds the arrays of the best model, too, `progress` plain values."""
 
     params: dict[str, Array]
     state: dict[str, Array]
@@ -60,7 +60,10 @@ def layout(arrays: Mapping[str, Array]) -> Layout:
 
 
 def misfit(saved: Saved, params: dict[str, Array], state: dict[str, Array], legs: Sequence[Leg]) -> str:
-    """Say what of a checkpoint cannot be of a run with these params and this state at its start; "" if it can."""
+    """Say what of a checkpoint cannot be of a run that began with these params and this state.
+
+    "" if all of it can.
+    """
     if not _is_place(saved.progress, saved.history, legs):
         return "progress and history are of no place in this run"
     at = Progress(**saved.progress)
@@ -83,7 +86,7 @@ def misfit(saved: Saved, params: dict[str, Array], state: dict[str, Array], legs
 
 
 def _fits_state(found: dict[str, Array], begun: dict[str, Array], finished: bool) -> bool:
-    """Whether it is the state of a model that began so; a phase that was `finished` may have put in other names."""
+    """Whether it is the state of a model that began so; a `finished` phase may have put in other names."""
     if not finished:
         return layout(found) == layout(begun)
     return all(layout(found)[name] == layout(begun)[name] for name in found.keys() & begun.keys())

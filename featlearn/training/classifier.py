@@ -42,7 +42,7 @@ Block = tuple[Array, Labels, Array | None]
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """How to train the classifier."""
+    """The settings of the classifier."""
 
     classifier_decay: float | None = setting(
         None, "L2 weight decay of the classifier  [default: chosen on training rows held out]", low=0
@@ -91,7 +91,7 @@ class Standardized:
         return len(self.rows)
 
     def edges(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of blocks."""
+        """Yield (start, stop) of blocks."""
         return edges(len(self))
 
     def block(self, start: int, stop: int) -> Array:

@@ -1,4 +1,4 @@
-"""How to train, whatever the model: the settings of a run, and what each is when it is not said."""
+"""The settings of a training, whatever the model, and what each is when it is not said."""
 
 import math
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ def _read_by(name: str) -> str:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train, whatever the model."""
+    """The settings of a training, whatever the model."""
 
     epochs: int | None = setting(
         None,
@@ -133,7 +133,7 @@ class TrainConfig:
         return OPTIMIZERS[self.optimizer].searches
 
     def scale(self, model: type[Model], config: Any, data: DataSummary) -> float:
-        """Return what all values are divided by: as said, else what brings them to where the model learns well."""
+        """Return what all values are divided by: as said, else so that the model learns well."""
         wanted, spread = model.wanted_spread(config, data), data.spread
         if (
             self.data_scale is not None

@@ -1,4 +1,4 @@
-"""How a linear classifier does with few labels: errors over random draws of so many labelled rows a class.
+"""Errors of a linear classifier with few labels: over random draws of so many labelled rows a class.
 
 The draws follow from the seed and the labels alone, so that all codes of a data set are learned from the same
 rows, and a draw of few rows a class is part of the same draw of more.
@@ -21,8 +21,7 @@ from featlearn.training.classifier import (
 
 
 def drawn_rows(labels: Labels, per_class: int, seed: int, draw: int) -> npt.NDArray[np.int64]:
-    """(classes * per_class,) the first so many rows of each class in the draw's random order, and in that
-    order."""
+    """Return (classes * per_class,) the first so many rows of each class in the draw's random order."""
     order = Random(seed).permutation(len(labels), Purpose.LABELS, draw)
     of_class = [np.flatnonzero(labels[order] == k)[:per_class] for k in range(int(labels.max()) + 1)]
     return order[np.sort(np.concatenate(of_class))]
@@ -35,8 +34,9 @@ def errors_per_class(
     seed: int,
     advance: Callable[[int], None] = lambda fits: None,
 ) -> npt.NDArray[np.float64]:
-    """(numbers of rows, draws) share of `test` that is put into the wrong class, after learning so many rows
-    a class.
+    """Return (numbers of rows, draws) the share of `test` that is put into the wrong class.
+
+    It is learned from so many rows a class.
 
     Labels count from 0 in `train`; a label -1 of `test` is
     no class of `train`. `advance` hears of each classifier.

@@ -24,8 +24,7 @@ TRIES = 50
 
 @dataclass(frozen=True)
 class Check:
-    """How far one parameter's gradient lies from its differences, |g - d| / (|g| + |d|), the worst of the
-    problems.
+    """The distance of one parameter's gradient from its differences, |g - d| / (|g| + |d|), at its worst.
 
     `elements` of the parameter are checked: at most ELEMENTS a problem, and none that lies at a kink.
     """

@@ -46,7 +46,7 @@ class Leg:
 
     @property
     def part(self) -> Model:
-        """What learns: the model, or a part of it."""
+        """The model, or the part of it that learns."""
         return self.phase.part or self.model
 
     @property
@@ -120,8 +120,7 @@ class Leg:
 
 
 def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[str, float]:
-    """Return what there is to say of a model over those rows: "rmse", of reconstruct(x) - x in units of the rows,
-    and the model's `own`."""
+    """Return measures of a model over those rows: "rmse", of reconstruct(x) - x, and the model's `own`."""
     total, n, sums = 0.0, 0, dict[str, float]()
     for start in range(0, len(index), PROBE):
         X = rows.take(index[start : start + PROBE])

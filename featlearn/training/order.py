@@ -1,4 +1,4 @@
-"""Which rows, and in which order: training and validation rows, those that are measured, the order of an epoch."""
+"""Choices of rows: for training and validation, for measures, and the order of an epoch."""
 
 import math
 
@@ -15,7 +15,7 @@ PROBE = 1000  # at most so many training rows, spread over all, are measured aft
 
 
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
-    """Return (training rows, validation rows) of n, both in order. Raises ConfigError where either is too few."""
+    """Return (training rows, validation rows) of n, in order. Raises ConfigError for too few of either."""
     held_out = round(config.validation * n)
     if n - held_out < (config.batch_size or 1):
         share = f" beside --validation {config.validation:g}" if held_out else ""

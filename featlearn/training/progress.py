@@ -1,4 +1,4 @@
-"""Where a training run stands: what a checkpoint holds beside arrays."""
+"""The place where a training run stands: what a checkpoint holds beside arrays."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Progress:
-    """Where a run stands, in plain numbers (JSON-able)."""
+    """The place where a run stands, in plain numbers (JSON-able)."""
 
     phase: int = 0
     epoch: int = 0  # within the phase

@@ -4,8 +4,7 @@ LAST = 0.01  # share of the rate at the end; were it 0, velocities would outrun 
 
 
 def learning_rate(schedule: str, lr: float, progress: float) -> float:
-    """The rate at `progress` in [0, 1): constant, linear or exponential (both to LAST); adaptive has its own
-    in lr."""
+    """Return the rate at `progress` in [0, 1); linear and exponential ones go to LAST, the adaptive one is lr."""
     if schedule == "linear":
         return lr * (1 - (1 - LAST) * progress)
     if schedule == "exponential":
@@ -14,8 +13,7 @@ def learning_rate(schedule: str, lr: float, progress: float) -> float:
 
 
 def adaptation(before: float, after: float) -> float:
-    """What the adaptive schedule multiplies the rate by after an epoch that took the loss from `before` to
-    `after`.
+    """Return the factor of the adaptive rate after an epoch that took the loss from `before` to `after`.
 
     T. Vogl et al., Accelerating the convergence of the back-propagation method, Biological Cybernetics 59,
     1988: a little more while the loss falls, markedly less when it has risen by more than chance.
@@ -24,6 +22,5 @@ def adaptation(before: float, after: float) -> float:
 
 
 def momentum(initial: float, final: float, switch_epoch: int, epoch: int) -> float:
-    """`initial` before epoch `switch_epoch` (counted from 0), `final` from there on (Hinton's Guide, section
-    9)."""
+    """Return `initial` before epoch `switch_epoch`, counted from 0, then `final` (Hinton's Guide, 9)."""
     return initial if epoch < switch_epoch else final

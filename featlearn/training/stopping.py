@@ -1,4 +1,4 @@
-"""Why a run ends before its last epoch: it diverges, or has learned what there is to learn."""
+"""Reasons to end a run before its last epoch: it diverges, or learns no more."""
 
 import math
 import statistics
@@ -22,7 +22,7 @@ ALIKE = (
 
 
 def diverged_metrics(at: Progress, metrics: Mapping[str, float]) -> str:
-    """Say which metric of an update is no number, or that the error is ten times the median of the first ones.
+    """Say which metric of an update is no number, or that the error is ten times that of the first updates.
 
     "" where all is well; so with all of these.
     """

@@ -206,7 +206,7 @@ class Training:
         return at.epoch - at.best_epoch
 
     def _go_back(self, then: Best) -> None:
-        """Take params and state of another time: a threshold in the state belongs to the params it was met with.
+        """Take params and state of another time; both, for a threshold in the state belongs to its params.
 
         Params in place: others may hold the same arrays.
         """
@@ -215,8 +215,10 @@ class Training:
         self.model.state = copy.deepcopy(then.state)
 
     def _final_measures(self) -> dict[str, float]:
-        """Return what is known of the finished model, which need not be that of the last epoch: "rmse" over all
-        rows it was trained on."""
+        """Return the "rmse" of the finished model over all rows it was trained on, and over those held out.
+
+        It need not be the model of the last epoch.
+        """
         found = {"rmse": self.measure(self.train_rows, own=False)["rmse"]}
         if len(self.validation_rows):
             found["validation_rmse"] = self.measure(self.validation_rows, own=False)["rmse"]
@@ -230,7 +232,7 @@ class Training:
         return measure(self.model, self.rows, index, own)
 
     def _check_params(self) -> None:
-        # On all rows line searches only ever lower the loss: saturating outputs may take them far, none diverges.
+        # On all rows line searches only lower the loss: saturating outputs may take them far, none diverges.
         least = stopping.LARGEST if self.leg.config.batch_size else float(np.finfo(self.model.dtype).max)
         limits = {name: max(least, limit) for name, limit in self.limits.items()}
         self._stop_if(stopping.diverged_params(self.model.params, limits))

@@ -1,8 +1,7 @@
-"""How parameters follow gradients: by steps of a rate (SGD, Adam), or by line searches (L-BFGS, conjugate
-gradient).
+"""Optimisers: steps of a rate (SGD, Adam), and line searches (L-BFGS, conjugate gradient).
 
-Each optimiser describes itself: its usual learning rate, the settings of the training that it reads, the arrays
-that it keeps. A new one is a class with an id.
+Each describes itself: its usual learning rate, the settings of the training that it reads, the arrays that it
+keeps. A new one is a class with an id.
 """
 
 from typing import Any
@@ -38,7 +37,7 @@ def readers(setting: str) -> list[str]:
 
 
 def usual_rates(model: type[Model], config: Any, data: DataSummary) -> dict[str, float]:
-    """Return the learning rates of the optimisers that have one, with a model, its resolved config and such data."""
+    """Return the rates of the optimisers that have one, with a model, its resolved config and such data."""
     return {**_own_rates(), **model.usual_rates(config, data)}
 
 

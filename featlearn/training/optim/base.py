@@ -1,6 +1,6 @@
-"""What all optimisers are: how they describe themselves, and what an update is told.
+"""The base of all optimisers, and the settings of an update.
 
-An optimiser keeps all that it knows in `arrays`, so that a run that was stopped goes on as if it had not been.
+An optimiser keeps all that it knows in `arrays`, so a run that was stopped goes on as if it had not been.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class UpdateSettings:
-    """How to make an update; `decay` applies to the parameters in `decayed` alone."""
+    """The settings of an update; `decay` applies to the parameters in `decayed` alone."""
 
     lr: float
     momentum: float = 0.0
@@ -78,7 +78,7 @@ class Optimizer:
     def step(
         self, params: dict[str, Array], evaluate: Callable[[], Gradients], settings: UpdateSettings
     ) -> dict[str, float]:
-        """Make one update; `evaluate` gives metrics and gradients (without decay) at what params then hold."""
+        """Make one update; `evaluate` gives metrics and gradients, without decay, at what params hold."""
         raise NotImplementedError
 
     @classmethod

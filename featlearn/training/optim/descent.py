@@ -31,7 +31,7 @@ class Stepper(Optimizer):
         return {f"{kind}.{name}": (w.shape, w.dtype) for kind in cls.kinds for name, w in params.items()}
 
     def load(self, arrays: dict[str, Array], params: dict[str, Array]) -> None:
-        """Also into the memory order of the parameters."""
+        """Go on with copies of arrays of the layout, in the memory order of the parameters."""
         super().load(arrays, params)
         for name, w in params.items():
             for key in (f"{kind}.{name}" for kind in self.kinds):
@@ -88,5 +88,5 @@ class Adam(Stepper):
 
 
 def _rows_first(a: Array) -> Array:
-    """The same memory as a C-contiguous array: kernels that go by element do not mind a transposed one."""
+    """Return the same memory as a C-contiguous array, for kernels that go by element."""
     return a.T if a.flags.f_contiguous else a

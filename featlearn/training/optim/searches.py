@@ -140,8 +140,7 @@ class CG(LineSearch):
         self.arrays["direction"] = np.stack([direction, start.gradient])
 
     def first_length(self, loss: float, slope: float) -> float:
-        """Where the loss would fall as much as by the last step, were it a parabola; at most 1 (equation
-        3.60)."""
+        """Return the length by which a parabola would fall as much as by the last step, at most 1 (3.60)."""
         if "direction" not in self.arrays or not slope < 0:
             return 1.0
         length = 2.02 * (loss - float(self.arrays["losses"][1])) / slope
