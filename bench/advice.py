@@ -21,6 +21,7 @@ from cli import at_least, at_most, evaluate, featlearn, finish
 WHITE = ("--count", 20_000, "--normalize", "center", "--whiten", "zca")
 LECTURE = ("--normalize", "center", "--whiten", "none", "--clip", 3, "--to", "0.1,0.9")
 SIGMOID, RELU = ("--activation", "sigmoid", "--no-tied"), ("--activation", "relu", "--no-tied")
+TAUGHT = ("--loss-scale", 1, "--hidden", 25, "--rho", 0.01, "--beta", 3)  # as in the lecture
 EDGES = ("--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
 MEASURES = (
     *(
@@ -64,11 +65,12 @@ GOOD = [
     Run("digits", "denoising", ("--hidden", 300, "--epochs", 20), "", "classifier"),
     Run("zca8", "denoising", (), "", "edges"),
     Run("digits", "autoencoder", SIGMOID, "", "components"),
-    Run("lecture8", "sparse-autoencoder", (), "", "edges"),
+    Run("lecture8", "sparse-autoencoder", TAUGHT, "", "edges"),
     Run("zca12", "pca"),
     Run("digits", "pca"),
 ]
 BAD = [
+    Run("lecture8", "sparse-autoencoder", (), "noise", ""),
     Run("zca12", "rbm", (), "noise", "edges"),
     Run("zca8", "rbm", ("--seed", 1), "noise", "edges"),
     Run("rgb8", "rbm", (), "noise", "edges"),

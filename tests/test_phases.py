@@ -10,7 +10,8 @@ from featlearn.errors import ConfigError, DivergedError
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DRAWS, Layer, Model, Phase, Step
 from featlearn.models.pca import PCA
-from featlearn.models.rbm import MOST_STEPS, RBM
+from featlearn.models.rbm import RBM
+from featlearn.models.settings.rbm import MOST_STEPS
 from featlearn.random import STREAMS, Purpose, Random
 from featlearn.rows import Encoded
 from featlearn.training import legs, schedules

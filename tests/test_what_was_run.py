@@ -172,6 +172,7 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
     for name in ("ALPHA", "RAMP", "AUX_WEIGHT", "INIT_SCALE", "START", "WIDEST", "MOST"):
         for module in (
             importlib.import_module(cls.__module__),
+            importlib.import_module(cls.Config.__module__),
             importlib.import_module("featlearn.training.config"),
         ):
             if isinstance(getattr(module, name, None), int | float) and (id, name) != ("pca", "WIDEST"):

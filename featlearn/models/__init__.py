@@ -1,21 +1,23 @@
-"""The registry: every file here but base.py is a model; its id is the file's name with - for _."""
+"""The registry: every file here, folders left out, is a model; its id is the file's name with - for _."""
 
 import importlib
 import pkgutil
+from typing import TYPE_CHECKING
 
 from featlearn.errors import ConfigError
 
-NO_MODELS = ("base",)  # the contract
+if TYPE_CHECKING:
+    from featlearn.models.base import Model
 
 
 def model_ids() -> list[str]:
     """The known ids, sorted, found without importing a model."""
     files = (module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
-    return sorted(name.replace("_", "-") for name in files if name not in NO_MODELS)
+    return sorted(name.replace("_", "-") for name in files)
 
 
-def model_class(id: str):  # type: ignore[no-untyped-def]
-    """The class behind an id. Raises ConfigError for an unknown one."""
+def model_class(id: str) -> "type[Model]":
+    """Return the class behind an id. Raises ConfigError for an unknown one."""
     if id not in model_ids():
         raise ConfigError(f"--model: unknown model {id!r}; known: {', '.join(model_ids())}")
     from featlearn.models.base import Model

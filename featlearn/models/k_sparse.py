@@ -22,14 +22,13 @@ k largest, but a reconstruction takes k. What came later:
     pre_bias       learned: mu is b itself
 """
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
+from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.settings.k_sparse import KSparseSettings
 from featlearn.ops.arrays import add_bias, product, row_sum
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_sum, rmse
@@ -45,19 +44,11 @@ from featlearn.ops.sparse_code import (
 )
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, setting
 
-ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # what resolve makes of None
-START, WIDEST = (
-    12,
-    0.3,
-)  # k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it
 MEMORY = 0.999  # of the threshold's running mean
-SPREAD = (0.15, 2.0)
-"""The standard deviations of values that its rates are made for."""
 
 
-class KSparse(Layer):
+class KSparse(KSparseSettings):
     """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu
     (visible,).
 
@@ -66,133 +57,7 @@ class KSparse(Layer):
     """
 
     id = "k-sparse"
-    small: ClassVar[dict[str, Any]] = {"hidden": 6, "k": 2}
-    defaults = Defaults(
-        rates={"sgd": 0.5},
-        training={"lr_schedule": "constant"},
-        patches={"size": 8, "normalize": "center", "whiten": "zca"},
-    )
-
-    @dataclass(frozen=True)
-    class Config:
-        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        k: int = setting(5, "hidden units that a row may use", low=1)
-        alpha: float | None = setting(
-            None,
-            "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]",
-            low=1,
-            off="a threshold",
-        )
-        k_start: int | None = setting(
-            None,
-            "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]",
-            low=1,
-        )
-        k_ramp: float | None = setting(
-            None,
-            "share of the training in which k falls from --k-start to --k  [default: 0.5]",
-            above=0,
-            high=1,
-            off="k does not fall",
-        )
-        units: str = setting("linear", "kind of hidden units", choices=("linear", "rectified"))
-        tied: bool = setting(True, "decode with the weights of the encoder; else with its own")
-        pre_bias: str = setting(
-            "mean",
-            "taken off the data before encoding: nothing, their mean, or the learned output bias",
-            choices=("none", "mean", "learned"),
-        )
-        unit_norm: bool = setting(False, "keep every feature of the decoder at norm 1")
-        init_scale: float | None = setting(
-            None,
-            "standard deviation of the initial weights  [default: 0.01]",
-            above=0,
-            high=1000,
-            off="norm 1",
-        )
-        batch_top_k: bool = setting(
-            False, "keep the largest activations of a minibatch, k a row only on average"
-        )
-        aux_k: int | None = setting(
-            None, "dead units that learn from what a reconstruction leaves over", low=1, off="none"
-        )
-        aux_weight: float | None = setting(
-            None, "weight of the loss of --aux-k  [default: 1/32]", above=0, off="no --aux-k"
-        )
-        dead_after: int = setting(100_000, "rows without use after which a unit counts as dead", low=1)
-        matryoshka: str | None = setting(
-            None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64", off="no"
-        )
-        loss_scale: float | None = setting(
-            None,
-            "what the loss is divided by  [default: the data's variance, summed over the values of a row]",
-            above=0,
-        )
-
-        def __post_init__(self) -> None:
-            check(self)
-            if self.k > self.hidden:
-                raise ConfigError(
-                    f"--k {self.k}: more than --hidden {self.hidden}; lower --k or raise --hidden"
-                )
-            if self.k_start is not None and not self.k <= self.k_start <= self.hidden:
-                raise ConfigError(
-                    f"--k-start {self.k_start}: must lie between --k {self.k} and --hidden {self.hidden}; "
-                    f"--k-start {self.k} keeps k as it is"
-                )
-            if self.k_ramp is not None and self.start == self.k:
-                raise ConfigError(f"--k-ramp: k does not fall; give a --k-start above {self.k}")
-            if self.batch_top_k and self.alpha is not None:
-                raise ConfigError(
-                    "--alpha: codes of --batch-top-k keep what exceeds a threshold; leave out one of them"
-                )
-            if self.unit_norm and self.init_scale is not None:
-                raise ConfigError(
-                    "--init-scale: features begin with norm 1; leave it out, or take --no-unit-norm"
-                )
-            if self.aux_weight is not None and self.aux_k is None:
-                raise ConfigError("--aux-weight without an auxiliary loss: add --aux-k, e.g. --aux-k 32")
-            if self.matryoshka is not None:
-                _widths(self.matryoshka, self.hidden)
-
-        @property
-        def start(self) -> int:
-            """k at the start."""
-            return (
-                max(self.k, min(START * self.k, int(WIDEST * self.hidden)))
-                if self.k_start is None
-                else self.k_start
-            )
-
-        @property
-        def sections(self) -> list[slice]:
-            """The units between one Matryoshka prefix and the next; all of them without."""
-            widths = [self.hidden] if self.matryoshka is None else _widths(self.matryoshka, self.hidden)
-            return [slice(*pair) for pair in pairwise([0, *widths])]
-
-    config: Config
-
-    @classmethod
-    def resolve(cls, config: Config, data: DataSummary) -> Config:
-        """Fill in what is not said; None stays where the setting has nothing to do."""
-        usual = {
-            "alpha": None if config.batch_top_k else ALPHA,
-            "k_start": config.start,
-            "k_ramp": RAMP if config.start > config.k else None,
-            "init_scale": None if config.unit_norm else INIT_SCALE,
-            "aux_weight": None if config.aux_k is None else AUX_WEIGHT,
-            "loss_scale": data.variance or 1.0,
-        }
-        return fill(config, usual)
-
-    @classmethod
-    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
-        """As pixels in 0..1 or whitened values have it: the units are linear, only biases know of a scale."""
-        return SPREAD
-
-    @classmethod
-    def takes_mean_off(cls, config: Any) -> bool:
-        return bool(config.pre_bias != "none")
+    config: KSparseSettings.Config
 
     @property
     def weights(self) -> tuple[str, ...]:
@@ -209,14 +74,8 @@ class KSparse(Layer):
         learns = tuple(name for name in self.shapes(1) if name != "mu")
         return [Phase("train", self.gradient, learns, moving_loss=moving, comparable_from=at_rest)]
 
-    def remedies(self) -> dict[str, dict[str, Any]]:
-        """Units that a row never used learn nothing: more of them take part at first."""
-        usual = replace(self.config, k_start=None, k_ramp=None).start
-        wider = {"k_start": usual} if self.config.start < usual else {}
-        return {"dead": wider, "unlearned": wider}
-
     @classmethod
-    def variants(cls) -> dict[str, Config]:
+    def variants(cls) -> dict[str, Any]:
         modern = {"batch_top_k": True, "unit_norm": True, "aux_k": 2, "dead_after": 50, "matryoshka": "2,4"}
         made: dict[str, dict[str, Any]] = {
             "tied": {},
@@ -413,20 +272,6 @@ class KSparse(Layer):
         """Features of norm 1, if that is asked for."""
         if self.config.unit_norm:
             _to_unit_norm(self.params["W" if self.config.tied else "D"])
-
-
-def _widths(text: str, hidden: int) -> list[int]:
-    """ "16,64" -> [16, 64, hidden]. Raises ConfigError."""
-    try:
-        widths = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--matryoshka {text!r}: must be numbers of units, e.g. 16,64") from None
-    widths += [hidden] if widths[-1] != hidden else []
-    if len(widths) < 2 or widths[0] < 1 or sorted(set(widths)) != widths:
-        raise ConfigError(
-            f"--matryoshka {text!r}: must ascend within 1..{hidden - 1}, e.g. {max(1, hidden // 4)}"
-        )
-    return widths
 
 
 def _to_unit_norm(W: Array) -> None:

@@ -29,47 +29,34 @@ error is E[v | h] - v.
 """
 
 import math
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from featlearn import _core
-from featlearn.errors import ConfigError
 from featlearn.models.base import (
     DRAWS,
-    MAX_UNITS,
-    UNIT_SPREAD,
     BoltzmannMachine,
     DataSummary,
-    Defaults,
     Gradients,
-    HiddenConfig,
-    Layer,
     Loss,
     Phase,
     Step,
 )
+from featlearn.models.settings.rbm import RBMSettings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
-from featlearn.ops.sparsity import SparsityConfig
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import fill, rounded, setting
 
-RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
-LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to learn
-REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
-INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
 DATA_DRAW = DRAWS - 1  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
-MOST_STEPS = (DATA_DRAW - 2) // 2  # of Gibbs sampling in an update, that its draws stay below
 
 
-class RBM(Layer):
+class RBM(RBMSettings):
     """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log
     variances.
 
@@ -78,150 +65,7 @@ class RBM(Layer):
     """
 
     id = "rbm"
-    defaults = Defaults(
-        rates={"sgd": RATE},
-        rate_unit="over the mean squared length of a row, at most 0.1 (gaussian: half of it)",
-        training={"lr_schedule": "constant"},
-    )
-
-    @dataclass(frozen=True)
-    class Config(SparsityConfig, HiddenConfig):
-        visible: str = setting(
-            "auto",
-            "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
-            choices=("auto", "bernoulli", "gaussian"),
-        )
-        units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
-        sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
-        learn_sigma: bool = setting(
-            False, "learn the standard deviation of each gaussian visible unit, from --sigma"
-        )
-        sigma_rate: float = setting(
-            0.1, "learning rate of the log variances, in units of --lr", above=0, needs="learn_sigma"
-        )
-        cd: int = setting(1, "Gibbs steps of contrastive divergence (CD-k, PCD-k)", low=1, high=MOST_STEPS)
-        persistent: bool = setting(False, "persistent chains (PCD), for a better density model")
-        chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
-        sample_visible: bool = setting(
-            False,
-            "draw the visible units of CD's chain too, for a better density model",
-            without="persistent",
-        )
-        sample_data: bool = setting(
-            False, "take grey pixels as probabilities and draw new binary ones at each update"
-        )
-        centered: bool = setting(
-            False, "centered gradient, which learns a picture and its negative equally well"
-        )
-        offset_rate: float = setting(
-            0.01, "how fast the offsets of --centered follow the data", above=0, high=1, needs="centered"
-        )
-        init: str = setting(
-            "normal",
-            "initial weights: small normal numbers, or a scaled identity",
-            choices=("normal", "identity"),
-        )
-        init_scale: float | None = setting(
-            None,
-            "standard deviation or diagonal of the initial weights  [default: 0.01 normal, 0.5 identity]",
-            low=0,
-            high=1000,
-        )
-        visible_bias: str = setting(
-            "data",
-            "initial visible bias: log-odds (bernoulli) or mean (gaussian) of each pixel, or zero",
-            choices=("data", "zero"),
-        )
-        hidden_bias: float | None = setting(
-            None,
-            "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t; rectified units: 0]",
-            low=-1000,
-            high=1000,
-        )
-        refine: int = setting(0, "autoencoder refinement after CD, in mini-batch updates", low=0)
-        refine_lr: float | None = setting(
-            None,
-            "learning rate of the refinement  [default: 2.56 over the data's variance, summed over a row]",
-            above=0,
-            needs="refine",
-            off="no refinement",
-        )
-        refine_decay: bool = setting(True, "weight decay goes on during the refinement", needs="refine")
-
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.visible == "bernoulli" and (self.learn_sigma or self.sigma != 1):
-                raise ConfigError(
-                    "--sigma, --learn-sigma: bernoulli visible units have none; use --visible gaussian"
-                )
-            if self.visible == "gaussian" and self.sample_data:
-                raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
-            if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
-                raise ConfigError(
-                    f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
-                )
-
-    config: Config
-
-    @classmethod
-    def resolve(cls, config: Config, data: DataSummary) -> Config:
-        """Choose visible units that fit the data, initial values and the strength of the pull."""
-        within, visible = data.known_within(0, 1), config.visible
-        if visible == "bernoulli" and within is False:
-            raise ConfigError(
-                f"--visible bernoulli: {data.words}, wanted 0..1; "
-                "use --visible gaussian or extract with --normalize none"
-            )
-        if visible == "auto":
-            if within is None:
-                raise ConfigError("--visible: auto wants the range of the data; say bernoulli or gaussian")
-            visible = "bernoulli" if within else "gaussian"
-        sparse = config.target if config.units == "binary" else None
-        usual = {
-            "init_scale": INIT_SCALES[config.init],
-            "hidden_bias": 0.0 if sparse is None else _log_odds(sparse),
-            "target_weight": config.usual_target_weight,
-            "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
-        }
-        return fill(replace(config, visible=visible), usual)
-
-    @classmethod
-    def usual_rates(cls, config: Config, data: DataSummary) -> dict[str, float]:
-        """8 over the mean squared length of a row, a factor in the weights' gradient, but at most .1.
-
-        Gaussian visible units follow what all hidden units say together: there it is half of that, and at
-        most 8/3 over the number of hidden units; a fortieth of this with rectified units, which have no
-        bound, and a hundredth with persistent chains, which nothing brings back to the data. Lengths are in
-        units of sigma, which weights have too: sigma^2 times that rate takes the steps of sigma 1 on data
-        divided by sigma.
-        """
-        least: float = SHORTEST
-        rate, unit = RATE, 1.0
-        if config.visible == "gaussian":
-            rate, unit = RATE / 2, config.sigma**2
-            least = (
-                WIDE
-                * config.hidden
-                * (100 if config.persistent else 40 if config.units == "rectified" else 1)
-            )
-        return {"sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))}
-
-    @classmethod
-    def wanted_spread(cls, config: Config, data: DataSummary) -> tuple[float, float] | None:
-        """About 1, that of gaussian visible units; a sigma that is given is one for the data as they are."""
-        bernoulli = config.visible == "bernoulli" or (config.visible == "auto" and data.known_within(0, 1))
-        return None if bernoulli or config.sigma != 1 else UNIT_SPREAD
-
-    @classmethod
-    def doubts(cls, config: Config, data: DataSummary) -> str:
-        """A sigma far above the deviation of the data: what is smaller than sigma is noise to the model."""
-        times = config.sigma / (data.spread or math.inf)
-        if config.visible == "bernoulli" or config.learn_sigma or times < LOUD:
-            return ""
-        return (
-            f"--sigma {config.sigma:g} is {times:.2g} times the data's standard deviation: it takes most of them for "
-            "noise, and learns little; leave it out"
-        )
+    config: RBMSettings.Config
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Make fresh parameters. Raises ConfigError where --visible is auto still."""
@@ -237,7 +81,7 @@ class RBM(Layer):
             W[units % n_visible, units] = config.init_scale
         b = np.zeros(n_visible, self.dtype)
         if config.visible_bias == "data" and mean is not None:
-            b[:] = [_log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
+            b[:] = [log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
         active = 1 / (1 + math.exp(-config.hidden_bias))
         self.params = {"W": W, "b": b, "c": np.full(config.hidden, config.hidden_bias, self.dtype)}
         self.state = {"q": np.full(config.hidden, active, self.dtype)}
@@ -258,27 +102,6 @@ class RBM(Layer):
         hidden = self.config.hidden
         z = {"z": (n_visible,)} if self.config.learn_sigma else {}
         return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)} | z
-
-    @property
-    def wanted_activity(self) -> tuple[float, float] | None:
-        return None if self.config.target is None else (0.0, self.config.target)
-
-    def remedies(self) -> dict[str, dict[str, Any]]:
-        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of
-        digits."""
-        edges: dict[str, Any] = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
-        found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
-        if self.config.sigma != 1:
-            edges["sigma"] = None
-            found["nothing"] = {"sigma": None}
-        if self.config.target is not None:
-            found |= {
-                "classifier": {"target": None},
-                "dead": {"target_weight": (self.config.target_weight or 1.0) / 10},
-            }
-        if (self.config.hidden_bias or 0) > 0:
-            found["saturated"] = {"hidden_bias": None}
-        return found
 
     @property
     def bernoulli(self) -> bool:
@@ -415,7 +238,7 @@ class RBM(Layer):
         return {"error": rmse(X, Y), "mean_activation": grand_mean(H)}, grads
 
     @classmethod
-    def variants(cls) -> dict[str, Config]:
+    def variants(cls) -> dict[str, Any]:
         bernoulli: dict[str, Any] = {"visible": "bernoulli"} | cls.small
         gaussian = bernoulli | {"visible": "gaussian"}
         return {
@@ -502,7 +325,3 @@ def _or_ones(variance: Array | None, like: Array) -> Array:
 def _difference(A: Array, B: Array) -> Array:
     """Column means of A minus those of B, which may have another number of rows."""
     return column_mean(A, out=column_mean(B, -1))
-
-
-def _log_odds(p: float) -> float:
-    return math.log(p / (1 - p))

@@ -1,0 +1,46 @@
+"""The contract of a model. A model knows kernels and arrays: no files, no epochs, no printing.
+
+What training and all commands need:
+
+    init(n_visible, rng, mean)  make params (and state); mean is the data's, where it is known
+    shapes(n_visible)   those of params, without making them: what a file is held against
+    encode(X) -> H      the hidden code of each row; a row's code does not depend on its neighbours
+    decode(H) -> X      the reconstruction from codes
+    reconstruct(X)      decode(encode(X)), unless codes for use are others than those for reconstruction
+    gradient(X, step)   (metrics, grads) of a minibatch. grads has keys and shapes of the params that are
+                        learned: training descends, so it is the gradient of a loss. metrics are plain floats:
+                        "error" (RMSE), "mean_activation", and "loss" where that can be computed
+    project()           put params back to where they are allowed to be, after every update
+    phases()            the legs of a training run: one, unless the model says more (see Phase)
+    n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
+    filters()           what each hidden unit looks for
+
+Settings that are not said are decided by `defaults` (for all data), resolve(config, data), usual_rates(config,
+data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(), extra_metrics(X), wanted_activity,
+takes_mean_off, doubts and remedies(), export for portable(g, X): all have an answer where a model says nothing.
+What only some models can do stands in protocols: HasChain, IsBoltzmann.
+Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
+"""
+
+from featlearn.models.base.capabilities import BoltzmannMachine, HasChain, IsBoltzmann
+from featlearn.models.base.data import DataSummary
+from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
+from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
+
+__all__ = [
+    "DRAWS",
+    "MAX_UNITS",
+    "UNIT_SPREAD",
+    "BoltzmannMachine",
+    "DataSummary",
+    "Defaults",
+    "Gradients",
+    "HasChain",
+    "HiddenConfig",
+    "IsBoltzmann",
+    "Layer",
+    "Loss",
+    "Model",
+    "Phase",
+    "Step",
+]

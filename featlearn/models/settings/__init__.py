@@ -1,0 +1,1 @@
+"""Settings of models that would make the file of their paper too long."""
