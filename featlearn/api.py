@@ -6,8 +6,8 @@
     model = featlearn.load_model("edges.h5")
     H = model.encode(images)
 
-Options are those of the command line, with _ for -. They are declared as fields of settings; `by_options` makes the
-settings of them, so that both ways refuse the same values with the same words.
+Options are those of the command line, with _ for -. They are declared as fields of settings; `by_options`
+makes the settings of them, so that both ways refuse the same values with the same words.
 """
 
 import dataclasses
@@ -50,9 +50,9 @@ def by_options(
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
-    `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the option
-    `model` is one of them, too; it names, by such a parameter, the attribute of the model that holds usual values of
-    settings. `threads` and `max_memory` hold while the job runs. How the job was called is
+    `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
+    option `model` is one of them, too; it names, by such a parameter, the attribute of the model that holds
+    usual values of settings. `threads` and `max_memory` hold while the job runs. How the job was called is
     recorded by what is given, never by the caller's command line.
     """
     own = inspect.signature(job).parameters

@@ -109,6 +109,28 @@ def test_documented_commands_run(page, i, folder):
     assert run.returncode == 0, run.stderr
 
 
+IN_PYTHON = {"count=40_000": "count=1500", "epochs=15": "epochs=1", "hidden=200": "hidden=20"}
+"""What makes documented programs quick enough for a test."""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=lambda page: page.name
+)
+def test_documented_programs_run(page, folder, tmp_path):
+    """The blocks of a page are one program, and what they print is what their comments say."""
+    program = "".join(
+        re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    )
+    for long, short in IN_PYTHON.items():
+        program = program.replace(long, short)
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    for said in re.findall(r"^print\(.*\) +# (.*)$", program, re.MULTILINE):
+        assert said in run.stdout.splitlines()
+
+
 EXAMPLES = {
     "--model rbm ": "--model rbm --epochs 1 ",
     "--steps 1000 --every 100": "--steps 4 --every 2",

@@ -15,8 +15,8 @@ PIXELS = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32), np.dtyp
 class Patches:
     """Raw patches (n, d) of an array (n, ...) of any memory order, which may lie in a file.
 
-    Pixels stay what they are: uint8 and uint16 with their full range, floats as they are. Truth values become 0 and
-    255; floats of other sizes float32 or float64. Raises DataError for what holds no pixels.
+    Pixels stay what they are: uint8 and uint16 with their full range, floats as they are. Truth values become
+    0 and 255; floats of other sizes float32 or float64. Raises DataError for what holds no pixels.
     """
 
     def __init__(self, values: Array, name: str = "X") -> None:

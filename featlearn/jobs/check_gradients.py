@@ -48,8 +48,8 @@ def check_gradients(
 ) -> Checked:
     """Hold a model's gradients against central differences, in float64.
 
-    A `model` by its id is checked on random problems, in all its variants where `config` is None; a model file on rows
-    of a data set. Raises ConfigError, DataError.
+    A `model` by its id is checked on random problems, in all its variants where `config` is None; a model
+    file on rows of a data set. Raises ConfigError, DataError.
     """
     check = check or GradientCheck()
     if (file is None) == (model is None):

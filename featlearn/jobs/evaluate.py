@@ -67,8 +67,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure models on a data set.
 
-    `train`, the data set that was learned from, adds what follows from it; `plot` is a picture to write, a PNG where it
-    is a stream. `given` settings are refused where they do nothing. Raises DataError, ConfigError.
+    `train`, the data set that was learned from, adds what follows from it; `plot` is a picture to write, a
+    PNG where it is a stream. `given` settings are refused where they do nothing. Raises DataError,
+    ConfigError.
     """
     Seed(seed)
     measuring = _Measuring(

@@ -89,9 +89,9 @@ def extract_patches(
 ) -> Extracted:
     """Cut patches out of images into a data set, and fit its preprocessing.
 
-    `inputs` are names of files, of folders, or of images to generate; `like` is a data set or a model to take size and
-    preprocessing from. A `dry_run` writes nothing. `given` settings are refused where they do nothing. Raises
-    DataError, ConfigError.
+    `inputs` are names of files, of folders, or of images to generate; `like` is a data set or a model to take
+    size and preprocessing from. A `dry_run` writes nothing. `given` settings are refused where they do
+    nothing. Raises DataError, ConfigError.
     """
     extraction, spec, images = extraction or Extraction(), preprocess or PreprocessSpec(), images or Images()
     if not inputs:

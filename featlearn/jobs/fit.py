@@ -42,12 +42,13 @@ def fit(
 ) -> FeatureModel:
     """Learn a model from images, rows or a data set.
 
-    X is (n, d), (n, height, width) or (n, height, width, channels), and may lie in a file; or what load_dataset gives.
-    Pixels of 8 and 16 bits become 0..1; what else is done to them `preprocess` says, by default nothing. A data set
-    brings its own preprocessing. `preprocessed` rows are floats that are learned from as they are.
+    X is (n, d), (n, height, width) or (n, height, width, channels), and may lie in a file; or what
+    load_dataset gives. Pixels of 8 and 16 bits become 0..1; what else is done to them `preprocess` says, by
+    default nothing. A data set brings its own preprocessing. `preprocessed` rows are floats that are learned
+    from as they are.
 
-    A run that `should_stop` ends returns the model as it is then, not `finished`. `given` settings are refused where
-    they do nothing. Raises DataError, ConfigError, DivergedError.
+    A run that `should_stop` ends returns the model as it is then, not `finished`. `given` settings are
+    refused where they do nothing. Raises DataError, ConfigError, DivergedError.
     """
     run = run or RunSettings()
     if (preprocessed or isinstance(X, ImageData)) and preprocess not in (None, PreprocessSpec()):
@@ -66,7 +67,8 @@ def fit(
 def _describe(
     X: Any, spec: PreprocessSpec, preprocessed: bool, dtype: str, given: Collection[str], say: Say
 ) -> Data:
-    """Describe what is learned from, and fit the preprocessing where it has none. Raises DataError, ConfigError."""
+    """Describe what is learned from, and fit the preprocessing where it has none. Raises DataError,
+    ConfigError."""
     if isinstance(X, ImageData):
         make = partial(Rows, X.raw, dtype=np.dtype(dtype), name=X.path)
         return Data(X.path, X.digest, X.shape, X.preprocess, make)

@@ -27,9 +27,9 @@ from featlearn.rows import Array, edges
 class FeatureModel:
     """A trained model with the preprocessing of its data.
 
-    Images are (n, height, width[, channels]) or (n, pixels), of uint8, uint16, truth values or floats; as in a file,
-    8 and 16 bits mean 0..1. They go through the stored preprocessing; `preprocessed=True` says that rows (n, visible)
-    have gone through it, and asks for rows in return.
+    Images are (n, height, width[, channels]) or (n, pixels), of uint8, uint16, truth values or floats; as in
+    a file, 8 and 16 bits mean 0..1. They go through the stored preprocessing; `preprocessed=True` says that
+    rows (n, visible) have gone through it, and asks for rows in return.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -132,7 +132,8 @@ class FeatureModel:
         return np.concatenate([self._out(rows, None, preprocessed) for rows in made])
 
     def reconstruct(self, X: Any, *, preprocessed: bool = False) -> Array:
-        """Return what the model makes of images, (n, height, width, channels) in 0..1; with `preprocessed`, rows.
+        """Return what the model makes of images, (n, height, width, channels) in 0..1; with `preprocessed`,
+        rows.
 
         Raises DataError.
         """
@@ -155,7 +156,8 @@ class FeatureModel:
     ) -> Array:
         """Return the means that Markov chains come to, as images (count, height, width, channels) or rows.
 
-        They begin at noise, or at the first images of `data`. Raises ConfigError for a model without chains, DataError.
+        They begin at noise, or at the first images of `data`. Raises ConfigError for a model without chains,
+        DataError.
         """
         chains = Chains(count=count, steps=steps, seed=seed)
         binary = isinstance(self._model, HasChain) and self._model.bernoulli

@@ -25,8 +25,8 @@ class Stream(Protocol):
 class PictureFile:
     """Where a picture goes. Made before any work, so that what must not be written is refused first.
 
-    `output` is a name or a stream; `option` named it; `formats` are those that the picture can have, by suffix.
-    Raises ConfigError for a suffix of none of them, DataError for the output.
+    `output` is a name or a stream; `option` named it; `formats` are those that the picture can have, by
+    suffix. Raises ConfigError for a suffix of none of them, DataError for the output.
     """
 
     option: str

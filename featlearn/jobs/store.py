@@ -174,10 +174,11 @@ def shape_words(shape: Sequence[int]) -> str:
 def provenance(
     invocation: Mapping[str, Any], seed: int | None = None, inputs: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return how a file came to be, as plain values: versions, seed, inputs with their digests and provenance.
+    """Return how a file came to be, as plain values: versions, seed, inputs with their digests and
+    provenance.
 
-    `invocation` says how the job was called, as plain values: a command line and what else has set options, or the
-    job's name and settings.
+    `invocation` says how the job was called, as plain values: a command line and what else has set options,
+    or the job's name and settings.
 
     No clock (the time is SOURCE_DATE_EPOCH's, when set), no host, no user: the same command gives the same
     bytes.

@@ -123,9 +123,10 @@ def train(
 ) -> Trained:
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
-    `model` is an id of the registry, `config` its Config. `should_stop` is asked after every update: a run that shall
-    stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save` asks for a checkpoint
-    alone. `given` settings are refused where they do nothing. Raises DataError, ConfigError, DivergedError.
+    `model` is an id of the registry, `config` its Config. `should_stop` is asked after every update: a run
+    that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
+    asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
+    ConfigError, DivergedError.
     """
     run = run or RunSettings()
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
@@ -174,7 +175,8 @@ def train(
 def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
     """Run a plan without files. -> the model and what its file would hold.
 
-    The run stops when it shall; then the file holds what it takes to go on. Raises ConfigError, DivergedError.
+    The run stops when it shall; then the file holds what it takes to go on. Raises ConfigError,
+    DivergedError.
     """
     with signals.deferred():
         plan, training_run = _train_with_restarts(plan, _fresh(plan), story, None, watch)
@@ -255,7 +257,8 @@ def _train_with_restarts(
 
 
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | None, watch: Watch) -> None:
-    """Run to the end, or until it shall stop; where there is a place for it, checkpoint now and then, and then.
+    """Run to the end, or until it shall stop; where there is a place for it, checkpoint now and then, and
+    then.
 
     Raises DivergedError.
     """

@@ -50,8 +50,8 @@ def visualize(
 ) -> Drawn:
     """Draw a model's filters or learning curve, or a data set's patches; a stream as output gets a PNG.
 
-    Without output the picture goes to FILE with the suffix .png. `given` settings are refused where they do nothing.
-    Raises DataError, ConfigError.
+    Without output the picture goes to FILE with the suffix .png. `given` settings are refused where they do
+    nothing. Raises DataError, ConfigError.
     """
     drawing = drawing or Drawing()
     refuse_idle(drawing, given, undecided=() if drawing.what else ("what",))
