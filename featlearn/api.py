@@ -36,9 +36,12 @@ from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
 from featlearn.jobs.train_settings import TrainConfig
 from featlearn.models import model_class, model_ids
+from featlearn.models.base import Model
 from featlearn.settings import from_dict
 
 R = TypeVar("R")
+Usual = Callable[[type[Model]], Mapping[str, Any]]
+"""Settings that are usual with a model."""
 Kinds = Mapping[str, type[Any]]
 
 MODELS = tuple(model_ids())
@@ -46,13 +49,13 @@ MODELS = tuple(model_ids())
 
 
 def by_options(
-    job: Callable[..., R], kinds: Kinds, usual: Mapping[str, str] | None = None
+    job: Callable[..., R], kinds: Kinds, usual: Mapping[str, Usual] | None = None
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
-    option `model` is one of them, too; it names, by such a parameter, the attribute of the model that holds
-    usual values of settings. `threads` and `max_memory` hold while the job runs. How the job was called is
+    option `model` is one of them, too; it says, by such a parameter, which
+    values of its settings are usual with a model. `threads` and `max_memory` hold while the job runs. How the job was called is
     recorded by what is given, never by the caller's command line.
     """
     own = inspect.signature(job).parameters
@@ -77,8 +80,8 @@ def by_options(
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
                 continue
-            if usual and name in usual:
-                values = getattr(cls, usual[name]) | values
+            if cls is not None and usual and name in usual:
+                values = {**usual[name](cls), **values}
             bound[name] = from_dict(
                 kind, {key: _as_declared(kind, key, value) for key, value in values.items()}
             )
@@ -158,14 +161,18 @@ RUN = {"training": TrainConfig, "run": RunSettings}
 MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
-train = by_options(_train.train, RUN, {"training": "training_defaults"})
-fit = by_options(_fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": "training_defaults"})
+train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})
+fit = by_options(
+    _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
+)
 encode = by_options(_encode.encode, {})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing})
-check_gradients = by_options(_check_gradients.check_gradients, {"check": GradientCheck}, {"config": "small"})
+check_gradients = by_options(
+    _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
+)
 info = by_options(_info.info, {})
 
 __all__ = [
