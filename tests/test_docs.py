@@ -123,8 +123,9 @@ def test_documented_programs_run(page, folder, tmp_path):
     )
     for long, short in IN_PYTHON.items():
         program = program.replace(long, short)
+    shutil.copytree(folder / "photos", tmp_path / "photos")
     run = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
     for said in re.findall(r"^print\(.*\) +# (.*)$", program, re.MULTILINE):
