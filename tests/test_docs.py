@@ -123,7 +123,7 @@ def test_documented_programs_run(page, folder, tmp_path):
     )
     for long, short in IN_PYTHON.items():
         program = program.replace(long, short)
-    (tmp_path / "photos").symlink_to(folder / "photos")
+    shutil.copytree(folder / "photos", tmp_path / "photos")
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )

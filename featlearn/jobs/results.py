@@ -35,3 +35,31 @@ class Result:
                 continue
             out[one.name] = list(value) if isinstance(value, tuple) else value
         return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Result):
+    """A model that was learned, or the checkpoint of a run that was stopped."""
+
+    output: str
+    model: str
+    restarts: int | None = optional()
+    lr: float | None = optional()
+    """The learning rate after restarts."""
+    updates: int
+    epochs: int
+    loss: float | None = optional()
+    rmse: float | None = optional()
+    """Over all training rows, in units of preprocessed values."""
+    validation_rmse: float | None = optional()
+    mean_activation: float | None = optional()
+    deviation: float | None = optional()
+    seconds: float | None = optional()
+    """None where the model was there already."""
+    zero_weights: float
+    """The share of weights that are exactly zero."""
+    content_hash: str
+    advice: list[dict[str, str]]
+    """What is wrong with the model, as key, text and options."""
+    finished: bool = field(default=True, metadata=UNREPORTED)
+    next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)

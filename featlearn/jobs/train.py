@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
-from featlearn.jobs.results import UNREPORTED, Next, Result, optional
+from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, refuse_other, saved_in
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance
@@ -29,34 +29,6 @@ from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training
 
 JOB = {"job": "train"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained(Result):
-    """A model that was learned, or the checkpoint of a run that was stopped."""
-
-    output: str
-    model: str
-    restarts: int | None = optional()
-    lr: float | None = optional()
-    """The learning rate after restarts."""
-    updates: int
-    epochs: int
-    loss: float | None = optional()
-    rmse: float | None = optional()
-    """Over all training rows, in units of preprocessed values."""
-    validation_rmse: float | None = optional()
-    mean_activation: float | None = optional()
-    deviation: float | None = optional()
-    seconds: float | None = optional()
-    """None where the model was there already."""
-    zero_weights: float
-    """The share of weights that are exactly zero."""
-    content_hash: str
-    advice: list[dict[str, str]]
-    """What is wrong with the model, as key, text and options."""
-    finished: bool = field(default=True, metadata=UNREPORTED)
-    next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
     metrics, grads = at_params()
     noise = ROUNDING * abs(metrics["loss"]) / epsilon
     found = {}
-    for i, (parameter, grad) in enumerate(grads.items()):
-        w = model.params[parameter]
+    for i, parameter in enumerate(name for name in model.params if name in grads):  # the order of a file
+        w, grad = model.params[parameter], grads[parameter]
         chosen = np.unravel_index(Random(seed).permutation(w.size, Purpose.CHAIN, i)[:ELEMENTS], w.shape)
         wide, narrow = np.empty((2, len(chosen[0])))
         for j, element in enumerate(zip(*chosen, strict=True)):
