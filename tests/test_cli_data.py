@@ -12,7 +12,8 @@ from featlearn.files import dataset, header
 from featlearn.files.dataset import DatasetWriter
 from featlearn.jobs import encode as encoding
 from featlearn.jobs import evaluate as evaluation
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.jobs.store import load_model
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary, Step
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients

@@ -22,8 +22,9 @@ from featlearn.jobs.store import (
     refuse_other_shape,
     warn_of_unfinished,
 )
-from featlearn.patches.preprocess import Preprocess, PreprocessSpec
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import Array, edges
 
 JOB = {"job": "encode"}

@@ -21,8 +21,11 @@ from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance, shape_words
 from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import COUNT, Extraction, Plan, survey
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec, whitening_obstacle
+from featlearn.patches.extract import Plan
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
+from featlearn.patches.survey import survey
 from featlearn.settings import refuse_idle, to_dict, unresolved
 
 __all__ = ["Extracted", "extract_patches", "read_paths"]

@@ -18,7 +18,7 @@ from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.jobs.store import load_model as load_file
 from featlearn.models.base import HasChain
-from featlearn.patches.preprocess import PatchStats
+from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import mosaic, picture_bytes
 from featlearn.rows import Array, edges

@@ -19,9 +19,11 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.extract import Extraction, survey
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.survey import survey
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import DataError
-from featlearn.patches.preprocess import PatchStats, Preprocess
+from featlearn.patches.normalize import PatchStats
+from featlearn.patches.preprocess import Preprocess
 from featlearn.rows import Array
 
 BLOCK = 1 << 22  # bytes of rows that are made together
