@@ -39,7 +39,7 @@ DOORS = {  # an outside library: the only places that import it
     "click": {"cli/"},
     "tqdm": {"cli/output.py"},
     "h5py": {"files/hdf5/"},
-    "PIL": {"files/images.py", "pictures/mosaic.py"},
+    "PIL": {"files/images/", "pictures/mosaic.py"},
     "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
     "threadpoolctl": {"threads.py"},
     "onnx": {"files/onnx.py"},
