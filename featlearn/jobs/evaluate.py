@@ -7,15 +7,10 @@ from typing import Any
 import numpy as np
 
 from featlearn.analysis.advice import of_classifier
+from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
-from featlearn.analysis.likelihood import (
-    FEWEST,
-    LikelihoodConfig,
-    is_binary,
-    likelihoods,
-    machine_of,
-    resolve,
-)
+from featlearn.analysis.likelihood import is_binary, likelihoods, machine_of, resolve
+from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, of_filters
 from featlearn.analysis.measures import measure as measured_in_one_pass
 from featlearn.analysis.selectivity import Selectivity
