@@ -14,7 +14,7 @@ import pytest
 
 from featlearn import _core
 from featlearn.errors import DataError
-from featlearn.jobs import train as training_run
+from featlearn.jobs import training_run
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 

@@ -105,6 +105,14 @@ def test_one_door_for_each_library(path):
                 assert any(relative.startswith(door) for door in doors), f"imports {name}"
 
 
+LONGEST = 350  # lines of a file that a reader still keeps in mind
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_file_is_long(path):
+    assert path.read_text("utf-8").count("\n") <= LONGEST
+
+
 def test_every_part_stands_in_the_table():
     assert {where(path) for path in MODULES} == set(BELOW)
 

@@ -14,7 +14,8 @@ from featlearn.jobs.model import FeatureModel
 from featlearn.jobs.plan import Data
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance
-from featlearn.jobs.train import Watch, learn, plan_training
+from featlearn.jobs.train import plan_training
+from featlearn.jobs.training_run import Watch, learn
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
