@@ -392,7 +392,8 @@ def test_like_takes_the_color_mode(like, coloured, run_here, tmp_path):
     ran = run_here("extract-patches", *args, "--color", "gray", "-o", tmp_path / "no.h5")
     assert ran.code == 2
     assert ran.error_lines == [
-        f"featlearn: error: --color gray: {coloured / like} was made of rgb images, patches 4x4x3; leave out --color"
+        f"featlearn: error: --color gray: {coloured / like} was made of rgb images, patches 4x4x3; "
+        "leave out --color"
     ]
     ran = run_here("extract-patches", "dead-leaves", "--like", coloured / like, "-o", tmp_path / "no.h5")
     assert ran.code == 2

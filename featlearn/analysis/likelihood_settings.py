@@ -11,8 +11,8 @@ class LikelihoodConfig:
 
     likelihood: str | None = setting(
         None,
-        "add the log-likelihood: exact (up to 22 units in the smaller layer; gaussian: in the hidden one), by annealed "
-        "importance sampling, or auto: exact where it can be, else by sampling",
+        "add the log-likelihood: exact (up to 22 units in the smaller layer; gaussian: in the hidden one), "
+        "by annealed importance sampling, or auto: exact where it can be, else by sampling",
         choices=("auto", "exact", "ais"),
     )
     ais_chains: int = setting(100, "AIS: number of chains", low=2, needs="likelihood=auto|ais")

@@ -49,7 +49,8 @@ def refuse_too_many(machine: BoltzmannMachine) -> None:
     n, units = states_of(machine)
     if n > ENUMERABLE:
         raise ConfigError(
-            f"--likelihood exact: {n} {units}, at most {ENUMERABLE} can be counted through; use --likelihood auto"
+            f"--likelihood exact: {n} {units}, at most {ENUMERABLE} can be counted through; "
+            "use --likelihood auto"
         )
 
 

@@ -155,7 +155,8 @@ def _verified(path: str) -> bytearray:
         if header.digest([memoryview(image)[header.SIZE :]]) == digest:
             return image
     raise DataError(
-        f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"
+        f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; "
+        "restore or train again"
     )
 
 

@@ -85,8 +85,8 @@ def _is_header(path: str, fields: list[str]) -> bool:
         and [field.strip() for field in fields] == list(map(str, range(len(fields))))
     ):
         raise DataError(
-            f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; save it again with "
-            "header=False, or put a line of names above it if it is a row of data"
+            f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; "
+            "save it again with header=False, or put a line of names above it if it is a row of data"
         )
     if any(numbers) and not all(numbers):
         column = numbers.index(False)

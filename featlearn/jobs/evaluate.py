@@ -161,7 +161,8 @@ class _Measuring:
             )
         elif "free_energy" not in learned.model.extra_metrics(empty):
             raise ConfigError(
-                f"--train: {learned.path} is a {learned.file.model} model without a free energy, and a classifier "
+                f"--train: {learned.path} is a {learned.file.model} model without a free energy, "
+                "and a classifier "
                 "needs labels in both data sets; extract them with --labels, or leave --train out"
             )
 
@@ -198,7 +199,8 @@ class _Measuring:
         machine = machine_of(learned.model)
         if machine is not None and machine.variance is None and not is_binary(rows):
             self.say(
-                f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary"
+                f"{path}: likelihoods are of binary pixels drawn from the grey ones; "
+                "--threshold makes them binary"
             )
         config = resolve(self.likelihood, learned.model)
         if not config.steps:

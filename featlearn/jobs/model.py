@@ -194,7 +194,8 @@ class FeatureModel:
             rows = array_of(X)
             if rows.shape[1:] != (self.n_visible,) or rows.dtype.kind != "f":
                 raise DataError(
-                    f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, {self.n_visible})"
+                    f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, "
+                    f"{self.n_visible})"
                 )
             for start, stop in edges(len(rows)):
                 part = np.ascontiguousarray(rows[start:stop], dtype)

@@ -75,8 +75,8 @@ class Drawing(Checked):
     )
     through: tuple[str, ...] = setting(
         (),
-        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. Again for each model "
-        "further down",
+        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. "
+        "Again for each model further down",
         metavar="MODEL",
         needs="what=filters",
     )
@@ -103,7 +103,8 @@ class Drawing(Checked):
     )
     count: int | None = setting(
         None,
-        "how many filters, the first of their order, or how many patches  [default: all filters; 100 patches]",
+        "how many filters, the first of their order, or how many patches  "
+        "[default: all filters; 100 patches]",
         low=1,
         high=100_000,
         needs=TILES,

@@ -112,8 +112,8 @@ class MeanCovarianceRBM(Layer):
         if data.variance and data.square and data.square > (1 + LONG**2) * data.variance:
             ratio = math.sqrt(data.square / data.variance - 1)
             raise ConfigError(
-                f"--model mcrbm: the mean row is {ratio:.3g} times as long as rows are far from it, wanted centred "
-                "values; extract with --whiten zca, or --normalize standardize"
+                f"--model mcrbm: the mean row is {ratio:.3g} times as long as rows are far from it, "
+                "wanted centred values; extract with --whiten zca, or --normalize standardize"
             )
         return config
 

@@ -24,8 +24,8 @@ Labels = npt.NDArray[np.int32]
 class Softmax:
     """params: W (features, count classes), b (count classes,), zeros at first: the loss is convex.
 
-    With `count` above 1 they are as many classifiers side by side, each with its own columns: they learn from the same
-    rows, in one product for all.
+    With `count` above 1 they are as many classifiers side by side, each with its own columns: they learn from
+    the same rows, in one product for all.
     """
 
     weights = ("W",)

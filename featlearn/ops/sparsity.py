@@ -90,8 +90,8 @@ def add_pull(
 ) -> None:
     """Add the gradient of Hinton's or Lee's penalty to that of W (visible, hidden) and c (hidden,), in place.
 
-    X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's running means
-    state["q"] (hidden,) take them in.
+    X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's
+    running means state["q"] (hidden,) take them in.
     """
     if config.target is None or config.target_weight is None or config.sparsity == "goh":
         return

@@ -30,8 +30,8 @@ R_MAX = 256 * PAINT
 DISCS = 4096  # discs of one draw
 FEW = 512  # open pixels from which on discs are tested against pixels, no longer painted
 
-# A Gaussian of sd .7 pixel (1.4 painted ones) in 1/1024, so that no library's exp decides a byte, then the average of
-# the PAINT painted pixels; and that average alone.
+# A Gaussian of sd .7 pixel (1.4 painted ones) in 1/1024, so that no library's exp decides a byte, then the
+# average of the PAINT painted pixels; and that average alone.
 _GAUSS = (1, 5, 29, 105, 226, 292, 226, 105, 29, 5, 1)
 _BLURRED = tuple((a + b) / (PAINT * 1024) for a, b in zip((0, *_GAUSS), (*_GAUSS, 0), strict=True))
 _SHARP = (1 / PAINT,) * PAINT

@@ -36,12 +36,13 @@ class Fitter:
         if spec.whiten != "none":
             if d > WIDEST:
                 raise DataError(
-                    f"--whiten {spec.whiten}: {d} pixels a patch need {d * d * 8 / 2**30:.0f} GB a matrix, at most "
+                    f"--whiten {spec.whiten}: {d} pixels a patch need "
+                    f"{d * d * 8 / 2**30:.0f} GB a matrix, at most "
                     f"{WIDEST} pixels can be whitened; take a smaller --size or --whiten none"
                 )
             self._products = np.zeros((d, d))
-            # OpenBLAS takes its memory at the first call, for good, and ends the process where there is none: so do
-            # that before an output is open.
+            # OpenBLAS takes its memory at the first call, for good, and ends the process where there is none:
+            # so do that before an output is open.
             np.linalg.eigh(np.ones((8, 8)))
         elif spec.normalize == "standardize" or spec.clip is not None:
             self._squares = np.zeros(d)
@@ -57,7 +58,8 @@ class Fitter:
         """Adds rows. Raises DataError for another width or dtype."""
         if rows.ndim != 2 or rows.shape[1] != self.d or rows.dtype != self._block.dtype:
             raise DataError(
-                f"preprocessing: got {rows.dtype} patches {rows.shape}, wanted {self._block.dtype} of {self.d} pixels"
+                f"preprocessing: got {rows.dtype} patches {rows.shape}, "
+                f"wanted {self._block.dtype} of {self.d} pixels"
             )
         start = 0
         while start < len(rows):
@@ -141,14 +143,17 @@ class Fitter:
         spec = self.spec
         if spec.normalize in PER_PATCH and not self._varied:
             raise DataError(
-                f"--normalize {spec.normalize}: each of the {self.n} patches is flat, so nothing is left of them; "
-                f"{'check the images' if spec.threshold is None else 'change --threshold'} or take --normalize none"
+                f"--normalize {spec.normalize}: each of the {self.n} patches is flat, "
+                "so nothing is left of them; "
+                f"{'check the images' if spec.threshold is None else 'change --threshold'} "
+                "or take --normalize none"
             )
         if (low.min() == high.max()) or (
             (spec.normalize == "standardize" or spec.whiten != "none") and (low == high).all()
         ):
             raise DataError(
-                f"preprocessing: all {self.n} patches are the same, there is nothing to learn; check the images"
+                f"preprocessing: all {self.n} patches are the same, there is nothing to learn; "
+                "check the images"
             )
 
     def _whiten(self, done: Preprocess, covariance: Float64, peak: float) -> None:
@@ -162,7 +167,8 @@ class Fitter:
         average = math.fsum(values) / d
         if average <= (NOTHING * peak) ** 2:
             raise DataError(
-                f"--whiten {spec.whiten}: the {self.n} patches do not differ after --normalize {spec.normalize}"
+                f"--whiten {spec.whiten}: the {self.n} patches do not differ after "
+                f"--normalize {spec.normalize}"
             )
         floor = spec.epsilon * average
         if floor == 0 and (self.n <= d or values[-1] <= SINGULAR * values[0]):
@@ -176,7 +182,8 @@ class Fitter:
         if self.n <= d:
             done.warnings.append(
                 f"whitening was fitted on {self.n} patches of {d} pixels, too few for their covariance "
-                f"(condition number {(values[0] + floor) / (values[-1] + floor):.3g} with epsilon); take more patches"
+                f"(condition number {(values[0] + floor) / (values[-1] + floor):.3g} with epsilon); "
+                "take more patches"
             )
         gain = 1 / np.sqrt(values + floor)
         gain *= math.sqrt(d / math.fsum(values * gain * gain))

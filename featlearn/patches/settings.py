@@ -22,7 +22,8 @@ class Extraction:
 
     size: tuple[int, int] | str | None = setting(
         None,
-        "height and width of a patch in pixels, or whole  [default: 12; whole for IDX, CIFAR-10, rows, and for 100 or "
+        "height and width of a patch in pixels, or whole  "
+        "[default: 12; whole for IDX, CIFAR-10, rows, and for 100 or "
         "more images of one size of at most 64x64, unless they are cut by --count, --stride or --drop-flat]",
         low=1,
         high=65535,
@@ -36,8 +37,8 @@ class Extraction:
     stride: int | None = setting(None, "cut on a grid with this step", low=1, high=65535, off="random places")
     drop_flat: float | None = setting(
         None,
-        "leave out this share of the random patches, those of lowest variance  [default: 0.2 of what is whitened, "
-        "else 0]",
+        "leave out this share of the random patches, those of lowest variance  "
+        "[default: 0.2 of what is whitened, else 0]",
         low=0,
         below=1,
     )
@@ -90,14 +91,14 @@ class PreprocessSpec:
 
     normalize: str | None = setting(
         None,
-        "center each patch, scale its contrast too, or standardize each pixel  [default: center; none for whole "
-        "images without --whiten and with --threshold]",
+        "center each patch, scale its contrast too, or standardize each pixel  "
+        "[default: center; none for whole images without --whiten and with --threshold]",
         choices=("none", "center", "contrast", "standardize"),
     )
     whiten: str | None = setting(
         None,
-        "decorrelate the pixels, keeping them pixels (zca) or not (pca)  [default: zca; none for whole images, with "
-        "--normalize, --threshold and --to]",
+        "decorrelate the pixels, keeping them pixels (zca) or not (pca)  "
+        "[default: zca; none for whole images, with --normalize, --threshold and --to]",
         choices=("none", "zca", "pca"),
     )
     epsilon: float = setting(

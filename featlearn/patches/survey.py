@@ -86,8 +86,8 @@ def survey(
                 ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
             )
         raise DataError(
-            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
-            f"the widest of {width} pixels; {remedy}"
+            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, "
+            f"the highest of {height} and the widest of {width} pixels; {remedy}"
         )
     wanted = (
         f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
@@ -130,8 +130,8 @@ def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int
     unknown = [name for name in found if name not in united]
     if unknown:
         raise DataError(
-            f"label {unknown[0]!r} is not among those of --like: {' '.join(map(repr, united))}; leave its images out, "
-            "or have it in the data that were learned from"
+            f"label {unknown[0]!r} is not among those of --like: {' '.join(map(repr, united))}; "
+            "leave its images out, or have it in the data that were learned from"
         )
     if united:
         labels = [

@@ -107,7 +107,8 @@ def deep_colour(image: Image.Image, file: File, path: str) -> tuple[npt.DTypeLik
     order = None if planes else re.fullmatch(r"(RGB[AX]?;16)([LBN])", raw)
     if not grey and order is None:
         raise DataError(
-            f"{show(path)}: has more than 8 bits a channel in a way that is not read here ({raw}); convert it to an "
+            f"{show(path)}: has more than 8 bits a channel in a way that is not read here ({raw}); "
+            "convert it to an "
             "RGB image of 8 or 16 bits, as magick IN -colorspace sRGB -alpha off OUT.png does"
         )
     if order is None:

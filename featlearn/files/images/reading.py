@@ -169,7 +169,8 @@ def _orientation(image: Image.Image, path: str, warn: Warn) -> int:
         raise
     except Exception:  # a damaged block raises whatever its reader stumbles over
         warn(
-            f"{show(path)}: its EXIF data are damaged and do not say how it is turned; it is taken as it is stored"
+            f"{show(path)}: its EXIF data are damaged and do not say how it is turned; "
+            "it is taken as it is stored"
         )
         return 1
 
