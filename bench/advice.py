@@ -112,7 +112,7 @@ def main(photos: str, mnist: str, folder: str) -> None:
 
 
 def one(i: int, run: Run, folder: str) -> list[str]:
-    """Make a run, print its measures and what is said of it, and hold it against what makes it good or bad."""
+    """Make a run, print its measures and its advice, and hold them against what makes it good or bad."""
     name = f"{i}-{run.data}-{run.model}"
     out = f"{name}.h5"
     trained = featlearn(

@@ -19,7 +19,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def attempt(*args: object, cwd: str, **env: str) -> tuple[dict[str, Any], int, str]:
-    """Run a command with --json. -> its object with the seconds as "wall", exit code, what it said on stderr"""
+    """Run a command with --json. -> its object, with the seconds as "wall"; exit code; stderr"""
     started = time.perf_counter()
     done = subprocess.run(
         [*FEATLEARN, *map(str, args), "--json"],

@@ -76,7 +76,7 @@ def imported(path):
 
 
 def part(name):
-    """featlearn.models.base -> models.base, featlearn.files.hdf5 -> files, featlearn.__version__ -> __init__"""
+    """featlearn.models.base -> models.base, featlearn.files.hdf5 -> files, featlearn -> __init__"""
     pieces = name.split(".")[1:]
     if pieces[:2] == ["models", "base"]:
         return "models.base"

@@ -107,7 +107,7 @@ class Annealing:
         return _estimate(self.base_log_z, self._weights(V, self.betas[::-1], REVERSE), -1)
 
     def _weights(self, V: Array, betas: Float64, number: int) -> Float64:
-        """(chains,) log w of chains that begin with V at betas[0]; their steps are numbered from `number` on."""
+        """Return log w (chains,) of chains from V at betas[0]; `number` is that of their first step."""
         c = self.machine.c
         log_w = np.zeros(len(V))
         before = np.empty(len(V))

@@ -99,7 +99,8 @@ class ArraySource:
         if bad:
             what = "row" if self.arrange is as_row else "image"
             raise DataError(
-                f"{show(self.name)}: {what} {bad[0]} holds NaN or infinity ({count} of {len(self)} {what}s do)"
+                f"{show(self.name)}: {what} {bad[0]} holds NaN or infinity "
+                f"({count} of {len(self)} {what}s do)"
             )
 
 

@@ -36,7 +36,7 @@ def _luminance(array: Array) -> Array:
         weights = np.array([0.299, 0.587, 0.114], array.dtype)
         r, g, b = (array[:, :, i : i + 1] * weights[i] for i in range(3))
         return np.asarray(r + g + b)
-    # Pillow's fixed-point weights, which sum to 2^16; 65535 times that still fits into 32 bits, rounding included.
+    # Pillow's fixed-point weights, which sum to 2^16; 65535 times that and the rounding fit into 32 bits.
     wide = array.astype(np.uint32)
     grey = (wide[:, :, :1] * 19595 + wide[:, :, 1:2] * 38470 + wide[:, :, 2:] * 7471 + (1 << 15)) >> 16
     return grey.astype(array.dtype)

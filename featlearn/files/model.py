@@ -50,7 +50,7 @@ class ModelFile:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over model id, config, parameters and preprocessing: equal for equal results at any time."""
+        """The SHA-256 over model id, config, parameters and preprocessing: equal for equal results."""
         sha = hashlib.sha256()
 
         def add(*words: object) -> None:

@@ -37,7 +37,7 @@ def read_npy(path: str) -> Array | Stored:
 
 
 def read_npz(path: str, member: str | None) -> dict[str, Array | Stored]:
-    """Return the arrays of a .npz file that are to be taken (`choose_arrays`), by name. Raises DataError, ReadError."""
+    """Return by name the arrays of a .npz file that `choose_arrays` takes. Raises DataError, ReadError."""
     with _naming(path, ".npz"), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         members = {
             info.filename.removesuffix(".npy"): info

@@ -205,7 +205,7 @@ def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
 
 
 def _refuse_missing(inputs: Sequence[str]) -> None:
-    """Raise DataError for inputs that are not there: all of them are named at once, before anything is read."""
+    """Raise DataError for inputs that are not there, which names all of them before anything is read."""
     files = [containers.split_member(path)[0] for path in inputs]
     missing = [path for path in files if not os.path.exists(path)]
     if len(missing) > 1:

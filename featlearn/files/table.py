@@ -99,7 +99,7 @@ def _is_header(path: str, fields: list[str]) -> bool:
 
 
 def _blocks(path: str) -> Iterator[tuple[int, Lines]]:
-    """(number of the first line, lines without their ends) by blocks; empty lines may stand at the end alone."""
+    """Yield blocks: (number of the first line, lines without their ends). Empty ones may end the file."""
     first, lines, size, empty = 1, Lines(), 0, 0
     with open_regular(path) as file:
         stream: Any = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file

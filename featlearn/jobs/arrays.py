@@ -56,7 +56,7 @@ def array_of(X: Any, name: str = "X") -> Array:
 
 
 def image_shape(values: Array, name: str = "X") -> tuple[int, int, int]:
-    """Return (height, width, channels) of an array's images; rows are images of one line. Raises DataError."""
+    """Return (height, width, channels) of images; rows are images of one line. Raises DataError."""
     if values.ndim == 2:
         return 1, values.shape[1], 1
     if values.ndim == 3:

@@ -31,7 +31,7 @@ class Labelled:
 
 @dataclass
 class RawErrors:
-    """Errors on rows without a model, as keys of the table, by the bytes of the preprocessing that made them."""
+    """Errors on rows without a model, as keys of the table, by the bytes of their preprocessing."""
 
     known: dict[tuple[bytes, ...], dict[str, float]] = field(default_factory=dict)
 

@@ -132,7 +132,7 @@ class _Measuring:
 
     @property
     def levels(self) -> list[int]:
-        """All numbers of levels that codes are quantised to, ascending: those asked for, and the picture's."""
+        """The numbers of levels that codes are quantised to, ascending: those asked for, the picture's."""
         return sorted({*self.coding.bins, *(LEVELS if self.drawn else ())})
 
     def refuse_idle(self, given: Collection[str], train: str | None) -> None:
@@ -244,7 +244,10 @@ def _warn_of_unreliable(path: str, found: dict[str, Any], chains: int, say: Say)
         return
     fewest = min(found["effective_chains"], found["reverse_effective_chains"])
     there, back = (f"{found[f'unreliable_{way}log_z']:.5g}" for way in ("", "reverse_"))
-    why = f"{fewest:.3g} of {chains} chains carry all the weight of one of them; take more --ais-betas or --ais-chains"
+    why = (
+        f"{fewest:.3g} of {chains} chains carry all the weight of one of them; "
+        "take more --ais-betas or --ais-chains"
+    )
     if fewest >= FEWEST:
         why = "believe neither"
     say(f"warning: {path}: log_z is {there} on the way there and {back} on the way back; {why}")

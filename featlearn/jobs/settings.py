@@ -55,7 +55,7 @@ class Images(Checked):
 
 @dataclass(frozen=True)
 class RunSettings(Checked):
-    """Settings of a training run beside those of the training: none changes what is learned but the last two."""
+    """Settings of a run beside those of its training; only the last two change what is learned."""
 
     checkpoint_every: float = setting(
         60.0, "how often to write OUTPUT.ckpt while training", low=0, metavar="SECONDS", infinite=True

@@ -35,7 +35,8 @@ class Watch:
 def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
     """Run a plan without files. -> the model and what its file would hold.
 
-    The run stops when it shall; then the file holds what it takes to go on. Raises ConfigError, DivergedError.
+    The run stops when it shall; then the file holds what it takes to go on.
+    Raises ConfigError, DivergedError.
     """
     with signals.deferred():
         plan, training_run = train_with_restarts(plan, _fresh(plan), story, None, watch)
@@ -102,9 +103,10 @@ def train_with_restarts(
 
 
 def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | None, watch: Watch) -> None:
-    """Run to the end, or until it shall stop; where there is a place for it, checkpoint now and then, and then.
+    """Run to the end, or until it shall stop.
 
-    Raises DivergedError.
+    Where there is a place for checkpoints, they are written now and then, and when it stops. Raises
+    DivergedError.
     """
     saved = time.monotonic()
     with watch.progress(training.total_updates, "updates") as bar:

@@ -151,7 +151,7 @@ def _curve(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, A
 
 
 def _text(description: str, contrast: str) -> dict[str, str]:
-    """What the picture says of itself; a sheet scaled filter by filter does not show which ones are strong."""
+    """Return what is said of the picture; one scaled filter by filter does not show which are strong."""
     words = "each tile scaled by itself" if contrast == "filter" else "one scale for all tiles"
     return png_text({"Description": f"{description}; {words}; mid-grey is zero"})
 

@@ -112,7 +112,7 @@ class PCA(Layer):
         return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """Add rows X (n, visible) to the sums; there are no gradients, the error is that without components."""
+        """Add rows X (n, visible) to the sums, without gradients; the error is that without components."""
         state, D = self.state, X - self.state["shift"]
         state["count"] += len(X)
         column_sum(D, out=state["sum"])

@@ -22,7 +22,7 @@ Function = Callable[[Array], Array]
 
 
 def leapfrog(slope: Function, V: Array, P: Array, size: float, steps: int) -> tuple[Array, Array]:
-    """Return the end of the path that begins at V with momenta P, both (n, d); `slope` is dF/dv of each row."""
+    """Return the end of the path from V with momenta P, both (n, d); `slope` gives dF/dv of each row."""
     V, P, e = V.copy(), P.copy(), V.dtype.type(size)
     G = slope(V)
     for i in range(steps):

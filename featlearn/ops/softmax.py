@@ -57,7 +57,7 @@ class Softmax:
     def add_gradient(
         self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None
     ) -> Float64:
-        """Add the sums over rows H (n, features) of class y (n,) to grads; return those of -log p(y | h), (count,).
+        """Add the sums over rows H (n, features) of class y (n,) to grads. -> sums of -log p(y | h), (count,)
 
         `counted` (n, count) of 0 and 1 leaves rows out of classifiers. Decay is the caller's.
         """

@@ -1,11 +1,11 @@
-"""Generated images with the statistics of photographs, so that nothing need be downloaded, and a negative
-control.
+"""Generated images with the statistics of photographs, for a start without data, and a negative control.
 
 Dead leaves (Lee, Mumford & Huang, "Occlusion models for natural images", IJCV 41, 2001): opaque discs of
 uniform grey, radius density r^-3, fall on the plane until no ground is seen. Painted front to back at twice
 the size, then averaged.
 
-    dead-leaves        radii from 4 to 256 pixels, blurred by .7 pixel: the best edges; amplitude spectrum near f^-1.4
+    dead-leaves        radii from 4 to 256 pixels, blurred by .7 pixel: the best edges; amplitude spectrum
+                       near f^-1.4
     dead-leaves-photo  radii from 2 to 256 pixels, no blur: nearest to photographs; near f^-1.1
     pink-noise         Gaussian noise of amplitude 1/f: the spectrum of photographs without their edges
 
@@ -116,7 +116,7 @@ def _pink(rng: Random, i: int, n: int) -> Array:
 
 
 def _cos(quarters: Array, n: int) -> Array:
-    """cos(2 pi q / 4n) of integers q, to 1e-15: exact reduction to the first quarter, then the Taylor series."""
+    """Return cos(2 pi q / 4n) of integers q, to 1e-15: reduced to the first quarter, then Taylor's series."""
     q = np.abs(quarters) % (4 * n)
     q = np.minimum(q, 4 * n - q)
     beyond = q > n

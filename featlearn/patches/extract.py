@@ -48,7 +48,7 @@ class Source(Protocol):
 
 
 class Block(NamedTuple):
-    """Some rows: patches (m, d), origin (m, 3) image, row, column of the top left pixel, labels (m,) or None."""
+    """Some rows: patches (m, d), labels (m,), and origin (m, 3): image, row, column of the top left pixel."""
 
     patches: Array
     origin: Int64

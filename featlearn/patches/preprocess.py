@@ -76,7 +76,7 @@ class Preprocess:
         return self.apply_with_stats(rows, dtype)[0]
 
     def portable(self, g: Graph, X: Value) -> Value:
-        """Write apply down for other programs: of float64 pixels X (n, n_pixels) in 0..1, as unit_pixels makes them."""
+        """Write apply down for other programs, of float64 pixels X (n, n_pixels) in 0..1 (unit_pixels)."""
         spec, axes = self.spec, np.array([1])
         if spec.threshold is not None:
             bar = np.array(np.float32(spec.threshold), np.float64)  # pixels come rounded so, too

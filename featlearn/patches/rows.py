@@ -14,7 +14,7 @@ BLOCK = 1 << 22  # bytes of rows that are made together
 
 
 class Raw(Protocol):
-    """Raw patches (n, n_pixels): an array, or what gives arrays when it is indexed by a slice or by numbers."""
+    """Raw patches (n, n_pixels): an array, or what gives arrays when indexed by a slice or by numbers."""
 
     @property
     def dtype(self) -> np.dtype[Any]: ...

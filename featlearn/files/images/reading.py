@@ -191,7 +191,7 @@ def _as_stored(upright: Array, turn: int) -> Array:
 
 
 def _readable(file: io.BufferedReader) -> File:
-    """The file, or what it holds, where libtiff would read it by itself and take a failing disk for damage."""
+    """Return the file, or its bytes where libtiff, reading, would take a failing disk for damage."""
     if file.peek(4)[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return file
     _silence_libtiff()

@@ -1,4 +1,4 @@
-"""Settings of the restricted Boltzmann machine, and what follows from them and the data: defaults, rates, advice."""
+"""Settings of the restricted Boltzmann machine, with the defaults, rates and advice that data decide."""
 
 import math
 from dataclasses import dataclass, replace
