@@ -8,7 +8,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-# No -ffast-math, no contraction: an fma stands only where it is written, so every instruction set gives the same bytes.
+# No -ffast-math, no contraction: an fma stands only where it is written, so every instruction set gives the
+# same bytes.
 # No debugging symbols, which Python's own flags ask for: to write them takes as long as all the rest.
 flags = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
 

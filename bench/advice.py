@@ -112,7 +112,7 @@ def main(photos: str, mnist: str, folder: str) -> None:
 
 
 def one(i: int, run: Run, folder: str) -> list[str]:
-    """Make a run, print its measures and what is said of it, and hold it against what makes it good or bad."""
+    """Make a run, print its measures and its advice, and hold them against what makes it good or bad."""
     name = f"{i}-{run.data}-{run.model}"
     out = f"{name}.h5"
     trained = featlearn(
@@ -134,7 +134,8 @@ def one(i: int, run: Run, folder: str) -> list[str]:
         (at_most if good else at_least)(f"error, {name}", row["classifier_error"], row["raw_error"])
     values = " ".join(f"{key} {measured[key]:.3g}" for key in MEASURES if key in measured)
     print(
-        f"{'good' if good else run.wanted:<10} {run.data} {run.model} {' '.join(map(str, run.options))}\n    {values}"
+        f"{'good' if good else run.wanted:<10} {run.data} {run.model} "
+        f"{' '.join(map(str, run.options))}\n    {values}"
     )
     print(
         f"    says: {'; '.join(f'{key} ({options})' for key, options in said.items()) or 'nothing'}",

@@ -19,7 +19,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def attempt(*args: object, cwd: str, **env: str) -> tuple[dict[str, Any], int, str]:
-    """Run a command with --json. -> its object with the seconds as "wall", exit code, what it said on stderr"""
+    """Run a command with --json. -> its object, with the seconds as "wall"; exit code; stderr"""
     started = time.perf_counter()
     done = subprocess.run(
         [*FEATLEARN, *map(str, args), "--json"],
@@ -51,7 +51,8 @@ def estimate(row: dict[str, Any], key: str) -> float:
         return float(row[key])
     chains = (row[f"{way}effective_chains"] for way in ("", "reverse_"))
     print(
-        f"        {key} is unreliable: {' and '.join(f'{n:.1f}' for n in chains)} effective chains there and back"
+        f"        {key} is unreliable: {' and '.join(f'{n:.1f}' for n in chains)} "
+        "effective chains there and back"
     )
     value = row[f"unreliable_{key}"]
     return math.nan if value is None else float(value)

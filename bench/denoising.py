@@ -25,8 +25,8 @@ def measure(folder: str, noise: float, *options: object) -> dict:
     row = dict(featlearn("evaluate", name, "test.h5", "--train", "digits.h5", cwd=folder)["models"][0])
     row["error"] = 100 * row["classifier_error"]
     print(
-        f"masking {noise}, {options[1]} units: error {row['error']:.2f} %, participation {row['participation']:.3f}, "
-        f"RMSE {row['rmse']:.3f}, {run['seconds']:.0f} s",
+        f"masking {noise}, {options[1]} units: error {row['error']:.2f} %, "
+        f"participation {row['participation']:.3f}, RMSE {row['rmse']:.3f}, {run['seconds']:.0f} s",
         flush=True,
     )
     return row

@@ -58,7 +58,8 @@ def error(folder: str, name: str, *options: object) -> float:
     score, C = max((fit(C, 50_000).score(H[50_000:], y[50_000:]), C) for C in (0.1, 0.3, 1.0))
     found = 100 * (1 - fit(C, 60_000).score(T, z))
     print(
-        f"{name}: test error {found:.2f} % (validation {100 * (1 - score):.2f} %), {run['seconds']:.0f} s of training"
+        f"{name}: test error {found:.2f} % (validation {100 * (1 - score):.2f} %), "
+        f"{run['seconds']:.0f} s of training"
     )
     return float(found)
 

@@ -20,7 +20,7 @@ def main(photos: str, folder: str) -> None:
     for source, name in ((photos, "photos"), ("dead-leaves", "leaves"), ("pink-noise", "pink")):
         featlearn("extract-patches", source, "-o", f"{name}.h5", *PREPARE, "--force", cwd=folder)
     target, slower = ("--target", 0.02), ("--lr", 0.05)
-    # without a target, .1 is stable only from sparse units and, as Hinton's Guide has it, with less momentum at first
+    # Without a target, 0.1 is stable only from sparse units and with less momentum at first (Hinton's Guide).
     ramp = ("--initial-epochs", 5)
     for seed in (0, 1):
         print(f"seed {seed}")

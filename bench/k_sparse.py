@@ -32,9 +32,10 @@ def measure(folder: str, name: str, k: int, *options: object) -> dict:
         "dead": dead_share(folder, name),
     }
     print(
-        f"{name}: error {row['error']:.2f} %, dead {row['dead']:.1%}, explained {row['explained_variance']:.3f}, "
-        f"support {row['support']:.3f}, participation {row['participation']:.3f}, coherence {row['coherence']:.2f}, "
-        f"{row['seconds']:.0f} s",
+        f"{name}: error {row['error']:.2f} %, dead {row['dead']:.1%}, "
+        f"explained {row['explained_variance']:.3f}, "
+        f"support {row['support']:.3f}, participation {row['participation']:.3f}, "
+        f"coherence {row['coherence']:.2f}, {row['seconds']:.0f} s",
         flush=True,
     )
     return row

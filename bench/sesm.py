@@ -82,7 +82,8 @@ def curve(folder: str) -> None:
     sesm(folder, "linear", "first.h5", "--hidden", 200, "--epochs", 6)
     row = judged(folder, ["linear"], "test.h5")["linear"]
     print(
-        f"        a_s .5 as it comes, rate falling linearly: {row['bits_256']:.3f} bits, RMSE {row['rmse_256']:.4f}"
+        f"        a_s .5 as it comes, rate falling linearly: {row['bits_256']:.3f} bits, "
+        f"RMSE {row['rmse_256']:.4f}"
     )
 
 

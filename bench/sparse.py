@@ -257,7 +257,8 @@ def main():
                 if abs(own - peer) > 1e-4 * abs(peer):
                     sys.exit(f"{name}: a step of torch gives other weights: {own} and {peer}")
             print(
-                f"step {name}: own {ms['own']:.2f} ms, torch {ms['torch']:.2f} ms, encode {ms['encode']:.2f} ms"
+                f"step {name}: own {ms['own']:.2f} ms, torch {ms['torch']:.2f} ms, "
+                f"encode {ms['encode']:.2f} ms"
             )
             at_least(f"step {name}: torch / own", ms["torch"] / ms["own"], bar)
             if shape in ENCODES:

@@ -1,8 +1,9 @@
-"""The compiled kernels. All arrays C-contiguous, float32 or float64 (one dtype a call) unless said; outputs first.
+"""The compiled kernels.
 
-Wrong shapes, dtypes, read-only outputs or shared memory raise ValueError in one line. Results depend on the arguments
-alone: not on threads or instruction set. All calls release the GIL; a long one returns to Python every few
-milliseconds, so that signals are answered.
+All arrays are C-contiguous, and float32 or float64 (one dtype a call) unless said; outputs stand first. Wrong
+shapes, dtypes, read-only outputs or shared memory raise ValueError in one line. Results depend on the
+arguments alone: not on threads or instruction set. All calls release the GIL; a long one returns to Python
+every few milliseconds, so that signals are answered.
 """
 
 import numpy as np
@@ -21,23 +22,28 @@ def gemm(
     alpha: float = 1.0,
     beta: float = 0.0,
 ) -> None:
-    """out = alpha * op(a) op(b) + beta * out, where op transposes if trans_* says so; out is apart from a and b.
+    """out = alpha * op(a) op(b) + beta * out, where op transposes if trans_* says so.
 
-    For each element: the products are added in order by fused multiply-add, from zero, in blocks of 256; the
-    blocks' sums are added in order; t = alpha * total; out = t if beta is 0 (out is not read), else t + beta * out.
+    out shares no memory with a and b. For each element: the products are added in order by fused
+    multiply-add, from zero, in blocks of 256; the blocks' sums are added in order; t = alpha * total; out = t
+    if beta is 0 (out is not read), else t + beta * out.
     """
 
 def colsum(out: Floats, a: Floats, alpha: float = 1.0, beta: float = 0.0) -> None:
-    """out (d,) = alpha * sum over rows of a (n, d) + beta * out; rows in order by blocks of 256, as in gemm."""
+    """out (d,) = alpha * sum over rows of a (n, d) + beta * out.
 
-# Sparse codes (n, h) are CSR: row i has the entries start[i]..start[i + 1] of index (column) and value, columns in
-# order; with k entries a row, start is k * arange(n + 1). A column out of range or a start that falls: ValueError.
+    Rows in order by blocks of 256, as in gemm.
+    """
+
+# Sparse codes (n, h) are CSR: row i has the entries start[i]..start[i + 1] of index (column) and value,
+# columns in order; with k entries a row, start is k * arange(n + 1). A column out of range or a start that
+# falls: ValueError.
 
 def top_k(index: Indices, value: Floats, a: Floats, bias: Floats | None = None) -> None:
     """The k largest of each row of a (n, h) [+ bias (h,)]: index int32 (n, k), ascending, and value (n, k).
 
-    Signed: the largest, not the largest in size. Ties go to the lowest column; -0 and +0 are equal; NaN ranks above
-    everything, so that it is not hidden. 1 <= k <= h < 2^31.
+    Signed: the largest, not the largest in size. Ties go to the lowest column; -0 and +0 are equal; NaN ranks
+    above everything, so that it is not hidden. 1 <= k <= h < 2^31.
     """
 
 def sparse_decode(
@@ -51,8 +57,8 @@ def sparse_decode(
 def sparse_dot(out: Floats, start: Starts, index: Indices, R: Floats, F: Floats) -> None:
     """out (m,): for each entry, the product of F[index] (h, d) and its row of R (n, d).
 
-    16 interleaved sums by fused multiply-add (column j goes to sum j % 16), then sums l and l + 8, l + 4, l + 2, l + 1
-    are added.
+    16 interleaved sums by fused multiply-add (column j goes to sum j % 16), then sums l and
+    l + 8, l + 4, l + 2, l + 1 are added.
     """
 
 def sparse_gradient(
@@ -68,9 +74,9 @@ def sparse_gradient(
 ) -> None:
     """G (h, d) = alpha * S + beta * G, where S[f] = sum over the entries of feature f of value * R[row].
 
-    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). Summed as in gemm: rows in order
-    by fused multiply-add, from zero in each block of 256 rows, and the blocks' sums added in order (blocks without an
-    entry of f left out); beta 0: G is not read.
+    With delta (m,) and X (n, d), each entry adds delta * X[row] after that. R (n, d). Summed as in gemm: rows
+    in order by fused multiply-add, from zero in each block of 256 rows, and the blocks' sums added in order
+    (blocks without an entry of f left out); beta 0: G is not read.
     """
 
 def scatter_sum(
@@ -99,22 +105,25 @@ def add_bias(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = a + bias; out may be a."""
 
 def random_bits(out: npt.NDArray[np.uint32], seed: int, draw: int, offset: int = 0) -> None:
-    """Philox4x32-10 words: element e is word e % 4 of counter (e // 4, draw) under the key seed (Salmon et al., SC11).
+    """Philox4x32-10 words (Salmon et al., SC11).
 
-    seed, draw and offset lie in 0..2^64 - 1. offset is the number of the first element, here and wherever numbers are
-    drawn: a part of an array, drawn alone with the offset at which it lies, has the bytes that it has in the whole.
+    Element e is word e % 4 of counter (e // 4, draw) under the key seed. seed, draw and offset lie in
+    0..2^64 - 1. offset is the number of the first element, here and wherever numbers are drawn: a part of an
+    array, drawn alone with the offset at which it lies, has the bytes that it has in the whole.
     """
 
 def uniform(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Uniform numbers in [0, 1), any shape.
 
-    Element e is the upper 24 bits of word e of random_bits (float32), or 52 bits of words 2e, 2e + 1 (float64).
+    Element e is the upper 24 bits of word e of random_bits (float32), or 52 bits of words 2e, 2e + 1
+    (float64).
     """
 
 def normal(out: Floats, seed: int, draw: int, offset: int = 0) -> None:
     """Standard normal numbers, any shape.
 
-    Box and Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v are their uniform numbers.
+    Box and Muller: elements 2i, 2i+1 are sqrt(-2 log(1 - u)) times cos, sin of 2 pi v; u, v are their uniform
+    numbers.
     """
 
 def update(
@@ -127,19 +136,22 @@ def update(
     l2: float,
     soft: bool,
 ) -> None:
-    """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity; any shape, in place.
+    """velocity = momentum * velocity - lr * (grad + l2 * w [+ l1 * sign(w)]); w += velocity.
 
-    With soft, L1 is the proximal step instead: w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0), as large as what
-    the subgradient adds up to with momentum. Results below 1e-30 in size become zero. Rounding:
-    g = fma(l1, sign(w), fma(l2, w, grad)), velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1; without
-    momentum velocity may be None.
+    Any shape, in place. With soft, L1 is the proximal step instead:
+    w = sign(w) * max(|w| - lr * l1 / (1 - momentum), 0), as large as what the subgradient adds up to with
+    momentum. Results below 1e-30 in size become zero. Rounding: g = fma(l1, sign(w), fma(l2, w, grad)),
+    velocity = fma(momentum, velocity, -(lr * g)). 0 <= momentum < 1; without momentum velocity may be None.
     """
 
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
     """out (n,) float64 = sum over columns of (x - y)^2, x and y (n, d), added in float64 in a fixed order."""
 
 def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: float = 1.0) -> None:
-    """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h); added in a fixed order."""
+    """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h).
+
+    Added in a fixed order.
+    """
 
 def activate(out: Floats, a: Floats, bias: Floats, kind: str) -> None:
     """out (n, h) = f(a + bias); out may be a.
@@ -148,9 +160,10 @@ def activate(out: Floats, a: Floats, bias: Floats, kind: str) -> None:
     """
 
 def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> None:
-    """delta (n, h), in place, = (delta [+ row (h,)]) * f', the derivative of `kind` where the function is h (n, h).
+    """delta (n, h), in place, = (delta [+ row (h,)]) * f'.
 
-    At a kink the derivative is the one below it.
+    f' is the derivative of `kind` where the function is h (n, h). At a kink the derivative is the one below
+    it.
     """
 
 def output_error(
@@ -204,10 +217,12 @@ def adam(
     l2: float,
     soft: bool,
 ) -> None:
-    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; any shape, in place; step >= 1 counts updates.
+    """m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w as below; any shape, in place.
 
-    w -= lr * (c1 m / (sqrt(c2 v) + eps) + l2 w [+ l1 sign(w)]), c1 = 1 / (1 - beta1^step), c2 likewise. With soft, L1
-    is the proximal step instead: w = sign(w) * max(|w| - lr * l1, 0). |m|, |w| below 1e-30, v below 1e-37 become zero.
+    step >= 1 counts updates. w -= lr * (c1 m / (sqrt(c2 v) + eps) + l2 w [+ l1 sign(w)]),
+    c1 = 1 / (1 - beta1^step), c2 likewise. With soft, L1 is the proximal step instead:
+    w = sign(w) * max(|w| - lr * l1, 0).
+    |m|, |w| below 1e-30, v below 1e-37 become zero.
     """
 
 def relax(
@@ -225,13 +240,15 @@ def relax(
     step: float,
     steps: int,
 ) -> None:
-    """Gradient descent of codes z (n, h), in place, on the energy of each row, with l = 1 / (1 + exp(-gain z)):
+    """Gradient descent of codes z (n, h), in place, on the energy of each row.
 
-    code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
+    With l = 1 / (1 + exp(-gain z)) the energy is
 
-    m (d, h), or where y is None the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a row's
-    energy is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by z, and
-    y (n, d) = m l are of the z reached; with no steps, of the z given.
+        code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
+
+    m (d, h), or where y is None the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a
+    row's energy is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by
+    z, and y (n, d) = m l are of the z reached; with no steps, of the z given.
     """
 
 def set_threads(n: int) -> None:

@@ -53,10 +53,10 @@ def by_options(
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
-    `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the option
-    `model` is one of them, too; it says, by such a parameter, which values of its settings are usual with a model.
-    `threads` and `max_memory` hold while the job runs. How the job was called is stored with what it makes, not how the
-    caller's program was.
+    `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
+    option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
+    with a model. `threads` and `max_memory` hold while the job runs. How the job was called is stored with
+    what it makes, not how the caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None

@@ -7,7 +7,7 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def settings(name: str, root: Path = ROOT, membership: Path = MEMBERSHIP) -> list[str]:
-    """The contents of that file in this process's group of version 2 and in those above it, and in the root."""
+    """Yield that file's contents in this process's group of version 2, in those above it, and in the root."""
     folders = [root]
     for line in read(membership).splitlines():
         if line.startswith("0::/"):

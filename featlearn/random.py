@@ -40,9 +40,9 @@ def draw_name(purpose: Purpose, index: int = 0, stream: int = 0) -> int:
 
 
 class Random:
-    """Random arrays that depend on the seed, the stream, the purpose and the index alone (Philox4x32-10; Salmon
-    et al., SC11).
+    """Random arrays that depend on the seed, the stream, the purpose and the index alone.
 
+    They are made by Philox4x32-10 (J. Salmon, M. Moraes, R. Dror, D. Shaw, Parallel random numbers, SC11).
     Layers of one model have a stream each, so that they never share bits.
     """
 

@@ -10,7 +10,7 @@ from featlearn import cgroup
 
 
 def default_threads() -> int:
-    """OMP_NUM_THREADS where it is set; else the cores of the affinity mask, cut to the cgroup's quota (>= 1)."""
+    """Return OMP_NUM_THREADS, or else the cores of the affinity mask within the cgroup's quota (>= 1)."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if wanted.isdecimal() and int(wanted) >= 1:
         return int(wanted)

@@ -21,17 +21,17 @@ other commands, it does nothing.
 Every option can be set by an environment variable too: `--lr` of `train` by `FEATLEARN_TRAIN_LR`.
 `FEATLEARN_ISA` forces an instruction set (avx512, avx2, plain).
 
-In a Makefile, and wherever a command may be stopped and repeated, `--resume --force` is the safe pair: a finished
-model of the same settings, seed and data is left as it is, an unfinished run of the same goes on, and anything else
-is trained anew.
+In a Makefile, and wherever a command may be stopped and repeated, `--resume --force` is the safe pair: a
+finished model of the same settings, seed and data is left as it is, an unfinished run of the same goes on,
+and anything else is trained anew.
 
     model.h5: patches.h5
         featlearn train patches.h5 --model rbm --lr 0.05 -o model.h5 --resume --force
 
-Where the default learning rate of `train` diverges in the first epoch, the first tenth of the run or the first hundred
-updates, it is halved and the run begins again from the start, at most twice; the report says how often (`restarts`) and
-the rate (`lr`). The model is that of `--lr` with the last rate. A rate that was given is never changed, and
-`--no-retry` keeps the default.
+Where the default learning rate of `train` diverges in the first epoch, the first tenth of the run or the
+first hundred updates, it is halved and the run begins again from the start, at most twice; the report says
+how often (`restarts`) and the rate (`lr`). The model is that of `--lr` with the last rate. A rate that was
+given is never changed, and `--no-retry` keeps the default.
 
 Completion in bash: `eval "$(_FEATLEARN_COMPLETE=bash_source featlearn)"`, likewise for zsh and fish.
 """

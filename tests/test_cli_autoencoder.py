@@ -1,4 +1,4 @@
-"""Autoencoders from the command line: training by every optimizer, checked gradients, classifiers on codes."""
+"""Autoencoders from the command line: every optimizer, checked gradients, classifiers on codes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Data sets that change, are damaged or poisoned while commands use them: one line that names the data set."""
+"""Data sets that change, are damaged or poisoned while commands use them: one line names them."""
 
 import hashlib
 import os
@@ -12,7 +12,8 @@ from featlearn.files import dataset, header
 from featlearn.files.dataset import DatasetWriter
 from featlearn.jobs import encode as encoding
 from featlearn.jobs import evaluate as evaluation
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def floats(tmp_path):
 
 @pytest.fixture
 def cut(work, tmp_path, monkeypatch):
-    """A copy of the data set that is cut as soon as it was opened and verified; none of it is kept in memory."""
+    """A copy of the data set that is cut once it was opened and verified; none of it is kept in memory."""
     monkeypatch.setattr(dataset, "KEPT", 0)
     path = tmp_path / "cut.h5"
     path.write_bytes(work.patches.read_bytes())

@@ -11,7 +11,9 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.model import read_model, write_model
 from featlearn.jobs import encode as encoding
 from featlearn.jobs.store import load_model, load_rows
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.pictures.mosaic import mosaic
 
 

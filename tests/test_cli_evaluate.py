@@ -71,7 +71,7 @@ def test_several_models_are_a_column_each(work, run_here):
 
 @pytest.fixture(scope="module")
 def labelled(run_here, tmp_path_factory):
-    """Noisy bars that lean either way, 300 to learn (learn.h5) and 100 to try (test.h5); two models of them."""
+    """Noisy bars that lean either way, 300 to learn (learn.h5) and 100 to try (test.h5); two models."""
     folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
     y = rng.integers(0, 2, 400).astype(np.uint8)
     X = np.where(y[:, None, None] == 1, np.eye(6), np.eye(6)[::-1]) * 60 + rng.integers(0, 190, (400, 6, 6))
@@ -116,7 +116,7 @@ def test_labels_alone_give_selectivity_and_purity(labelled, work, run_here):
 
 @pytest.mark.parametrize("memory", [1 << 30, 1000])
 def test_each_data_set_is_encoded_once_a_model_whatever_is_asked(labelled, run_here, monkeypatch, memory):
-    """A row of zeros that tells the width of a code is no data set; equal preprocessing is done once for all models."""
+    """The row of zeros that tells a code's width is no data set; equal preprocessing is done once."""
     seen, made = {}, []
 
     def counted(encode):

@@ -141,7 +141,7 @@ def test_what_is_not_said_of_the_preprocessing_is_decided(
 
 
 def test_patches_too_wide_to_whiten_are_centred(work, run_here, tmp_path, monkeypatch):
-    monkeypatch.setattr("featlearn.patches.preprocess.WIDEST", 35)
+    monkeypatch.setattr("featlearn.patches.settings.WIDEST", 35)
     report = extract(run_here, work.photos, "--size", 6, "--count", 90, "-o", tmp_path / "p.h5")
     assert (report["normalize"], report["whiten"]) == ("center", "none")
     reason = CENTRED + "36 pixels are too many, at most 35 can be; take a smaller --size"
@@ -392,7 +392,8 @@ def test_like_takes_the_color_mode(like, coloured, run_here, tmp_path):
     ran = run_here("extract-patches", *args, "--color", "gray", "-o", tmp_path / "no.h5")
     assert ran.code == 2
     assert ran.error_lines == [
-        f"featlearn: error: --color gray: {coloured / like} was made of rgb images, patches 4x4x3; leave out --color"
+        f"featlearn: error: --color gray: {coloured / like} was made of rgb images, patches 4x4x3; "
+        "leave out --color"
     ]
     ran = run_here("extract-patches", "dead-leaves", "--like", coloured / like, "-o", tmp_path / "no.h5")
     assert ran.code == 2

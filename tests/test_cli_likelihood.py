@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featlearn.analysis.likelihood import exact_log_z
+from featlearn.analysis.partition import exact_log_z
 from featlearn.files.model import read_model
 from featlearn.jobs.sample import _start
 from featlearn.jobs.settings import Chains

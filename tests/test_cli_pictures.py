@@ -1,4 +1,4 @@
-"""visualize and reconstruct from the command line: the pictures show the right thing, and say what they are."""
+"""visualize and reconstruct from the command line: what the pictures show, and what is said of them."""
 
 import io
 import json

@@ -14,7 +14,7 @@ import pytest
 
 from featlearn import _core
 from featlearn.errors import DataError
-from featlearn.jobs import train as training_run
+from featlearn.jobs import training_run
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 
@@ -51,7 +51,7 @@ def params(path):
 
 
 def test_the_readmes_first_command_learns_spots(tmp_path):
-    """Without a data set, in seconds; L1 decay leaves most weights exactly zero; the next command is named."""
+    """Without a data set, in seconds; L1 decay leaves most weights exactly zero; a next command is named."""
     done = run(tmp_path, "train", "--model", "rbm", "--decay", "l1", "--json")
     report = json.loads(done.stdout)
     assert report["output"] == "rbm-l1.h5"
@@ -90,7 +90,7 @@ def test_same_bytes_for_threads_and_instruction_sets(data):
     ("signum", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, -2), (signal.SIGKILL, -9)]
 )
 def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
-    """SIGTERM and SIGINT leave a checkpoint and end by the signal; after SIGKILL the last checkpoint serves."""
+    """SIGTERM and SIGINT leave a checkpoint and end the run; after SIGKILL the last checkpoint serves."""
     options = (
         "train",
         "p.h5",

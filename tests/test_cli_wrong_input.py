@@ -12,7 +12,7 @@ from PIL import Image
 
 from featlearn.errors import DataError
 from featlearn.files.model import read_model, write_model
-from featlearn.jobs import train as training_run
+from featlearn.jobs import training_run
 
 
 @pytest.fixture

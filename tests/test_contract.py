@@ -19,7 +19,8 @@ from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.jobs.store import load_model
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary, Step
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients
@@ -237,8 +238,8 @@ def test_a_cut_model_is_refused_by_every_command(command, work, run_here, tmp_pa
     ran = run_here(*(names.get(word, word) for word in command))
     assert ran.code == 1
     assert ran.err.splitlines() == [
-        f"featlearn: error: {tmp_path / 'cut.h5'}: params/W is 64 x 11 float32, wanted 64 x 12 float32 by its config "
-        "and visible values; train it again"
+        f"featlearn: error: {tmp_path / 'cut.h5'}: params/W is 64 x 11 float32, "
+        "wanted 64 x 12 float32 by its config and visible values; train it again"
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["cut.h5"]
 
@@ -251,7 +252,7 @@ def test_shapes_are_those_that_init_makes(id):
         assert model.shapes(N_VISIBLE) == {name: value.shape for name, value in model.params.items()}
 
 
-# --- what a wrong model would fail: gradients, sums in an order of their own, runs that do not go on as they were
+# --- what a wrong model would fail: gradients, sums in another order, runs that do not go on as they were
 
 
 @every_model

@@ -13,7 +13,7 @@ DTYPES = [np.float32, np.float64]
 
 
 def test_philox_known_answers():
-    """The vectors of Random123 whose counters random_bits can name: counter (element // 4, draw), key seed."""
+    """The vectors of Random123 that random_bits can name: counter (element // 4, draw), key seed."""
     words = np.empty(4, np.uint32)
     _core.random_bits(words, 0, 0)
     assert [f"{w:08x}" for w in words] == ["6627e8d5", "e169c58d", "bc57ac4c", "9b00dbd8"]

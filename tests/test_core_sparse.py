@@ -151,7 +151,7 @@ def test_top_k(n, h, k, with_bias, dtype, threads):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("k", [1, 2, 25, 100, 700])
 def test_top_k_of_awkward_rows(k, dtype):
-    """Rows in order, all equal, and with one large block: the candidates overflow, or the first bound is bad."""
+    """Rows in order, all equal, and with one large block: candidates overflow, or a first bound is bad."""
     h = 700
     up = np.arange(h, dtype=dtype)
     zeros = np.zeros(h, dtype)

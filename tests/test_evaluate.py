@@ -10,7 +10,8 @@ from featlearn.analysis.metrics import psnr
 from featlearn.analysis.photo import reconstruct_photo
 from featlearn.models.rbm import RBM
 from featlearn.ops.reduce import rmse
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from helpers import Rows, class_measures, evaluate
 

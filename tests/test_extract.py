@@ -7,7 +7,8 @@ import pytest
 
 from featlearn.errors import ConfigError, DataError
 from featlearn.patches import extract
-from featlearn.patches.extract import Extraction, survey
+from featlearn.patches.settings import Extraction
+from featlearn.patches.survey import survey
 
 
 class Fake:

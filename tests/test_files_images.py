@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from featlearn.errors import DataError, ReadError
-from featlearn.files import budget, images
+from featlearn.files import budget
+from featlearn.files.color import loses_color, to_color
 from featlearn.files.exif import orientation
-from featlearn.files.images import loses_color, read_image, to_color
+from featlearn.files.images import read_image, reading
 from featlearn.files.jpeg import count_scans
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.paths import open_regular
@@ -417,7 +418,7 @@ def test_stripes_make_the_same_image(tmp_path, monkeypatch, turn):
         for color in ("gray", "rgb"):
             whole = read_image(str(path), color)
             for stripe in (1, 40, 150):
-                monkeypatch.setattr(images, "STRIPE", stripe)
+                monkeypatch.setattr("featlearn.files.color.STRIPE", stripe)
                 part = read_image(str(path), color)
                 assert (part.dtype, part.shape, part.tobytes()) == (whole.dtype, whole.shape, whole.tobytes())
             monkeypatch.undo()
@@ -472,10 +473,10 @@ def test_a_failing_disk_is_no_damage_of_the_image(tmp_path, monkeypatch, number,
             return super().read(*args) if self.tell() == 0 and args == (30,) else fail()
 
     with monkeypatch.context() as patch:
-        patch.setattr(images, "open_regular", lambda name: Failing(io.FileIO(name)))
+        patch.setattr(reading, "open_regular", lambda name: Failing(io.FileIO(name)))
         with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
             read_image(str(path))
-        patch.setattr(images, "_read", lambda file, *more: 1 / 0)
+        patch.setattr(reading, "_read", lambda file, *more: 1 / 0)
         with pytest.raises(ReadError, match=f"x.{suffix}: cannot be read: {os.strerror(number)}"):
             read_image(str(path))
 
@@ -489,7 +490,7 @@ def test_libtiff_is_given_what_was_read(tmp_path, monkeypatch):
 
     Image.fromarray(RGB).save(tmp_path / "x.tif", compression="tiff_lzw")
     nothing = os.open(os.devnull, os.O_RDONLY)
-    monkeypatch.setattr(images, "open_regular", lambda name: Elsewhere(io.FileIO(name)))
+    monkeypatch.setattr(reading, "open_regular", lambda name: Elsewhere(io.FileIO(name)))
     np.testing.assert_array_equal(read_image(str(tmp_path / "x.tif"), "rgb"), RGB)
     os.close(nothing)
 

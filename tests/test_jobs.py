@@ -53,7 +53,7 @@ def content(path):
 
 
 def learned(path):
-    """All of a model file but its provenance and the data set's digest, which counts that one's provenance."""
+    """All of a model file but its provenance and the data set's digest, which counts provenance, too."""
     file = read_model(str(path))
     groups = ("params", "history", "state")
     arrays = {f"{g}/{k}": np.asarray(v).tobytes() for g in groups for k, v in getattr(file, g).items()}

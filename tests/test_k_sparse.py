@@ -10,9 +10,10 @@ from featlearn.models.base import DataSummary, Step
 from featlearn.models.k_sparse import KSparse
 from featlearn.ops import sparse_code
 from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.extract import Extraction, survey
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.survey import survey
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training

@@ -6,17 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from featlearn.analysis import likelihood
+from featlearn.analysis import annealing
+from featlearn.analysis.annealing import Annealing, LogZ, distance, reliable, schedule
 from featlearn.analysis.fantasies import fantasies, noise
-from featlearn.analysis.likelihood import (
-    Annealing,
-    LikelihoodConfig,
-    exact_log_z,
-    likelihoods,
-    pseudo_log_likelihood,
-    resolve,
-    schedule,
-)
+from featlearn.analysis.likelihood import is_binary, likelihoods, pseudo_log_likelihood, resolve
+from featlearn.analysis.likelihood_settings import LikelihoodConfig
+from featlearn.analysis.partition import exact_log_z
 from featlearn.errors import ConfigError
 from featlearn.models.base import BoltzmannMachine, IsBoltzmann, Model
 from featlearn.models.rbm import RBM
@@ -122,19 +117,18 @@ def test_the_schedule_of_14500():
 def test_interval_is_three_standard_errors_of_the_mean_weight():
     log_w = np.log([1.0, 2.0, 3.0, 4.0]) + 500  # exp of which overflows
     error = np.std([1, 2, 3, 4], ddof=1) / 2
-    found = likelihood._estimate(10.0, log_w, 1)
+    found = annealing._estimate(10.0, log_w, 1)
     assert found.value == pytest.approx(510 + math.log(2.5))
     assert found.high == pytest.approx(510 + math.log(2.5 + 3 * error))
     assert found.low == pytest.approx(510 + math.log(2.5 - 3 * error))
-    assert (
-        likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).low == -math.inf
-    )  # three errors are more than the mean
-    back = likelihood._estimate(10.0, log_w, -1)
+    # three errors are more than the mean
+    assert annealing._estimate(0.0, np.array([0.0, -50.0]), 1).low == -math.inf
+    back = annealing._estimate(10.0, log_w, -1)
     assert back.value == pytest.approx(10 - 500 - math.log(2.5))
     assert back.low <= back.value <= back.high
     assert found.chains == back.chains == pytest.approx(100 / 30)  # (1 + 2 + 3 + 4)^2 / (1 + 4 + 9 + 16)
-    assert likelihood._estimate(0.0, np.full(7, -900.0), 1).chains == pytest.approx(7)
-    assert likelihood._estimate(0.0, np.array([0.0, -50.0]), 1).chains == pytest.approx(1)
+    assert annealing._estimate(0.0, np.full(7, -900.0), 1).chains == pytest.approx(7)
+    assert annealing._estimate(0.0, np.array([0.0, -50.0]), 1).chains == pytest.approx(1)
 
 
 def test_pseudo_likelihood_by_conditionals():
@@ -275,21 +269,21 @@ def test_two_ways_that_contradict_each_other_say_so():
     ],
 )
 def test_both_ways_have_to_be_worth_something_and_to_agree(there, back, value, trusted):
-    one = likelihood.LogZ(0.0, -1.0, 1.0, there)
+    one = LogZ(0.0, -1.0, 1.0, there)
     for sign in (-1, 1):
-        other = likelihood.LogZ(sign * value, sign * value - 1, sign * value + 1, back)
-        assert likelihood.reliable(one, other) == trusted
+        other = LogZ(sign * value, sign * value - 1, sign * value + 1, back)
+        assert reliable(one, other) == trusted
 
 
 @pytest.mark.parametrize(
-    ("other", "distance"),
+    ("other", "apart"),
     [((1.0, 3.0), 0.0), ((-5.0, -1.0), 1.0), ((4.0, 9.0), 2.0), ((-math.inf, -3.0), 3.0)],
 )
-def test_the_distance_of_two_intervals(other, distance):
-    one = likelihood.LogZ(1.0, 0.0, 2.0, 50.0)
+def test_the_distance_of_two_intervals(other, apart):
+    one = LogZ(1.0, 0.0, 2.0, 50.0)
     low, high = other
-    for a, b in itertools.permutations((one, likelihood.LogZ((low + high) / 2, low, high, 50.0))):
-        assert likelihood.distance(a, b) == distance
+    for a, b in itertools.permutations((one, LogZ((low + high) / 2, low, high, 50.0))):
+        assert distance(a, b) == apart
 
 
 def test_grey_pixels_are_drawn_and_binary_ones_stay():
@@ -300,8 +294,8 @@ def test_grey_pixels_are_drawn_and_binary_ones_stay():
     p = np.prod(np.where(V == 1, 0.3, 0.7), axis=1)
     logs = [likelihoods(model, Rows(v[None]), config, 0)["log_likelihood"] for v in V]
     assert by_draws == pytest.approx(np.dot(p, logs), abs=0.1)
-    assert not likelihood.is_binary(Rows(grey))
-    assert likelihood.is_binary(Rows(V))
+    assert not is_binary(Rows(grey))
+    assert is_binary(Rows(V))
     assert (grey == 0.3).all()
 
 

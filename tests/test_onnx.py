@@ -8,7 +8,9 @@ from featlearn.errors import ConfigError
 from featlearn.files.onnx import OnnxGraph
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
-from featlearn.patches.preprocess import Fitter, PreprocessSpec, unit_pixels
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.normalize import unit_pixels
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 
 SHAPE = (4, 3, 1)

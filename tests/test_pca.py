@@ -1,4 +1,4 @@
-"""Principal components: those of numpy's eigh of the covariance, whatever the portions; stopped and resumed."""
+"""Principal components: those of numpy's eigh of the covariance, in any portions; stopped and resumed."""
 
 import json
 import signal

@@ -12,7 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.patches.preprocess import CONTRAST, Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.normalize import CONTRAST
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.settings import to_dict
 
 SPECS = [
@@ -418,7 +421,8 @@ def test_a_range_to_clip_to_has_a_width(spread):
 SCRIPT = """
 import hashlib, numpy as np
 from featlearn.patches.dead_leaves import NAMES, generate
-from featlearn.patches.preprocess import Preprocess, PreprocessSpec
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.settings import PreprocessSpec
 rng = np.random.default_rng(0)
 rows, P = rng.integers(0, 255, (300, 70), np.uint8), rng.standard_normal((70, 70))
 done = Preprocess(PreprocessSpec("contrast", "zca", clip=2.0, to=(0.0, 1.0)), 70, P[0].copy(), None, P, P)

@@ -119,7 +119,7 @@ def test_refinement_gradient_by_central_differences(visible, units):
 
 
 def test_sparsity_target_pulls_total_input():
-    """q takes in the batch mean; q - target joins the bias gradient and, times the mean input, the weights'."""
+    """q takes in the batch mean; q - target joins the bias gradient and, times mean inputs, the weights'."""
     X, step = data(50, 7), Step(0, 0)
     plain, target = (
         make(hidden_bias=0.0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featlearn import _core
-from featlearn.analysis.likelihood import exact_log_z
+from featlearn.analysis.partition import exact_log_z
 from featlearn.errors import ConfigError
 from featlearn.models.base import Step
 from featlearn.models.rbm import RBM

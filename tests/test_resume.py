@@ -24,7 +24,7 @@ RUN = ("train", "a.h5", "--model", "rbm", "--hidden", 5, "--epochs", 3, "--lr", 
 
 def ckpt_of(run_here, monkeypatch, *options):
     """Leave m.h5.ckpt of a run with those options, stopped half way."""
-    from featlearn.jobs import train as training_run
+    from featlearn.jobs import training_run
 
     real = training_run.Training.run
 
@@ -37,10 +37,10 @@ def ckpt_of(run_here, monkeypatch, *options):
 
 
 def keep(training, stopped, plan, story, ckpt, words):
-    from featlearn.jobs import train as training_run
+    from featlearn.jobs import training_run
 
     assert not stopped(training, lambda at: False)
-    training_run.write_model(ckpt, training_run._file(training, plan, story), force=True)
+    training_run.write_model(ckpt, training_run.model_file(training, plan, story), force=True)
     raise KeyboardInterrupt
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import PreprocessSpec
 
 
 def patches(n=600, d=30):

@@ -9,9 +9,10 @@ from featlearn.analysis.filters import filter_statistics
 from featlearn.models.base import Step
 from featlearn.models.sesm import SESM
 from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.extract import Extraction, survey
-from featlearn.patches.preprocess import Fitter, PreprocessSpec
+from featlearn.patches.fitter import Fitter
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.survey import survey
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training

@@ -469,7 +469,7 @@ def test_defaults_follow_from_the_data():
 
 
 def test_the_rate_of_gaussian_units_is_in_units_of_their_deviation():
-    """E(v, h) stays as it is where v, b, W and sigma grow s-fold; so do the steps of W at s^2 times the rate."""
+    """E(v, h) stays where v, b, W and sigma grow s-fold; so do the steps of W at s^2 times the rate."""
     unit = RBM.usual_rates(RBM.resolve(RBM.Config(hidden=10), SUMMARY), SUMMARY)["sgd"]
     for s in (0.1, 10.0):
         for data in (SUMMARY, replace(SUMMARY, square=None)):

@@ -2,15 +2,19 @@
 
     explained_variance  1 - squared error / variance, of the rows looked at
     dead_units          share of units that never leave rest; saturated_units: that are fully on for all rows
-    unlearned_units     share of the other units whose filter points where it began, weighted by the pixels' deviation
+    unlearned_units     share of the other units whose filter points where it began, weighted by the pixels'
+                        deviation
     relative_activity   mean activation over the wanted one, where the model is told one
-    orientation_gain    of the filters, with orientation, kurtosis and lag1 (filters.py): whether they look like noise
+    orientation_gain    of the filters, with orientation, kurtosis and lag1 (filters.py): whether they look
+                        like noise
     initial_activity    mean activation at the start, where the hidden units begin with a bias below 0
-    mean_length         of the mean row over the distance of rows from it, where the model does not take it off
+    mean_length         of the mean row over the distance of rows from it, where the model does not take it
+                        off
     rows_per_unit       training rows over hidden units
-    fall                share by which the loss falls in an epoch, by least squares over the last tenth of the epochs
-    validation_excess   rmse of held-out rows over that of training rows, less 1, at the lower end of two standard
-                        errors
+    fall                share by which the loss falls in an epoch, by least squares over the last tenth of the
+                        epochs
+    validation_excess   rmse of held-out rows over that of training rows, less 1, at the lower end of two
+                        standard errors
     classifier_excess   error of a classifier of codes less that of one of the rows, at that end too
 
 docs/advice.md lists the values that good and bad runs have, and bench/advice.py measures them.
@@ -132,7 +136,7 @@ def row_errors(model: Model, X: Array) -> Array:
 
 
 def unlearned(F: Array, start: Array, idle: Array) -> float:
-    """The share of filters F (k, visible) that still point where they did at the start, of units not `idle`."""
+    """Return the share of filters F (k, visible), not `idle`, that still point where they began."""
     norms = np.sqrt(np.square(F).sum(axis=1) * np.square(start).sum(axis=1))
     same = (F * start).sum(axis=1) > UNCHANGED * norms
     return float(np.mean(same & ~idle if len(idle) == len(same) else same))

@@ -1,11 +1,12 @@
-"""What codes cost and what they keep: error against entropy of quantised codes.
+"""The cost of codes and what they keep: error against entropy of quantised codes.
 
     Q levels, low and high being the least and the largest code value of all:
         one sign    q_i = low + i (high - low) / (Q - 1)    i = 0 .. Q - 1
-        both signs  q_i = i max(-low, high) / floor(Q / 2)  i = -floor(Q / 2) .. floor(Q / 2); of even Q without the
-                                                            last one on the side that reaches less far
+        both signs  q_i = i max(-low, high) / floor(Q / 2)  i = -floor(Q / 2) .. floor(Q / 2); of even Q
+                                                            without the last one on the side that reaches
+                                                            less far
     H_q: every code value at its nearest level (half-way: the even i)
-    bits = (M / N) H,   H = -sum_i c_i / (P M) log2(c_i / (P M))      c_i: code values of level i, of P rows, all units
+    bits = (M / N) H,   H = -sum_i c_i / (P M) log2(c_i / (P M))      c_i code values of level i, P rows
     rmse = sqrt(1 / (P N) sum (x - decode(H_q))^2)                    M hidden, N visible values
 
 M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007, section 4. One

@@ -1,16 +1,20 @@
-"""What a sheet of filters looks like, in numbers: noise, spots and edges differ in them without overlap.
+"""The looks of a sheet of filters in numbers: noise, spots and edges differ in them without overlap.
 
-    kurtosis         fourth moment over squared variance of a filter's weights: 3 for Gaussian noise, more for spots
-    hoyer            (sqrt D - |w|_1 / |w|_2) / (sqrt D - 1): 0 all alike, 1 a single one (P. Hoyer, JMLR 5, 2004)
-    participation    (sum w^2)^2 / (D sum w^4): the share of the patch that a filter fills; 1/3 for Gaussian noise
+    kurtosis         fourth moment over squared variance of a filter's weights: 3 for Gaussian noise, more for
+                     spots
+    hoyer            (sqrt D - |w|_1 / |w|_2) / (sqrt D - 1): 0 all alike, 1 a single one (P. Hoyer, JMLR 5,
+                     2004)
+    participation    (sum w^2)^2 / (D sum w^4): the share of the patch that a filter fills; 1/3 for Gaussian
+                     noise
     support          share of the patch where |w| exceeds half its largest: local strokes against whole digits
     lag1             autocorrelation of neighbouring weights, both directions, mean removed: smoothness
     total_variation  mean |difference of neighbours| / mean |weight|, over the sheet
     orientation      |sum P e^(2 i theta)| / sum P over the power spectrum P: 1 one orientation, 0 none
-    orientation_gain orientation over that of random mixtures of the same filters, 8 at least: at most about 1 for
-                     noise, which mixtures leave as it is; edges and waves are lost in them
+    orientation_gain orientation over that of random mixtures of the same filters, 8 at least: at most about 1
+                     for noise, which mixtures leave as it is; edges and waves are lost in them
     gabor_r2         share of the variance that a fitted Gabor function explains (gabor.py)
-    edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the second
+    edge_share       share of filters with gabor_r2 >= .5 and orientation >= .3; spots have the first, not the
+                     second
     near_zero        share of all |w| below 1 % of the sheet's largest
 
 Kurtosis, participation, orientation and gabor_r2 of a sheet are medians over its filters, hoyer, support and
@@ -57,7 +61,7 @@ def filter_statistics(F: Array, fits: bool = True) -> dict[str, float]:
 
 
 def per_filter(F: Array, fits: bool = True) -> dict[str, Array]:
-    """The measures of each filter, and live (not flat), each (k,), of F (k, h, w, c); gabor_r2 with `fits`."""
+    """Return measures of each filter of F (k, h, w, c), each (k,), and live (not flat); `fits`: gabor_r2."""
     k, h, w, c = F.shape
     W = F.reshape(k, h * w * c).astype(np.float64)
     scale = np.abs(W).max(axis=1, initial=0.0)

@@ -74,10 +74,11 @@ class Reconstruction:
 
 
 class Activity:
-    """How active hidden units are.
+    """Measures of the activity of hidden units.
 
     mean_activation      mean of the code
-    lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (Vinje & Gallant 2000)
+    lifetime_sparsity    0 constant .. 1 rare: of each unit over the rows, mean over units (W. Vinje,
+                         J. Gallant, Science 287, 2000)
     population_sparsity  the same of each row over its units, mean over rows
     l0                   units of a row's code that are not 0, mean over rows
     dead_units, saturated_units, relative_activity    of the units, as analysis/advice.py has them

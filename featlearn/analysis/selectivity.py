@@ -1,4 +1,4 @@
-"""What single units know of the classes of labelled rows."""
+"""The knowledge of single units of the classes of labelled rows."""
 
 import math
 
@@ -9,15 +9,16 @@ from featlearn.rows import Array
 
 
 class Selectivity:
-    """How far the units of a model keep to one class of labelled rows.
+    """Measures of how far the units of a model keep to one class of labelled rows.
 
-    selectivity  mean over units of (m1 - m2) / (m1 + m2): m1 the mean |code| over the rows of the class where it is
-                 largest, m2 that over all other rows; 0 of a unit that is always 0. From 0, the same in all classes,
-                 to 1, active in one alone (A. Morcos, D. Barrett, N. Rabinowitz, M. Botvinick, On the importance of
-                 single directions for generalization, ICLR 2018). NaN of rows of one class.
-    purity       share of rows whose label is the commonest among the rows with the same most active unit, by |code|;
-                 of equals the first (C. Manning, P. Raghavan, H. Schuetze, Introduction to information retrieval,
-                 2008, section 16.3)
+    selectivity  mean over units of (m1 - m2) / (m1 + m2): m1 the mean |code| over the rows of the class where
+                 it is largest, m2 that over all other rows; 0 of a unit that is always 0. From 0, the same in
+                 all classes, to 1, active in one alone (A. Morcos, D. Barrett, N. Rabinowitz, M. Botvinick,
+                 On the importance of single directions for generalization, ICLR 2018). NaN of rows of one
+                 class.
+    purity       share of rows whose label is the commonest among the rows with the same most active unit, by
+                 |code|; of equals the first (C. Manning, P. Raghavan, H. Schuetze, Introduction to
+                 information retrieval, 2008, section 16.3)
 
     `labels` (n,) are those of all rows that will be seen.
     """

@@ -23,7 +23,8 @@ from featlearn.jobs.settings import Images
 like = option(
     "--like",
     metavar="FILE.h5",
-    help="Take size, color mode, fitted preprocessing and numbers of named labels from another data set or a model: "
+    help="Take size, color mode, fitted preprocessing and numbers of named labels "
+    "from another data set or a model: "
     "for test sets.",
     group="Preprocessing",
 )

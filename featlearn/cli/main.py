@@ -37,7 +37,8 @@ def _refuse_little_memory() -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0] if resource else -1
     if 0 <= limit < LEAST_MEMORY:
         raise DataError(
-            f"out of memory: ulimit -v allows {limit >> 20} MB, loading the libraries takes {LEAST_MEMORY >> 20}"
+            f"out of memory: ulimit -v allows {limit >> 20} MB, loading the libraries "
+            f"takes {LEAST_MEMORY >> 20}"
         )
 
 

@@ -213,7 +213,7 @@ class Results:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings, and lists of them, as dotted keys: {'config': {'hidden': 5}} -> {'config.hidden': 5}."""
+    """Return nested mappings, and lists of them, by dotted keys: {'a': {'b': 5}} -> {'a.b': 5}."""
     out: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):

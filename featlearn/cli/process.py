@@ -1,8 +1,9 @@
-"""How a run ends: exit codes, one-line errors, signals, closed pipes.
+"""The end of a run: exit codes, one-line errors, signals, closed pipes.
 
 Exit codes:
     0 done   1 the data or the run failed   2 wrong usage or settings   3 diverged
-    129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (by the signal itself, so that a shell sees it)   141 closed pipe
+    129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (by the signal itself, so that a shell sees it)
+    141 closed pipe
 """
 
 import io
@@ -45,7 +46,7 @@ def run_and_exit(argv: Sequence[str]) -> NoReturn:
 
 
 def _open_standard_streams() -> None:
-    """Where one was closed, let no file of ours get its number: libraries write their messages to number 2."""
+    """Let no file of ours get the number of one that was closed: libraries write their messages to 2."""
     for number in range(3):
         try:
             os.fstat(number)

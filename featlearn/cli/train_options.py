@@ -74,7 +74,8 @@ def _no_retry() -> Option:
         group="Training",
         needs=RATE_NEEDED,
         without="lr",
-        help="Do not begin again with half the default learning rate, twice at most, where it diverges early.",
+        help="Do not begin again with half the default learning rate, twice at most, "
+        "where it diverges early.",
     )
 
 

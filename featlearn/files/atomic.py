@@ -73,7 +73,8 @@ def free_space_check(path: str, n_bytes: int) -> None:
         return  # the writing itself will tell
     if free < n_bytes:
         raise DataError(
-            f"{show(path)}: disk full, the file needs about {size_words(n_bytes)} and {size_words(free)} are free"
+            f"{show(path)}: disk full, the file needs about {size_words(n_bytes)} and "
+            f"{size_words(free)} are free"
         )
 
 

@@ -53,8 +53,8 @@ class Budget:
         if self.used > self.limit:
             needed, allowed = size_words(self.used), size_words(self.limit)
             raise DataError(
-                f"{show(self.path)}: {what} would take {needed} of memory, {allowed} are allowed; if you trust it, "
-                f"give --max-memory {_option(self.used)}"
+                f"{show(self.path)}: {what} would take {needed} of memory, {allowed} are allowed; "
+                f"if you trust it, give --max-memory {_option(self.used)}"
             )
 
 

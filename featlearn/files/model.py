@@ -50,7 +50,7 @@ class ModelFile:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over model id, config, parameters and preprocessing: equal for equal results at any time."""
+        """The SHA-256 over model id, config, parameters and preprocessing: equal for equal results."""
         sha = hashlib.sha256()
 
         def add(*words: object) -> None:
@@ -155,7 +155,8 @@ def _verified(path: str) -> bytearray:
         if header.digest([memoryview(image)[header.SIZE :]]) == digest:
             return image
     raise DataError(
-        f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; restore or train again"
+        f"{show(path)}: does not match its SHA-256: damaged or cut off since it was written; "
+        "restore or train again"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from featlearn.errors import DataError, show
 from featlearn.files import containers, header
 from featlearn.files.folders import find_images
+from featlearn.files.idx import read_idx
 from featlearn.files.images import SUFFIXES, read_image
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.paths import check_regular, open_regular
@@ -204,7 +205,7 @@ def read_paths(stream: IO[bytes], null: bool = False) -> list[str]:
 
 
 def _refuse_missing(inputs: Sequence[str]) -> None:
-    """Raise DataError for inputs that are not there: all of them are named at once, before anything is read."""
+    """Raise DataError for inputs that are not there, which names all of them before anything is read."""
     files = [containers.split_member(path)[0] for path in inputs]
     missing = [path for path in files if not os.path.exists(path)]
     if len(missing) > 1:
@@ -269,7 +270,7 @@ def _label_by_folder(sources: list[Any]) -> None:
 
 
 def _label_from_file(sources: list[Any], path: str) -> None:
-    labels = np.asarray(containers.read_idx(path, 1)).astype(np.int64)
+    labels = np.asarray(read_idx(path, 1)).astype(np.int64)
     total = sum(len(source) for source in sources)
     if len(labels) != total:
         raise DataError(f"{show(path)}: {len(labels):,} labels for {total:,} images")

@@ -206,3 +206,17 @@ def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterabl
     for array, sums in found:
         array.know(sums)
     return True
+
+
+def read_exactly(path: str, stream: Any, n: int) -> Array:
+    """(n,) bytes, and nothing may be left behind them. Raises DataError."""
+    out = np.empty(n, np.uint8)
+    done = 0
+    while done < n:
+        got = stream.readinto(out.data[done : done + (1 << 20)])
+        if not got:
+            raise DataError(f"{show(path)}: declares {n:,} bytes of data, {done:,} are there")
+        done += got
+    if stream.read(1):
+        raise DataError(f"{show(path)}: declares {n:,} bytes of data, more are there")
+    return out

@@ -85,8 +85,8 @@ def _is_header(path: str, fields: list[str]) -> bool:
         and [field.strip() for field in fields] == list(map(str, range(len(fields))))
     ):
         raise DataError(
-            f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; save it again with "
-            "header=False, or put a line of names above it if it is a row of data"
+            f"{show(path)}: line 1: counts the columns, as where pandas writes their numbers; "
+            "save it again with header=False, or put a line of names above it if it is a row of data"
         )
     if any(numbers) and not all(numbers):
         column = numbers.index(False)
@@ -99,7 +99,7 @@ def _is_header(path: str, fields: list[str]) -> bool:
 
 
 def _blocks(path: str) -> Iterator[tuple[int, Lines]]:
-    """(number of the first line, lines without their ends) by blocks; empty lines may stand at the end alone."""
+    """Yield blocks: (number of the first line, lines without their ends). Empty ones may end the file."""
     first, lines, size, empty = 1, Lines(), 0, 0
     with open_regular(path) as file:
         stream: Any = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file

@@ -26,17 +26,21 @@ UNCENTRED = ("worse", "nothing", "dead", "unlearned", "saturated")
 """What comes of a mean row that is far too long."""
 WORDS = {
     "worse": "the reconstructions are worse than the mean row (explained variance {explained_variance:.2g})",
-    "nothing": "the features reconstruct next to nothing of the data ({explained_variance:.1%} of the variance)",
-    "noise": "the filters look like noise (orientation index {orientation_gain:.2g} times that of random mixtures)",
+    "nothing": "the features reconstruct next to nothing of the data "
+    "({explained_variance:.1%} of the variance)",
+    "noise": "the filters look like noise "
+    "(orientation index {orientation_gain:.2g} times that of random mixtures)",
     "few": "{rows_per_unit:.2g} patches a hidden unit are few: filters are partly noise",
     "dead": "{dead_units:.0%} of the hidden units are never active",
     "unlearned": "{unlearned_units:.0%} of the hidden units still have the filters that they began with",
     "saturated": "{saturated_units:.0%} of the hidden units are always fully on",
     "activity": "the hidden units are {relative_activity:.2g} times as active as wanted",
     "falling": "the loss still falls by {fall:.1%} an epoch",
-    "validation": "the error of held-out rows is at least {validation_excess:.0%} above that of the training rows; "
+    "validation": "the error of held-out rows is at least {validation_excess:.0%} "
+    "above that of the training rows; "
     "more rows would help",
-    "classifier": "a linear classifier errs more on these codes ({classifier_error:.1%}) than on the rows themselves "
+    "classifier": "a linear classifier errs more on these codes ({classifier_error:.1%}) "
+    "than on the rows themselves "
     "({raw_error:.1%})",
 }
 

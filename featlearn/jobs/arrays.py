@@ -27,7 +27,8 @@ class Patches:
             dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
         if dtype not in PIXELS:
             raise DataError(
-                f"{name}: {values.dtype} values; give pixels as uint8 (0..255) or uint16 (0..65535), or floats"
+                f"{name}: {values.dtype} values; give pixels as uint8 (0..255) "
+                "or uint16 (0..65535), or floats"
             )
         self.values, self.dtype = values, dtype
         self.n_pixels = int(np.prod(values.shape[1:]))
@@ -55,7 +56,7 @@ def array_of(X: Any, name: str = "X") -> Array:
 
 
 def image_shape(values: Array, name: str = "X") -> tuple[int, int, int]:
-    """Return (height, width, channels) of an array's images; rows are images of one line. Raises DataError."""
+    """Return (height, width, channels) of images; rows are images of one line. Raises DataError."""
     if values.ndim == 2:
         return 1, values.shape[1], 1
     if values.ndim == 3:
@@ -63,8 +64,8 @@ def image_shape(values: Array, name: str = "X") -> tuple[int, int, int]:
     if values.ndim == 4 and values.shape[3] in (1, 3):
         return values.shape[1], values.shape[2], values.shape[3]
     raise DataError(
-        f"{name}: an array {values.shape}; images are (n, height, width), or (n, height, width, channels) with 1 or 3 "
-        "channels"
+        f"{name}: an array {values.shape}; images are (n, height, width), or (n, height, width, channels) "
+        "with 1 or 3 channels"
     )
 
 

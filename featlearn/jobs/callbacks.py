@@ -20,7 +20,7 @@ class Bar(Protocol):
 
 
 class Progress(Protocol):
-    """Makes progress reports over `total` units, to be used with `with`; a report may raise to end the job."""
+    """Make a report of progress over `total` units, a context; a report may raise to end the job."""
 
     def __call__(self, total: int, unit: str, /) -> AbstractContextManager[Bar]: ...
 

@@ -31,7 +31,7 @@ class Labelled:
 
 @dataclass
 class RawErrors:
-    """Errors on rows without a model, as keys of the table, by the bytes of the preprocessing that made them."""
+    """Errors on rows without a model, as keys of the table, by the bytes of their preprocessing."""
 
     known: dict[tuple[bytes, ...], dict[str, float]] = field(default_factory=dict)
 
@@ -66,7 +66,8 @@ def refuse_other_classes(test: Dataset, train: Dataset) -> None:
         and train.label_names != test.label_names
     ):
         raise DataError(
-            f"{train.path}: its labels have other names than those of {test.path}; extract both from folders alike"
+            f"{train.path}: its labels have other names than those of {test.path}; "
+            "extract both from folders alike"
         )
     labels = np.asarray(train.labels)
     if (labels == labels[0]).all():
@@ -80,7 +81,8 @@ def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
         if found < wanted:
             name = str(label) if train.label_names is None else repr(train.label_names[label])
             raise DataError(
-                f"{show(train.path)}: class {name} has {found} rows, --per-class wants {wanted}; ask for fewer"
+                f"{show(train.path)}: class {name} has {found} rows, --per-class wants {wanted}; "
+                "ask for fewer"
             )
 
 

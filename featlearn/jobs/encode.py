@@ -22,8 +22,9 @@ from featlearn.jobs.store import (
     refuse_other_shape,
     warn_of_unfinished,
 )
-from featlearn.patches.preprocess import Preprocess, PreprocessSpec
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import Array, edges
 
 JOB = {"job": "encode"}
@@ -93,7 +94,8 @@ def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[tuple[int, Array]]:
         bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
         if len(bad):
             raise DataError(
-                f"{show(learned.path)}: its code of row {start + bad[0]} of {show(data.path)} holds NaN or infinity; "
+                f"{show(learned.path)}: its code of row {start + bad[0]} of {show(data.path)} "
+                "holds NaN or infinity; "
                 "train the model again with a lower --lr, or check the data set with featlearn info --verify"
             )
         yield start, H
@@ -105,7 +107,10 @@ def _is_located(data: Dataset) -> bool:
 
 
 def _origin(data: Dataset, start: int, stop: int) -> Array:
-    """(stop - start, 3) image, row and column of each patch; else it is a row of the data set as of an image."""
+    """Return image, row and column of each patch, (stop - start, 3).
+
+    A row that is no patch counts as an image of the data set.
+    """
     if _is_located(data) and data.origin is not None:
         return data.origin[start:stop]
     return np.asarray(np.arange(start, stop)[:, None] * np.array([0, 1, 0]))

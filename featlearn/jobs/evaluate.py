@@ -7,15 +7,10 @@ from typing import Any
 import numpy as np
 
 from featlearn.analysis.advice import of_classifier
+from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
-from featlearn.analysis.likelihood import (
-    FEWEST,
-    LikelihoodConfig,
-    is_binary,
-    likelihoods,
-    machine_of,
-    resolve,
-)
+from featlearn.analysis.likelihood import is_binary, likelihoods, machine_of, resolve
+from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, of_filters
 from featlearn.analysis.measures import measure as measured_in_one_pass
 from featlearn.analysis.selectivity import Selectivity
@@ -137,7 +132,7 @@ class _Measuring:
 
     @property
     def levels(self) -> list[int]:
-        """All numbers of levels that codes are quantised to, ascending: those asked for, and the picture's."""
+        """The numbers of levels that codes are quantised to, ascending: those asked for, the picture's."""
         return sorted({*self.coding.bins, *(LEVELS if self.drawn else ())})
 
     def refuse_idle(self, given: Collection[str], train: str | None) -> None:
@@ -166,7 +161,8 @@ class _Measuring:
             )
         elif "free_energy" not in learned.model.extra_metrics(empty):
             raise ConfigError(
-                f"--train: {learned.path} is a {learned.file.model} model without a free energy, and a classifier "
+                f"--train: {learned.path} is a {learned.file.model} model without a free energy, "
+                "and a classifier "
                 "needs labels in both data sets; extract them with --labels, or leave --train out"
             )
 
@@ -203,7 +199,8 @@ class _Measuring:
         machine = machine_of(learned.model)
         if machine is not None and machine.variance is None and not is_binary(rows):
             self.say(
-                f"{path}: likelihoods are of binary pixels drawn from the grey ones; --threshold makes them binary"
+                f"{path}: likelihoods are of binary pixels drawn from the grey ones; "
+                "--threshold makes them binary"
             )
         config = resolve(self.likelihood, learned.model)
         if not config.steps:
@@ -247,7 +244,10 @@ def _warn_of_unreliable(path: str, found: dict[str, Any], chains: int, say: Say)
         return
     fewest = min(found["effective_chains"], found["reverse_effective_chains"])
     there, back = (f"{found[f'unreliable_{way}log_z']:.5g}" for way in ("", "reverse_"))
-    why = f"{fewest:.3g} of {chains} chains carry all the weight of one of them; take more --ais-betas or --ais-chains"
+    why = (
+        f"{fewest:.3g} of {chains} chains carry all the weight of one of them; "
+        "take more --ais-betas or --ais-chains"
+    )
     if fewest >= FEWEST:
         why = "believe neither"
     say(f"warning: {path}: log_z is {there} on the way there and {back} on the way back; {why}")

@@ -1,7 +1,7 @@
 """The settings of measures, for those who call them."""
 
 from featlearn.analysis.coding import CodingConfig
-from featlearn.analysis.likelihood import LikelihoodConfig
+from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.training.classifier import ClassifierConfig
 
 __all__ = ["ClassifierConfig", "CodingConfig", "LikelihoodConfig"]

@@ -21,8 +21,11 @@ from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance, shape_words
 from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import COUNT, Extraction, Plan, survey
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec, whitening_obstacle
+from featlearn.patches.extract import Plan
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
+from featlearn.patches.survey import survey
 from featlearn.settings import refuse_idle, to_dict, unresolved
 
 __all__ = ["Extracted", "extract_patches", "read_paths"]
@@ -174,7 +177,7 @@ def _choose(
 
 
 def _reason(extraction: Extraction, plan: Plan, spec: PreprocessSpec, obstacle: str) -> str:
-    """Say what was chosen and why; where the images are small and nothing was said, how to cut them or not."""
+    """Say what was chosen and why; of small images also how to have them cut, or taken whole."""
     otherwise = extraction.is_left_open and plan.images_are_small and plan.shape[0] > 1
     if plan.extraction.whole:
         what = "rows" if plan.shape[0] == 1 else "small images of one size" if otherwise else "images"
@@ -239,7 +242,7 @@ def _write(
     say: Say,
     progress: Progress,
 ) -> Preprocess:
-    """Cut and write in one pass over the patches, which fits the preprocessing too where it is to be fitted."""
+    """Cut and write the patches in one pass, which also fits the preprocessing where that is wanted."""
     free_space_check(writer.path, plan.n_bytes)
     with writer, progress(plan.n, "patches") as bar:
         for block in plan.blocks():

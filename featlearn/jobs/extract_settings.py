@@ -1,6 +1,5 @@
 """The settings of an extraction, for those who call it."""
 
-from featlearn.patches.extract import Extraction
-from featlearn.patches.preprocess import PreprocessSpec
+from featlearn.patches.settings import Extraction, PreprocessSpec
 
 __all__ = ["Extraction", "PreprocessSpec"]

@@ -14,9 +14,12 @@ from featlearn.jobs.model import FeatureModel
 from featlearn.jobs.plan import Data
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance
-from featlearn.jobs.train import Watch, learn, plan_training
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.jobs.train import plan_training
+from featlearn.jobs.training_run import Watch, learn
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import edges
 from featlearn.settings import refuse_idle
 from featlearn.training.config import TrainConfig

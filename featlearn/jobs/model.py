@@ -18,7 +18,7 @@ from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.jobs.store import load_model as load_file
 from featlearn.models.base import HasChain
-from featlearn.patches.preprocess import PatchStats
+from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import mosaic, picture_bytes
 from featlearn.rows import Array, edges
@@ -194,7 +194,8 @@ class FeatureModel:
             rows = array_of(X)
             if rows.shape[1:] != (self.n_visible,) or rows.dtype.kind != "f":
                 raise DataError(
-                    f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, {self.n_visible})"
+                    f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, "
+                    f"{self.n_visible})"
                 )
             for start, stop in edges(len(rows)):
                 part = np.ascontiguousarray(rows[start:stop], dtype)

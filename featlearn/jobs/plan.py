@@ -19,9 +19,11 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.extract import Extraction, survey
-from featlearn.patches.preprocess import Fitter, Preprocess, PreprocessSpec
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.survey import survey
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -108,11 +110,11 @@ def make_plan(
     )
     scale = training.scale(cls, settings, summary)
     if scale != 1 and training.data_scale is None:
-        found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}, which suits "
+        found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}"
         other = "--data-scale 1 leaves them as they are"
         if as_bytes(pixels):
             other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
-        say(f"{found}--model {cls.id}; {other}")
+        say(f"{found}, which suits --model {cls.id}; {other}")
     # probabilities are never so far away
     hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
@@ -133,8 +135,9 @@ def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
     total, largest = math.fsum(variances), int(np.argmax(variances))
     if len(variances) > 3 and variances[largest] > MOST * total:
         say(
-            f"warning: value {largest + 1} of {len(variances)} has {variances[largest] / total:.0%} of all variance, "
-            "so little will be learned of the others; extract with --normalize standardize to give all the same"
+            f"warning: value {largest + 1} of {len(variances)} has {variances[largest] / total:.0%} of all "
+            "variance, so little will be learned of the others; "
+            "extract with --normalize standardize to give all the same"
         )
 
 

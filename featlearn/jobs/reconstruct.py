@@ -17,7 +17,7 @@ from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Reconstruction
 from featlearn.jobs.store import LoadedModel, load_model, load_rows, shape_words
 from featlearn.ops.arrays import squared_error
-from featlearn.patches.preprocess import unit_pixels
+from featlearn.patches.normalize import unit_pixels
 from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
 from featlearn.rows import Array, blocks

@@ -55,7 +55,7 @@ class Images(Checked):
 
 @dataclass(frozen=True)
 class RunSettings(Checked):
-    """Settings of a training run beside those of the training: none changes what is learned but the last two."""
+    """Settings of a run beside those of its training; only the last two change what is learned."""
 
     checkpoint_every: float = setting(
         60.0, "how often to write OUTPUT.ckpt while training", low=0, metavar="SECONDS", infinite=True
@@ -75,8 +75,8 @@ class Drawing(Checked):
     )
     through: tuple[str, ...] = setting(
         (),
-        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. Again for each model "
-        "further down",
+        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. "
+        "Again for each model further down",
         metavar="MODEL",
         needs="what=filters",
     )
@@ -103,7 +103,8 @@ class Drawing(Checked):
     )
     count: int | None = setting(
         None,
-        "how many filters, the first of their order, or how many patches  [default: all filters; 100 patches]",
+        "how many filters, the first of their order, or how many patches  "
+        "[default: all filters; 100 patches]",
         low=1,
         high=100_000,
         needs=TILES,

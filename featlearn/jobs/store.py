@@ -109,8 +109,8 @@ def _refuse_other_shapes(
         ours = (wanted[name], dtype) if name in wanted else ("no such parameter", "")
         if found != ours:
             raise DataError(
-                f"{show(path)}: params/{show(name)} is {_plain(*found)}, wanted {_plain(*ours)} by its config and "
-                "visible values; train it again"
+                f"{show(path)}: params/{show(name)} is {_plain(*found)}, "
+                f"wanted {_plain(*ours)} by its config and visible values; train it again"
             )
 
 

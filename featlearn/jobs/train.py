@@ -3,44 +3,30 @@
 import os
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from featlearn import __version__, signals
-from featlearn.errors import ConfigError, DataError, DivergedError, show
+from featlearn import signals
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import Output, check_output, discard
-from featlearn.files.model import ModelFile, write_into, write_model
+from featlearn.files.model import ModelFile, write_into
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.results import Next, Trained
-from featlearn.jobs.resume import find_finished, refuse_other, saved_in
+from featlearn.jobs.resume import find_finished
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import check_hdf5_name, load_model, provenance
+from featlearn.jobs.store import check_hdf5_name, provenance
 from featlearn.jobs.train_settings import idle_settings, idle_words
+from featlearn.jobs.training_run import Watch, measure, model_file, start, train_with_restarts
 from featlearn.models import model_class
 from featlearn.models.base import Model
-from featlearn.random import Random
-from featlearn.settings import from_dict, option_name, refuse_idle, to_dict
+from featlearn.settings import from_dict, option_name, refuse_idle
 from featlearn.training.config import TrainConfig
-from featlearn.training.train import Training
 
 JOB = {"job": "train"}
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told of a run, and asked whether it shall stop or write its checkpoint."""
-
-    say: Say
-    progress: Progress
-    should_stop: Ask
-    should_save: Ask
-    checkpoint_every: float
-    """Seconds."""
 
 
 def plan_training(
@@ -129,162 +115,19 @@ def train(
             return _report(plan.as_in(finished), finished, output, say)
     with Output(output, force, inputs) as out:
         plan = plan or plan_it()
-        plan, training_run = _start(plan, ckpt if resume else None, force, say)
+        plan, training_run = start(plan, ckpt if resume else None, force, say)
         story = provenance(invocation, seed=run.seed, inputs=inputs)
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
-            plan, training_run = _train_with_restarts(plan, training_run, story, ckpt, watch)
+            plan, training_run = train_with_restarts(plan, training_run, story, ckpt, watch)
             seconds = time.monotonic() - started
             if not training_run.progress.finished:
-                return _stopped(plan, _file(training_run, plan, story), ckpt)
-            _measure(training_run, plan)
-            file = _file(training_run, plan, story)
+                return _stopped(plan, model_file(training_run, plan, story), ckpt)
+            measure(training_run, plan)
+            file = model_file(training_run, plan, story)
             write_into(out, file)
             discard(ckpt)
     return _report(plan, file, output, say, seconds)
-
-
-def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
-    """Run a plan without files. -> the model and what its file would hold.
-
-    The run stops when it shall; then the file holds what it takes to go on. Raises ConfigError,
-    DivergedError.
-    """
-    with signals.deferred():
-        plan, training_run = _train_with_restarts(plan, _fresh(plan), story, None, watch)
-        if training_run.progress.finished:
-            _measure(training_run, plan)
-        return training_run.model, _file(training_run, plan, story)
-
-
-def _measure(training: Training, plan: Plan) -> None:
-    """Add what advice asks for to the measures of a finished run."""
-    training.progress.measured |= advice.measure_run(training, plan.data.preprocess, plan.data.shape)
-
-
-def _keep(file: ModelFile, ckpt: str) -> str:
-    """Write the last good model of a run that diverged. -> words that say so, or why it could not be."""
-    try:
-        write_model(ckpt, file, force=True)
-    except DataError as error:
-        return f"the last good model is lost: {error}"
-    return f"the last good model is kept in {show(ckpt)}"
-
-
-def _fresh(plan: Plan) -> Training:
-    """Make a run at its start. Raises ConfigError, DataError."""
-    data, run = plan.data, plan.run
-    model: Model = model_class(plan.model)(plan.config, run.dtype)
-    model.init(data.preprocess.n_visible, Random(run.seed), plan.mean)
-    return Training(model, data.rows, plan.training, run.seed)
-
-
-def _start(plan: Plan, ckpt: str | None, force: bool, say: Say) -> tuple[Plan, Training]:
-    """Make a fresh run, or take up the one that a checkpoint holds, after its restarts.
-
-    Raises ConfigError, DataError.
-    """
-    training = _fresh(plan)
-    if ckpt is None or not os.path.exists(ckpt):
-        return plan, training
-    try:
-        saved = load_model(ckpt)
-        then = plan.as_in(saved.file)
-        refuse_other(then, ckpt, saved.file, training)
-    except (ConfigError, DataError) as error:
-        if not force:
-            raise type(error)(f"{error}; start again with --resume --force") from error
-        say(f"starting anew: {error}")
-        return plan, training
-    if then is not plan:
-        training = _fresh(then)
-    training.restore(saved_in(saved.file))
-    say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
-    return then, training
-
-
-def _train_with_restarts(
-    plan: Plan, training: Training, story: dict[str, Any], ckpt: str | None, watch: Watch
-) -> tuple[Plan, Training]:
-    """Run to the end; where a default learning rate diverges early, from the start again with half of it.
-
-    Return the run that came to its end, or was stopped. Raises DivergedError.
-    """
-    while True:
-        try:
-            _train(training, plan, story, ckpt, watch)
-            return plan, training
-        except DivergedError as error:
-            again = plan.restarted() if training.early else None
-            if again is None:
-                if ckpt is None:
-                    raise
-                kept = _keep(_file(training, plan, story), ckpt)
-                raise DivergedError(f"{error}; {kept}") from error
-            watch.say(
-                f"diverged at update {training.progress.step:,} with --lr {plan.training.lr}: "
-                f"beginning again with --lr {again.training.lr}"
-            )
-            plan, training = again, _fresh(again)
-
-
-def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | None, watch: Watch) -> None:
-    """Run to the end, or until it shall stop; where there is a place for it, checkpoint now and then, and
-    then.
-
-    Raises DivergedError.
-    """
-    saved = time.monotonic()
-    with watch.progress(training.total_updates, "updates") as bar:
-        bar.advance(training.progress.step)
-
-        def on_batch(at: Training) -> bool:
-            nonlocal saved
-            bar.advance(1, _note(at))
-            due = watch.should_save() or time.monotonic() - saved >= watch.checkpoint_every
-            if (
-                ckpt and due and not at.progress.finished
-            ):  # a finished run is about to be written as what it is
-                write_model(ckpt, _file(at, plan, story), force=True)
-                saved = time.monotonic()
-            return watch.should_stop()
-
-        finished = training.run(on_batch)
-    if ckpt and not finished:
-        write_model(ckpt, _file(training, plan, story), force=True)
-        watch.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
-
-
-def _note(training: Training) -> str:
-    errors = training.history.get("probe_rmse")
-    at = training.progress
-    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", probe RMSE {errors[-1]:.4f}" if errors else "")
-
-
-def _file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:
-    """The run as a file; one that is not finished holds what it takes to go on."""
-    saved = training.checkpoint()
-    finished = training.progress.finished
-    return ModelFile(
-        model=plan.model,
-        config=to_dict(plan.config),
-        training=to_dict(plan.training) | {"dtype": plan.run.dtype},
-        seed=plan.run.seed,
-        shape=plan.data.shape,
-        params=saved.params,
-        preprocess=plan.data.preprocess.to_dict(),
-        history=dict(saved.history),
-        state=saved.state,
-        optimizer={} if finished else saved.optimizer,
-        progress={
-            "finished": finished,
-            "data": plan.data.digest,
-            "run": saved.progress,
-            "restarts": plan.restarts,
-        },
-        provenance=story,
-        version=__version__,
-    )
 
 
 def _model(file: ModelFile) -> Model:

@@ -93,8 +93,8 @@ def _use(learned: LoadedModel, filters: int, data: str) -> Array:
     its filters one by one."""
     if learned.units != filters:
         raise ConfigError(
-            f"--sort use: {show(learned.path)} is a {learned.file.model} model, whose {filters} filters have no codes "
-            f"of their own ({learned.units} values); take --sort norm"
+            f"--sort use: {show(learned.path)} is a {learned.file.model} model, "
+            f"whose {filters} filters have no codes of their own ({learned.units} values); take --sort norm"
         )
     return mean_activation(learned, data)
 
@@ -110,13 +110,15 @@ def _in_pixels(learned: LoadedModel, below: list[LoadedModel]) -> tuple[Array, t
         G = lower.model.filters()
         if F.shape[1] != lower.units:
             raise DataError(
-                f"{show(learned.path)}: has learned from rows of {F.shape[1]} values, codes of {show(lower.path)} have "
-                f"{lower.units}; give --through the model whose codes it has learned from, the nearest one first"
+                f"{show(learned.path)}: has learned from rows of {F.shape[1]} values, "
+                f"codes of {show(lower.path)} have "
+                f"{lower.units}; give --through the model whose codes it has learned from, "
+                "the nearest one first"
             )
         if lower.units != len(G):
             raise DataError(
-                f"{show(lower.path)}: its codes have {lower.units} values and it has {len(G)} filters, so filters upon "
-                "them are no sums of its own; draw without --through"
+                f"{show(lower.path)}: its codes have {lower.units} values and it has {len(G)} filters, "
+                "so filters upon them are no sums of its own; draw without --through"
             )
         F = product(F.astype(np.float64), G.astype(np.float64))
         F, learned = lower.preprocess.to_pixels(F), lower
@@ -149,7 +151,7 @@ def _curve(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, A
 
 
 def _text(description: str, contrast: str) -> dict[str, str]:
-    """What the picture says of itself; a sheet scaled filter by filter does not show which ones are strong."""
+    """Return what is said of the picture; one scaled filter by filter does not show which are strong."""
     words = "each tile scaled by itself" if contrast == "filter" else "one scale for all tiles"
     return png_text({"Description": f"{description}; {words}; mid-grey is zero"})
 

@@ -86,7 +86,8 @@ class Autoencoder(Layer):
         )
         loss_scale: float | None = setting(
             None,
-            "what the error in the loss is divided by  [default: the data's variance, summed over the values of a row]",
+            "what the error in the loss is divided by  "
+            "[default: the data's variance, summed over the values of a row]",
             above=0,
         )
 
@@ -96,7 +97,8 @@ class Autoencoder(Layer):
                 raise ConfigError("--tied: maxout units have two sets of weights; use --no-tied")
             if self.loss == "cross-entropy" and self.output_units not in ("auto", "sigmoid"):
                 raise ConfigError(
-                    f"--loss cross-entropy: is of probabilities, not --output-units {self.output_units}; use sigmoid"
+                    f"--loss cross-entropy: is of probabilities, not --output-units {self.output_units}; "
+                    "use sigmoid"
                 )
 
     config: Config

@@ -33,7 +33,8 @@ from featlearn.ops.activations import ACTIVATIONS, REMARKS
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
 
-LONG = 1.8  # times the variance: rows whose mean square is more than that, of bright pictures, want smaller steps
+# times the variance: rows whose mean square is more than that, of bright pictures, want smaller steps
+LONG = 1.8
 SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
 WHITE, PLAIN = 1.65, 1.1
 """Standard deviations of their total input that rectified units are at first below it: of whitened, of other
@@ -61,21 +62,22 @@ class Denoising(Autoencoder):
         )
         hidden_bias: float | None = setting(
             None,
-            f"initial bias of the hidden units  [default: 0; relu units with gaussian noise: -{WHITE:g} standard "
-            f"deviations of what they get at first of whitened data, -{PLAIN:g} of others that have no bounds]",
+            "initial bias of the hidden units  [default: 0; relu units with gaussian noise: "
+            f"-{WHITE:g} standard deviations of what they get at first of whitened data, "
+            f"-{PLAIN:g} of others that have no bounds]",
             low=-1000,
             high=1000,
         )
         corruption: str = setting(
             "auto",
-            "values become 0 (masking), 0 or 1 (salt-and-pepper), or get normal noise; auto: masking for data within "
-            "0..1, else gaussian",
+            "values become 0 (masking), 0 or 1 (salt-and-pepper), or get normal noise; auto: "
+            "masking for data within 0..1, else gaussian",
             choices=("auto", "masking", "salt-and-pepper", "gaussian"),
         )
         noise: float | None = setting(
             None,
-            "share of corrupted values, or standard deviation of the gaussian noise  [default: 0.25; gaussian: twice "
-            "that of the data]",
+            "share of corrupted values, or standard deviation of the gaussian noise  "
+            "[default: 0.25; gaussian: twice that of the data]",
             low=0,
         )
         emphasis: float = setting(1.0, "weight of the errors of corrupted values", low=0)
@@ -88,7 +90,8 @@ class Denoising(Autoencoder):
                 raise ConfigError(f"--noise: got {self.noise:g}, a share of the values is at most 1")
             if self.corruption == "gaussian" and emphasized:
                 raise ConfigError(
-                    "--emphasis, --clean-weight: gaussian noise leaves no value as it was; use --corruption masking"
+                    "--emphasis, --clean-weight: gaussian noise leaves no value as it was; "
+                    "use --corruption masking"
                 )
             if self.noise == 0 and emphasized:
                 raise ConfigError(

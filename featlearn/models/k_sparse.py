@@ -1,8 +1,10 @@
 """k-sparse autoencoder: of each row's hidden activations only the k largest are kept.
 
-    a = W'(x - mu) + c,   z = the k largest entries of a, the others 0 (rectified: then max(0, z)),   y = D z + b
+    a = W'(x - mu) + c,   y = D z + b
+    z = the k largest entries of a, the others 0 (rectified: then max(0, z))
     loss = |x - y|^2 / v,   r = 2 (y - x) / v
-    dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r,   delta = D'r where an entry was kept, 0 elsewhere
+    dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r
+    delta = D'r where an entry was kept, 0 elsewhere
 
 A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and
 linear units. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
@@ -11,11 +13,14 @@ Largest means signed, and ties go to the lowest unit. So that no units die, k fa
 part of the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha
 k largest, but a reconstruction takes k. What came later:
 
-    batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the smallest positive
-                   activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse autoencoders, 2024)
-    aux_k          + weight |e - D z'|^2: the aux_k largest activations of dead units explain what is left over,
-                   e = x - y, taken as given (L. Gao et al., Scaling and evaluating sparse autoencoders, 2024)
-    unit_norm      features of D have norm 1; what is parallel to them is left out of their gradient (the same)
+    batch_top_k    the n k largest of n rows together; codes keep what exceeds the running mean of the
+                   smallest positive activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse
+                   autoencoders, 2024)
+    aux_k          + weight |e - D z'|^2: the aux_k largest activations of dead units explain what is left
+                   over, e = x - y, taken as given (L. Gao et al., Scaling and evaluating sparse
+                   autoencoders, 2024)
+    unit_norm      features of D have norm 1; what is parallel to them is left out of their gradient (the
+                   same)
     matryoshka     the mean of the losses with the first m_1, m_2, ... units alone (B. Bussmann, N. Nabeshima,
                    A. Karvonen, N. Nanda, Learning multi-level features with Matryoshka sparse autoencoders,
                    2025)
@@ -182,7 +187,7 @@ class KSparse(KSparseSettings):
         return add_bias(product(H, decoder(self._units())), self.params["b"])
 
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
-        """Each row from its k largest activations: what was trained, not the richer code that encode gives."""
+        """Return each row from its k largest activations: what was trained, not encode's richer code."""
         if self.config.batch_top_k:
             return super().reconstruct(X, H)
         units = self._units()

@@ -2,7 +2,7 @@
 
     r^2    = mean(v^2) + 1/2,  u = VF'v / r                          factors see rows of about the same length
     F(v)   = v'v / 2 - b'v - sum_j log(1 + exp(c_j + W_j'v)) - sum_k log(1 + exp(d_k - FH_k'u^2 / 2))
-    p(mean unit | v) = s(c + W'v),  p(covariance unit | v) = s(d - FH'u^2 / 2)         s(a) = 1 / (1 + exp(-a))
+    p(mean unit | v) = s(c + W'v),  p(covariance unit | v) = s(d - FH'u^2 / 2)     s(a) = 1 / (1 + exp(-a))
     E[v | h] = S (b + W h_mean),  S^-1 = I + VF diag(FH h_cov) VF' / r^2
 
 A covariance unit that is on forbids what its factors see, one that is off allows it (M. Ranzato, G. Hinton,
@@ -112,8 +112,8 @@ class MeanCovarianceRBM(Layer):
         if data.variance and data.square and data.square > (1 + LONG**2) * data.variance:
             ratio = math.sqrt(data.square / data.variance - 1)
             raise ConfigError(
-                f"--model mcrbm: the mean row is {ratio:.3g} times as long as rows are far from it, wanted centred "
-                "values; extract with --whiten zca, or --normalize standardize"
+                f"--model mcrbm: the mean row is {ratio:.3g} times as long as rows are far from it, "
+                "wanted centred values; extract with --whiten zca, or --normalize standardize"
             )
         return config
 
@@ -238,7 +238,7 @@ class MeanCovarianceRBM(Layer):
         return G
 
     def propose(self, V: Array, step: Step) -> tuple[Array, float]:
-        """Take one step of hybrid Monte Carlo from V (n, visible): the states and the share of rejected proposals."""
+        """Take one step of hybrid Monte Carlo from V (n, visible). -> states, share of rejected proposals."""
         size = self.state.get("step_size", np.zeros(0))
         usable = size.shape == (1,) and np.isfinite(size[0])  # a file may come without state, or with any
         e = float(size[0]) if usable else START
@@ -246,7 +246,7 @@ class MeanCovarianceRBM(Layer):
         return propose(self.free_energy, self.slope, V, e, self.config.leapfrog, step.seed, draws)
 
     def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
-        """One step of hybrid Monte Carlo from V (n, visible); it has no means, so the states stand for them."""
+        """Take one step of hybrid Monte Carlo from V (n, visible); the states stand for their means."""
         V, _ = self.propose(V, step)
         return V, V
 

@@ -70,12 +70,13 @@ class PCA(Layer):
         hidden = min(n_visible, MOST) if config.hidden is None else config.hidden
         if hidden > n_visible:
             raise ConfigError(
-                f"--hidden {hidden}: rows of {n_visible} visible values have no more than {n_visible} components; "
-                f"take --hidden {n_visible} or less"
+                f"--hidden {hidden}: rows of {n_visible} visible values have no more than "
+                f"{n_visible} components; take --hidden {n_visible} or less"
             )
         if n_visible > WIDEST:
             raise DataError(
-                f"--model pca: rows of {n_visible} visible values need {n_visible**2 * 8 / 2**30:.1f} GB a matrix, at "
+                f"--model pca: rows of {n_visible} visible values need "
+                f"{n_visible**2 * 8 / 2**30:.1f} GB a matrix, at "
                 f"most {WIDEST} can be analysed; extract smaller patches"
             )
         return fill(config, {"hidden": hidden})
@@ -111,7 +112,7 @@ class PCA(Layer):
         return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """Add rows X (n, visible) to the sums; there are no gradients, the error is that without components."""
+        """Add rows X (n, visible) to the sums, without gradients; the error is that without components."""
         state, D = self.state, X - self.state["shift"]
         state["count"] += len(X)
         column_sum(D, out=state["sum"])

@@ -1,10 +1,11 @@
 """Restricted Boltzmann machine with Bernoulli or Gaussian visible units and binary or rectified hidden units.
 
     E(v, h) = -b'v - c'h - v'W h                                     Bernoulli visibles
-    E(v, h) = sum (v - b)^2 / (2 s^2) - c'h - (v / s^2)'W h          Gaussian visibles of variance s^2 = exp(z)
+    E(v, h) = sum (v - b)^2 / (2 s^2) - c'h - (v / s^2)'W h          Gaussian visibles, variance s^2 = exp(z)
     p(h = 1 | v) = s(c + W'x),  x = v or v / s^2                     s(a) = 1 / (1 + exp(-a))
     E[v | h]     = s(b + W h)   or   b + W h
-    F(v) = -b'v - sum_j log(1 + exp(c_j + W_j'x))   or with sum (v - b)^2 / (2 s^2) for -b'v;  log p(v) = -F(v) - log Z
+    F(v) = -b'v - sum_j log(1 + exp(c_j + W_j'x))   or with sum (v - b)^2 / (2 s^2) for -b'v
+    log p(v) = -F(v) - log Z
 
 Learned by contrastive divergence, CD-k (G. Hinton, Training products of experts by minimizing contrastive
 divergence, Neural Computation 14, 2002), as in his Practical Guide to Training RBMs (UTML TR 2010-003): the

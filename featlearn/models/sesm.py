@@ -37,7 +37,7 @@ SPREAD = (0.15, 0.6)
 
 
 class Relaxed(NamedTuple):
-    """Where the codes of rows are: all (n, hidden) but cost (n,), which is L less the reconstruction's part."""
+    """The codes of rows, all (n, hidden) but cost (n,), which is L without the reconstruction's part."""
 
     Z: Array
     L: Array  # l(Z)

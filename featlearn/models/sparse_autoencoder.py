@@ -43,7 +43,8 @@ class SparseAutoencoder(Autoencoder):
         tied: bool = setting(False, "decode with the encoder's weights")
         rho: float | None = setting(
             None,
-            "sparsity parameter: wanted mean activation of each hidden unit  [default: 0.1; whitened data: 0.02]",
+            "sparsity parameter: wanted mean activation of each hidden unit  "
+            "[default: 0.1; whitened data: 0.02]",
             above=0,
             below=1,
         )

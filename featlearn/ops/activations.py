@@ -12,9 +12,11 @@ from featlearn.rows import Array
 SLOPE = 0.01  # of leaky-relu below zero, as in csrc
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
 REMARKS = (
-    "hidden units: sigmoid (saturates, so gradients vanish; not centred on zero), tanh (a scaled sigmoid, centred on "
-    "zero), relu (does not saturate, learns fast; units can die at a high rate), leaky-relu (slope 0.01 below zero, so "
-    "none dies), maxout (the larger of two linear units, which needs twice the weights), linear"
+    "hidden units: sigmoid (saturates, so gradients vanish; not centred on zero), "
+    "tanh (a scaled sigmoid, centred on zero), "
+    "relu (does not saturate, learns fast; units can die at a high rate), "
+    "leaky-relu (slope 0.01 below zero, so none dies), "
+    "maxout (the larger of two linear units, which needs twice the weights), linear"
 )
 
 

@@ -3,8 +3,8 @@
     fresh momenta p;  p -= e/2 dF/dv,  v += e p,  p -= e/2 dF/dv, again and again;
     accepted with probability min(1, exp(F(v) + p'p / 2 before - the same after))
 
-R. Neal, Bayesian learning via stochastic dynamics, NIPS 1993. The size e of a step is drawn anew about a given one, so
-that no path is always half a turn of some direction.
+R. Neal, Bayesian learning via stochastic dynamics, NIPS 1993. The size e of a step is drawn anew about a
+given one, so that no path is always half a turn of some direction.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Function = Callable[[Array], Array]
 
 
 def leapfrog(slope: Function, V: Array, P: Array, size: float, steps: int) -> tuple[Array, Array]:
-    """Return the end of the path that begins at V with momenta P, both (n, d); `slope` is dF/dv of each row."""
+    """Return the end of the path from V with momenta P, both (n, d); `slope` gives dF/dv of each row."""
     V, P, e = V.copy(), P.copy(), V.dtype.type(size)
     G = slope(V)
     for i in range(steps):

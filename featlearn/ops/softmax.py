@@ -24,8 +24,8 @@ Labels = npt.NDArray[np.int32]
 class Softmax:
     """params: W (features, count classes), b (count classes,), zeros at first: the loss is convex.
 
-    With `count` above 1 they are as many classifiers side by side, each with its own columns: they learn from the same
-    rows, in one product for all.
+    With `count` above 1 they are as many classifiers side by side, each with its own columns: they learn from
+    the same rows, in one product for all.
     """
 
     weights = ("W",)
@@ -57,7 +57,7 @@ class Softmax:
     def add_gradient(
         self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None
     ) -> Float64:
-        """Add the sums over rows H (n, features) of class y (n,) to grads; return those of -log p(y | h), (count,).
+        """Add the sums over rows H (n, features) of class y (n,) to grads. -> sums of -log p(y | h), (count,)
 
         `counted` (n, count) of 0 and 1 leaves rows out of classifiers. Decay is the caller's.
         """

@@ -1,8 +1,7 @@
-"""Sparse codes: of each row of hidden activations only some entries are kept, and all that follows runs over
-those.
+"""Sparse codes: of each row of hidden activations some entries are kept, and products run over those.
 
 A = X F' + c,  z = the kept entries of A,  Y = z D (+ b)         F and D have a row for each unit
-delta_e = R_i D_e                                                the residual R = Y - X as kept entry e of row i sees it
+delta_e = R_i D_e,  R = Y - X                                    the residual, seen by entry e of row i
 dD_j = sum_e z_e R_i,   dF_j = sum_e delta_e X_i,   dc_j = sum_e delta_e          over the entries e of unit j
 """
 
@@ -25,7 +24,7 @@ ROWS = 128  # at least so many rows a block: fewer cost the matrix product more 
 
 @dataclass(frozen=True)
 class Code:
-    """Rows of which few entries are kept: row i has the entries start[i]..start[i + 1], their columns ascend."""
+    """Rows of which few entries are kept: start[i]..start[i + 1] are those of row i, columns ascending."""
 
     start: Array  # (n + 1,) int64
     index: Array  # (m,) int32, the column of each entry

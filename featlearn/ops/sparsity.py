@@ -3,13 +3,13 @@
 hinton   q, a decaying average of each unit's mean activation, is pulled to p by the gradient q - p of a
          cross-entropy on the unit's total input, so on bias and incoming weights alike (the Guide, section
          11)
-lee      the gradient of weight * sum_j (p - mean h_j)^2 over the minibatch, followed by the bias alone (H. Lee,
-         C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007)
-goh      the data's activations in the statistics are replaced by (1 - weight) h + weight T, where T ranks h and
-         makes of each rank R in 0..1 the target R^(1/p - 1), whose mean is p: over the examples (selective
-         units), over the units (sparse codes), or over one after the other (H. Goh, N. Thome, M. Cord,
-         Biasing restricted Boltzmann machines to manipulate latent selectivity and sparsity, NIPS workshop
-         2010)
+lee      the gradient of weight * sum_j (p - mean h_j)^2 over the minibatch, followed by the bias alone
+         (H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007)
+goh      the data's activations in the statistics are replaced by (1 - weight) h + weight T, where T ranks h
+         and makes of each rank R in 0..1 the target R^(1/p - 1), whose mean is p: over the examples
+         (selective units), over the units (sparse codes), or over one after the other (H. Goh, N. Thome,
+         M. Cord, Biasing restricted Boltzmann machines to manipulate latent selectivity and sparsity, NIPS
+         workshop 2010)
 """
 
 import math
@@ -79,7 +79,7 @@ class SparsityConfig:
 
 
 def targets(config: SparsityConfig, H: Array) -> Array:
-    """Return what stands for the data's activations H (n, hidden) in the statistics: mixed with Goh's targets, or H."""
+    """Return what stands for activations H (n, hidden) in the statistics: H, or mixed with Goh's targets."""
     if config.target is None or config.sparsity != "goh" or config.target_weight is None:
         return H
     return np.asarray(H + config.target_weight * (goh_targets(H, config.target, config.goh_order) - H))
@@ -90,8 +90,8 @@ def add_pull(
 ) -> None:
     """Add the gradient of Hinton's or Lee's penalty to that of W (visible, hidden) and c (hidden,), in place.
 
-    X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's running means
-    state["q"] (hidden,) take them in.
+    X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's
+    running means state["q"] (hidden,) take them in.
     """
     if config.target is None or config.target_weight is None or config.sparsity == "goh":
         return

@@ -1,11 +1,11 @@
-"""Generated images with the statistics of photographs, so that nothing need be downloaded, and a negative
-control.
+"""Generated images with the statistics of photographs, for a start without data, and a negative control.
 
 Dead leaves (Lee, Mumford & Huang, "Occlusion models for natural images", IJCV 41, 2001): opaque discs of
 uniform grey, radius density r^-3, fall on the plane until no ground is seen. Painted front to back at twice
 the size, then averaged.
 
-    dead-leaves        radii from 4 to 256 pixels, blurred by .7 pixel: the best edges; amplitude spectrum near f^-1.4
+    dead-leaves        radii from 4 to 256 pixels, blurred by .7 pixel: the best edges; amplitude spectrum
+                       near f^-1.4
     dead-leaves-photo  radii from 2 to 256 pixels, no blur: nearest to photographs; near f^-1.1
     pink-noise         Gaussian noise of amplitude 1/f: the spectrum of photographs without their edges
 
@@ -30,8 +30,8 @@ R_MAX = 256 * PAINT
 DISCS = 4096  # discs of one draw
 FEW = 512  # open pixels from which on discs are tested against pixels, no longer painted
 
-# A Gaussian of sd .7 pixel (1.4 painted ones) in 1/1024, so that no library's exp decides a byte, then the average of
-# the PAINT painted pixels; and that average alone.
+# A Gaussian of sd .7 pixel (1.4 painted ones) in 1/1024, so that no library's exp decides a byte, then the
+# average of the PAINT painted pixels; and that average alone.
 _GAUSS = (1, 5, 29, 105, 226, 292, 226, 105, 29, 5, 1)
 _BLURRED = tuple((a + b) / (PAINT * 1024) for a, b in zip((0, *_GAUSS), (*_GAUSS, 0), strict=True))
 _SHARP = (1 / PAINT,) * PAINT
@@ -116,7 +116,7 @@ def _pink(rng: Random, i: int, n: int) -> Array:
 
 
 def _cos(quarters: Array, n: int) -> Array:
-    """cos(2 pi q / 4n) of integers q, to 1e-15: exact reduction to the first quarter, then the Taylor series."""
+    """Return cos(2 pi q / 4n) of integers q, to 1e-15: reduced to the first quarter, then Taylor's series."""
     q = np.abs(quarters) % (4 * n)
     q = np.minimum(q, 4 * n - q)
     beyond = q > n

@@ -1,15 +1,12 @@
-"""Patches cut out of images: at random places, on a grid, or whole images; memory stays bounded for any
-number of them.
+"""Patches cut out of images: at random places, on a grid, or whole images.
 
-`survey` reads every image once and says what there will be; `Plan.blocks` then makes the patches in their
-final order. What they are depends on the images, the extraction and the seed alone: row i is counted from
-(seed, i).
+`survey` (survey.py) reads every image once and says what there will be; `Plan.blocks` then makes the patches
+in their final order. What they are depends on the images, the extraction and the seed alone: row i is counted
+from (seed, i). Memory stays bounded for any number of them.
 """
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -17,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.errors import ConfigError, DataError
+from featlearn.errors import DataError
+from featlearn.patches.settings import Extraction
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, seed_setting, setting
 
 Int64 = npt.NDArray[np.int64]
 
@@ -30,12 +27,8 @@ BLOCK = 8 << 20  # bytes of a block that is handed out
 PLACE = 96  # bytes that the place of a row takes while its stripe is made
 PIECE = 1 << 20  # bytes of patches that are cut at a time
 DRAW = 1 << 16  # rows whose places come from one draw
-NAMED = 10  # skipped images that are named; the others are only counted
-
-WHOLE = "whole"
-SIZE, COUNT, DROP_FLAT = (12, 12), 40_000, 0.2  # what resolve makes of None
-SMALL = 64  # pixels a side up to which images come whole: digits have 8 to 28, CIFAR-10 and SVHN 32, faces up to 64
-MANY = 100  # images from which on there is something to learn from small ones taken whole
+SMALL = 64
+"""Pixels a side up to which images come whole: digits have 8 to 28, CIFAR-10 and SVHN 32, faces up to 64."""
 
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
 
@@ -54,83 +47,15 @@ class Source(Protocol):
     def read(self, i: int, /) -> Array: ...
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """What to cut out of images; a field None is not said, `resolve` decides it. Raises ConfigError."""
-
-    size: tuple[int, int] | str | None = setting(
-        None,
-        "height and width of a patch in pixels, or whole  [default: 12; whole for IDX, CIFAR-10, rows, and for 100 or "
-        "more images of one size of at most 64x64, unless they are cut by --count, --stride or --drop-flat]",
-        low=1,
-        high=65535,
-    )
-    count: int | None = setting(
-        None,
-        "cut so many patches at random places  [default: 40000 without --stride]",
-        low=1,
-        off="every place of the grid, or every image",
-    )
-    stride: int | None = setting(None, "cut on a grid with this step", low=1, high=65535, off="random places")
-    drop_flat: float | None = setting(
-        None,
-        "leave out this share of the random patches, those of lowest variance  [default: 0.2 of what is whitened, "
-        "else 0]",
-        low=0,
-        below=1,
-    )
-    seed: int = seed_setting()
-
-    def __post_init__(self) -> None:
-        check(self)
-        if isinstance(self.size, str) and self.size != WHOLE:
-            raise ConfigError(f"--size: got {self.size!r}, must be height and width, or {WHOLE}")
-        if self.count is not None and self.stride is not None:
-            raise ConfigError("--count cuts at random places, --stride on a grid: give one of them")
-        if self.whole and (self.count or self.stride or self.drop_flat):
-            raise ConfigError(
-                "--size whole takes each image once: leave out --count, --stride and --drop-flat"
-            )
-        if self.drop_flat and self.stride is not None:
-            raise ConfigError("--drop-flat chooses among random patches: leave out --stride")
-
-    @property
-    def whole(self) -> bool:
-        """Whether each image is one patch."""
-        return self.size == WHOLE
-
-    @property
-    def is_left_open(self) -> bool:
-        """Whether nothing was said of how images are cut."""
-        return not (self.size or self.count or self.stride or self.drop_flat)
-
-    def resolve(
-        self, whole_images: bool = False, whitened: bool | None = None, like: tuple[int, int] | None = None
-    ) -> "Extraction":
-        """Return the extraction with all that is not said decided.
-
-        `whole_images`: they come whole unless a cut is asked for. `whitened`: flat patches would rule the
-        whitening; while that is not known, the share of them to drop stays open. `like`: the size of the
-        patches of another data set.
-        """
-        if whole_images and self.is_left_open:
-            return replace(self, size=WHOLE, drop_flat=0.0)
-        random = not (self.whole or self.stride)
-        usual: dict[str, Any] = {"size": like or SIZE, "count": COUNT if random else None}
-        if whitened is not None or not random:
-            usual["drop_flat"] = DROP_FLAT if whitened and random else 0.0
-        return fill(self, usual)
-
-
 class Block(NamedTuple):
-    """Some rows: patches (m, d), origin (m, 3) image, row, column of the top left pixel, labels (m,) or None."""
+    """Some rows: patches (m, d), labels (m,), and origin (m, 3): image, row, column of the top left pixel."""
 
     patches: Array
     origin: Int64
     labels: Int64 | None
 
 
-class _Images:
+class Images:
     """The images of all sources by running number; the first of them and the latest stay decoded."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -159,136 +84,9 @@ class _Images:
         return image
 
 
-class _Skipped:
-    """Images that are left out: the first ones named, all counted; with strict the first is an error."""
-
-    def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
-        self.count, self._warn, self._strict = 0, warn, strict
-
-    def add(self, problem: str) -> None:
-        if self._strict:
-            raise DataError(f"{problem}; leave out --strict to skip such images")
-        self.count += 1
-        if self.count <= NAMED:
-            self._warn(f"skipped: {problem}")
-
-
-def survey(
-    sources: Sequence[Source],
-    extraction: Extraction,
-    warn: Callable[[str], None] = lambda text: None,
-    strict: bool = False,
-    tick: Callable[[], object] = lambda: None,
-    known: Sequence[str] | None = None,
-    like: tuple[int, int] | None = None,
-) -> "Plan":
-    """Reads every image once, calling `tick` after each, and plans the patches.
-
-    What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by
-    the size (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images
-    and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that have
-    names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
-    colour images are mixed, or for a label that is not known.
-    """
-    images, skipped = _Images(sources), _Skipped(warn, strict)
-    if not images.names:
-        raise DataError("no images found; give image files, folders or arrays of images")
-    labels, label_names = _labels(sources, known)
-    numbers: list[int] = []
-    shapes: list[tuple[int, ...]] = []
-    dtypes: list[np.dtype[Any]] = []
-    first_problem = ""
-    for number in range(len(images.names)):
-        try:
-            image = images.read(number)
-        except DataError as err:
-            first_problem = first_problem or str(err)
-            skipped.add(str(err))
-        else:
-            numbers.append(number)
-            shapes.append(image.shape)
-            dtypes.append(image.dtype)
-        tick()
-    if not numbers:
-        raise DataError(f"none of {len(images.names)} images can be read: {first_problem}")
-    table = np.array(shapes, np.int64)
-    if (table[:, 2] != table[0, 2]).any():
-        odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
-        raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
-    extraction = extraction.resolve(_come_whole(sources, table, like), like=like)
-    if extraction.whole:
-        size = Counter(shapes).most_common(1)[0][0][:2]
-        fits = (table[:, :2] == size).all(axis=1)
-    else:
-        assert isinstance(extraction.size, tuple)
-        size = extraction.size
-        fits = (table[:, :2] >= size).all(axis=1)
-    if not fits.any():
-        height, width = table[:, :2].max(axis=0)
-        remedy = "take a smaller --size, or whole"
-        if height == 1:
-            remedy += (
-                ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
-            )
-        raise DataError(
-            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, the highest of {height} and "
-            f"the widest of {width} pixels; {remedy}"
-        )
-    wanted = (
-        f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
-    )
-    for k in np.flatnonzero(~fits).tolist():
-        skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
-    if skipped.count > NAMED:
-        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
-    index, shape = np.array(numbers, np.int64)[fits], (size[0], size[1], int(table[0, 2]))
-    dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
-    return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
-
-
-def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
-    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a
-    digit is.
-
-    So are those of containers of such images, those that have the size of the patches that they shall be
-    `like`, and many small ones of one size.
-    """
-    if all(source.whole_by_default for source in sources):
-        return True
-    if like is not None and (shapes[:, :2] == like).all():
-        return True
-    return len(shapes) >= MANY and _are_small(shapes)
-
-
-def _are_small(shapes: Int64) -> bool:
+def are_small(shapes: Int64) -> bool:
     """Whether images of `shapes` (n, 3) have one size of at most SMALL pixels a side."""
     return bool((shapes == shapes[0]).all()) and int(shapes[0, :2].max()) <= SMALL
-
-
-def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
-    """Of all images together; names of several sources are united, `known` first, in the order of their
-    appearance."""
-    given = [source.labels for source in sources]
-    labels = [np.asarray(one, np.int64) for one in given if one is not None]
-    if not labels:
-        return None, None
-    names = [source.label_names for source in sources]
-    if len(labels) < len(sources) or len({one is None for one in names}) > 1:
-        raise DataError("only some of the inputs have labels; give them one by one, or leave out --labels")
-    found = list(dict.fromkeys(name for one in names for name in one or ()))
-    united = list(known) if known and found else found
-    unknown = [name for name in found if name not in united]
-    if unknown:
-        raise DataError(
-            f"label {unknown[0]!r} is not among those of --like: {' '.join(map(repr, united))}; leave its images out, "
-            "or have it in the data that were learned from"
-        )
-    if united:
-        labels = [
-            np.array([united.index(name) for name in one or ()], np.int64)[numbers]
-            for one, numbers in zip(names, labels, strict=True)
-        ]
-    return np.concatenate(labels), united or None
 
 
 class Plan:
@@ -298,7 +96,7 @@ class Plan:
 
     def __init__(
         self,
-        images: _Images,
+        images: Images,
         extraction: Extraction,
         index: Int64,
         shapes: Int64,
@@ -322,7 +120,7 @@ class Plan:
     @property
     def images_are_small(self) -> bool:
         """Whether they have one size, of so few pixels a side that many of them come whole unasked."""
-        return _are_small(self._shapes)
+        return are_small(self._shapes)
 
     @property
     def n_pixels(self) -> int:

@@ -6,14 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.errors import DataError
-from featlearn.patches.preprocess import PatchStats, Preprocess
+from featlearn.patches.normalize import PatchStats
+from featlearn.patches.preprocess import Preprocess
 from featlearn.rows import Array
 
 BLOCK = 1 << 22  # bytes of rows that are made together
 
 
 class Raw(Protocol):
-    """Raw patches (n, n_pixels): an array, or what gives arrays when it is indexed by a slice or by numbers."""
+    """Raw patches (n, n_pixels): an array, or what gives arrays when indexed by a slice or by numbers."""
 
     @property
     def dtype(self) -> np.dtype[Any]: ...

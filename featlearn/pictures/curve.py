@@ -21,7 +21,7 @@ def curve(
     text: Mapping[str, str],
     phases: Sequence[str] = (),
 ) -> bytes:
-    """Return a picture of the reconstruction error over the epochs, and of the free energy where there is one.
+    """Return a picture of the reconstruction error over the epochs, and of the free energy if there is one.
 
     From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
     validation_*. `phases` are the names of the run's phases, by number.

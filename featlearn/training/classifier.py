@@ -108,7 +108,7 @@ def train_classifier(
     config: ClassifierConfig,
     advance: Callable[[int], None] = lambda iterations: None,
 ) -> tuple[Softmax, float]:
-    """Return a classifier that has learned all rows, and its weight decay: that of `config`, or the one chosen.
+    """Return a classifier that has learned all rows, and its weight decay: `config`'s, or the one chosen.
 
     `labels` (n,) count from 0 to `classes` - 1.
     """
@@ -122,7 +122,7 @@ def train_classifier(
 
 
 def classifier_steps(config: ClassifierConfig) -> int:
-    """Return the iterations that train_classifier reports; fits that end early are counted as if they did not."""
+    """Return the iterations that train_classifier reports; a fit that ends early counts in full."""
     tried = 0 if config.classifier_decay is not None else len(STRENGTHS)
     return config.classifier_iterations * (tried + 1)
 
@@ -167,7 +167,7 @@ def _loss_at_best_scale(scores: Array, labels: Labels) -> float:
 
 
 def _folds(labels: Labels) -> list[npt.NDArray[np.bool_]]:
-    """Which rows are held out, (n,) each time: every sixth run of each class, with another class another one."""
+    """Yield which rows are held out, (n,) each time: every sixth run of each class, begun anew by class."""
     fold = np.empty(len(labels), np.int64)
     for k in np.unique(labels):
         of_class = np.flatnonzero(labels == k)
@@ -194,7 +194,7 @@ def _fit(
     among: Mask | None,
     advance: Callable[[int], None],
 ) -> None:
-    """Descend on the loss from where the classifier is, over the rows `among` them (n, count), or over all."""
+    """Descend on the loss from where the classifier is, over the rows `among` (n, count), or over all."""
     total = len(codes) if among is None else np.count_nonzero(among, axis=0)
     decay, optimizer = Decay(l2=strength), LBFGS()
 

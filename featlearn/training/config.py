@@ -39,8 +39,9 @@ class TrainConfig:
 
     epochs: int | None = setting(
         None,
-        f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; {SEARCHING} on "
-        f"all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, down to {FEWEST_ITERATIONS}]",
+        f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; "
+        f"{SEARCHING} on all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, "
+        f"down to {FEWEST_ITERATIONS}]",
         low=1,
     )
     batch_size: int | None = setting(
@@ -66,8 +67,8 @@ class TrainConfig:
     )
     lr_schedule: str = setting(
         "linear",
-        "learning rate over the run: constant, linear or exponential (both to a hundredth), or adaptive, which rises "
-        "while the loss falls from epoch to epoch and drops when it rises",
+        "learning rate over the run: constant, linear or exponential (both to a hundredth), or adaptive, "
+        "which rises while the loss falls from epoch to epoch and drops when it rises",
         choices=("constant", "linear", "exponential", "adaptive"),
         needs=_read_by("lr_schedule"),
     )
@@ -87,7 +88,8 @@ class TrainConfig:
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
-        "strength of the decay, multiplied by the learning rate  [default: 0.01 for l1, 0.1 for l2, or the model's]",
+        "strength of the decay, multiplied by the learning rate  "
+        "[default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
         off="no decay",
     )
@@ -99,8 +101,8 @@ class TrainConfig:
     )
     data_scale: float | None = setting(
         None,
-        "divide all values by this first  [default: 1, or what brings their standard deviation to where the model "
-        "learns well]",
+        "divide all values by this first  [default: 1, or what brings their standard "
+        "deviation to where the model learns well]",
         low=1e-50,  # beyond all float32, but with a square
         high=1e50,
     )

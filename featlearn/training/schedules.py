@@ -4,7 +4,7 @@ LAST = 0.01  # share of the rate at the end; were it 0, velocities would outrun 
 
 
 def learning_rate(schedule: str, lr: float, progress: float) -> float:
-    """Return the rate at `progress` in [0, 1); linear and exponential ones go to LAST, the adaptive one is lr."""
+    """Return the rate at `progress` in [0, 1); linear and exponential ones end at LAST, adaptive is lr."""
     if schedule == "linear":
         return lr * (1 - (1 - LAST) * progress)
     if schedule == "exponential":

@@ -41,7 +41,7 @@ WRITING = tuple(name for name, args in COMMANDS.items() if " -o " in args or "--
 
 @dataclass(frozen=True)
 class Case:
-    """A command, its inputs and what stands at its output before; `good` is what stands there after success."""
+    """A command, its inputs and what stands at its output before; `good` stands there after success."""
 
     name: str
     args: list[str]

@@ -85,7 +85,7 @@ def make_seeds(folder):
     """Whole files to be damaged: data sets of two kinds; of every model a finished run and a checkpoint."""
     from PIL import Image
 
-    from featlearn.jobs import train as training_run
+    from featlearn.jobs import training_run
 
     os.chdir(folder)
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40), np.uint8)
@@ -109,7 +109,7 @@ def make_seeds(folder):
 
             def stop(training, plan, story, ckpt, words):
                 training.run(lambda at: at.progress.step >= 2)
-                training_run.write_model(ckpt, training_run._file(training, plan, story), force=True)
+                training_run.write_model(ckpt, training_run.model_file(training, plan, story), force=True)
                 raise featlearn.errors.DataError("stopped")
 
             training_run._train = stop

@@ -220,7 +220,8 @@ def main() -> int:
             size = os.stat(path).st_blocks * 512
             above = (peak - own) / 1e6
             print(
-                f"{name:12} {size:10,} bytes on disk  exit {code}  {seconds:5.2f} s  {above:+7.0f} MB  {err.strip()}"
+                f"{name:12} {size:10,} bytes on disk  exit {code}  {seconds:5.2f} s  "
+                f"{above:+7.0f} MB  {err.strip()}"
             )
             bad += code != 1 or peak - own > ALLOWED
             path.unlink()

@@ -1,8 +1,8 @@
 """Data sets damaged by a flipped bit, or poisoned by another program, through every command that learns or
 measures.
 
-    python tests/faults/test_data_sets.py flips 10000     each flip refused by the command whose turn it is
-    python tests/faults/test_data_sets.py poison          28 poisoned data sets by 8 models and by all commands
+    python tests/faults/test_data_sets.py flips 10000   each flip refused by the command whose turn it is
+    python tests/faults/test_data_sets.py poison        28 poisoned data sets by 8 models and by all commands
 
 A poisoned data set is a file of the right checksum with wrong contents. What comes out of it must be one line
 of error, or a result without NaN; never a traceback, a warning of numpy's or a broken file. As a test it

@@ -1,8 +1,8 @@
 """Odd and hostile images through the command line, and damaged EXIF blocks through the reader.
 
-    python tests/faults/test_images.py odd            every odd image by itself: what becomes of it, and in what memory
-    python tests/faults/test_images.py mutated 6000   so many images with some bytes changed, cut off or put in
-    python tests/faults/test_images.py exif 6000      so many EXIF blocks with one to three bytes changed
+    python tests/faults/test_images.py odd           every odd image by itself: its outcome, and its memory
+    python tests/faults/test_images.py mutated 6000  so many images with some bytes changed, cut off or put in
+    python tests/faults/test_images.py exif 6000     so many EXIF blocks with one to three bytes changed
 
 All images are made here. No traceback, signal, hang or line that is not the program's own may come of them,
 no file may be left behind, and memory stays bounded. As a test it tries the odd ones and a few of the others.
@@ -177,7 +177,7 @@ def make_odd(folder):
 
 
 def serve():
-    """Run each command line of stdin (a JSON list) in a process of its own; print what became of it as JSON."""
+    """Run each command line of stdin (a JSON list) in a process of its own; print the outcomes as JSON."""
     Path("idle.png").write_bytes(pictures()["png"])
     usual = ["extract-patches", "idle.png", *CUT, "-o", "idle.h5", "--force"]
     run([*usual, "-q"])  # so that all is imported

@@ -1,4 +1,4 @@
-"""Damaged files with right checksums through the command line: refused in one line or taken, never a crash."""
+"""Damaged files with right checksums: the command line refuses them in one line or takes them."""
 
 import subprocess
 import sys

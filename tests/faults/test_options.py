@@ -1,4 +1,4 @@
-"""Extreme values for every option of every command: none is an internal error, a crash, or a wrong exit code."""
+"""Extreme values for every option: none is an internal error, a crash, or a wrong exit code."""
 
 import random
 import signal

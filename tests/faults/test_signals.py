@@ -1,4 +1,4 @@
-"""Signals at any moment: every command ends by the signal or finishes, with its files whole and no traceback."""
+"""Signals at any moment: every command ends by them or finishes, its files whole, with no traceback."""
 
 import random
 import signal

@@ -2,7 +2,7 @@
 
 import os
 
-# Filter plugins are code that a file asks for; "::" switches them off, and HDF5 reads this once, when it is loaded.
+# Filter plugins are code that a file asks for; "::" switches them off. HDF5 reads this when it is loaded.
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"
 
 from featlearn.files.hdf5.reading import Reader

@@ -96,7 +96,7 @@ class Reader:
             return sorted(name for name in names if NAME.fullmatch(name))
 
     def attribute(self, group: str, name: str) -> str | int | float | Array | None:
-        """An attribute of the root ("") or of a group: a string, a number or a vector; None if it is missing."""
+        """Return an attribute of a group, "" the root: a string, number or vector; None if it is missing."""
         with self._guard(f"{group}/@{name}"):
             at = self._open(group, h5g.GroupID)
             if at is None or not h5a.exists(at, name.encode()):
@@ -118,7 +118,7 @@ class Reader:
         return values
 
     def shape(self, key: str) -> tuple[int, ...] | None:
-        """The shape of a data set of integers or floats; None for a group, a text or whatever else there is."""
+        """Return the shape of a data set of integers or floats; None for a group, a text or another thing."""
         left = self._left
         try:
             with self._guard(key):
@@ -185,7 +185,7 @@ class Reader:
     def _checked(
         self, key: str, ndim: int | None, text: bool = False
     ) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
-        """A data set with its shape and type, all checked, and its size accounted for by bytes of the file."""
+        """Return a data set, its shape and type, all checked; bytes of the file account for its size."""
         data_set = self._open(key, h5d.DatasetID)
         if data_set is None:
             raise self._refuse(key, "is missing")
@@ -249,7 +249,7 @@ class Reader:
         return tuple(int(n) for n in space.get_simple_extent_dims())
 
     def _dtype(self, key: str, kind: Any, text: bool) -> np.dtype[Any]:
-        """The numpy type of an HDF5 type: plain numbers, or fixed-length strings where `text`; else refused."""
+        """Return the numpy type of plain numbers, or of fixed-length strings where `text`; refuse another."""
         size = kind.get_size()
         if text and kind.get_class() == h5t.STRING and not kind.is_variable_str() and 0 < size <= MAX:
             return np.dtype(f"S{size}")

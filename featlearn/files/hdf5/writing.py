@@ -30,7 +30,7 @@ class Writer:
         self._reserved: list[tuple[int, int]] = []
         fcpl, fapl = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
         fcpl.set_userblock(SIZE)
-        # More than 8 attributes at the root would otherwise leave the object header for a structure of their own.
+        # Otherwise more than 8 attributes at the root would leave the object header for another structure.
         fcpl.set_attr_phase_change(64, 0)
         fcpl.set_obj_track_times(False)  # the same contents give the same bytes at any time
         fapl.set_fclose_degree(h5f.CLOSE_STRONG)

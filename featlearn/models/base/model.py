@@ -78,7 +78,7 @@ class Model:
         raise NotImplementedError
 
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
-        """Return what the model makes of rows: (n, visible) -> (n, visible). `H`: their codes, where known."""
+        """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""
         return self.decode(self.encode(X) if H is None else H)
 
     def portable(self, g: Graph, X: Value) -> Value:
@@ -142,12 +142,12 @@ class Model:
 
     @classmethod
     def takes_mean_off(cls, config: Any) -> bool:
-        """Whether the mean row is subtracted before anything is learned, so that it may be as long as it likes."""
+        """Whether the mean row is subtracted before anything is learned, so that it may have any length."""
         return cls.is_one_pass()
 
     @classmethod
     def doubts(cls, config: Any, data: DataSummary) -> str:
-        """Return what to be told, with the remedy, where a resolved config hardly fits such data; "" where it does."""
+        """Return why a resolved config hardly fits such data, with the remedy; "" where it does."""
         return ""
 
     @classmethod

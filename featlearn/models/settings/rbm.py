@@ -1,4 +1,4 @@
-"""Settings of the restricted Boltzmann machine, and what follows from them and the data: defaults, rates, advice."""
+"""Settings of the restricted Boltzmann machine, with the defaults, rates and advice that data decide."""
 
 import math
 from dataclasses import dataclass, replace
@@ -76,7 +76,8 @@ class RBMSettings(Layer):
         )
         hidden_bias: float | None = setting(
             None,
-            "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t; rectified units: 0]",
+            "initial hidden bias  [default: 0, or log(t / (1 - t)) with a sparsity target t; "
+            "rectified units: 0]",
             low=-1000,
             high=1000,
         )
@@ -100,7 +101,8 @@ class RBMSettings(Layer):
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
             if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
                 raise ConfigError(
-                    f"--sparsity {self.sparsity}: made for probabilities; rectified units have --sparsity hinton"
+                    f"--sparsity {self.sparsity}: made for probabilities; "
+                    "rectified units have --sparsity hinton"
                 )
 
     config: Config
@@ -161,8 +163,8 @@ class RBMSettings(Layer):
         if config.visible == "bernoulli" or config.learn_sigma or times < LOUD:
             return ""
         return (
-            f"--sigma {config.sigma:g} is {times:.2g} times the data's standard deviation: it takes most of them for "
-            "noise, and learns little; leave it out"
+            f"--sigma {config.sigma:g} is {times:.2g} times the data's standard deviation: "
+            "it takes most of them for noise, and learns little; leave it out"
         )
 
     @property

@@ -41,7 +41,10 @@ class Stepper(Optimizer):
 
 
 class SGD(Stepper):
-    """velocity = momentum * velocity - lr * gradient; parameter += velocity; none is kept without momentum."""
+    """Descent with momentum: velocity = momentum * velocity - lr * gradient; parameter += velocity.
+
+    Without momentum no velocity is kept.
+    """
 
     id = "sgd"
     title = "stochastic gradient descent with momentum"

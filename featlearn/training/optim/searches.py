@@ -121,7 +121,7 @@ class LBFGS(LineSearch):
 
 
 class CG(LineSearch):
-    """Nonlinear conjugate gradient by Polak and Ribiere, restarted where it would turn back (equation 5.45)."""
+    """Nonlinear conjugate gradient by Polak and Ribiere, restarted where it turns back (equation 5.45)."""
 
     id = "cg"
     title = "conjugate gradient"

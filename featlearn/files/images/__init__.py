@@ -1,0 +1,5 @@
+"""The only place that opens images (Pillow), besides pictures/mosaic.py, which writes one."""
+
+from featlearn.files.images.reading import SUFFIXES, read_image
+
+__all__ = ["SUFFIXES", "read_image"]

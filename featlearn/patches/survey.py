@@ -1,0 +1,141 @@
+"""The survey of images: each is read once, and what patches there will be is planned."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from featlearn.errors import DataError
+from featlearn.patches.extract import DTYPES, Images, Int64, Plan, Source, are_small
+from featlearn.patches.settings import Extraction
+
+NAMED = 10  # skipped images that are named; the others are only counted
+MANY = 100  # images from which on there is something to learn from small ones taken whole
+
+
+class _Skipped:
+    """Images that are left out: the first ones named, all counted; with strict the first is an error."""
+
+    def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
+        self.count, self._warn, self._strict = 0, warn, strict
+
+    def add(self, problem: str) -> None:
+        if self._strict:
+            raise DataError(f"{problem}; leave out --strict to skip such images")
+        self.count += 1
+        if self.count <= NAMED:
+            self._warn(f"skipped: {problem}")
+
+
+def survey(
+    sources: Sequence[Source],
+    extraction: Extraction,
+    warn: Callable[[str], None] = lambda text: None,
+    strict: bool = False,
+    tick: Callable[[], object] = lambda: None,
+    known: Sequence[str] | None = None,
+    like: tuple[int, int] | None = None,
+) -> Plan:
+    """Reads every image once, calling `tick` after each, and plans the patches.
+
+    What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by
+    the size (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images
+    and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that have
+    names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
+    colour images are mixed, or for a label that is not known.
+    """
+    images, skipped = Images(sources), _Skipped(warn, strict)
+    if not images.names:
+        raise DataError("no images found; give image files, folders or arrays of images")
+    labels, label_names = _labels(sources, known)
+    numbers: list[int] = []
+    shapes: list[tuple[int, ...]] = []
+    dtypes: list[np.dtype[Any]] = []
+    first_problem = ""
+    for number in range(len(images.names)):
+        try:
+            image = images.read(number)
+        except DataError as err:
+            first_problem = first_problem or str(err)
+            skipped.add(str(err))
+        else:
+            numbers.append(number)
+            shapes.append(image.shape)
+            dtypes.append(image.dtype)
+        tick()
+    if not numbers:
+        raise DataError(f"none of {len(images.names)} images can be read: {first_problem}")
+    table = np.array(shapes, np.int64)
+    if (table[:, 2] != table[0, 2]).any():
+        odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
+        raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
+    extraction = extraction.resolve(_come_whole(sources, table, like), like=like)
+    if extraction.whole:
+        size = Counter(shapes).most_common(1)[0][0][:2]
+        fits = (table[:, :2] == size).all(axis=1)
+    else:
+        assert isinstance(extraction.size, tuple)
+        size = extraction.size
+        fits = (table[:, :2] >= size).all(axis=1)
+    if not fits.any():
+        height, width = table[:, :2].max(axis=0)
+        remedy = "take a smaller --size, or whole"
+        if height == 1:
+            remedy += (
+                ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
+            )
+        raise DataError(
+            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, "
+            f"the highest of {height} and the widest of {width} pixels; {remedy}"
+        )
+    wanted = (
+        f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
+    )
+    for k in np.flatnonzero(~fits).tolist():
+        skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
+    if skipped.count > NAMED:
+        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
+    index, shape = np.array(numbers, np.int64)[fits], (size[0], size[1], int(table[0, 2]))
+    dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
+    return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
+
+
+def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
+    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a
+    digit is.
+
+    So are those of containers of such images, those that have the size of the patches that they shall be
+    `like`, and many small ones of one size.
+    """
+    if all(source.whole_by_default for source in sources):
+        return True
+    if like is not None and (shapes[:, :2] == like).all():
+        return True
+    return len(shapes) >= MANY and are_small(shapes)
+
+
+def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
+    """Of all images together; names of several sources are united, `known` first, in the order of their
+    appearance."""
+    given = [source.labels for source in sources]
+    labels = [np.asarray(one, np.int64) for one in given if one is not None]
+    if not labels:
+        return None, None
+    names = [source.label_names for source in sources]
+    if len(labels) < len(sources) or len({one is None for one in names}) > 1:
+        raise DataError("only some of the inputs have labels; give them one by one, or leave out --labels")
+    found = list(dict.fromkeys(name for one in names for name in one or ()))
+    united = list(known) if known and found else found
+    unknown = [name for name in found if name not in united]
+    if unknown:
+        raise DataError(
+            f"label {unknown[0]!r} is not among those of --like: {' '.join(map(repr, united))}; "
+            "leave its images out, or have it in the data that were learned from"
+        )
+    if united:
+        labels = [
+            np.array([united.index(name) for name in one or ()], np.int64)[numbers]
+            for one, numbers in zip(names, labels, strict=True)
+        ]
+    return np.concatenate(labels), united or None
