@@ -249,7 +249,7 @@ def test_check_gradients_of_a_file_and_a_wrong_one(folder, run_here, tmp_path, m
         for eps in (4e-3, 1e-4)
     }
     for checks in found.values():
-        assert [row["parameter"] for row in checks] == ["W", "D", "b", "c"]
+        assert [row["parameter"] for row in checks] == ["D", "W", "b", "c"]
         assert max(row["difference"] for row in checks) < 1e-8
     assert sum(row["elements"] for row in found[4e-3]) < sum(row["elements"] for row in found[1e-4])
     seen, right = [], Autoencoder.gradient

@@ -166,13 +166,13 @@ def test_more_chunks_than_a_file_can_hold_are_refused_before_they_are_read(tmp_p
         read_model(str(path))
 
 
-TRICKS = (
+OF_DATA = (
     *("external link", "soft link", "external storage", "virtual layout", "fletcher32"),
     *("chunked bomb", "vlen string", "5 dimensions", "compound"),
 )
 
 
-@pytest.mark.parametrize("trick", TRICKS)
+@pytest.mark.parametrize("trick", OF_DATA)
 @pytest.mark.parametrize("key", ["patches", "labels", "origin"])
 def test_trick_in_place_of_the_data(tmp_path, trick, key):
     path = tmp_path / "d.h5"
