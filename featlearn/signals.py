@@ -31,8 +31,7 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """From now on the first signal that asks for the end is noted, and `release` raises it; a second one
-    kills.
+    """Note the first signal that asks for the end, for `release` to raise; a second one kills.
 
     What nohup or a shell ignores stays ignored.
     """
@@ -149,8 +148,10 @@ def _on_save(number: int, frame: FrameType | None) -> None:
 
 
 def _is_import(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: C code that fails there prints a traceback, or gives another
-    exception."""
+    """Whether a module is being imported.
+
+    C code that fails there prints a traceback, or gives another exception.
+    """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

@@ -98,8 +98,10 @@ def _descend(p: Array, targets: Array, x: Array, y: Array, h: int, w: int, steps
 
 
 def loss_and_gradient(p: Array, targets: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """(n,) |target - M|^2 with the best a and b, and its gradient (n, 7), for parameters p (n, 7); x, y (h
-    w,)."""
+    """Return |target - M|^2 (n,) with the best a and b, and its gradient (n, 7).
+
+    p (n, 7) are the parameters; x, y (h w,).
+    """
     q = p.astype(targets.dtype)[:, :, None]
     X, Y = x - q[:, CX], y - q[:, CY]
     cos, sin = np.cos(q[:, PHI]), np.sin(q[:, PHI])

@@ -24,8 +24,7 @@ PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a t
 
 @dataclass
 class Session:
-    """What has to be known about a command line beside its command; the options --debug, --json and --quiet
-    set it."""
+    """The settings of a command line beside its command: --debug, --json and --quiet."""
 
     debug: bool = False
     json: bool = False

@@ -88,8 +88,10 @@ def _elements(read: Read, at: int, size: int, order: str) -> Iterator[tuple[int,
 
 
 def _unpack(content: memoryview, order: str, budget: Budget) -> tuple[int, memoryview]:
-    """The type and the contents of a zlib-packed element; what it claims to hold is claimed before it is
-    unpacked."""
+    """Return type and contents of a zlib-packed element.
+
+    What it says it holds is claimed from the budget before it is unpacked.
+    """
     stream = zlib.decompressobj()
     kind, n = struct.unpack(order + "2I", stream.decompress(content, 8))
     if kind >> 16:  # a small element is no array

@@ -53,8 +53,9 @@ class Descriptor:
 
 
 class Stored:
-    """An array of shape (n, ...) and native `dtype`, C order, at `offset` of a file; indexed by its first
-    axis alone.
+    """An array in a file, of shape (n, ...) and native `dtype`, indexed by its first axis alone.
+
+    It lies in C order at `offset`.
 
     By a slice, a number or an array of numbers it gives an array of the caller's own. Raises ReadError.
     """
@@ -171,8 +172,10 @@ def pieces(array: Array | Stored, n_bytes: int = _PIECE) -> Iterator[tuple[int, 
 
 
 def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterable[Stored]) -> bool:
-    """Whether the bytes from `start` to `size` of a file have that SHA-256; then the arrays know their
-    blocks' sums."""
+    """Whether the bytes from `start` to `size` of a file have that SHA-256.
+
+    If so, the arrays know their blocks' sums.
+    """
     sha = hashlib.sha256()
     buffer = memoryview(bytearray(_PIECE))
     at = start

@@ -70,8 +70,10 @@ def _survey(path: str) -> tuple[bool, int, int]:
 
 
 def _is_header(path: str, fields: list[str]) -> bool:
-    """Return whether the first line names the columns. Raises DataError where pandas numbered them, or names
-    are mixed with numbers: a missing value there would pass for a name.
+    """Return whether the first line names the columns.
+
+    Raises DataError where pandas numbered them, or where names are mixed with numbers: a missing value there
+    would pass for a name.
     """
     numbers = [_is_number(field) for field in fields]
     if not fields[0].strip() and len(fields) > 1:

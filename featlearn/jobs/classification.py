@@ -38,8 +38,10 @@ class RawErrors:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned and what it is tried on: labels of `train` count from 0, those of `test` likewise or
-    are -1."""
+    """The rows that are learned and those they are tried on.
+
+    Labels of `train` count from 0; those of `test` do so, too, or are -1.
+    """
 
     train: Labelled
     test: Labelled

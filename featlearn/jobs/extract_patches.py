@@ -217,8 +217,7 @@ def _color(said: str | None, like: Fitted | None) -> str:
 
 
 def _next(output: str, preprocess: Preprocess, like: str | None) -> Next:
-    """Say what to do with the data set: one that is like another is no new one to learn from, but one to
-    measure."""
+    """Say what to do next: measure on a data set that is like another, learn from any other."""
     if like is None:
         return Next([to_train(output, preprocess)])
     if file_kind(like) == MODEL:

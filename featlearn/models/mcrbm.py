@@ -64,8 +64,10 @@ MEMORY, FASTER, SMALLEST, LARGEST = (
 
 
 class MeanCovarianceRBM(Layer):
-    """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors,
-    hidden_cov), d.
+    """The mean-covariance RBM.
+
+    params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors, hidden_cov), d
+    (hidden_cov,).
 
     state: chains (chains, visible); step_size, rejection (running) and norm (of VF's columns), (1,) each.
     """
@@ -157,8 +159,10 @@ class MeanCovarianceRBM(Layer):
         }
 
     def _inputs(self, V: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but
-        biases."""
+        """Return 1 / r^2 (n, 1), VF'v, u^2, and the input to mean and to covariance units.
+
+        That is of rows V (n, visible), the input without biases.
+        """
         s = (1 / (row_squares(V) / V.shape[1] + FLOOR)).astype(V.dtype)[:, None]
         Y = product(V, self.params["VF"])
         Q = np.square(Y)

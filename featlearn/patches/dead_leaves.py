@@ -99,8 +99,10 @@ def _shrink(painted: Array, taps: tuple[float, ...]) -> Array:
 
 
 def _pink(rng: Random, i: int, n: int) -> Array:
-    """(n, n) greys of mean .5 and sd .2: white noise scaled by 1/f between two Hartley transforms, which are
-    real."""
+    """Return greys (n, n) of mean 0.5 and sd 0.2, of white noise scaled by 1/f.
+
+    That is done between two Hartley transforms, which are real.
+    """
     turns = np.arange(n)[:, None] * np.arange(n) % n * 4
     hartley = (_cos(turns, n) + _cos(turns - n, n)) / np.sqrt(n)
     f = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)

@@ -90,9 +90,11 @@ def are_small(shapes: Int64) -> bool:
 
 
 class Plan:
-    """Patches that will be: `n` of `shape` (height, width, channels) and `dtype`, in all `n_bytes` with their
-    origins and labels, out of `images` (names; the first column of the origins counts them); `skipped` images
-    give none."""
+    """A plan of `n` patches of `shape` (height, width, channels) and `dtype`.
+
+    They take `n_bytes` with their origins and labels. The first column of the origins counts `images`, which
+    are names; `skipped` images give none.
+    """
 
     def __init__(
         self,

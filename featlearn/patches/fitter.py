@@ -22,8 +22,9 @@ NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
 
 
 class Fitter:
-    """Fits a preprocessing to raw rows (m, d) of `dtype` that come in any portions; memory O(d), O(d^2) for
-    whitening.
+    """The fit of a preprocessing to raw rows (m, d) of `dtype` that come in any portions.
+
+    It takes memory O(d), for whitening O(d^2).
 
     Sums go over fixed blocks of rows, so the fit does not depend on the portions. Raises DataError where
     whitening would need too much memory.

@@ -30,8 +30,9 @@ def make_rows(
     index: npt.NDArray[np.integer[Any]],
     out: Array | None = None,
 ) -> tuple[Array, PatchStats]:
-    """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers
-    in `name`.
+    """Preprocess `patches` (n, n_pixels), in all places where a model sees any.
+
+    `index` are their numbers in `name`.
 
     They are made in `out` where it is given. Raises DataError where a patch, or what is made of it, is not
     finite.

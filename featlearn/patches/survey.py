@@ -102,8 +102,9 @@ def survey(
 
 
 def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
-    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a
-    digit is.
+    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for.
+
+    Each is an example then, as a digit is.
 
     So are those of containers of such images, those that have the size of the patches that they shall be
     `like`, and many small ones of one size.
@@ -116,8 +117,10 @@ def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] 
 
 
 def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
-    """Of all images together; names of several sources are united, `known` first, in the order of their
-    appearance."""
+    """Return labels of all images together, and their names.
+
+    Names of several sources are united, `known` first, in the order in which they appear.
+    """
     given = [source.labels for source in sources]
     labels = [np.asarray(one, np.int64) for one in given if one is not None]
     if not labels:

@@ -1,5 +1,4 @@
-"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out
-meanwhile.
+"""Training a linear classifier on codes, with a weight decay chosen on rows held out meanwhile.
 
 The decay is taken whose classifier has the least loss on rows held out, at the best scale of its weights:
 decay makes weights small, which costs loss but no errors (the scale is the temperature of C. Guo, G. Pleiss,

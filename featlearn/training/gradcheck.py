@@ -1,5 +1,7 @@
-"""Gradients held against central differences in float64: on small random problems, or at a model's own
-parameters."""
+"""Gradients held against central differences in float64.
+
+They are of small random problems, or at a model's own parameters.
+"""
 
 import copy
 import math

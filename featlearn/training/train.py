@@ -70,8 +70,9 @@ class Training:
         on_batch: Callable[["Training"], bool] = lambda training: False,
         on_epoch: Callable[["Training"], None] = lambda training: None,
     ) -> bool:
-        """Train to the end, or until `on_batch` answers True; True when finished. Raises DivergedError,
-        ConfigError.
+        """Train to the end, or until `on_batch` answers True; True when finished.
+
+        Raises DivergedError, ConfigError.
 
         Can be called again (also on a Training restored from a checkpoint) and goes on where it stood.
         """
@@ -239,8 +240,7 @@ class Training:
 
     @property
     def early(self) -> bool:
-        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first
-        updates."""
+        """Whether the run, at its own learning rate, is in its first epoch, first tenth or first updates."""
         at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
         return "lr" not in self.leg.phase.training and (at.epochs_done == 0 or at.step <= least)
 

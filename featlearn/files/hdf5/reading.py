@@ -32,8 +32,9 @@ _MAX_DEFLATE = 1032
 
 
 class Reader:
-    """A file opened through the strict door; a context manager. Every failure is a DataError that names file
-    and key.
+    """A file opened through the strict door; a context manager.
+
+    Every failure is a DataError that names file and key.
 
     `image`, the whole file as bytes, is read instead of `path` if given.
     """

@@ -172,8 +172,10 @@ class RBMSettings(Layer):
         return None if self.config.target is None else (0.0, self.config.target)
 
     def remedies(self) -> dict[str, dict[str, Any]]:
-        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of
-        digits."""
+        """Return settings that help; a target makes edges of photographs, but no better codes of digits.
+
+        H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007.
+        """
         edges: dict[str, Any] = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
         found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
         if self.config.sigma != 1:
