@@ -36,7 +36,9 @@ def install() -> None:
     What nohup or a shell ignores stays ignored.
     """
     global _noted, _save, _deferred
-    _noted, _save, _deferred = None, False, 1
+    _noted = None
+    _save = False
+    _deferred = 1
     default_hook = sys.unraisablehook
     sys.unraisablehook = lambda found: (
         None if isinstance(found.exc_value, Interrupted) else default_hook(found)

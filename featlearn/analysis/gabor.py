@@ -17,10 +17,11 @@ import numpy as np
 from featlearn.rows import Array
 
 CX, CY, LOG_SU, LOG_SV, PHI, FX, FY = range(7)
-RATES = np.array(
-    [0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01]
-)  # of Adam: pixels, log pixels, radians, cycles a pixel
-TRIAL_STEPS, STEPS, FINALISTS = 30, 110, 2
+# of Adam: pixels, log pixels, radians, cycles a pixel
+RATES = np.array([0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01])
+TRIAL_STEPS = 30
+STEPS = 110
+FINALISTS = 2
 CHUNK = 1 << 20  # numbers in a work array
 
 

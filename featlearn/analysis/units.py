@@ -20,10 +20,8 @@ class Units:
         self.n += len(H)
         self.sum += H.sum(axis=0, dtype=np.float64)
         self.squares += np.square(H, dtype=np.float64).sum(axis=0)
-        self.highest, self.lowest = (
-            np.maximum(self.highest, H.max(axis=0)),
-            np.minimum(self.lowest, H.min(axis=0)),
-        )
+        self.highest = np.maximum(self.highest, H.max(axis=0))
+        self.lowest = np.minimum(self.lowest, H.min(axis=0))
 
     @property
     def mean(self) -> Array:

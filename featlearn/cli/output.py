@@ -136,7 +136,9 @@ class Progress:
     """A bar on a terminal; elsewhere one plain line every 30 seconds."""
 
     def __init__(self, total: int, unit: str, messages: Messages) -> None:
-        self.total, self.unit, self.messages = total, unit, messages
+        self.total = total
+        self.unit = unit
+        self.messages = messages
         self.done = 0
         self.started = self.last = time.monotonic()
         self.bar: Any = None

@@ -121,7 +121,11 @@ class DatasetWriter:
         force: bool = False,
         inputs: Iterable[str] = (),
     ) -> None:
-        self.path, self.n, self.shape, self.dtype, self.labelled = path, n, shape, np.dtype(dtype), labelled
+        self.path = path
+        self.n = n
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.labelled = labelled
         self._output = Output(path, force, inputs)
         self._writer: Writer | None = None
         self._rows = 0

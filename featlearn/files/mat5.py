@@ -76,7 +76,9 @@ def _elements(read: Read, at: int, size: int, order: str) -> Iterator[tuple[int,
         kind, n = struct.unpack(order + "2I", read(at, 8))
         start = at + 8
         if kind >> 16:  # at most 4 bytes, packed into the tag itself
-            kind, n, start = kind & 0xFFFF, kind >> 16, at + 4
+            n = kind >> 16
+            kind &= 0xFFFF
+            start = at + 4
             if n > 4:
                 raise ValueError(f"small element of {n} bytes")
         if start + n > size:

@@ -64,7 +64,9 @@ class Stored:
         self, file: Descriptor, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike, kept: int = 0
     ) -> None:
         """`kept`: bytes of blocks that stay in memory once they were read."""
-        self.file, self.offset, self.shape = file, offset, shape
+        self.file = file
+        self.offset = offset
+        self.shape = shape
         self._stored = np.dtype(dtype)
         self.dtype = self._stored.newbyteorder("=")
         self.entry = self._stored.itemsize

@@ -53,10 +53,8 @@ class Task:
     def of(cls, train: Labelled, test: Labelled, config: ClassifierConfig, seed: int) -> "Task":
         """With the labels as they are in the files."""
         classes, y = np.unique(train.labels, return_inverse=True)
-        train, test = (
-            Labelled(train.codes, y.astype(np.int32)),
-            Labelled(test.codes, _positions(test.labels, classes)),
-        )
+        train = Labelled(train.codes, y.astype(np.int32))
+        test = Labelled(test.codes, _positions(test.labels, classes))
         return cls(train, test, len(classes), config, seed)
 
 

@@ -96,7 +96,9 @@ def extract_patches(
     size and preprocessing from. A `dry_run` writes nothing. `given` settings are refused where they do
     nothing. Raises DataError, ConfigError.
     """
-    extraction, spec, images = extraction or Extraction(), preprocess or PreprocessSpec(), images or Images()
+    extraction = extraction or Extraction()
+    spec = preprocess or PreprocessSpec()
+    images = images or Images()
     if not inputs:
         raise ConfigError("no INPUT: give image files, folders, or dead-leaves for generated images")
     refits = spec != PreprocessSpec() or not (extraction.size is None or extraction.whole)

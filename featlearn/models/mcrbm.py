@@ -55,12 +55,10 @@ FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
 START = 0.01  # size of a leapfrog step before it has adapted
-MEMORY, FASTER, SMALLEST, LARGEST = (
-    0.9,
-    1.01,
-    1e-4,
-    0.25,
-)  # of rejections; how the step size follows, and its bounds
+MEMORY = 0.9  # of the running share of rejections
+FASTER = 1.01  # the factor by which the step size follows it
+SMALLEST = 1e-4  # step size
+LARGEST = 0.25  # step size
 
 
 class MeanCovarianceRBM(Layer):

@@ -182,9 +182,8 @@ class RBM(RBMSettings):
             for k in range(config.cd):
                 if k > 0:
                     V = self.decode(self.sample_hidden(V, step, k)[1])
-                if (
-                    config.sample_visible or config.learn_sigma
-                ):  # a chain without noise knows nothing of its variance
+                # a chain without noise knows nothing of its variance
+                if config.sample_visible or config.learn_sigma:
                     V = self.sample_visible(V, step, k)
             H = self.encode(V)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}

@@ -62,7 +62,10 @@ def _discs(rng: Random, i: int, n: int, r_min: float) -> Array:
         x, y = u[:2] * (n + 2 * R_MAX) - R_MAX
         r = r_min / np.sqrt(1 - u[2] * (1 - (r_min / R_MAX) ** 2))
         near = (x + r > 0) & (x - r < n) & (y + r > 0) & (y - r < n)
-        x, y, r, shade = x[near], y[near], r[near], u[3, near]
+        x = x[near]
+        y = y[near]
+        r = r[near]
+        shade = u[3, near]
         if n_open > FEW:
             _paint(grey, centre, x, y, r, shade)
         else:

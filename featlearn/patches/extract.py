@@ -108,8 +108,13 @@ class Plan:
         label_names: list[str] | None,
         skipped: int,
     ) -> None:
-        self._images, self.extraction, self._index, self._shapes = images, extraction, index, shapes
-        self.shape, self.dtype, self.skipped = shape, dtype, skipped
+        self._images = images
+        self.extraction = extraction
+        self._index = index
+        self._shapes = shapes
+        self.shape = shape
+        self.dtype = dtype
+        self.skipped = skipped
         self.images = [images.names[number] for number in index.tolist()]
         self.labels = None if labels is None else labels[index]
         self.label_names = label_names

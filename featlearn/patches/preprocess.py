@@ -234,11 +234,9 @@ class Preprocess:
 
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
-        d, standardized, whitened = (
-            self.n_pixels,
-            self.spec.normalize == "standardize",
-            self.spec.whiten != "none",
-        )
+        d = self.n_pixels
+        standardized = self.spec.normalize == "standardize"
+        whitened = self.spec.whiten != "none"
         return {
             "mean": (d,) if standardized or whitened else None,
             "scale": (d,) if standardized else None,

@@ -64,7 +64,10 @@ class Rows:
         memory: int = 2**31,
         name: str = "data",
     ) -> None:
-        self.patches, self.preprocess, self.dtype, self.name = patches, preprocess, np.dtype(dtype), name
+        self.patches = patches
+        self.preprocess = preprocess
+        self.dtype = np.dtype(dtype)
+        self.name = name
         self._made: Array | None = None
         row = preprocess.n_visible * self.dtype.itemsize
         if len(patches) * row <= memory:

@@ -18,7 +18,9 @@ class _Skipped:
     """Images that are left out: the first ones named, all counted; with strict the first is an error."""
 
     def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
-        self.count, self._warn, self._strict = 0, warn, strict
+        self.count = 0
+        self._warn = warn
+        self._strict = strict
 
     def add(self, problem: str) -> None:
         if self._strict:

@@ -30,10 +30,8 @@ FEW = 5000  # rows: below it each is held out once
 RUN = 200  # rows of a class that are held out or learned from together, where there are as many
 SPAN, HALVINGS = 8, 10  # scales of the weights from 2^-8 to 2^8, found to a hundredth
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-WINDOW, ENOUGH = (
-    10,
-    1e-3,
-)  # so many iterations that lower the loss by less than this share of it end the training
+WINDOW = 10  # iterations over which the fall of the loss is judged
+ENOUGH = 1e-3  # share of the loss: the training ends where it falls by less
 
 Mask = npt.NDArray[np.bool_]
 Block = tuple[Array, Labels, Array | None]

@@ -281,9 +281,8 @@ class Training:
             )
         self.model.state = {name: np.array(value, order="C") for name, value in saved.state.items()}
         self.progress = Progress(**copy.deepcopy(saved.progress))
-        self.history = {
-            key: column.tolist() for key, column in saved.history.items()
-        }  # integers stay integers
+        # integers stay integers
+        self.history = {key: column.tolist() for key, column in saved.history.items()}
         kept, self.best = checkpoint.unpack(saved.optimizer)
         if not self.progress.finished:
             self.optimizer = self.leg.optimizer()

@@ -69,10 +69,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with (
-            DeferredHandlers(),
-            contextlib.suppress(RuntimeError),
-        ):  # nothing was written that a close could fail to keep
+        # nothing was written that a close could fail to keep
+        with DeferredHandlers(), contextlib.suppress(RuntimeError):
             self._file.close()
 
     @property
