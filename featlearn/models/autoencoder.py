@@ -218,7 +218,9 @@ class Autoencoder(Layer):
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""
-        params, config, n = self.params, self.config, len(X)
+        params = self.params
+        config = self.config
+        n = len(X)
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         C, weight = self.corrupt(X, step)

@@ -208,7 +208,9 @@ class KSparse(KSparseSettings):
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Through the kept entries alone; "dead_share" are the units without use for dead_after rows."""
-        config, units, k = self.config, self._units(), self.k_at(step.progress)
+        config = self.config
+        units = self._units()
+        k = self.k_at(step.progress)
         seen, sections = self._centred(X), config.sections
         code = self._select(seen, k, units, config.batch_top_k)
         if config.batch_top_k:

@@ -194,7 +194,11 @@ class MeanCovarianceRBM(Layer):
         mean_units, cov_units = (np.ascontiguousarray(part) for part in np.split(H, [W.shape[1]], axis=1))
         K = product(cov_units, self.params["FH"], trans_b=True) / TYPICAL
         R = product(mean_units, W, trans_b=True) + self.params["b"]
-        V, X, P, rr, rows = np.empty_like(R), np.zeros_like(R), R, row_sum(R * R), np.arange(len(R))
+        V = np.empty_like(R)
+        X = np.zeros_like(R)
+        P = R
+        rr = row_sum(R * R)
+        rows = np.arange(len(R))
         enough = (16 * np.finfo(R.dtype).eps) ** 2 * rr
         for _ in range(4 * R.shape[1]):
             A = product(product(P, VF) * K, VF, trans_b=True) + P
@@ -207,7 +211,9 @@ class MeanCovarianceRBM(Layer):
             if not len(rows):
                 break
             far = (rr / curvature)[:, None]
-            X, R, last = X + far * P, R - far * A, rr
+            X = X + far * P
+            R = R - far * A
+            last = rr
             rr = row_sum(R * R)
             P = R + (rr / last)[:, None] * P
         V[rows] = X
@@ -303,7 +309,9 @@ class MeanCovarianceRBM(Layer):
 
     def project(self) -> None:
         """FH not negative and its columns of sum 1; VF's columns of one norm, the running mean of theirs."""
-        FH, VF, state = self.params["FH"], self.params["VF"], self.state
+        FH = self.params["FH"]
+        VF = self.params["VF"]
+        state = self.state
         np.maximum(FH, 0, out=FH)
         sums = sum_columns(FH)
         FH /= np.where(sums > 0, sums, 1)

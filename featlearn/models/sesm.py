@@ -157,7 +157,9 @@ class SESM(Layer):
         F, shift = F[:-1], F[-1]
         steps = config.relax_steps if steps is None else steps
         Z = F.copy() if Z is None else Z.copy()
-        L, slope, cost = np.empty_like(Z), np.empty_like(Z), np.empty(len(Z))
+        L = np.empty_like(Z)
+        slope = np.empty_like(Z)
+        cost = np.empty(len(Z))
         settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
         d, h = W.shape
         if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured

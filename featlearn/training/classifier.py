@@ -152,7 +152,9 @@ def _loss_at_best_scale(scores: Array, labels: Labels) -> float:
     S = scores.astype(np.float64)
     own = S[np.arange(len(S)), labels].copy()
     top = S.max(axis=1)
-    low, high, loss = -float(SPAN), float(SPAN), np.inf
+    low = -float(SPAN)
+    high = float(SPAN)
+    loss = np.inf
     for _ in range(HALVINGS):  # the loss is convex in t
         t = 2 ** ((low + high) / 2)
         P = np.exp(t * (S - top[:, None]))

@@ -40,7 +40,10 @@ class Training:
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         summary = DataSummary(model.n_visible, n_rows=len(self.train_rows))
         config = config.resolve(type(model), model.config, summary)
-        self.model, self.rows, self.config, self.seed = model, rows, config, seed
+        self.model = model
+        self.rows = rows
+        self.config = config
+        self.seed = seed
         self.rng = Random(seed)
         self.probe_rows = spread(self.train_rows, PROBE)
         self.legs = [
@@ -101,7 +104,10 @@ class Training:
             yield order[i * leg.batch_size : (i + 1) * leg.batch_size]
 
     def _update(self, batch: Index) -> None:
-        at, leg, phase, config = self.progress, self.leg, self.leg.phase, self.leg.config
+        at = self.progress
+        leg = self.leg
+        phase = self.leg.phase
+        config = self.leg.config
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
         share = done / leg.updates
@@ -184,7 +190,11 @@ class Training:
         if at.finished:
             at.measured = self._final_measures()
         self.leg.release()
-        at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
+        at.phase += 1
+        at.epoch = 0
+        at.first_errors = []
+        at.last_loss = None
+        at.rate = 1.0
         self.best = None
         if not at.finished:
             self.optimizer = self.leg.optimizer()

@@ -61,7 +61,8 @@ class Writer:
         """A string, an integer, a float or a short vector of integers on the root ("") or on a group."""
         at = h5o.open(self._file, b"/" + group.encode())
         if isinstance(value, str):
-            data, kind, space = *_fixed([value]), h5s.create(h5s.SCALAR)
+            data, kind = _fixed([value])
+            space = h5s.create(h5s.SCALAR)
             data = data.reshape(())
             if data.dtype.itemsize > MAX:
                 raise DataError(f"{group}/{name}: text of {data.dtype.itemsize:,} bytes, at most {MAX:,} fit")

@@ -164,7 +164,9 @@ class _Loss:
     def __init__(
         self, params: dict[str, Array], evaluate: Callable[[], Gradients], settings: UpdateSettings
     ) -> None:
-        self.params, self.evaluate, self.settings = params, evaluate, settings
+        self.params = params
+        self.evaluate = evaluate
+        self.settings = settings
         self.seen: list[_Point] = []
 
     def at(self, x: Array) -> _Point:
