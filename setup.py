@@ -22,9 +22,8 @@ class SideBySide(build_ext):
 
         def compile_all(sources, **options):
             def compile_one(source):
-                more = (
-                    ["-O1"] if source.endswith("_core.c") else []
-                )  # what Cython wrote: nothing there takes time
+                # what Cython wrote: nothing there takes time
+                more = ["-O1"] if source.endswith("_core.c") else []
                 return compile_in_turn(
                     [source], **options | {"extra_postargs": options["extra_postargs"] + more}
                 )

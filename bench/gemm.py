@@ -62,12 +62,10 @@ def cd1(X, W, H):
 
     (n, d), h = X.shape, H.shape[1]
     b, c, db, dc = (np.zeros(size, np.float32) for size in (d, h, d, h))
-    vb, vc, velocity, grad = (
-        np.zeros(d, np.float32),
-        np.zeros(h, np.float32),
-        np.zeros_like(W),
-        np.zeros_like(W),
-    )
+    vb = np.zeros(d, np.float32)
+    vc = np.zeros(h, np.float32)
+    velocity = np.zeros_like(W)
+    grad = np.zeros_like(W)
     a, h0, s0, v1 = np.empty_like(H), np.empty_like(H), np.empty_like(H), np.empty_like(X)
     draw = iter(range(1 << 62))
 
@@ -132,9 +130,8 @@ def burst(child, shape, product, seconds):
     child.stdin.write(json.dumps([shape, product, seconds]) + "\n")
     child.stdin.flush()
     times = json.loads(child.stdout.readline())
-    time.sleep(
-        0.1
-    )  # OpenBLAS threads spin for some 25 ms after their last call, on a processor that the other one needs
+    # OpenBLAS threads spin for some 25 ms after their last call, on a processor that the other one needs
+    time.sleep(0.1)
     return times
 
 

@@ -26,11 +26,8 @@ import time
 from cli import at_least, at_most, environment, finish
 
 SELECT = {(1000, 1000, 25): {"numpy": 3.5, "torch": 10}, (1024, 16384, 32): {"read": 2.6}}
-STEPS = {
-    (100, 784, 1000, 25): 5,
-    (256, 784, 1000, 25): 5,
-    (1024, 512, 16384, 32): 8,
-}  # n, d, h, k: ratio wanted
+# n, d, h, k: ratio wanted
+STEPS = {(100, 784, 1000, 25): 5, (256, 784, 1000, 25): 5, (1024, 512, 16384, 32): 8}
 ENCODES = {(256, 784, 1000, 25): 1.6, (1024, 512, 16384, 32): 1.4}  # the step in times of its encode product
 MOMENTUM, LR = 0.9, 1e-4
 
@@ -75,18 +72,14 @@ def own_step(n, d, h, k, block):
     turn = itertools.cycle(data)
     block = min(block or n, n)
     start = k * np.arange(n + 1)
-    a, index, value = (
-        np.empty((block, h), np.float32),
-        np.empty((n, k), np.int32),
-        np.empty((n, k), np.float32),
-    )
+    a = np.empty((block, h), np.float32)
+    index = np.empty((n, k), np.int32)
+    value = np.empty((n, k), np.float32)
     flat, few = index.ravel(), value.ravel()
-    R, delta, G, dF = (
-        np.empty((n, d), np.float32),
-        np.empty(n * k, np.float32),
-        np.empty_like(F),
-        np.zeros_like(F),
-    )
+    R = np.empty((n, d), np.float32)
+    delta = np.empty(n * k, np.float32)
+    G = np.empty_like(F)
+    dF = np.zeros_like(F)
     b, c, db, dc, vb, vc = (np.zeros(size, np.float32) for size in (d, h, d, h, d, h))
 
     def step():
@@ -197,9 +190,8 @@ class Child:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         times, checksums = json.loads(self.process.stdout.readline())
-        time.sleep(
-            0.05
-        )  # pools spin for a while after their last call, on a processor that the other one needs
+        # pools spin for a while after their last call, on a processor that the other one needs
+        time.sleep(0.05)
         return times, checksums
 
     def end(self):

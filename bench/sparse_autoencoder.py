@@ -53,9 +53,8 @@ def in_numpy(folder: str, data: str, hidden: int, seed: int) -> tuple[float, flo
     theta = np.concatenate([weights, np.zeros(hidden + X.shape[1])])
     started = time.perf_counter()
     options = {"maxiter": 400, "maxfun": 10_000, "maxcor": 20}
-    with threadpool_limits(
-        limits=1, user_api="blas"
-    ):  # numpy's and scipy's threads starve each other: faster so
+    # numpy's and scipy's threads starve each other: faster so
+    with threadpool_limits(limits=1, user_api="blas"):
         found = scipy.optimize.minimize(
             cost, theta, (X, hidden, 0.01, 1e-4, 3.0), jac=True, method="L-BFGS-B", options=options
         )

@@ -12,8 +12,9 @@ class DataError(FeatlearnError):
 
 
 class ReadError(FeatlearnError):
-    """An input could not be read for a reason that does not lie in it: a failing disk, no memory, a file cut
-    meanwhile.
+    """An input could not be read for a reason that does not lie in it.
+
+    That is a failing disk, no memory, or a file that is cut meanwhile.
 
     It is no DataError, which may be the damage of one image and be skipped: with the same files the next run
     would give another result.

@@ -166,8 +166,9 @@ def refuse_idle_one(
     values: Mapping[str, Any],
     words: Callable[[str, str], str] = option_words,
 ) -> None:
-    """Refuse a setting that does nothing beside these `values` of others; `needs` and `without` are as of
-    `setting`.
+    """Refuse a setting that does nothing beside these `values` of others.
+
+    `needs` and `without` are as of `setting`.
 
     `words` name another one that is missing. Raises ConfigError.
     """
@@ -248,8 +249,9 @@ def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _coerce(kind: Any, value: Any) -> Any:
-    """Return what a file holds as the declared kind: a list as a tuple, an int as a float where one is
-    wanted.
+    """Return what a file holds as the declared kind.
+
+    A list becomes a tuple, an int a float where one is wanted.
 
     So 1 and 1.0 in a file are the same config.
     """

@@ -31,13 +31,14 @@ class Interrupted(BaseException):
 
 
 def install() -> None:
-    """From now on the first signal that asks for the end is noted, and `release` raises it; a second one
-    kills.
+    """Note the first signal that asks for the end, for `release` to raise; a second one kills.
 
     What nohup or a shell ignores stays ignored.
     """
     global _noted, _save, _deferred
-    _noted, _save, _deferred = None, False, 1
+    _noted = None
+    _save = False
+    _deferred = 1
     default_hook = sys.unraisablehook
     sys.unraisablehook = lambda found: (
         None if isinstance(found.exc_value, Interrupted) else default_hook(found)
@@ -149,8 +150,10 @@ def _on_save(number: int, frame: FrameType | None) -> None:
 
 
 def _is_import(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: C code that fails there prints a traceback, or gives another
-    exception."""
+    """Whether a module is being imported.
+
+    C code that fails there prints a traceback, or gives another exception.
+    """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True

@@ -23,8 +23,7 @@ def default_threads() -> int:
 
 
 def cgroup_quota(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> float | None:
-    """The cores that a container's cgroup (version 2, else 1) allows this process; None where nothing limits
-    it."""
+    """Return the cores that a container's cgroup (version 2, else 1) allows; None without a limit."""
     quotas = [_cpu_max(text) for text in cgroup.settings("cpu.max", root, membership)]
     quotas.append(_cfs(root / "cpu"))
     known = [quota for quota in quotas if quota is not None]
@@ -49,8 +48,10 @@ def _ratio(quota: str, period: str) -> float | None:
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within: numpy's BLAS and LAPACK use one thread, whose sums do not depend on cores and which starves no
-    kernel."""
+    """A context in which numpy's BLAS and LAPACK use one thread.
+
+    Their sums then do not depend on cores, and they starve no kernel.
+    """
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")

@@ -188,9 +188,8 @@ def test_a_run_is_measured_by_its_rows():
     )
     assert found["unlearned_units"] == 1
     model.params["c"][:3] = 20
-    assert (
-        of_run(model, start, X, X[:0])["unlearned_units"] == 0.7
-    )  # those that are always on have a word of their own
+    # those that are always on have a word of their own
+    assert of_run(model, start, X, X[:0])["unlearned_units"] == 0.7
     model.params["c"][:3] = 0
     assert found["validation_excess"] > 1
     model.params["W"][:, :3] = rng.normal(size=(16, 3))
@@ -285,10 +284,8 @@ def test_a_sigma_that_was_given_is_to_be_left_out():
 
 
 def test_few_rows_a_hidden_unit_ask_for_more_patches():
-    training, partly = (
-        {"epochs": 20, "decay": "none", "lr": 0.01},
-        GOOD | {"orientation": 0.4, "rows_per_unit": 19.0},
-    )
+    training = {"epochs": 20, "decay": "none", "lr": 0.01}
+    partly = GOOD | {"orientation": 0.4, "rows_per_unit": 19.0}
     assert judge(partly | {"rows_per_unit": 20.0}) == judge(GOOD | {"orientation": 0.4}) == []
     assert judge(partly | {"orientation": 0.5}) == judge(partly | {"kurtosis": 6.0}) == []
     assert judge({key: value for key, value in partly.items() if key != "orientation_gain"}) == []

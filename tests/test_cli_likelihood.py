@@ -208,10 +208,8 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
 def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, tmp_path):
     """Not with what the data are: grey pixels as they are for Gaussian units, drawn for binary ones; so the
     noise."""
-    path, options = (
-        str(tmp_path / "m.h5"),
-        ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units),
-    )
+    path = str(tmp_path / "m.h5")
+    options = ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units)
     assert run_here("train", binary / "grey.h5", *options, "-o", path).code == 0
     learned = load_model(path)
     X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)

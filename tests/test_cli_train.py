@@ -261,10 +261,8 @@ def test_data_in_other_units_make_the_same_model(tmp_path, run_here):
 
 
 def test_data_where_one_value_or_the_mean_is_most_are_named(tmp_path, run_here):
-    X, short = (
-        np.random.default_rng(0).normal(size=(200, 6)),
-        ("--epochs", 1, "-o", tmp_path / "m.h5", "--force"),
-    )
+    X = np.random.default_rng(0).normal(size=(200, 6))
+    short = ("--epochs", 1, "-o", tmp_path / "m.h5", "--force")
     for name, rows, words in (
         ("one", X * [1, 1, 9, 1, 1, 1], "warning: value 3 of 6 has 9"),
         ("mean", X + 300, "warning: the mean row is 3.1e+02 times as long as rows are far from it"),
@@ -299,9 +297,8 @@ def test_rows_that_hardly_differ_from_a_long_mean_row_are_refused(model, tmp_pat
     assert not out.exists()
     np.save(tmp_path / "codes.npy", 0.5 + np.random.default_rng(0).normal(scale=1e-4, size=(200, 6)))
     assert run_here("extract-patches", tmp_path / "codes.npy", "-o", tmp_path / "codes.h5").code == 0
-    ran = run_here(
-        "train", tmp_path / "codes.h5", "--model", model, *short
-    )  # within 0..1 nothing is so far away
+    # within 0..1 nothing is so far away
+    ran = run_here("train", tmp_path / "codes.h5", "--model", model, *short)
     assert (ran.code, "warning: the mean row is 5" in ran.err) == (0, True)
     out.unlink()
     assert run_here("train", data, "--model", "k-sparse", *short).code == 0

@@ -278,12 +278,10 @@ def test_large_products(dtype, threads):
     H[rows_of(start), index], D[rows_of(start), index] = x["value"], x["delta"]
     F, R, X = (x[name].astype(np.float64) for name in "FRX")
     close = {"rtol": 0, "atol": 2000 * np.finfo(dtype).eps}
-    out, dots, G, total = (
-        np.empty_like(x["R"]),
-        np.empty_like(x["value"]),
-        np.empty_like(x["G"]),
-        np.empty(h, dtype),
-    )
+    out = np.empty_like(x["R"])
+    dots = np.empty_like(x["value"])
+    G = np.empty_like(x["G"])
+    total = np.empty(h, dtype)
     _core.sparse_decode(out, start, index, x["value"], x["F"], x["bias"])
     np.testing.assert_allclose(out, H @ F + x["bias"], **close)
     _core.sparse_dot(dots, start, index, x["R"], x["F"])

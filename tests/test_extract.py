@@ -142,9 +142,8 @@ def test_all_places_of_all_images_are_equally_likely():
     freedom = len(places) - 1
     assert abs(chi2 - freedom) < 5 * np.sqrt(2 * freedom)
     image = origin[:, 0] - origin[:, 0].mean()
-    assert abs((image[1:] * image[:-1]).mean() / image.var()) < 5 / np.sqrt(
-        50_000
-    )  # neighbours are independent
+    # neighbours are independent
+    assert abs((image[1:] * image[:-1]).mean() / image.var()) < 5 / np.sqrt(50_000)
 
 
 @pytest.mark.parametrize("drop_flat", [0.0, 0.3])

@@ -83,9 +83,8 @@ def test_killed_at_any_moment(tmp_path, kind):
             child.kill()
             saved = int(["1", *child.stdout.read().split()][-1])
         assert value_in(kind, path) in (saved, saved + 1)
-        assert (
-            len(list(tmp_path.iterdir())) <= 3
-        )  # what one dead run can leave: its temporary file and its lock
+        # what one dead run can leave: its temporary file and its lock
+        assert len(list(tmp_path.iterdir())) <= 3
     assert run("save(path, 7)", kind, str(path)).returncode == 0
     assert value_in(kind, path) == 7
     assert os.listdir(tmp_path) == ["x.h5"]

@@ -128,10 +128,8 @@ def test_links_that_lead_nowhere_or_back_are_named(tmp_path):
         (tmp_path / "in" / name).symlink_to(target)
     os.mkfifo(tmp_path / "in/fifo.png")
     source = only(tmp_path / "in")
-    back, odd = (
-        "is a symbolic link to a folder that holds it",
-        "is a device, pipe or socket, wanted a regular file",
-    )
+    back = "is a symbolic link to a folder that holds it"
+    odd = "is a device, pipe or socket, wanted a regular file"
     found = {name: text.removesuffix(", so it is not followed") for name, text in problems(source).items()}
     assert found == {
         "broken.png": "broken symbolic link",
@@ -485,9 +483,8 @@ def test_damaged_containers_are_read_or_refused(tmp_path):
 def test_mat_v73(tmp_path):
     path = tmp_path / "x.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
-        file.create_dataset(
-            "IMAGES", data=STACK.transpose(0, 2, 1), compression=3
-        )  # MATLAB's (4, 6, 5), reversed
+        # MATLAB's (4, 6, 5), reversed
+        file.create_dataset("IMAGES", data=STACK.transpose(0, 2, 1), compression=3)
         file["#refs#/x"] = 1
         file["text"] = np.array([[104], [105]], np.uint16)
     with open(path, "r+b") as raw:

@@ -131,10 +131,8 @@ def test_the_code_is_that_of_the_docstring(name, dtype):
     model, X = make(dtype, **VARIANTS[name]), data(70, dtype=dtype)
     p = {key: value.astype(np.float64) for key, value in model.params.items()}
     A = centred(model, p, X.astype(np.float64)) @ p["W"] + p["c"]
-    rectified, exact = (
-        model.config.units == "rectified",
-        {"rtol": 0, "atol": 1e-5 if dtype == "float32" else 1e-13},
-    )
+    rectified = model.config.units == "rectified"
+    exact = {"rtol": 0, "atol": 1e-5 if dtype == "float32" else 1e-13}
     if model.config.batch_top_k:
         model.state["threshold"][:] = 0.5
         H = A * (A > 0.5)

@@ -172,11 +172,9 @@ def test_project_puts_the_parameters_back():
     FH, VF = (model.params[name] for name in ("FH", "VF"))
     FH -= 0.4
     FH[:, 1] = -1
-    norms, before, direction = (
-        np.linalg.norm(VF, axis=0),
-        model.state["norm"].copy(),
-        VF / np.linalg.norm(VF, axis=0),
-    )
+    norms = np.linalg.norm(VF, axis=0)
+    before = model.state["norm"].copy()
+    direction = VF / np.linalg.norm(VF, axis=0)
     model.project()
     assert FH is model.params["FH"]
     assert (FH >= 0).all()

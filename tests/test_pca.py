@@ -200,13 +200,8 @@ def test_a_phase_is_finished_once_between_its_last_update_and_the_measures():
     model = Counting()
     assert Training(model, Rows(np.ones((20, 3))), TrainConfig(epochs=2, batch_size=10)).run()
     first = [0, 1, "measured", 2, 3, "first done", "measured"]
-    assert model.seen == [
-        *first,
-        4,
-        "second done",
-        "measured",
-        "measured",
-    ]  # the last over all rows, of the finished
+    # the last over all rows, of the finished
+    assert model.seen == [*first, 4, "second done", "measured", "measured"]
 
 
 def test_a_phase_that_is_stopped_early_is_finished_too():
@@ -316,10 +311,8 @@ def test_a_run_stopped_by_a_signal_resumes(signum, work, run_here, start, tmp_pa
         "-o",
         "stopped.h5",
     )
-    process, ckpt = (
-        start(*args, cwd=tmp_path, stderr=subprocess.PIPE, text=True),
-        tmp_path / "stopped.h5.ckpt",
-    )
+    process = start(*args, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    ckpt = tmp_path / "stopped.h5.ckpt"
     deadline = time.monotonic() + 60
     while not ckpt.exists() and time.monotonic() < deadline:
         time.sleep(0.002)

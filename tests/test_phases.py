@@ -129,11 +129,8 @@ def test_only_what_a_phase_learns_is_updated_decayed_and_projected(monkeypatch):
 
     training.run(on_epoch=note)
     assert training.history["phase"] == [0, 0, 1, 1, 1, 2, 2, 2, 2]
-    assert [leg.config.lr for leg in training.legs] == [
-        0.05,
-        0.001,
-        None,
-    ]  # the run's, and the optimizers' own
+    # the run's, and the optimizers' own
+    assert [leg.config.lr for leg in training.legs] == [0.05, 0.001, None]
     before, middle, end = (seen[epoch][0] for epoch in (2, 5, 9))
     assert same(
         {k: w for k, w in before.items() if k[0] == "0"}, {k: w for k, w in end.items() if k[0] == "0"}

@@ -121,10 +121,8 @@ def test_refinement_gradient_by_central_differences(visible, units):
 def test_sparsity_target_pulls_total_input():
     """q takes in the batch mean; q - target joins the bias gradient and, times mean inputs, the weights'."""
     X, step = data(50, 7), Step(0, 0)
-    plain, target = (
-        make(hidden_bias=0.0),
-        make(hidden_bias=0.0, target=0.1, target_weight=2.0, target_memory=0.9),
-    )
+    plain = make(hidden_bias=0.0)
+    target = make(hidden_bias=0.0, target=0.1, target_weight=2.0, target_memory=0.9)
     grads, pulled = plain.gradient(X, step)[1], target.gradient(X, step)[1]
     q = 0.9 * 0.5 + 0.1 * target.encode(X).mean(0)
     np.testing.assert_allclose(target.state["q"], q, atol=1e-14)

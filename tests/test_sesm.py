@@ -60,9 +60,8 @@ def test_gradient_by_the_code():
     assert worst < 1e-9
 
 
-WIDE = dataclasses.replace(
-    CONFIG, hidden=90
-)  # with 100 visible units: few rows are relaxed by W, many by W'W
+# with 100 visible units: few rows are relaxed by W, many by W'W
+WIDE = dataclasses.replace(CONFIG, hidden=90)
 
 
 @pytest.mark.parametrize("n", [2, 200])

@@ -147,10 +147,8 @@ class Doubled:
 
 def test_codes_are_centred_and_scaled_whether_kept_or_made_anew():
     X, y = problem(5000, 7)
-    kept, anew = (
-        Standardized(Encoded(Doubled(), Rows(X))),
-        Standardized(Encoded(Doubled(), Rows(X)), memory=0),
-    )
+    kept = Standardized(Encoded(Doubled(), Rows(X)))
+    anew = Standardized(Encoded(Doubled(), Rows(X)), memory=0)
     Z = 2 * X - 2 * X.mean(axis=0)
     assert kept.scale == anew.scale == pytest.approx(np.sqrt(np.mean(Z * Z)))
     for a, b in kept.edges():

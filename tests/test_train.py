@@ -560,10 +560,8 @@ def test_outputs_that_have_a_range_keep_it():
 
 def test_autoencoders_take_smaller_steps_where_the_mean_row_is_long():
     """Of dark digits, variance 50 and square 80, it is 5/8 of the rate; of bright pictures less."""
-    dark, bright = (
-        replace(SUMMARY, low=0.0, high=1.0, square=80.0),
-        replace(SUMMARY, low=0.0, high=1.0, square=250.0),
-    )
+    dark = replace(SUMMARY, low=0.0, high=1.0, square=80.0)
+    bright = replace(SUMMARY, low=0.0, high=1.0, square=250.0)
     config = Autoencoder.resolve(Autoencoder.Config(), dark)
     assert [Autoencoder.usual_rates(config, data)["adam"] for data in (dark, bright)] == [0.0031, 0.001]
     assert Autoencoder.usual_rates(config, replace(SUMMARY, square=None))["adam"] == 0.005

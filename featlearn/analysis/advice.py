@@ -38,7 +38,9 @@ FAR_MEAN = 10  # times as long as rows are far from it: rows are mostly their me
 IDLE = 0.1  # share of units that are dead, saturated or unlearned
 UNCHANGED = 0.95  # cosine of a filter with what it was at the start
 NOISE_GAIN = 1.6  # orientation gain below which filters may be noise
-ORIENTED, SPOTS, SMOOTH = 0.3, 6.0, 0.85  # orientation, kurtosis, lag1 from which on they are none
+ORIENTED = 0.3  # orientation from which on filters are no noise
+SPOTS = 6.0  # kurtosis from which on they are none
+SMOOTH = 0.85  # lag1 from which on they are none
 MOST = 500  # filters that are looked at
 OFF_TARGET = 2.0  # activity over the wanted one, or the other way round
 FEW_ROWS, PARTLY = 20, 0.5  # rows a hidden unit, orientation: below both filters are partly noise
@@ -83,8 +85,7 @@ def begins_below_zero(model: Model) -> bool:
 
 
 def began_silent(model: Model, measures: Mapping[str, float]) -> bool:
-    """Whether the initial bias kept hidden units so far from being active that little came to them to learn
-    from."""
+    """Whether the initial bias kept hidden units so inactive that little came to them to learn from."""
     wanted = model.wanted_activity
     least = SILENT if wanted is None else min(SILENT, (wanted[1] - wanted[0]) / 2)
     return begins_below_zero(model) and measures.get("initial_activity", 1.0) < least
@@ -99,8 +100,7 @@ def of_filters(F: Array) -> dict[str, float]:
 
 
 def of_run(model: Model, begun: Model, X: Array, held_out: Array) -> dict[str, float]:
-    """Measure a trained model on some of the rows X (n, visible) it learned from, and on held-out ones (may
-    be none).
+    """Measure a trained model on rows X (n, visible) it learned from, and on held-out ones (may be none).
 
     `begun` is the model as it was at the start.
     """
@@ -143,8 +143,7 @@ def unlearned(F: Array, start: Array, idle: Array) -> float:
 
 
 def excess(errors: Array, held_out: Array) -> float:
-    """How far held-out rows have the larger rmse, as a share of the other, at the lower end of two standard
-    errors."""
+    """Return the share by which held-out rows have the larger rmse, less two standard errors."""
     if not errors.sum() > 0 or min(len(errors), len(held_out)) < 2:
         return 0.0
     ratio = math.sqrt(held_out.mean() / errors.mean())

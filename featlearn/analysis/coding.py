@@ -93,7 +93,9 @@ class _Quantised:
     """How often each level occurs, and how far reconstructions from the levels lie from the rows."""
 
     def __init__(self, model: Model, bins: int, levels: "_Levels") -> None:
-        self.model, self.bins, self.levels = model, bins, levels
+        self.model = model
+        self.bins = bins
+        self.levels = levels
         self.counts, self.squares = np.zeros(bins, np.int64), 0.0
 
     def see(self, X: Array, H: Array) -> None:

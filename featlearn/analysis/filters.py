@@ -100,8 +100,10 @@ def lag1(F: Array) -> Array:
 
 
 def orientation(F: Array) -> Array:
-    """(k,) concentration of the power spectrum's orientations, from the mean-free filter padded to twice its
-    size."""
+    """Return the concentration (k,) of the power spectrum's orientations.
+
+    The mean-free filter is padded to twice its size before.
+    """
     k, h, w = F.shape
     G = F - F.mean(axis=(1, 2), keepdims=True)
     power = np.abs(np.fft.fft2(G, s=(2 * h, 2 * w))) ** 2

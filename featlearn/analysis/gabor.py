@@ -17,10 +17,11 @@ import numpy as np
 from featlearn.rows import Array
 
 CX, CY, LOG_SU, LOG_SV, PHI, FX, FY = range(7)
-RATES = np.array(
-    [0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01]
-)  # of Adam: pixels, log pixels, radians, cycles a pixel
-TRIAL_STEPS, STEPS, FINALISTS = 30, 110, 2
+# of Adam: pixels, log pixels, radians, cycles a pixel
+RATES = np.array([0.15, 0.15, 0.08, 0.08, 0.08, 0.01, 0.01])
+TRIAL_STEPS = 30
+STEPS = 110
+FINALISTS = 2
 CHUNK = 1 << 20  # numbers in a work array
 
 
@@ -98,8 +99,10 @@ def _descend(p: Array, targets: Array, x: Array, y: Array, h: int, w: int, steps
 
 
 def loss_and_gradient(p: Array, targets: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """(n,) |target - M|^2 with the best a and b, and its gradient (n, 7), for parameters p (n, 7); x, y (h
-    w,)."""
+    """Return |target - M|^2 (n,) with the best a and b, and its gradient (n, 7).
+
+    p (n, 7) are the parameters; x, y (h w,).
+    """
     q = p.astype(targets.dtype)[:, :, None]
     X, Y = x - q[:, CX], y - q[:, CY]
     cos, sin = np.cos(q[:, PHI]), np.sin(q[:, PHI])

@@ -51,8 +51,9 @@ def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
 def likelihoods(
     model: Model, rows: Rows, config: LikelihoodConfig, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
-    """Measures of `model` on `rows` in nats a row, `config` being resolved; empty for a model that is no
-    Boltzmann machine.
+    """Return measures of `model` on `rows` in nats a row; none for a model that is no Boltzmann machine.
+
+    `config` is resolved.
 
     pseudo_likelihood                           binary visible units, over at most 1000 rows
     likelihood_method                           with `likelihood`: exact or ais, and

@@ -50,8 +50,10 @@ def reconstruct_photo(
 
 
 def levels(image: Array) -> tuple[float, float]:
-    """(black, white) of a raw image: 0 and 1, where integers are fractions of the largest; of floats at least
-    that."""
+    """Return (black, white) of a raw image.
+
+    They are 0 and 1 where integers are fractions of the largest; of floats at least that.
+    """
     if image.dtype.kind == "u":
         return 0.0, 1.0
     return min(0.0, float(image.min())), max(1.0, float(image.max()))

@@ -20,10 +20,8 @@ class Units:
         self.n += len(H)
         self.sum += H.sum(axis=0, dtype=np.float64)
         self.squares += np.square(H, dtype=np.float64).sum(axis=0)
-        self.highest, self.lowest = (
-            np.maximum(self.highest, H.max(axis=0)),
-            np.minimum(self.lowest, H.min(axis=0)),
-        )
+        self.highest = np.maximum(self.highest, H.max(axis=0))
+        self.lowest = np.minimum(self.lowest, H.min(axis=0))
 
     @property
     def mean(self) -> Array:
@@ -31,13 +29,17 @@ class Units:
         return self.sum / self.n
 
     def dead(self, rest: float = 0.0) -> Array:
-        """(units,) which never leave `rest` by .01, or by .01 of the largest such distance where that is
-        below 1."""
+        """Which units (units,) never leave `rest`.
+
+        That is by 0.01, or by 0.01 of the largest such distance where that is below 1.
+        """
         reach = np.maximum(self.highest - rest, rest - self.lowest)
         return np.asarray(reach < DEAD * min(1.0, float(reach.max(initial=0.0)) or 1.0))
 
     def saturated(self, rest: float = 0.0) -> Array:
-        """(units,) which stay beyond .99, on one side, within .01, and are not dead: linear units do not
-        saturate."""
+        """Which units (units,) stay beyond 0.99, on one side, within 0.01, and are not dead.
+
+        Linear units do not saturate.
+        """
         far = (self.lowest > SATURATED) | (self.highest < -SATURATED)
         return np.asarray(far & (self.highest - self.lowest < DEAD) & ~self.dead(rest))

@@ -49,7 +49,9 @@ class Option(click.Option):
     ) -> None:
         kwargs.setdefault("show_default", True)
         super().__init__(*args, **kwargs)
-        self.group, self.needs, self.without = group, needs, without
+        self.group = group
+        self.needs = needs
+        self.without = without
         if self.metavar is None:
             self.metavar = METAVARS.get(type(self.type).__name__)
 

@@ -24,8 +24,7 @@ PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a t
 
 @dataclass
 class Session:
-    """What has to be known about a command line beside its command; the options --debug, --json and --quiet
-    set it."""
+    """The settings of a command line beside its command: --debug, --json and --quiet."""
 
     debug: bool = False
     json: bool = False
@@ -137,7 +136,9 @@ class Progress:
     """A bar on a terminal; elsewhere one plain line every 30 seconds."""
 
     def __init__(self, total: int, unit: str, messages: Messages) -> None:
-        self.total, self.unit, self.messages = total, unit, messages
+        self.total = total
+        self.unit = unit
+        self.messages = messages
         self.done = 0
         self.started = self.last = time.monotonic()
         self.bar: Any = None

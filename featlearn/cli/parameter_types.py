@@ -108,10 +108,8 @@ def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
         return click.INT if kind is int else click.FLOAT
     if kind in (int, float):
-        low, high = (
-            (m["low"] if m["above"] is None else m["above"]),
-            (m["high"] if m["below"] is None else m["below"]),
-        )
+        low = m["low"] if m["above"] is None else m["above"]
+        high = m["high"] if m["below"] is None else m["below"]
         make = click.IntRange if kind is int else click.FloatRange
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):

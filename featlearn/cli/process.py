@@ -57,8 +57,10 @@ def _open_standard_streams() -> None:
 
 
 def run(argv: Sequence[str], session: Session | None = None) -> int:
-    """Run a command line; errors become one line on stderr, and with --json one object on stdout. -> exit
-    code."""
+    """Run a command line. -> exit code
+
+    Errors become one line on stderr, and with --json one object on stdout.
+    """
     session = session or Session()
     session.argv = list(argv)
     with warnings.catch_warnings():

@@ -29,8 +29,10 @@ def as_row(entry: Array) -> Array:
 
 @dataclass
 class ArraySource:
-    """n images: `entries` (n, ...) of any plain number type, each of which `arrange` makes (h, w) or (h, w, 1
-    or 3)."""
+    """A source of n images.
+
+    `entries` are (n, ...) of any plain number type; `arrange` makes (h, w) or (h, w, 1 or 3) of each.
+    """
 
     name: str
     entries: Array | Stored
@@ -128,8 +130,10 @@ def arrange(path: str, place: str, array: Array | Stored) -> Arranged:
 
 
 def arrange_by_matlab(path: str, place: str, array: Array | Stored) -> Arranged:
-    """The same of an array whose axes are MATLAB's reversed: images are (h, w, n) and (h, w, 1 or 3, n)
-    there."""
+    """Apply the same rule to an array whose axes are MATLAB's reversed.
+
+    Images are (h, w, n) and (h, w, 1 or 3, n) there.
+    """
     shape = array.shape[::-1]
     if array.ndim == 3:
         _refuse_ambiguous(place, shape, "(h, w, 3, 1)")

@@ -93,8 +93,9 @@ def discard(path: str) -> None:
 
 
 class Output:
-    """Context manager around one output: write() to the temporary file, then commit(). Leaving without it
-    undoes all.
+    """A context around one output: write() to the temporary file, then commit().
+
+    Leaving without that undoes all.
 
     Raises DataError on entering when `path` exists (without `force`), is one of `inputs`, is no regular file,
     or is being written by another run; and for every OSError inside the block, which then is about this file.

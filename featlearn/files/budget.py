@@ -28,8 +28,10 @@ _chosen: int | None = None
 
 
 def set_max_memory(n_bytes: int | None) -> None:
-    """Let every file take so much; None: half of this process's memory, at most RATIO times the file's own
-    bytes."""
+    """Let every file take so much memory.
+
+    None: half of this process's memory, at most RATIO times the file's own bytes.
+    """
     global _chosen
     _chosen = n_bytes
 

@@ -32,8 +32,10 @@ CIFAR_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 
 
 def split_member(path: str) -> tuple[str, str | None]:
-    """(file, name of an array in it) of FILE:NAME where FILE is there and FILE:NAME is not; else (path,
-    None)."""
+    """Return (file, name of an array in it) of FILE:NAME, or (path, None).
+
+    In the first case FILE is there, and FILE:NAME is not.
+    """
     file, colon, name = path.rpartition(":")
     if colon and name and not os.path.lexists(path) and os.path.isfile(file):
         return file, name
@@ -82,8 +84,10 @@ def open_npz(path: str, color: str, member: str | None = None) -> list[ArraySour
 
 
 def open_mat(path: str, color: str, member: str | None = None) -> list[ArraySource]:
-    """The numeric arrays of a .mat file: images (h, w, n) or (h, w, 3, n), the last axis counts them; rows
-    (n, d)."""
+    """The numeric arrays of a .mat file.
+
+    Images are (h, w, n) or (h, w, 3, n), the last axis counts them; rows are (n, d).
+    """
     with open_regular(path) as file:
         head = file.read(10)
     if head == b"MATLAB 7.3":

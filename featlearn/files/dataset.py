@@ -50,8 +50,9 @@ class Dataset:
 
 
 def read_dataset(path: str, verify: bool = True) -> Dataset:
-    """Open a data set, hold all of it against its SHA-256, and what is read of it later against sums made
-    meanwhile.
+    """Open a data set and hold all of it against its SHA-256.
+
+    What is read of it later is held against sums made meanwhile.
 
     Without `verify` nothing is held against anything: for those who only look at it. Raises DataError,
     ReadError.
@@ -120,7 +121,11 @@ class DatasetWriter:
         force: bool = False,
         inputs: Iterable[str] = (),
     ) -> None:
-        self.path, self.n, self.shape, self.dtype, self.labelled = path, n, shape, np.dtype(dtype), labelled
+        self.path = path
+        self.n = n
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.labelled = labelled
         self._output = Output(path, force, inputs)
         self._writer: Writer | None = None
         self._rows = 0

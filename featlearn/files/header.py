@@ -1,5 +1,6 @@
-"""The first 512 bytes of every file of ours (an HDF5 user block): kind, version and SHA-256 of all that
-follows.
+"""The first 512 bytes of every file of ours (an HDF5 user block).
+
+They hold kind, version and the SHA-256 of all that follows.
 
 featlearn-model 1
 sha256 <64 hexadecimal digits>

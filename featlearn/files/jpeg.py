@@ -4,10 +4,11 @@ import io
 import re
 
 BLOCK = 1 << 20
-_MARKER = re.compile(
-    rb"\xff[\x01-\xcf\xd8-\xfe]"
-)  # FF 00 is a byte of data, FF FF padding, D0 to D7 restart marks
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+# FF 00 is a byte of data, FF FF padding, D0 to D7 restart marks
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+_SOI = 0xD8
+_EOI = 0xD9
+_SOS = 0xDA
 _LENGTH_FOLLOWS = 0xC0  # from here on the length of a segment stands after its marker, but for SOI and EOI
 
 
@@ -17,7 +18,9 @@ def count_scans(file: io.BufferedReader | io.BytesIO, enough: int) -> int:
     A decoder goes over the whole image for each scan, and a scan can be ten bytes long. Reads on from the
     file's position, block by block.
     """
-    scans, data, at = 0, b"", 0
+    scans = 0
+    data = b""
+    at = 0
     while scans < enough:
         found = _MARKER.search(data, at)
         if found is None:

@@ -76,7 +76,9 @@ def _elements(read: Read, at: int, size: int, order: str) -> Iterator[tuple[int,
         kind, n = struct.unpack(order + "2I", read(at, 8))
         start = at + 8
         if kind >> 16:  # at most 4 bytes, packed into the tag itself
-            kind, n, start = kind & 0xFFFF, kind >> 16, at + 4
+            n = kind >> 16
+            kind &= 0xFFFF
+            start = at + 4
             if n > 4:
                 raise ValueError(f"small element of {n} bytes")
         if start + n > size:
@@ -88,8 +90,10 @@ def _elements(read: Read, at: int, size: int, order: str) -> Iterator[tuple[int,
 
 
 def _unpack(content: memoryview, order: str, budget: Budget) -> tuple[int, memoryview]:
-    """The type and the contents of a zlib-packed element; what it claims to hold is claimed before it is
-    unpacked."""
+    """Return type and contents of a zlib-packed element.
+
+    What it says it holds is claimed from the budget before it is unpacked.
+    """
     stream = zlib.decompressobj()
     kind, n = struct.unpack(order + "2I", stream.decompress(content, 8))
     if kind >> 16:  # a small element is no array

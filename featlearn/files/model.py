@@ -161,8 +161,7 @@ def _verified(path: str) -> bytearray:
 
 
 def _check_history(place: str, history: dict[str, Array]) -> None:
-    """Raise DataError unless the columns are of one length, with integers as `epoch` and, where it is,
-    `phase`."""
+    """Raise DataError unless the columns are of one length, and `epoch` and any `phase` are integers."""
     if len({column.shape for column in history.values()}) > 1 or any(c.ndim != 1 for c in history.values()):
         raise DataError(f"{place}: history: columns of different shapes")
     if history and "epoch" not in history:

@@ -76,8 +76,10 @@ def read_start(path: str, n: int) -> bytes:
 
 
 def unreadable(path: str, error: OSError) -> FeatlearnError:
-    """The error to raise for what the system says of a file: DataError where it lies in the file, else
-    ReadError."""
+    """Return the error for what the system says of a file.
+
+    That is DataError where it lies in the file, else ReadError.
+    """
     if error.errno not in OF_THE_FILE:
         return ReadError(f"{show(path)}: cannot be read: {reason(error)}")
     if error.errno == errno.ENOENT:

@@ -50,8 +50,10 @@ class Source(Protocol):
 
 @dataclass
 class Reading:
-    """How image files are read: in `color` "gray" or "rgb", up to `max_pixels`; what is odd is told to
-    `warn`."""
+    """The way image files are read: in `color` "gray" or "rgb", up to `max_pixels`.
+
+    What is odd is told to `warn`.
+    """
 
     color: str = "gray"
     max_pixels: int = MAX_PIXELS
@@ -63,8 +65,10 @@ class Reading:
         self.lost_color = True
 
     def note(self, path: str, text: str) -> None:
-        """Warn of an image: of each once, though it may be read several times, and by name only of the first
-        ones."""
+        """Warn of each image once, though it may be read several times.
+
+        Only the first ones are named.
+        """
         if path not in self._noted:
             self._noted.add(path)
             if len(self._noted) <= NAMED:
@@ -222,8 +226,10 @@ def _open_folder(folder: str, reading: Reading) -> ImageFiles:
 
 
 def _open_file(path: str, color: str) -> Sequence[Source] | None:
-    """The sources in a container, or in FILE:NAME one of its arrays, told by its first bytes; None for an
-    image."""
+    """Return the sources in a container, or in FILE:NAME one of its arrays; None for an image.
+
+    Its first bytes tell what it is.
+    """
     path, member = containers.split_member(path)
     check_regular(path)
     with open_regular(path) as file:

@@ -53,8 +53,9 @@ class Descriptor:
 
 
 class Stored:
-    """An array of shape (n, ...) and native `dtype`, C order, at `offset` of a file; indexed by its first
-    axis alone.
+    """An array in a file, of shape (n, ...) and native `dtype`, indexed by its first axis alone.
+
+    It lies in C order at `offset`.
 
     By a slice, a number or an array of numbers it gives an array of the caller's own. Raises ReadError.
     """
@@ -63,7 +64,9 @@ class Stored:
         self, file: Descriptor, offset: int, shape: tuple[int, ...], dtype: npt.DTypeLike, kept: int = 0
     ) -> None:
         """`kept`: bytes of blocks that stay in memory once they were read."""
-        self.file, self.offset, self.shape = file, offset, shape
+        self.file = file
+        self.offset = offset
+        self.shape = shape
         self._stored = np.dtype(dtype)
         self.dtype = self._stored.newbyteorder("=")
         self.entry = self._stored.itemsize
@@ -171,8 +174,10 @@ def pieces(array: Array | Stored, n_bytes: int = _PIECE) -> Iterator[tuple[int, 
 
 
 def verify(file: Descriptor, start: int, size: int, digest: str, arrays: Iterable[Stored]) -> bool:
-    """Whether the bytes from `start` to `size` of a file have that SHA-256; then the arrays know their
-    blocks' sums."""
+    """Whether the bytes from `start` to `size` of a file have that SHA-256.
+
+    If so, the arrays know their blocks' sums.
+    """
     sha = hashlib.sha256()
     buffer = memoryview(bytearray(_PIECE))
     at = start

@@ -33,7 +33,10 @@ def read_csv(path: str) -> tuple[Array, np.dtype[Any]]:
     """
     header, width, n = _survey(path)
     out = np.empty((n, width), np.float32)
-    whole, low, high, done = True, np.inf, -np.inf, 0
+    whole = True
+    low = np.inf
+    high = -np.inf
+    done = 0
     for first, lines in _blocks(path):
         if first == 1 and header:
             first, lines = 2, lines[1:]
@@ -55,7 +58,10 @@ def read_csv(path: str) -> tuple[Array, np.dtype[Any]]:
 
 def _survey(path: str) -> tuple[bool, int, int]:
     """(whether the first line is a header, numbers in a row, number of rows). Raises DataError."""
-    n, width, header, budget = 0, 0, False, Budget(path)
+    n = 0
+    width = 0
+    header = False
+    budget = Budget(path)
     for first, lines in _blocks(path):
         if first == 1 and lines:
             fields = _fields(lines[0])
@@ -70,8 +76,10 @@ def _survey(path: str) -> tuple[bool, int, int]:
 
 
 def _is_header(path: str, fields: list[str]) -> bool:
-    """Return whether the first line names the columns. Raises DataError where pandas numbered them, or names
-    are mixed with numbers: a missing value there would pass for a name.
+    """Return whether the first line names the columns.
+
+    Raises DataError where pandas numbered them, or where names are mixed with numbers: a missing value there
+    would pass for a name.
     """
     numbers = [_is_number(field) for field in fields]
     if not fields[0].strip() and len(fields) > 1:
@@ -100,7 +108,10 @@ def _is_header(path: str, fields: list[str]) -> bool:
 
 def _blocks(path: str) -> Iterator[tuple[int, Lines]]:
     """Yield blocks: (number of the first line, lines without their ends). Empty ones may end the file."""
-    first, lines, size, empty = 1, Lines(), 0, 0
+    first = 1
+    lines = Lines()
+    size = 0
+    empty = 0
     with open_regular(path) as file:
         stream: Any = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
         number = 0
@@ -116,7 +127,9 @@ def _blocks(path: str) -> Iterator[tuple[int, Lines]]:
             size += len(text)
             if size >= _BLOCK:
                 yield first, lines
-                first, lines, size = number + 1, [], 0
+                first = number + 1
+                lines = []
+                size = 0
     yield first, lines
 
 

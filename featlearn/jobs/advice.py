@@ -81,8 +81,10 @@ def textured(preprocess: Preprocess, shape: tuple[int, int, int]) -> bool:
 
 
 def _losses(training: Training) -> npt.NDArray[Any]:
-    """What falls in the last phase, once it can be compared: the loss, or the squared error where there is
-    none."""
+    """Return what falls in the last phase, once it can be compared.
+
+    That is the loss, or the squared error where there is none.
+    """
     history = {key: np.asarray(column) for key, column in training.history.items()}
     loss = history.get("loss", np.square(history["error"]))[history["phase"] == training.progress.phase - 1]
     share = np.arange(len(loss)) / len(loss)
@@ -92,8 +94,10 @@ def _losses(training: Training) -> npt.NDArray[Any]:
 def advise(
     model: Model, training: Mapping[str, Any], measures: Mapping[str, float], whitened: bool = True
 ) -> list[dict[str, str]]:
-    """Return what there is to say, as key, text and options; `training` are the settings of the model's
-    training."""
+    """Return what there is to say, as key, text and options.
+
+    `training` are the settings of the model's training.
+    """
     found = []
     for key in judge(measures):
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})

@@ -38,8 +38,10 @@ class RawErrors:
 
 @dataclass(frozen=True)
 class Task:
-    """What is learned and what it is tried on: labels of `train` count from 0, those of `test` likewise or
-    are -1."""
+    """The rows that are learned and those they are tried on.
+
+    Labels of `train` count from 0; those of `test` do so, too, or are -1.
+    """
 
     train: Labelled
     test: Labelled
@@ -51,10 +53,8 @@ class Task:
     def of(cls, train: Labelled, test: Labelled, config: ClassifierConfig, seed: int) -> "Task":
         """With the labels as they are in the files."""
         classes, y = np.unique(train.labels, return_inverse=True)
-        train, test = (
-            Labelled(train.codes, y.astype(np.int32)),
-            Labelled(test.codes, _positions(test.labels, classes)),
-        )
+        train = Labelled(train.codes, y.astype(np.int32))
+        test = Labelled(test.codes, _positions(test.labels, classes))
         return cls(train, test, len(classes), config, seed)
 
 

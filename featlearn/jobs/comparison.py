@@ -30,9 +30,8 @@ class Plot:
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
-        names = [
-            show(name) for name in _names([str(one.row["model"]) for one in measured])
-        ]  # may hold anything
+        # may hold anything
+        names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]
         pairs = list(zip(names, measured, strict=True))
         curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
         errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []

@@ -85,9 +85,8 @@ def encode(
 
 def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[tuple[int, Array]]:
     """Codes by blocks of rows: the number of the first, and codes (m, units) float32. Raises DataError."""
-    rows = Rows(
-        data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path)
-    )  # each is needed once
+    # each is needed once
+    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))
     for start, stop in edges(len(rows)):
         with np.errstate(over="ignore", invalid="ignore"):
             H = learned.model.encode(rows.block(start, stop)).astype(np.float32, copy=False)

@@ -230,8 +230,10 @@ def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
 
 
 def _gap(learned: LoadedModel, measures: dict[str, Any], train: Rows) -> float:
-    """Mean free energy of the data above that of the training data: it grows as a model overfits (the Guide,
-    6)."""
+    """Return the mean free energy of the data above that of the training data.
+
+    It grows as a model overfits (the Guide, section 6).
+    """
     own = OwnMetrics(learned.model)
     for X in blocks(train):
         own.see(X, X, None)

@@ -96,7 +96,9 @@ def extract_patches(
     size and preprocessing from. A `dry_run` writes nothing. `given` settings are refused where they do
     nothing. Raises DataError, ConfigError.
     """
-    extraction, spec, images = extraction or Extraction(), preprocess or PreprocessSpec(), images or Images()
+    extraction = extraction or Extraction()
+    spec = preprocess or PreprocessSpec()
+    images = images or Images()
     if not inputs:
         raise ConfigError("no INPUT: give image files, folders, or dead-leaves for generated images")
     refits = spec != PreprocessSpec() or not (extraction.size is None or extraction.whole)
@@ -217,8 +219,7 @@ def _color(said: str | None, like: Fitted | None) -> str:
 
 
 def _next(output: str, preprocess: Preprocess, like: str | None) -> Next:
-    """Say what to do with the data set: one that is like another is no new one to learn from, but one to
-    measure."""
+    """Say what to do next: measure on a data set that is like another, learn from any other."""
     if like is None:
         return Next([to_train(output, preprocess)])
     if file_kind(like) == MODEL:

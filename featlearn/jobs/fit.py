@@ -70,8 +70,10 @@ def fit(
 def _describe(
     X: Any, spec: PreprocessSpec, preprocessed: bool, dtype: str, given: Collection[str], say: Say
 ) -> Data:
-    """Describe what is learned from, and fit the preprocessing where it has none. Raises DataError,
-    ConfigError."""
+    """Describe what is learned from, and fit the preprocessing where it has none.
+
+    Raises DataError, ConfigError.
+    """
     if isinstance(X, ImageData):
         make = partial(Rows, X.raw, dtype=np.dtype(dtype), name=X.path)
         return Data(X.path, X.digest, X.shape, X.preprocess, make)

@@ -132,8 +132,9 @@ class FeatureModel:
         return np.concatenate([self._out(rows, None, preprocessed) for rows in made])
 
     def reconstruct(self, X: Any, *, preprocessed: bool = False) -> Array:
-        """Return what the model makes of images, (n, height, width, channels) in 0..1; with `preprocessed`,
-        rows.
+        """Return reconstructions, (n, height, width, channels) in 0..1.
+
+        With `preprocessed` they are of rows.
 
         Raises DataError.
         """

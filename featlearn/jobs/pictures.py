@@ -87,8 +87,9 @@ def sheet_of_rows(
     scale: int | None = None,
     contrast: str = "common",
 ) -> Array:
-    """A sheet of preprocessed rows X (k, n_visible): intensities as they are, other values with mid-grey for
-    zero.
+    """Return a sheet of preprocessed rows X (k, n_visible).
+
+    Intensities are drawn as they are, other values with mid-grey for zero.
 
     White is 1, or what intensities beyond that reach.
     """

@@ -15,8 +15,9 @@ from featlearn.training.train import Training
 
 
 def find_finished(plan: Plan, output: str, force: bool, say: Say) -> ModelFile | None:
-    """Return the finished model at `output` if it is what this plan makes; None, said, where `force` replaces
-    another.
+    """Return the finished model at `output` if it is what this plan makes.
+
+    None, which is said, where `force` replaces another.
 
     Raises ConfigError, DataError for anything else that stands there.
     """

@@ -92,8 +92,7 @@ def load_model(path: str) -> LoadedModel:
 
 
 def _refuse_open(config: Any, resolved: Any) -> None:
-    """Raise ConfigError for settings that mean nothing until they are resolved, beside the others as they
-    are."""
+    """Raise ConfigError for settings that are not said and mean nothing until they are resolved."""
     then, now = to_dict(config), to_dict(resolved)
     left = [name for name in now if then[name] != now[name]]
     if left:
@@ -130,8 +129,9 @@ def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
 def load_rows(
     path: str, dtype: str = "float32", like: LoadedModel | None = None
 ) -> tuple[Rows, Dataset, Preprocess]:
-    """A data set's rows, preprocessed as it says itself; with `like` as that model was trained on, and in its
-    dtype.
+    """Return a data set's rows, preprocessed as it says itself.
+
+    With `like`, they are preprocessed as that model's data were, and in its dtype.
 
     Raises DataError.
     """
@@ -174,8 +174,7 @@ def shape_words(shape: Sequence[int]) -> str:
 def provenance(
     invocation: Mapping[str, Any], seed: int | None = None, inputs: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return how a file came to be, as plain values: versions, seed, inputs with their digests and
-    provenance.
+    """Return the origin of a file as plain values: versions, seed, inputs with digests and provenance.
 
     `invocation` says how the job was called, as plain values: a command line and what else has set options,
     or the job's name and settings.
@@ -218,8 +217,9 @@ def _listed(items: list[Any], total: int | None = None) -> list[Any]:
 
 
 def _input(path: str) -> dict[str, Any]:
-    """What is known of an input: of featlearn's own files all, of other files the digest, of folders the
-    name.
+    """Return what is known of an input.
+
+    Of featlearn's own files that is all, of other files the digest, of folders the name.
 
     Raises DataError if it cannot be read: another provenance would be a wrong one. A data set is not held
     against its digest here: the command that read it did so.

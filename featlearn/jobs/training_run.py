@@ -116,9 +116,8 @@ def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | No
             nonlocal saved
             bar.advance(1, _note(at))
             due = watch.should_save() or time.monotonic() - saved >= watch.checkpoint_every
-            if (
-                ckpt and due and not at.progress.finished
-            ):  # a finished run is about to be written as what it is
+            # a finished run is about to be written as what it is
+            if ckpt and due and not at.progress.finished:
                 write_model(ckpt, model_file(at, plan, story), force=True)
                 saved = time.monotonic()
             return watch.should_stop()

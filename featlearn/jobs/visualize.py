@@ -89,8 +89,10 @@ def _filters(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str,
 
 
 def _use(learned: LoadedModel, filters: int, data: str) -> Array:
-    """(filters,) how much each is used over a data set. Raises ConfigError for a model whose codes are not of
-    its filters one by one."""
+    """Return the use of each filter over a data set, (filters,).
+
+    Raises ConfigError for a model whose codes are not of its filters one by one.
+    """
     if learned.units != filters:
         raise ConfigError(
             f"--sort use: {show(learned.path)} is a {learned.file.model} model, "
@@ -100,8 +102,9 @@ def _use(learned: LoadedModel, filters: int, data: str) -> Array:
 
 
 def _in_pixels(learned: LoadedModel, below: list[LoadedModel]) -> tuple[Array, tuple[int, int, int]]:
-    """(k, pixels) filters and the shape of a patch; of codes, as sums of the filters that those are of, and
-    so on down.
+    """Return filters (k, pixels) and the shape of a patch.
+
+    Filters of codes are sums of the filters that those are of, and so on down.
 
     H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007. Raises DataError.
     """

@@ -105,8 +105,7 @@ class Autoencoder(Layer):
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
-        """Choose output units and loss that fit the data, the scale of the initial weights, one or two sets
-        of them."""
+        """Choose output units, loss, the scale of the initial weights, and one or two sets of them."""
         wanted, loss = config.output_units, config.loss
         if "auto" in (wanted, loss) and data.known_within(0, 1) is None:
             raise ConfigError("--output-units, --loss: auto wants the range of the data; say which")
@@ -128,8 +127,10 @@ class Autoencoder(Layer):
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """Smaller by the share of the variance in the mean squared length: along a long mean row steps are
-        large."""
+        """Return rates that are smaller by the variance's share of the mean squared length.
+
+        Along a long mean row steps are large.
+        """
         share = data.variance / data.square if data.variance and data.square else 1.0
         return {name: rounded(rate * share) for name, rate in cls.defaults.rates.items()}
 
@@ -217,7 +218,9 @@ class Autoencoder(Layer):
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""
-        params, config, n = self.params, self.config, len(X)
+        params = self.params
+        config = self.config
+        n = len(X)
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         C, weight = self.corrupt(X, step)

@@ -130,8 +130,10 @@ class Denoising(Autoencoder):
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
-        """Sigmoid outputs want large steps; rectified units small ones, smaller where values have much in
-        common."""
+        """Return large rates for sigmoid outputs and small ones for rectified units.
+
+        They are smaller where values have much in common.
+        """
         sgd = cls.defaults.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
         if data.variance and data.square:
             sgd = rounded(min(sgd, LONG * sgd * data.variance / data.square))

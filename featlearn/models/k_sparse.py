@@ -54,7 +54,9 @@ MEMORY = 0.999  # of the threshold's running mean
 
 
 class KSparse(KSparseSettings):
-    """params: W (visible, hidden), b (visible,), c (hidden,); untied D (visible, hidden); pre_bias mean: mu
+    """The k-sparse autoencoder.
+
+    params: W (visible, hidden), b (visible,), c (hidden,); untied: D (visible, hidden); pre_bias mean: mu
     (visible,).
 
     Units are rows in memory: W.T and D.T are C-contiguous as made by init, though any order will do. state:
@@ -99,8 +101,10 @@ class KSparse(KSparseSettings):
         return {name: cls.Config(**cls.small, **options) for name, options in made.items()}
 
     def losses(self) -> dict[str, Loss]:
-        """The loss, by the parameters that follow it; without the auxiliary one, which takes its residual as
-        given."""
+        """Return the loss by the parameters that follow it.
+
+        It is without the auxiliary one, which takes its residual as given.
+        """
         return {"loss": self._loss}
 
     def _loss(self, X: Array, step: Step) -> Gradients:
@@ -163,8 +167,10 @@ class KSparse(KSparseSettings):
         return code
 
     def encode(self, X: Array) -> Array:
-        """(n, visible) -> (n, hidden): the alpha k largest activations of each row, or those above the
-        threshold."""
+        """Return the alpha k largest activations of each row, or those above the threshold.
+
+        (n, visible) -> (n, hidden)
+        """
         config, units = self.config, self._units()
         if config.batch_top_k:
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
@@ -202,7 +208,9 @@ class KSparse(KSparseSettings):
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Through the kept entries alone; "dead_share" are the units without use for dead_after rows."""
-        config, units, k = self.config, self._units(), self.k_at(step.progress)
+        config = self.config
+        units = self._units()
+        k = self.k_at(step.progress)
         seen, sections = self._centred(X), config.sections
         code = self._select(seen, k, units, config.batch_top_k)
         if config.batch_top_k:

@@ -55,17 +55,17 @@ FLOOR = 0.5  # of r^2: rows without contrast stay short
 TYPICAL = 1 + FLOOR  # r^2 of data of unit variance: a code does not say how long its row was
 SMOOTH = 0.95  # memory of the running average of VF's norm
 START = 0.01  # size of a leapfrog step before it has adapted
-MEMORY, FASTER, SMALLEST, LARGEST = (
-    0.9,
-    1.01,
-    1e-4,
-    0.25,
-)  # of rejections; how the step size follows, and its bounds
+MEMORY = 0.9  # of the running share of rejections
+FASTER = 1.01  # the factor by which the step size follows it
+SMALLEST = 1e-4  # step size
+LARGEST = 0.25  # step size
 
 
 class MeanCovarianceRBM(Layer):
-    """params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors,
-    hidden_cov), d.
+    """The mean-covariance RBM.
+
+    params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors, hidden_cov), d
+    (hidden_cov,).
 
     state: chains (chains, visible); step_size, rejection (running) and norm (of VF's columns), (1,) each.
     """
@@ -157,8 +157,10 @@ class MeanCovarianceRBM(Layer):
         }
 
     def _inputs(self, V: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """Of rows V (n, visible): 1 / r^2 (n, 1), VF'v, u^2, and what the mean and covariance units see but
-        biases."""
+        """Return 1 / r^2 (n, 1), VF'v, u^2, and the input to mean and to covariance units.
+
+        That is of rows V (n, visible), the input without biases.
+        """
         s = (1 / (row_squares(V) / V.shape[1] + FLOOR)).astype(V.dtype)[:, None]
         Y = product(V, self.params["VF"])
         Q = np.square(Y)
@@ -192,7 +194,11 @@ class MeanCovarianceRBM(Layer):
         mean_units, cov_units = (np.ascontiguousarray(part) for part in np.split(H, [W.shape[1]], axis=1))
         K = product(cov_units, self.params["FH"], trans_b=True) / TYPICAL
         R = product(mean_units, W, trans_b=True) + self.params["b"]
-        V, X, P, rr, rows = np.empty_like(R), np.zeros_like(R), R, row_sum(R * R), np.arange(len(R))
+        V = np.empty_like(R)
+        X = np.zeros_like(R)
+        P = R
+        rr = row_sum(R * R)
+        rows = np.arange(len(R))
         enough = (16 * np.finfo(R.dtype).eps) ** 2 * rr
         for _ in range(4 * R.shape[1]):
             A = product(product(P, VF) * K, VF, trans_b=True) + P
@@ -205,7 +211,9 @@ class MeanCovarianceRBM(Layer):
             if not len(rows):
                 break
             far = (rr / curvature)[:, None]
-            X, R, last = X + far * P, R - far * A, rr
+            X = X + far * P
+            R = R - far * A
+            last = rr
             rr = row_sum(R * R)
             P = R + (rr / last)[:, None] * P
         V[rows] = X
@@ -301,7 +309,9 @@ class MeanCovarianceRBM(Layer):
 
     def project(self) -> None:
         """FH not negative and its columns of sum 1; VF's columns of one norm, the running mean of theirs."""
-        FH, VF, state = self.params["FH"], self.params["VF"], self.state
+        FH = self.params["FH"]
+        VF = self.params["VF"]
+        state = self.state
         np.maximum(FH, 0, out=FH)
         sums = sum_columns(FH)
         FH /= np.where(sums > 0, sums, 1)

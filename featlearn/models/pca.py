@@ -39,7 +39,9 @@ WIDEST = 8192  # visible values up to which a covariance is made: it takes visib
 
 
 class PCA(Layer):
-    """params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,)
+    """Principal component analysis.
+
+    params: W (visible, hidden), orthonormal columns of falling variance, zeros until learned; b (visible,)
     the mean.
 
     state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m

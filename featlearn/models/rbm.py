@@ -58,8 +58,9 @@ DATA_DRAW = DRAWS - 1  # the draw that makes pixels of grey values; Gibbs step k
 
 
 class RBM(RBMSettings):
-    """params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log
-    variances.
+    """The restricted Boltzmann machine.
+
+    params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log variances.
 
     state: q (hidden,) of ops/sparsity.py; chains (chains, hidden), hidden states of PCD; mu (visible,)
     and lambda (hidden,), the offsets.
@@ -163,8 +164,10 @@ class RBM(RBMSettings):
         return V + (S if variance is None else S * np.sqrt(variance))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
-        """CD-k or PCD-k on a minibatch X (n, visible): gradient of minus the (approximate) log-likelihood per
-        case."""
+        """Return the CD-k or PCD-k gradient of a minibatch X (n, visible).
+
+        It is that of minus the (approximate) log-likelihood per case.
+        """
         config = self.config
         if config.sample_data:
             pixels, X = X, np.empty_like(X)
@@ -179,9 +182,8 @@ class RBM(RBMSettings):
             for k in range(config.cd):
                 if k > 0:
                     V = self.decode(self.sample_hidden(V, step, k)[1])
-                if (
-                    config.sample_visible or config.learn_sigma
-                ):  # a chain without noise knows nothing of its variance
+                # a chain without noise knows nothing of its variance
+                if config.sample_visible or config.learn_sigma:
                     V = self.sample_visible(V, step, k)
             H = self.encode(V)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
@@ -202,8 +204,10 @@ class RBM(RBMSettings):
         return V, H
 
     def _statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
-        """<.>_model - <.>_data of each parameter's derivative of -E: data X, H0 and model V, H, of any two
-        lengths."""
+        """Return <.>_model - <.>_data of each parameter's derivative of -E.
+
+        Data X, H0 and model V, H are of any two lengths.
+        """
         x, v = self.scaled(X), self.scaled(V)
         W = outer_mean(v, H, out=outer_mean(x, H0, -1))
         grads = {"W": W, "b": _difference(v, x), "c": column_mean(H) - column_mean(H0)}
@@ -227,8 +231,10 @@ class RBM(RBMSettings):
         grads["c"] -= product(mu[None], grads["W"])[0]
 
     def refinement(self, X: Array, step: Step) -> Gradients:
-        """Backpropagation through the unrolled autoencoder; of |E[v | h] - v|^2 / 2 per case (or
-        cross-entropy)."""
+        """Return the gradient through the unrolled autoencoder.
+
+        It is of |E[v | h] - v|^2 / 2 per case (or cross-entropy).
+        """
         H = self.encode(X)
         Y = self.decode(H)
         D = Y - X
@@ -255,8 +261,10 @@ class RBM(RBMSettings):
         }
 
     def losses(self) -> dict[str, Loss]:
-        """The contrast of free energies that contrastive divergence descends, its chains held; the
-        refinement's."""
+        """Return the contrast of free energies that contrastive divergence descends, and the refinement.
+
+        The contrast's chains are held.
+        """
         found: dict[str, Loss] = {"contrast": self._contrast} if self.config.units == "binary" else {}
         return found | {"refinement": self._unrolled}
 

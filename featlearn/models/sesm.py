@@ -1,5 +1,4 @@
-"""Sparse-Encoding Symmetric Machine: an encoder and a decoder with the same weights, and a sparse code
-between them.
+"""Sparse-Encoding Symmetric Machine: encoder and decoder share their weights, the code is sparse.
 
     f_enc(y) = W'y + c      f_dec(z) = W l(z) + b      l(z) = 1 / (1 + exp(-g z))
 
@@ -108,13 +107,17 @@ class SESM(Layer):
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
-        """That of pixels in 0..1: the encoder has the decoder's weights, so the data's scale is part of the
-        loss."""
+        """Return the spread of pixels in 0..1.
+
+        The encoder has the decoder's weights, so the data's scale is part of the loss.
+        """
         return SPREAD
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Small weights, codes nearly off, and the decoder at the mean: at g = 7 larger first steps lose most
-        units."""
+        """Begin with small weights, with codes nearly off, and with the decoder at the mean.
+
+        At g = 7 larger first steps lose most units.
+        """
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
         b = np.zeros(n_visible) if mean is None else mean
         self.params = {
@@ -141,8 +144,9 @@ class SESM(Layer):
         return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
 
     def relax(self, X: Array, Z: Array | None = None, steps: int | None = None) -> Relaxed:
-        """Codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc; X is not
-        changed.
+        """Return codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc.
+
+        X is not changed.
 
         W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
@@ -153,7 +157,9 @@ class SESM(Layer):
         F, shift = F[:-1], F[-1]
         steps = config.relax_steps if steps is None else steps
         Z = F.copy() if Z is None else Z.copy()
-        L, slope, cost = np.empty_like(Z), np.empty_like(Z), np.empty(len(Z))
+        L = np.empty_like(Z)
+        slope = np.empty_like(Z)
+        cost = np.empty(len(Z))
         settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
         d, h = W.shape
         if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured

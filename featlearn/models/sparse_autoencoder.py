@@ -1,5 +1,4 @@
-"""Sparse autoencoder: an autoencoder whose hidden units are held to a small mean activation rho over the
-whole batch.
+"""Sparse autoencoder: the mean activation of hidden units over the batch is held to a small rho.
 
     J = 1/n sum |y - x|^2 / 2 + lambda/2 (|W|^2 + |D|^2) + beta sum_j KL(rho || rho_j)
     rho_j = 1/n sum over cases of h_j

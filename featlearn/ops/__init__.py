@@ -1,2 +1,4 @@
-"""Operations on arrays that models, measures and preprocessing share; none knows of files, models or
-training."""
+"""Operations on arrays that models, measures and preprocessing share.
+
+None knows of files, models or training.
+"""

@@ -57,8 +57,9 @@ def portable(g: Graph, A: Value, kind: str) -> Value:
 
 
 def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Array | None = None) -> Array:
-    """The derivative by A of what has the derivative delta [+ row (h,)] by H (n, h), in place where it has
-    that shape.
+    """Return the derivative by A of what has the derivative delta [+ row (h,)] by H (n, h).
+
+    It is made in place of delta where that has the shape.
 
     A (n, pieces * h), with its bias, is needed for maxout alone.
     """

@@ -1,5 +1,7 @@
-"""Eigenvectors of symmetric matrices, by LAPACK on one thread: their bytes do not depend on the number of
-cores."""
+"""Eigenvectors of symmetric matrices, by LAPACK on one thread.
+
+So their bytes do not depend on the number of cores.
+"""
 
 import numpy as np
 

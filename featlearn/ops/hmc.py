@@ -23,7 +23,9 @@ Function = Callable[[Array], Array]
 
 def leapfrog(slope: Function, V: Array, P: Array, size: float, steps: int) -> tuple[Array, Array]:
     """Return the end of the path from V with momenta P, both (n, d); `slope` gives dF/dv of each row."""
-    V, P, e = V.copy(), P.copy(), V.dtype.type(size)
+    V = V.copy()
+    P = P.copy()
+    e = V.dtype.type(size)
     G = slope(V)
     for i in range(steps):
         G *= e / 2 if i == 0 else e

@@ -13,16 +13,20 @@ from featlearn.rows import Array
 
 
 def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
-    """`weight` times the sum over rows of x h': (n, d) and (n, k) -> (d, k), added to `out` where it is
-    given."""
+    """Return `weight` times the sum over rows of x h': (n, d) and (n, k) -> (d, k).
+
+    It is added to `out` where that is given.
+    """
     made: Array = np.empty((X.shape[1], H.shape[1]), X.dtype) if out is None else out
     _core.gemm(made, X, H, trans_a=True, alpha=weight, beta=0.0 if out is None else 1.0)
     return made
 
 
 def outer_mean(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
-    """`weight` times the mean over rows of x h': (n, d) and (n, k) -> (d, k), added to `out` where it is
-    given."""
+    """Return `weight` times the mean over rows of x h': (n, d) and (n, k) -> (d, k).
+
+    It is added to `out` where that is given.
+    """
     return outer_sum(X, H, weight / len(X), out)
 
 

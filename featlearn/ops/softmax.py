@@ -61,9 +61,13 @@ class Softmax:
 
         `counted` (n, count) of 0 and 1 leaves rows out of classifiers. Decay is the caller's.
         """
-        n, count, classes = len(H), self.count, self.classes
+        n = len(H)
+        count = self.count
+        classes = self.classes
         A = self.scores(H)
-        P, losses, of = A.reshape(n * count, classes), np.empty(n * count), np.repeat(y, count)
+        P = A.reshape(n * count, classes)
+        losses = np.empty(n * count)
+        of = np.repeat(y, count)
         _core.softmax(P, losses, P, np.zeros(classes, P.dtype), of)
         P[np.arange(len(P)), of] -= 1
         if counted is not None:

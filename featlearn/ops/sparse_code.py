@@ -69,8 +69,9 @@ def largest(X: Array, F: Array, c: Array, k: int) -> Code:
 
 
 def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
-    """The n k largest activations of all n rows together; ties go to the first row, then to the lowest
-    column.
+    """Return the n k largest activations of all n rows together.
+
+    Ties go to the first row, then to the lowest column.
 
     Raises ConfigError where there are too many activations for one row of the kernel.
     """
@@ -86,8 +87,10 @@ def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
 
 
 def prefix_outputs(parts: list[Code], D: list[Array], bias: Array) -> list[Array]:
-    """Reconstructions from the first part of a code, from the first two, ... and from all; each has its own
-    D."""
+    """Yield reconstructions from the first part of a code, from the first two, ... and from all.
+
+    Each part has its own D.
+    """
     outputs = [parts[0].decode(D[0], bias)]
     for part, rows in zip(parts[1:], D[1:], strict=True):
         outputs.append(outputs[-1] + part.decode(rows))

@@ -125,9 +125,8 @@ def goh_targets(H: Array, p: float, order: str) -> Array:
 def _by_rank(H: Array, p: float, axis: int) -> Array:
     """R^(1/p - 1) of the ranks along an axis; ties go by place."""
     n = H.shape[axis]
-    value = np.array(
-        [((r + 0.5) / (n - 0.5)) ** (1 / p - 1) for r in range(n)]
-    )  # at most 1, so no target is too small
+    # at most 1, so no target is too small
+    value = np.array([((r + 0.5) / (n - 0.5)) ** (1 / p - 1) for r in range(n)])
     value *= p * n / math.fsum(value)  # n ranks are not the whole line: their mean is made p exactly
     T = np.empty_like(H)
     ranked = np.expand_dims(np.minimum(value, 1), 1 - axis)

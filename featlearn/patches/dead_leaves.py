@@ -62,7 +62,10 @@ def _discs(rng: Random, i: int, n: int, r_min: float) -> Array:
         x, y = u[:2] * (n + 2 * R_MAX) - R_MAX
         r = r_min / np.sqrt(1 - u[2] * (1 - (r_min / R_MAX) ** 2))
         near = (x + r > 0) & (x - r < n) & (y + r > 0) & (y - r < n)
-        x, y, r, shade = x[near], y[near], r[near], u[3, near]
+        x = x[near]
+        y = y[near]
+        r = r[near]
+        shade = u[3, near]
         if n_open > FEW:
             _paint(grey, centre, x, y, r, shade)
         else:
@@ -99,8 +102,10 @@ def _shrink(painted: Array, taps: tuple[float, ...]) -> Array:
 
 
 def _pink(rng: Random, i: int, n: int) -> Array:
-    """(n, n) greys of mean .5 and sd .2: white noise scaled by 1/f between two Hartley transforms, which are
-    real."""
+    """Return greys (n, n) of mean 0.5 and sd 0.2, of white noise scaled by 1/f.
+
+    That is done between two Hartley transforms, which are real.
+    """
     turns = np.arange(n)[:, None] * np.arange(n) % n * 4
     hartley = (_cos(turns, n) + _cos(turns - n, n)) / np.sqrt(n)
     f = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)

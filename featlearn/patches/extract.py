@@ -90,9 +90,11 @@ def are_small(shapes: Int64) -> bool:
 
 
 class Plan:
-    """Patches that will be: `n` of `shape` (height, width, channels) and `dtype`, in all `n_bytes` with their
-    origins and labels, out of `images` (names; the first column of the origins counts them); `skipped` images
-    give none."""
+    """A plan of `n` patches of `shape` (height, width, channels) and `dtype`.
+
+    They take `n_bytes` with their origins and labels. The first column of the origins counts `images`, which
+    are names; `skipped` images give none.
+    """
 
     def __init__(
         self,
@@ -106,8 +108,13 @@ class Plan:
         label_names: list[str] | None,
         skipped: int,
     ) -> None:
-        self._images, self.extraction, self._index, self._shapes = images, extraction, index, shapes
-        self.shape, self.dtype, self.skipped = shape, dtype, skipped
+        self._images = images
+        self.extraction = extraction
+        self._index = index
+        self._shapes = shapes
+        self.shape = shape
+        self.dtype = dtype
+        self.skipped = skipped
         self.images = [images.names[number] for number in index.tolist()]
         self.labels = None if labels is None else labels[index]
         self.label_names = label_names

@@ -22,8 +22,9 @@ NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
 
 
 class Fitter:
-    """Fits a preprocessing to raw rows (m, d) of `dtype` that come in any portions; memory O(d), O(d^2) for
-    whitening.
+    """The fit of a preprocessing to raw rows (m, d) of `dtype` that come in any portions.
+
+    It takes memory O(d), for whitening O(d^2).
 
     Sums go over fixed blocks of rows, so the fit does not depend on the portions. Raises DataError where
     whitening would need too much memory.
@@ -31,7 +32,9 @@ class Fitter:
 
     def __init__(self, spec: PreprocessSpec, d: int, dtype: npt.DTypeLike) -> None:
         assert not unresolved(spec)
-        self.spec, self.d, self.n = spec, d, 0
+        self.spec = spec
+        self.d = d
+        self.n = 0
         self._products = self._squares = None
         if spec.whiten != "none":
             if d > WIDEST:
@@ -190,7 +193,5 @@ class Fitter:
         done.whitening, done.unwhitening = V * gain, np.ascontiguousarray((V / gain).T)
         if spec.whiten == "zca":
             V = np.ascontiguousarray(V)
-            done.whitening, done.unwhitening = (
-                product(done.whitening, V, trans_b=True),
-                product(V, done.unwhitening),
-            )
+            done.whitening = product(done.whitening, V, trans_b=True)
+            done.unwhitening = product(V, done.unwhitening)

@@ -19,8 +19,10 @@ class PatchStats(NamedTuple):
 
 
 def unit_pixels(rows: Array, threshold: float | None = None) -> Float64:
-    """Pixels as float64: 8 and 16-bit ones divided by 255 and 65535, floats as they are; binary with a
-    threshold."""
+    """Return pixels as float64; binary with a threshold.
+
+    Those of 8 and 16 bits are divided by 255 and 65535, floats stay as they are.
+    """
     full = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(rows.dtype, 1.0)
     if threshold is None:
         return np.divide(rows, full, dtype=np.float64)

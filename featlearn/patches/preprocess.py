@@ -1,5 +1,4 @@
-"""Preprocessing of patches: what is fitted on a data set, stored with it, and applied whenever its rows are
-read.
+"""Preprocessing of patches: fitted on a data set, stored with it, applied when its rows are read.
 
 Order: pixels to 0..1 -> threshold -> normalize -> whiten -> clip -> map to a range -> divide. A row's result
 depends on that row alone, to the byte, whoever its neighbours are: sums along a row go through our own gemm,
@@ -71,8 +70,10 @@ class Preprocess:
         return replace(self, low=self.low / by, high=self.high / by, divisor=self.divisor * by)
 
     def apply(self, rows: Array, dtype: npt.DTypeLike = np.float32) -> Array:
-        """(n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float; whose scale follows from their
-        dtype."""
+        """Return rows (n, n_visible) of raw rows (n, n_pixels) uint8, uint16 or float.
+
+        The scale of the pixels follows from their dtype.
+        """
         return self.apply_with_stats(rows, dtype)[0]
 
     def portable(self, g: Graph, X: Value) -> Value:
@@ -156,8 +157,10 @@ class Preprocess:
         return out
 
     def to_pixels(self, F: Array) -> Array:
-        """(k, n_pixels) filters for drawing, of filters (k, n_visible): PCA components are rotated back to
-        pixels."""
+        """Return filters (k, n_pixels) for drawing, of filters (k, n_visible).
+
+        PCA components are rotated back to pixels.
+        """
         if self.spec.whiten != "pca" or self.whitening is None:
             return F
         norms = np.empty(self.n_visible)
@@ -231,11 +234,9 @@ class Preprocess:
 
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
-        d, standardized, whitened = (
-            self.n_pixels,
-            self.spec.normalize == "standardize",
-            self.spec.whiten != "none",
-        )
+        d = self.n_pixels
+        standardized = self.spec.normalize == "standardize"
+        whitened = self.spec.whiten != "none"
         return {
             "mean": (d,) if standardized or whitened else None,
             "scale": (d,) if standardized else None,

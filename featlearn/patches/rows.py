@@ -30,8 +30,9 @@ def make_rows(
     index: npt.NDArray[np.integer[Any]],
     out: Array | None = None,
 ) -> tuple[Array, PatchStats]:
-    """Preprocessed `patches` (n, n_pixels), in all places where a model sees any; `index` are their numbers
-    in `name`.
+    """Preprocess `patches` (n, n_pixels), in all places where a model sees any.
+
+    `index` are their numbers in `name`.
 
     They are made in `out` where it is given. Raises DataError where a patch, or what is made of it, is not
     finite.
@@ -63,7 +64,10 @@ class Rows:
         memory: int = 2**31,
         name: str = "data",
     ) -> None:
-        self.patches, self.preprocess, self.dtype, self.name = patches, preprocess, np.dtype(dtype), name
+        self.patches = patches
+        self.preprocess = preprocess
+        self.dtype = np.dtype(dtype)
+        self.name = name
         self._made: Array | None = None
         row = preprocess.n_visible * self.dtype.itemsize
         if len(patches) * row <= memory:

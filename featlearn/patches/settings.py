@@ -146,8 +146,7 @@ class PreprocessSpec:
 
 
 def whitening_obstacle(n: int, d: int) -> str:
-    """Return why n patches of d pixels are not whitened unless that is asked for, with the remedy; empty if
-    they are.
+    """Return why n patches of d pixels are not whitened unasked, with the remedy; empty if they are.
 
     Whitening gives other patches of the same photographs the variance of those that it was fitted on only
     where there were enough of these: 1.3 times it at 10 patches a pixel, 2 to 3 times at 2, 4 to 6 times at 1

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from featlearn.errors import DataError
 from featlearn.patches.extract import DTYPES, Images, Int64, Plan, Source, are_small
@@ -18,7 +19,9 @@ class _Skipped:
     """Images that are left out: the first ones named, all counted; with strict the first is an error."""
 
     def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
-        self.count, self._warn, self._strict = 0, warn, strict
+        self.count = 0
+        self._warn = warn
+        self._strict = strict
 
     def add(self, problem: str) -> None:
         if self._strict:
@@ -49,6 +52,30 @@ def survey(
     if not images.names:
         raise DataError("no images found; give image files, folders or arrays of images")
     labels, label_names = _labels(sources, known)
+    numbers, shapes, dtypes = _read_all(images, skipped, tick)
+    table = np.array(shapes, np.int64)
+    if (table[:, 2] != table[0, 2]).any():
+        odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
+        raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
+    extraction = extraction.resolve(_come_whole(sources, table, like), like=like)
+    size, fits = _fitting(extraction, table)
+    wanted = (
+        f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
+    )
+    for k in np.flatnonzero(~fits).tolist():
+        skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
+    if skipped.count > NAMED:
+        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
+    index = np.array(numbers, np.int64)[fits]
+    shape = (size[0], size[1], int(table[0, 2]))
+    dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
+    return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
+
+
+def _read_all(
+    images: Images, skipped: _Skipped, tick: Callable[[], object]
+) -> tuple[list[int], list[tuple[int, ...]], list[np.dtype[Any]]]:
+    """Return numbers, shapes and dtypes of the images that can be read. Raises DataError where none can."""
     numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
     dtypes: list[np.dtype[Any]] = []
@@ -66,44 +93,39 @@ def survey(
         tick()
     if not numbers:
         raise DataError(f"none of {len(images.names)} images can be read: {first_problem}")
-    table = np.array(shapes, np.int64)
-    if (table[:, 2] != table[0, 2]).any():
-        odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
-        raise DataError(f"{odd}: grey and colour images are mixed; give --color gray or --color rgb")
-    extraction = extraction.resolve(_come_whole(sources, table, like), like=like)
+    return numbers, shapes, dtypes
+
+
+def _fitting(extraction: Extraction, shapes: Int64) -> tuple[tuple[int, int], npt.NDArray[np.bool_]]:
+    """Return height and width of a patch, and which images of `shapes` (n, 3) give patches.
+
+    Raises DataError where none does.
+    """
     if extraction.whole:
-        size = Counter(shapes).most_common(1)[0][0][:2]
-        fits = (table[:, :2] == size).all(axis=1)
+        size = Counter(map(tuple, shapes[:, :2].tolist())).most_common(1)[0][0]
+        fits = (shapes[:, :2] == size).all(axis=1)
     else:
         assert isinstance(extraction.size, tuple)
         size = extraction.size
-        fits = (table[:, :2] >= size).all(axis=1)
+        fits = (shapes[:, :2] >= size).all(axis=1)
     if not fits.any():
-        height, width = table[:, :2].max(axis=0)
+        height, width = shapes[:, :2].max(axis=0)
         remedy = "take a smaller --size, or whole"
         if height == 1:
             remedy += (
                 ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
             )
         raise DataError(
-            f"--size {size[0]}x{size[1]}: larger than each of {len(table)} images, "
+            f"--size {size[0]}x{size[1]}: larger than each of {len(shapes)} images, "
             f"the highest of {height} and the widest of {width} pixels; {remedy}"
         )
-    wanted = (
-        f"of {size[0]}x{size[1]} as most images are" if extraction.whole else f"at least {size[0]}x{size[1]}"
-    )
-    for k in np.flatnonzero(~fits).tolist():
-        skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
-    if skipped.count > NAMED:
-        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
-    index, shape = np.array(numbers, np.int64)[fits], (size[0], size[1], int(table[0, 2]))
-    dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
-    return Plan(images, extraction, index, table[fits], shape, dtype, labels, label_names, skipped.count)
+    return size, fits
 
 
 def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] | None) -> bool:
-    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for: each is an example, as a
-    digit is.
+    """Whether images of `shapes` (n, 3) are taken whole where no cut is asked for.
+
+    Each is an example then, as a digit is.
 
     So are those of containers of such images, those that have the size of the patches that they shall be
     `like`, and many small ones of one size.
@@ -116,8 +138,10 @@ def _come_whole(sources: Sequence[Source], shapes: Int64, like: tuple[int, int] 
 
 
 def _labels(sources: Sequence[Source], known: Sequence[str] | None) -> tuple[Int64 | None, list[str] | None]:
-    """Of all images together; names of several sources are united, `known` first, in the order of their
-    appearance."""
+    """Return labels of all images together, and their names.
+
+    Names of several sources are united, `known` first, in the order in which they appear.
+    """
     given = [source.labels for source in sources]
     labels = [np.asarray(one, np.int64) for one in given if one is not None]
     if not labels:

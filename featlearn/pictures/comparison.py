@@ -16,8 +16,10 @@ WIDE, SAMPLE = 75, 8  # characters that have room below a panel; of these the li
 
 @dataclass(frozen=True)
 class Curve:
-    """A model in the panel of codes: points (levels, bits per pixel, RMSE); those of `marked` levels stand
-    out."""
+    """A model in the panel of codes: points (levels, bits per pixel, RMSE).
+
+    Those of `marked` levels stand out.
+    """
 
     name: str
     points: Sequence[tuple[int, float, float]]
@@ -26,8 +28,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Errors:
-    """A line in the panel of errors: points (labels per class, mean error, standard deviation), errors as
-    shares."""
+    """A line in the panel of errors: points (labels per class, mean error, standard deviation).
+
+    Errors are shares.
+    """
 
     name: str
     points: Sequence[tuple[int, float, float]]

@@ -39,9 +39,8 @@ def figure_bytes(figure: Any, format: str, text: Mapping[str, str]) -> bytes:
     """The figure as a file of a `format` out of FORMATS, with `text`: Software, Description and Content."""
     import matplotlib
 
-    with warnings.catch_warnings(
-        action="ignore", category=UserWarning
-    ):  # letters that the font lacks are boxes
+    # letters that the font lacks are boxes
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         if format in RASTERS.values():
             figure.canvas.draw()
             return picture_bytes(np.asarray(figure.canvas.buffer_rgba())[:, :, :3], format, text, DPI)

@@ -50,8 +50,10 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
 def sheet_of_pixels(
     P: Array, columns: int | None = None, scale: int | None = None, tones: tuple[float, float] = TONES
 ) -> Array:
-    """uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are; `tones` are the values of black and
-    white."""
+    """Return a uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are.
+
+    `tones` are the values of black and white.
+    """
     k, h, w, _ = P.shape
     columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
     return _sheet(pixel_bytes(P, tones), columns, scale)

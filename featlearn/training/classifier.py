@@ -1,5 +1,4 @@
-"""Training a linear classifier on codes: the strength of its weight decay is chosen on rows held out
-meanwhile.
+"""Training a linear classifier on codes, with a weight decay chosen on rows held out meanwhile.
 
 The decay is taken whose classifier has the least loss on rows held out, at the best scale of its weights:
 decay makes weights small, which costs loss but no errors (the scale is the temperature of C. Guo, G. Pleiss,
@@ -31,10 +30,8 @@ FEW = 5000  # rows: below it each is held out once
 RUN = 200  # rows of a class that are held out or learned from together, where there are as many
 SPAN, HALVINGS = 8, 10  # scales of the weights from 2^-8 to 2^8, found to a hundredth
 STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-WINDOW, ENOUGH = (
-    10,
-    1e-3,
-)  # so many iterations that lower the loss by less than this share of it end the training
+WINDOW = 10  # iterations over which the fall of the loss is judged
+ENOUGH = 1e-3  # share of the loss: the training ends where it falls by less
 
 Mask = npt.NDArray[np.bool_]
 Block = tuple[Array, Labels, Array | None]
@@ -155,7 +152,9 @@ def _loss_at_best_scale(scores: Array, labels: Labels) -> float:
     S = scores.astype(np.float64)
     own = S[np.arange(len(S)), labels].copy()
     top = S.max(axis=1)
-    low, high, loss = -float(SPAN), float(SPAN), np.inf
+    low = -float(SPAN)
+    high = float(SPAN)
+    loss = np.inf
     for _ in range(HALVINGS):  # the loss is convex in t
         t = 2 ** ((low + high) / 2)
         P = np.exp(t * (S - top[:, None]))

@@ -13,11 +13,8 @@ SHOWN = 1_000_000  # rows that a run shows a model by default, the same ones aga
 FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
-ONE_PASS = (
-    "batch_size",
-    "data_scale",
-    "validation",
-)  # the settings that do something where nothing is descended
+# the settings that do something where nothing is descended
+ONE_PASS = ("batch_size", "data_scale", "validation")
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
 RATES_IN_WORDS = rates_in_words(Model)

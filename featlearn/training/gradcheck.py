@@ -1,5 +1,7 @@
-"""Gradients held against central differences in float64: on small random problems, or at a model's own
-parameters."""
+"""Gradients held against central differences in float64.
+
+They are of small random problems, or at a model's own parameters.
+"""
 
 import copy
 import math
@@ -98,7 +100,9 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
 
     Raises ConfigError at too many kinks.
     """
-    loss, step, state = model.losses()[name], Step(1, seed), copy.deepcopy(model.state)
+    loss = model.losses()[name]
+    step = Step(1, seed)
+    state = copy.deepcopy(model.state)
 
     def at_params() -> Gradients:
         model.state = copy.deepcopy(state)  # that of a minibatch is not that of the next

@@ -30,7 +30,10 @@ class Leg:
         probe_rows: Index,
     ) -> None:
         self.phase, self.config = phase, config.in_phase(phase)
-        self.model, self.data, self.train_rows, self.probe_rows = model, rows, train_rows, probe_rows
+        self.model = model
+        self.data = rows
+        self.train_rows = train_rows
+        self.probe_rows = probe_rows
         self.batch_size = self.config.batch_size or len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
         epochs = (self.config.epochs or 0) if phase.descends else 1
@@ -121,7 +124,9 @@ class Leg:
 
 def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[str, float]:
     """Return measures of a model over those rows: "rmse", of reconstruct(x) - x, and the model's `own`."""
-    total, n, sums = 0.0, 0, dict[str, float]()
+    total = 0.0
+    n = 0
+    sums = dict[str, float]()
     for start in range(0, len(index), PROBE):
         X = rows.take(index[start : start + PROBE])
         squares = np.empty(len(X), np.float64)

@@ -45,8 +45,9 @@ def diverged_params(params: Mapping[str, Array], limits: Mapping[str, float]) ->
 
 
 def diverged_error(at: Progress, error: float, deviation: float, telling_units: Callable[[], int]) -> str:
-    """Say whether an error at the end of an epoch is far above that of the mean row, `deviation`, or above it
-    with most units stuck.
+    """Say whether an epoch ends with an error far above that of the mean row, `deviation`.
+
+    Where most units are stuck, any error above that of the mean row is too large.
 
     The first updates can lose the weights, and with them what later errors are compared with. And bounded
     outputs and codes keep the error small while all is saturated.

@@ -40,7 +40,10 @@ class Training:
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         summary = DataSummary(model.n_visible, n_rows=len(self.train_rows))
         config = config.resolve(type(model), model.config, summary)
-        self.model, self.rows, self.config, self.seed = model, rows, config, seed
+        self.model = model
+        self.rows = rows
+        self.config = config
+        self.seed = seed
         self.rng = Random(seed)
         self.probe_rows = spread(self.train_rows, PROBE)
         self.legs = [
@@ -70,8 +73,9 @@ class Training:
         on_batch: Callable[["Training"], bool] = lambda training: False,
         on_epoch: Callable[["Training"], None] = lambda training: None,
     ) -> bool:
-        """Train to the end, or until `on_batch` answers True; True when finished. Raises DivergedError,
-        ConfigError.
+        """Train to the end, or until `on_batch` answers True; True when finished.
+
+        Raises DivergedError, ConfigError.
 
         Can be called again (also on a Training restored from a checkpoint) and goes on where it stood.
         """
@@ -100,7 +104,10 @@ class Training:
             yield order[i * leg.batch_size : (i + 1) * leg.batch_size]
 
     def _update(self, batch: Index) -> None:
-        at, leg, phase, config = self.progress, self.leg, self.leg.phase, self.leg.config
+        at = self.progress
+        leg = self.leg
+        phase = self.leg.phase
+        config = self.leg.config
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
         share = done / leg.updates
@@ -183,7 +190,11 @@ class Training:
         if at.finished:
             at.measured = self._final_measures()
         self.leg.release()
-        at.phase, at.epoch, at.first_errors, at.last_loss, at.rate = at.phase + 1, 0, [], None, 1.0
+        at.phase += 1
+        at.epoch = 0
+        at.first_errors = []
+        at.last_loss = None
+        at.rate = 1.0
         self.best = None
         if not at.finished:
             self.optimizer = self.leg.optimizer()
@@ -239,8 +250,7 @@ class Training:
 
     @property
     def early(self) -> bool:
-        """Whether the run, by its own learning rate, is in its first epoch, its first tenth or its first
-        updates."""
+        """Whether the run, at its own learning rate, is in its first epoch, first tenth or first updates."""
         at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
         return "lr" not in self.leg.phase.training and (at.epochs_done == 0 or at.step <= least)
 
@@ -281,9 +291,8 @@ class Training:
             )
         self.model.state = {name: np.array(value, order="C") for name, value in saved.state.items()}
         self.progress = Progress(**copy.deepcopy(saved.progress))
-        self.history = {
-            key: column.tolist() for key, column in saved.history.items()
-        }  # integers stay integers
+        # integers stay integers
+        self.history = {key: column.tolist() for key, column in saved.history.items()}
         kept, self.best = checkpoint.unpack(saved.optimizer)
         if not self.progress.finished:
             self.optimizer = self.leg.optimizer()

@@ -32,8 +32,9 @@ _MAX_DEFLATE = 1032
 
 
 class Reader:
-    """A file opened through the strict door; a context manager. Every failure is a DataError that names file
-    and key.
+    """A file opened through the strict door; a context manager.
+
+    Every failure is a DataError that names file and key.
 
     `image`, the whole file as bytes, is read instead of `path` if given.
     """
@@ -68,10 +69,8 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with (
-            DeferredHandlers(),
-            contextlib.suppress(RuntimeError),
-        ):  # nothing was written that a close could fail to keep
+        # nothing was written that a close could fail to keep
+        with DeferredHandlers(), contextlib.suppress(RuntimeError):
             self._file.close()
 
     @property

@@ -61,7 +61,8 @@ class Writer:
         """A string, an integer, a float or a short vector of integers on the root ("") or on a group."""
         at = h5o.open(self._file, b"/" + group.encode())
         if isinstance(value, str):
-            data, kind, space = *_fixed([value]), h5s.create(h5s.SCALAR)
+            data, kind = _fixed([value])
+            space = h5s.create(h5s.SCALAR)
             data = data.reshape(())
             if data.dtype.itemsize > MAX:
                 raise DataError(f"{group}/{name}: text of {data.dtype.itemsize:,} bytes, at most {MAX:,} fit")
@@ -100,8 +101,10 @@ class Writer:
                 self.attribute(group, name, values[name])
 
     def reserve(self, key: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
-        """A contiguous data set that the caller writes himself (little-endian) at the returned offset of the
-        file."""
+        """Make a contiguous data set, and return its offset in the file.
+
+        The caller writes it himself, little-endian.
+        """
         dtype = _allowed(np.dtype(dtype).newbyteorder("<"))
         data_set = self._create(key, shape, h5t.py_create(dtype), h5d.ALLOC_TIME_EARLY)
         offset = int(data_set.get_offset())
@@ -149,8 +152,10 @@ def _allowed(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _plain_number(value: int | float | Array) -> Array:
-    """As int64 (uint64 above its range) or float64, little-endian; booleans as 0 and 1, which every tool
-    shows."""
+    """Return numbers as int64 (uint64 above its range) or float64, little-endian.
+
+    Booleans become 0 and 1, which every tool shows.
+    """
     data = np.asarray(value)
     if (
         not isinstance(value, int | float | np.generic | np.ndarray)

@@ -23,8 +23,7 @@ class DataSummary:
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation of a value about its mean, over all of them; None where it is not known, or
-        is 0."""
+        """The standard deviation of values about their means; None where it is not known, or is 0."""
         return math.sqrt(self.variance / self.n_visible) if self.variance else None
 
     def divided(self, by: float) -> "DataSummary":

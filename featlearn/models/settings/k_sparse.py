@@ -8,7 +8,10 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Layer
 from featlearn.settings import check, fill, setting
 
-ALPHA, RAMP, AUX_WEIGHT, INIT_SCALE = 3.0, 0.5, 1 / 32, 0.01  # what resolve makes of None
+ALPHA = 3.0  # the default, as the next three
+RAMP = 0.5
+AUX_WEIGHT = 1 / 32
+INIT_SCALE = 0.01
 START, WIDEST = 12, 0.3
 """k starts at 12 k, but more than .3 of the units would learn noise at first, and keep it."""
 SPREAD = (0.15, 2.0)

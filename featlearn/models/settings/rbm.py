@@ -9,7 +9,9 @@ from featlearn.models.base import DRAWS, MAX_UNITS, UNIT_SPREAD, DataSummary, De
 from featlearn.ops.sparsity import SparsityConfig
 from featlearn.settings import fill, rounded, setting
 
-RATE, SHORTEST, WIDE = 8.0, 80, 1.5  # of usual_rates: squared lengths, by unit that of gaussian visibles
+RATE = 8.0  # of usual_rates, over the mean squared length of a row
+SHORTEST = 80  # the least squared length that counts
+WIDE = 1.5  # that of gaussian visible units, for each hidden unit
 LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to learn
 REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
@@ -143,11 +145,8 @@ class RBMSettings(Layer):
         rate, unit = RATE, 1.0
         if config.visible == "gaussian":
             rate, unit = RATE / 2, config.sigma**2
-            least = (
-                WIDE
-                * config.hidden
-                * (100 if config.persistent else 40 if config.units == "rectified" else 1)
-            )
+            times = 100 if config.persistent else 40 if config.units == "rectified" else 1
+            least = WIDE * config.hidden * times
         return {"sgd": rounded(unit * rate / max((data.square or unit * data.n_visible) / unit, least))}
 
     @classmethod
@@ -172,8 +171,10 @@ class RBMSettings(Layer):
         return None if self.config.target is None else (0.0, self.config.target)
 
     def remedies(self) -> dict[str, dict[str, Any]]:
-        """A target makes edges of photographs (Lee, Ekanadham & Ng, NIPS 2007), but no better codes of
-        digits."""
+        """Return settings that help; a target makes edges of photographs, but no better codes of digits.
+
+        H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007.
+        """
         edges: dict[str, Any] = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
         found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
         if self.config.sigma != 1:

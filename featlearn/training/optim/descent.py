@@ -10,7 +10,9 @@ from featlearn.models.base import Gradients
 from featlearn.rows import Array
 from featlearn.training.optim.base import Layout, Optimizer, UpdateSettings
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as published
+BETA1 = 0.9  # Adam's, as published, and so the next two
+BETA2 = 0.999
+EPSILON = 1e-8
 
 
 class Stepper(Optimizer):

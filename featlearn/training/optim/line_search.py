@@ -1,5 +1,6 @@
-"""The step along a direction: a length that meets the strong Wolfe conditions, in pure floating-point
-arithmetic.
+"""A search for the step along a direction that meets the strong Wolfe conditions.
+
+It is in pure floating-point arithmetic.
 
     f(a) <= f(0) + c1 a f'(0)      |f'(a)| <= c2 |f'(0)|
 

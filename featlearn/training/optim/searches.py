@@ -19,8 +19,9 @@ from featlearn.training.optim.line_search import strong_wolfe
 
 
 class LineSearch(Optimizer):
-    """A direction downhill, and the step along it that meets the strong Wolfe conditions. Raises nothing of
-    its own.
+    """A direction downhill, and the step along it that meets the strong Wolfe conditions.
+
+    Raises nothing of its own.
 
     Parameters keep their precision, vectors here are float64. When no step lowers the loss any more, it has
     `converged`: as a rule to the precision of the parameters.
@@ -163,7 +164,9 @@ class _Loss:
     def __init__(
         self, params: dict[str, Array], evaluate: Callable[[], Gradients], settings: UpdateSettings
     ) -> None:
-        self.params, self.evaluate, self.settings = params, evaluate, settings
+        self.params = params
+        self.evaluate = evaluate
+        self.settings = settings
         self.seen: list[_Point] = []
 
     def at(self, x: Array) -> _Point:
