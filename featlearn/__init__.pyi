@@ -2,6 +2,7 @@ from featlearn.api import MODELS as MODELS
 from featlearn.api import check_gradients as check_gradients
 from featlearn.api import encode as encode
 from featlearn.api import evaluate as evaluate
+from featlearn.api import export as export
 from featlearn.api import extract_patches as extract_patches
 from featlearn.api import fit as fit
 from featlearn.api import info as info

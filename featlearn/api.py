@@ -21,6 +21,7 @@ from typing import Any, TypeVar, get_args, get_origin
 from featlearn.jobs import check_gradients as _check_gradients
 from featlearn.jobs import encode as _encode
 from featlearn.jobs import evaluate as _evaluate
+from featlearn.jobs import export as _export
 from featlearn.jobs import extract_patches as _extract_patches
 from featlearn.jobs import fit as _fit
 from featlearn.jobs import info as _info
@@ -167,6 +168,7 @@ fit = by_options(
 )
 encode = by_options(_encode.encode, {})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
+export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing})
@@ -182,6 +184,7 @@ __all__ = [
     "check_gradients",
     "encode",
     "evaluate",
+    "export",
     "extract_patches",
     "fit",
     "info",

@@ -60,9 +60,12 @@ def runnable(path):
     return [block for block in sh_blocks(path) if "pip install" not in block and "ruff" not in block]
 
 
+PROGRAMS = [page for page in PAGES if "```python" in page.read_text("utf-8")]
+"""Pages that are run as a whole, in a folder of their own."""
 BLOCKS = [
     pytest.param(page, i, id=f"{page.relative_to(ROOT)}-{i}")
     for page in PAGES
+    if page not in PROGRAMS
     for i in range(len(runnable(page)))
 ]
 
@@ -98,38 +101,42 @@ def smaller(text):
     return re.sub(UNBOUND, r"\1 --epochs 2", text, flags=re.MULTILINE)
 
 
+def run_sh(block, folder, here):
+    """Run a block with the command of the reader's folder."""
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    words = ["sh", "-e", "-c", smaller(block)]
+    run = subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize(("page", "i"), BLOCKS)
 def test_documented_commands_run(page, i, folder):
     """The blocks of a page run one after another in one folder, as a reader would."""
-    block = smaller(runnable(page)[i])
-    environment = {**os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    run = subprocess.run(
-        ["sh", "-e", "-c", block], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
+    run_sh(runnable(page)[i], folder, folder)
 
 
 IN_PYTHON = {"count=40_000": "count=1500", "epochs=15": "epochs=1", "hidden=200": "hidden=20"}
 """What makes documented programs quick enough for a test."""
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if "```python" in page.read_text("utf-8")], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.name)
 def test_documented_programs_run(page, folder, tmp_path):
-    """The blocks of a page are one program, and what they print is what their comments say."""
+    """After a page's commands its blocks of Python are one program, which prints what its comments say."""
     program = "".join(
         re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     )
     for long, short in IN_PYTHON.items():
         program = program.replace(long, short)
     shutil.copytree(folder / "photos", tmp_path / "photos")
+    for block in runnable(page):
+        run_sh(block, folder, tmp_path)
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+    printed = iter(run.stdout.splitlines())
     for said in re.findall(r"^print\(.*\) +# (.*)$", program, re.MULTILINE):
-        assert said in run.stdout.splitlines()
+        assert said in printed, run.stdout
 
 
 EXAMPLES = {
@@ -208,7 +215,8 @@ def test_the_command_line_page_is_fresh():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+    prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)#:]+)\)", prose):
         assert (page.parent / target).exists(), target
 
 

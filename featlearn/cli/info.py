@@ -3,8 +3,10 @@
 from difflib import SequenceMatcher
 from typing import Any
 
+import click
+
 from featlearn.cli.options import command_named, option, paths, running
-from featlearn.cli.output import Messages, Results, flat
+from featlearn.cli.output import Messages, Results, flat, show_history
 from featlearn.errors import ConfigError, show
 
 
@@ -16,25 +18,41 @@ from featlearn.errors import ConfigError, show
     needs="file",
     help="Hold a data set against its checksum too; a model always is.",
 )
-@option("--get", "key", metavar="KEY", help="Print this value alone, e.g. config.hidden.")
+@option("--get", metavar="KEY", help="Print this value alone, e.g. config.hidden.", without="history")
+@option(
+    "--history",
+    type=click.Choice(["csv", "json"]),
+    needs="file",
+    help="Print a model's learning curve alone, an epoch a line or an object.",
+)
 @running
-def command(file: str | None, verify: bool, key: str | None, messages: Messages, results: Results) -> None:
+def command(
+    file: str | None,
+    verify: bool,
+    get: str | None,
+    history: str | None,
+    messages: Messages,
+    results: Results,
+) -> None:
     """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
 
     \b
     Examples:
       featlearn info rbm-l1.h5
       featlearn info rbm-l1.h5 --get config.hidden
+      featlearn info rbm-l1.h5 --history csv
     """
     from featlearn.jobs.info import ModelInfo, build, info
 
+    if history is not None and file is not None:
+        return show_history(history, file, results)
     found = build() if file is None else info(file, verify=verify)
     if isinstance(found, ModelInfo) and not results.as_json:
         found = found.in_words()
     values = found.report()
-    if key is None or results.as_json:
-        return results.show(values if key is None else {key: _pick(values, key)})
-    results.value(_pick(values, key))
+    if get is None or results.as_json:
+        return results.show(values if get is None else {get: _pick(values, get)})
+    results.value(_pick(values, get))
 
 
 def _pick(values: dict[str, Any], key: str) -> Any:

@@ -277,3 +277,18 @@ def show_picture(done: Result, messages: Messages, results: Results) -> None:
         return results.show(report)
     for key, value in report.items():
         messages.say(f"{key}  {value}")
+
+
+def show_history(format: str, model: str, results: Results) -> None:
+    """Print a model's learning curve as "csv" or "json". Raises DataError, ConfigError."""
+    from featlearn.jobs.history import as_csv, as_rows, read_history
+
+    if format == "csv" and results.as_json:
+        raise ConfigError("--history csv and --json contradict each other; take --history json")
+    columns = read_history(model)
+    if results.as_json:
+        return results.show({"history": as_rows(columns)})
+    if format == "json":
+        return results.value(as_rows(columns))
+    for line in as_csv(columns).splitlines():
+        results.value(line)

@@ -31,6 +31,11 @@ class OnnxGraph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of all constants."""
+        return sum(one.ByteSize() for one in self.constants)
+
     def cast(self, X: Any, dtype: np.dtype[Any]) -> Any:
         """Write down the conversion to another type of numbers."""
         return self("Cast", X, to=helper.np_dtype_to_tensor_dtype(dtype))

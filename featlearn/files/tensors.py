@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,11 +19,24 @@ def npz(arrays: Mapping[str, Array], words: Mapping[str, str]) -> bytes:
 
 
 def safetensors(arrays: Mapping[str, Array], words: Mapping[str, str]) -> bytes:
-    """Return a .safetensors that holds arrays, and words as its metadata."""
-    from safetensors.numpy import save
+    """Return a .safetensors that holds arrays of floats, and words as its metadata.
 
-    made = save({name: np.ascontiguousarray(value) for name, value in arrays.items()}, dict(words))
-    return bytes(made)
+    Written here, since the library of that name puts the words into another order at every call. A file is
+    the length of the header (8 bytes, little-endian), the header in JSON, filled up with spaces to a multiple
+    of 8 bytes, and the arrays one after the other, the widest numbers first
+    (github.com/huggingface/safetensors).
+    """
+    header: dict[str, Any] = {"__metadata__": dict(words)}
+    parts, at = [], 0
+    for name, value in sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0])):
+        data = np.asarray(value, value.dtype.newbyteorder("<")).tobytes()
+        kind = {4: "F32", 8: "F64"}[value.itemsize]
+        header[name] = {"dtype": kind, "shape": value.shape, "data_offsets": [at, at + len(data)]}
+        parts.append(data)
+        at += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
 
 
 def table(columns: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Codes of a data set file under a model file, written as a data set of their own, in bounded memory."""
+"""Codes of a data set file under a model file, written as a data set or as a matrix, in bounded memory."""
 
 import math
 import os
@@ -11,7 +11,9 @@ import numpy as np
 from featlearn.errors import DataError, show
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
-from featlearn.jobs.callbacks import Progress, Say, log, no_progress
+from featlearn.files.matrix import FORMATS, Matrix, write_matrix
+from featlearn.jobs.callbacks import Bar, Progress, Say, log, no_progress
+from featlearn.jobs.formats import suffix
 from featlearn.jobs.hints import to_train
 from featlearn.jobs.results import UNREPORTED, Next, Result
 from featlearn.jobs.store import (
@@ -32,7 +34,7 @@ JOB = {"job": "encode"}
 
 @dataclass(frozen=True)
 class Encoded(Result):
-    """A data set of codes."""
+    """Codes in a file."""
 
     output: str
     codes: int
@@ -54,37 +56,68 @@ def encode(
     progress: Progress = no_progress,
     say: Say = log,
 ) -> Encoded:
-    """Write the codes that a model gives to the rows of a data set. Raises DataError."""
+    """Write the codes that a model gives to the rows of a data set; the suffix of `output` says how.
+
+    .npy is the matrix (n, units) of float32; .npz has it as "codes", with "labels" and "label_names" where
+    there are any; .csv has a line of names and a line a row, the label last; anything else is a data set.
+    Raises DataError, ConfigError.
+    """
     inputs = [model, dataset]
-    check_hdf5_name(output)
+    kind = suffix(output)
+    if kind not in FORMATS:
+        check_hdf5_name(output, list(FORMATS))
     check_output(output, force, inputs)
     learned, data = load_model(model), read_dataset(dataset)
     refuse_other_shape(dataset, data, learned)
     warn_of_unfinished(learned, say)
     n, units = len(data.patches), learned.units
     codes = Preprocess(PreprocessSpec("none"), units, low=math.inf, high=-math.inf)
-    writer = DatasetWriter(output, n, (1, units, 1), np.float32, data.labels is not None, force, inputs)
-    with writer, progress(n, "rows") as bar:
-        for start, H in _blocks(learned, data):
-            stop = start + len(H)
-            writer.append(
-                H, _origin(data, start, stop), None if data.labels is None else data.labels[start:stop]
-            )
-            codes.low, codes.high = min(codes.low, float(H.min())), max(codes.high, float(H.max()))
-            bar.advance(len(H))
-        if codes.low == codes.high:
-            raise DataError(
-                f"{show(model)}: gives {codes.low:g} for every unit and row of {show(dataset)}, so "
-                "there is nothing to learn from its codes; train it again"
-            )
-        images = data.images if _is_located(data) and data.images else [data.path]
-        writer.finish(codes.to_dict(), images, data.label_names, provenance(invocation, inputs=inputs))
-    size = os.path.getsize(output)
-    return Encoded(output, n, units, size, codes.low, codes.high, Next([to_train(output, codes)]))
+    with progress(n, "rows") as bar:
+        blocks = _watched(_blocks(learned, data), codes, bar, f"{show(model)}: gives", show(dataset))
+        if kind in FORMATS:
+            matrix = Matrix((n, units), blocks, data.labels, data.label_names)
+            write_matrix(output, kind, matrix, force, inputs)
+        else:
+            labelled = data.labels is not None
+            with DatasetWriter(output, n, (1, units, 1), np.float32, labelled, force, inputs) as writer:
+                _append(writer, blocks, data)
+                images = data.images if _is_located(data) and data.images else [data.path]
+                story = provenance(invocation, inputs=inputs)
+                writer.finish(codes.to_dict(), images, data.label_names, story)
+    hint = None if kind in FORMATS else Next([to_train(output, codes)])
+    return Encoded(output, n, units, os.path.getsize(output), codes.low, codes.high, hint)
 
 
-def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[tuple[int, Array]]:
-    """Codes by blocks of rows: the number of the first, and codes (m, units) float32. Raises DataError."""
+def _append(writer: DatasetWriter, blocks: Iterator[Array], data: Dataset) -> None:
+    """Append codes with the origins and labels of the rows that they are of."""
+    start = 0
+    for H in blocks:
+        stop = start + len(H)
+        labels = None if data.labels is None else data.labels[start:stop]
+        writer.append(H, _origin(data, start, stop), labels)
+        start = stop
+
+
+def _watched(
+    blocks: Iterator[Array], codes: Preprocess, bar: Bar, gives: str, dataset: str
+) -> Iterator[Array]:
+    """Yield codes, keep their bounds in `codes`, and report them.
+
+    Raises DataError where all are one value.
+    """
+    for H in blocks:
+        codes.low, codes.high = min(codes.low, float(H.min())), max(codes.high, float(H.max()))
+        yield H
+        bar.advance(len(H))
+    if codes.low == codes.high:
+        raise DataError(
+            f"{gives} {codes.low:g} for every unit and row of {dataset}, so there is nothing to learn from "
+            "its codes; train it again"
+        )
+
+
+def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[Array]:
+    """Codes (m, units) float32 by blocks of rows. Raises DataError."""
     # each is needed once
     rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))
     for start, stop in edges(len(rows)):
@@ -97,7 +130,7 @@ def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[tuple[int, Array]]:
                 "holds NaN or infinity; "
                 "train the model again with a lower --lr, or check the data set with featlearn info --verify"
             )
-        yield start, H
+        yield H
 
 
 def _is_located(data: Dataset) -> bool:

@@ -12,6 +12,7 @@ from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.model import FeatureModel
 from featlearn.jobs.plan import Data
+from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance
 from featlearn.jobs.train import plan_training
@@ -62,8 +63,10 @@ def fit(
         data, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given, say=say
     )
     story = provenance(invocation, seed=run.seed)
-    watch = Watch(say, progress, should_stop, never, float("inf"))
-    learned, file = learn(plan, story, watch)
+    run_log = RunLog(run.log, False, False, [], say)
+    watch = Watch(say, progress, should_stop, never, float("inf"), run_log)
+    with run_log:
+        learned, file = learn(plan, story, watch)
     return FeatureModel(LoadedModel("", learned, plan.data.preprocess, file))
 
 

@@ -1,6 +1,5 @@
 """Pictures that jobs make: where they go, in a format that the suffix of a name says; and their tones."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from featlearn import __version__
-from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.jobs.formats import refuse_other_suffix, suffix
 from featlearn.patches.preprocess import Preprocess
 from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
 from featlearn.rows import Array
@@ -39,13 +38,7 @@ class PictureFile:
         if not isinstance(self.output, str):
             return
         check_output(self.output, self.force, self.inputs)
-        suffix = _suffix(self.output)
-        if suffix not in self.formats:
-            *others, last = self.formats
-            found = f"the suffix {show(suffix)} is no format of this picture" if suffix else "has no suffix"
-            raise ConfigError(
-                f"{self.option} {show(self.output)}: {found}; end it in {', '.join(others)} or {last}"
-            )
+        refuse_other_suffix(self.option, self.output, self.formats, "this picture")
 
     @property
     def name(self) -> str | None:
@@ -55,7 +48,7 @@ class PictureFile:
     @property
     def format(self) -> str:
         """What the suffix says; a PNG on a stream."""
-        return self.formats[_suffix(self.output) if isinstance(self.output, str) else ".png"]
+        return self.formats[suffix(self.output) if isinstance(self.output, str) else ".png"]
 
     def write(self, picture: bytes) -> None:
         """Write it. Raises DataError."""
@@ -63,10 +56,6 @@ class PictureFile:
             write_bytes(self.output, picture, self.force, self.inputs)
         else:
             self.output.write(picture)
-
-
-def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
 
 
 def png_text(text: dict[str, str]) -> dict[str, str]:

@@ -60,6 +60,9 @@ class RunSettings(Checked):
     checkpoint_every: float = setting(
         60.0, "how often to write OUTPUT.ckpt while training", low=0, metavar="SECONDS", infinite=True
     )
+    log: str | None = setting(
+        None, "write each epoch's measures to this file as they come, a line of JSON each", metavar="FILE"
+    )
     seed: int = seed_setting()
     dtype: str = setting("float32", "precision of the computation", choices=("float32", "float64"))
 

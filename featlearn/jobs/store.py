@@ -23,6 +23,7 @@ from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.paths import open_regular
 from featlearn.jobs.callbacks import Say
+from featlearn.jobs.formats import listed, suffix
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.preprocess import Preprocess
@@ -160,10 +161,16 @@ def refuse_other_shape(path: str, dataset: Dataset, like: LoadedModel) -> None:
         )
 
 
-def check_hdf5_name(path: str) -> None:
-    """Raise ConfigError for a name that promises another format: what is written there is HDF5."""
-    if os.path.splitext(path)[1].lower() in OTHER_FORMATS:
-        raise ConfigError(f"-o {show(path)}: would be HDF5 under a name of another format; end it in .h5")
+def check_hdf5_name(path: str, others: Sequence[str] = ()) -> None:
+    """Raise ConfigError for a name that promises another format: what is written there is HDF5.
+
+    `others` are the formats that could be written besides.
+    """
+    if suffix(path) in OTHER_FORMATS:
+        remedy = listed([".h5", *others])
+        raise ConfigError(
+            f"-o {show(path)}: would be HDF5 under a name of another format; end it in {remedy}"
+        )
 
 
 def shape_words(shape: Sequence[int]) -> str:

@@ -17,6 +17,7 @@ from featlearn.jobs.hints import as_argument
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished
+from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, provenance
 from featlearn.jobs.train_settings import idle_settings, idle_words
@@ -92,7 +93,8 @@ def train(
     check_hdf5_name(output)
     ckpt = output + ".ckpt"
     inputs = [dataset] if dataset else []
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every)
+    run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
+    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
 
     def plan_it() -> Plan:
         return plan_training(
@@ -113,7 +115,7 @@ def train(
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
             return _report(plan.as_in(finished), finished, output, say)
-    with Output(output, force, inputs) as out:
+    with Output(output, force, inputs) as out, run_log:
         plan = plan or plan_it()
         plan, training_run = start(plan, ckpt if resume else None, force, say)
         story = provenance(invocation, seed=run.seed, inputs=inputs)

@@ -12,6 +12,7 @@ from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say
 from featlearn.jobs.plan import Plan
 from featlearn.jobs.resume import refuse_other, saved_in
+from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.store import load_model
 from featlearn.models import model_class
 from featlearn.models.base import Model
@@ -30,6 +31,7 @@ class Watch:
     should_save: Ask
     checkpoint_every: float
     """Seconds."""
+    log: RunLog
 
 
 def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
@@ -85,6 +87,7 @@ def train_with_restarts(
     Return the run that came to its end, or was stopped. Raises DivergedError.
     """
     while True:
+        watch.log.begin(training.history, fresh=training.progress.step == 0)
         try:
             _train(training, plan, story, ckpt, watch)
             return plan, training
@@ -122,7 +125,7 @@ def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | No
                 saved = time.monotonic()
             return watch.should_stop()
 
-        finished = training.run(on_batch)
+        finished = training.run(on_batch, lambda at: watch.log.add(at.history))
     if ckpt and not finished:
         write_model(ckpt, model_file(training, plan, story), force=True)
         watch.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")

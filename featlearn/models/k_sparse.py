@@ -64,6 +64,7 @@ class KSparse(KSparseSettings):
     """
 
     id = "k-sparse"
+    encode_state = ("threshold",)
     config: KSparseSettings.Config
 
     @property

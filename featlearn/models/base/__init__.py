@@ -17,8 +17,9 @@ What training and all commands need:
 
 Settings that are not said are decided by `defaults` (for all data), resolve(config, data),
 usual_rates(config, data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(),
-extra_metrics(X), wanted_activity, takes_mean_off, doubts and remedies(), export for portable(g, X): all have
-an answer where a model says nothing. What only some models can do stands in protocols: HasChain, IsBoltzmann.
+extra_metrics(X), wanted_activity, takes_mean_off, doubts and remedies(), export for portable(g, X) and
+encode_state: all have an answer where a model says nothing. What only some models can do stands in
+protocols: HasChain, IsBoltzmann.
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 

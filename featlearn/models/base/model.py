@@ -54,6 +54,8 @@ class Model:
     defaults: ClassVar[Defaults] = Defaults()
     small: ClassVar[dict[str, Any]] = {"hidden": 5}
     """Sizes of a model whose gradients are checked in an instant."""
+    encode_state: ClassVar[tuple[str, ...]] = ()
+    """The state that encode reads, where it is there; all other is for training."""
 
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
