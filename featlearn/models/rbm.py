@@ -49,7 +49,7 @@ from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
 from featlearn.ops.graph import Graph, Value, affine
-from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
+from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
@@ -209,7 +209,7 @@ class RBM(RBMSettings):
         Data X, H0 and model V, H are of any two lengths.
         """
         x, v = self.scaled(X), self.scaled(V)
-        W = outer_mean(v, H, out=outer_mean(x, H0, -1))
+        W = outer_means((x, H0, -1), (v, H, 1))
         grads = {"W": W, "b": _difference(v, x), "c": column_mean(H) - column_mean(H0)}
         if self.config.learn_sigma:
             b = self.params["b"]
@@ -240,7 +240,7 @@ class RBM(RBMSettings):
         D = Y - X
         delta = product(D, self.params["W"])
         delta = delta * H * (1 - H) if self.config.units == "binary" else delta * (H > 0)
-        grads = {"W": outer_mean(self.scaled(X), delta, out=outer_mean(D, H))}
+        grads = {"W": outer_means((D, H, 1), (self.scaled(X), delta, 1))}
         grads |= {"b": column_mean(D), "c": column_mean(delta)}
         return {"error": rmse(X, Y), "mean_activation": grand_mean(H)}, grads
 

@@ -26,7 +26,7 @@ from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, L
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.graph import Graph, Value, affine
-from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean
+from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, outer_means
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
@@ -180,7 +180,7 @@ class SESM(Layer):
         _core.output_error(R, squares, R, X, "linear")
         E = at.Z - at.F
         grads = {
-            "W": outer_mean(X, E, -2 * a_e, out=outer_mean(R, at.L, 2)),
+            "W": outer_means((R, at.L, 2), (X, E, -2 * a_e)),
             "b": column_mean(R, 2),
             "c": column_mean(E, -2 * a_e),
         }

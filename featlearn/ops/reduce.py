@@ -11,6 +11,9 @@ from featlearn import _core
 from featlearn.ops.arrays import squared_error, total
 from featlearn.rows import Array
 
+BLOCK = 256
+"""Rows whose sum is one number in the order of all sums, as in the kernels."""
+
 
 def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
     """Return `weight` times the sum over rows of x h': (n, d) and (n, k) -> (d, k).
@@ -28,6 +31,27 @@ def outer_mean(X: Array, H: Array, weight: float = 1.0, out: Array | None = None
     It is added to `out` where that is given.
     """
     return outer_sum(X, H, weight / len(X), out)
+
+
+def outer_means(*pairs: tuple[Array, Array, float]) -> Array:
+    """Return the sum over pairs (X, H, weight) of `weight` times the mean over rows of x h', (d, k).
+
+    It is one sum over blocks of rows: the first 256 of each pair, then the next, and so on. X and H of a pair
+    are (n, d) and (n, k); pairs may differ in n.
+    """
+    X, H, _ = pairs[0]
+    whole: Array | None = None
+    for i in range(0, max(len(X) for X, _, _ in pairs), BLOCK):
+        block: Array = np.empty((X.shape[1], H.shape[1]), X.dtype)
+        beta = 0.0
+        for A, B, weight in pairs:
+            if i < len(A):
+                part = slice(i, i + BLOCK)
+                _core.gemm(block, A[part], B[part], trans_a=True, alpha=weight / len(A), beta=beta)
+                beta = 1.0
+        whole = block if whole is None else np.add(whole, block, out=whole)
+    assert whole is not None
+    return whole
 
 
 def column_sum(A: Array, weight: float = 1.0, out: Array | None = None) -> Array:
