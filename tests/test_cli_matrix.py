@@ -12,19 +12,9 @@ from featlearn.files.matrix import Matrix, write_matrix
 from featlearn.jobs import encode as encoding
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
+from helpers import ok, refused
 
 SUFFIXES = (".npy", ".npz", ".csv")
-
-
-def ok(ran):
-    assert ran.code == 0, ran.err
-    return ran
-
-
-def refused(ran, *words, code=1):
-    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
-    for word in words:
-        assert str(word) in ran.err
 
 
 def write_data_set(path, n, labels=None, label_names=None):
@@ -142,7 +132,7 @@ def test_rubbish(suffix, work, run_here, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["c.json", "c.csv.gz", "c.mat", "c.txt"])
+@pytest.mark.parametrize("name", ["c.json", "c.csv.gz", "c.mat", "c.txt", "c.safetensors"])
 def test_other_formats_are_refused_with_the_list(name, work, run_here, tmp_path):
     ran = run_here("encode", work.model, work.patches, "-o", tmp_path / name)
     refused(ran, name, ".h5, .npy, .npz or .csv", code=2)

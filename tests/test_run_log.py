@@ -14,20 +14,10 @@ from featlearn import signals
 from featlearn.files.model import read_model
 from featlearn.jobs import run_log
 from featlearn.models.rbm import RBM
+from helpers import ok, refused
 
 TRAIN = ("train", "p.h5", "--model", "rbm", "--hidden", 12, "--epochs", 4, "--batch-size", 100)
 UPDATES = 6  # of an epoch
-
-
-def ok(ran):
-    assert ran.code == 0, ran.err
-    return ran
-
-
-def refused(ran, *words, code=1):
-    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
-    for word in words:
-        assert str(word) in ran.err
 
 
 @pytest.fixture
