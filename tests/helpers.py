@@ -34,6 +34,19 @@ def commands_after(program, *args, lines, cwd):
     return json.loads(ran.stdout)
 
 
+def ok(ran):
+    """Return a command that has to end well."""
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def refused(ran, *words, code=1):
+    """Hold a command to end with one line that says these words."""
+    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
+    for word in words:
+        assert str(word) in ran.err
+
+
 class Rows:
     """Rows (n, visible) as what models learn from and are judged by."""
 

@@ -15,17 +15,7 @@ from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.pictures.mosaic import mosaic
-
-
-def ok(ran):
-    assert ran.code == 0, ran.err
-    return ran
-
-
-def refused(ran, *words, code=1):
-    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
-    for word in words:
-        assert str(word) in ran.err
+from helpers import ok, refused
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import to_dict
+from helpers import ok, refused
 
 PAGE = (Path(__file__).parents[1] / "docs" / "elsewhere.md").read_text("utf-8")
 SHAPE = (4, 3, 1)
@@ -30,17 +31,6 @@ VARIANTS = [(id, name) for id in model_ids() for name in model_class(id).variant
 TYPED = [(*one, np.float32) for one in VARIANTS]
 TYPED += [(id, next(iter(model_class(id).variants())), np.float64) for id in model_ids()]
 SUFFIXES = ("onnx", "npz", "safetensors")
-
-
-def ok(ran):
-    assert ran.code == 0, ran.err
-    return ran
-
-
-def refused(ran, *words, code=1):
-    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
-    for word in words:
-        assert str(word) in ran.err
 
 
 @pytest.fixture(scope="module")

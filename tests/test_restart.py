@@ -8,6 +8,7 @@ import pytest
 
 from featlearn import signals
 from featlearn.files.model import read_model, write_model
+from featlearn.jobs.history import as_rows
 from featlearn.models.rbm import RBM
 from featlearn.training.train import Training
 from helpers import same
@@ -126,7 +127,7 @@ def stopped_at(attempt, step, run_here, monkeypatch, *options):
     """Send the run SIGTERM at that update of that attempt."""
     real, attempts = Training.run, []
 
-    def run(training, on_batch):
+    def run(training, on_batch, on_epoch):
         attempts.append(training)
 
         def hook(at):
@@ -134,7 +135,7 @@ def stopped_at(attempt, step, run_here, monkeypatch, *options):
                 signals._noted = signal.SIGTERM
             return on_batch(at)
 
-        return real(training, hook)
+        return real(training, hook, on_epoch)
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "run", run)
@@ -148,14 +149,17 @@ def stopped_at(attempt, step, run_here, monkeypatch, *options):
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_a_run_stopped_in_any_attempt_goes_on_in_the_same_bytes(attempt, again, rate, run_here, monkeypatch):
     rate(TWICE)
-    stopped_at(attempt, 2, run_here, monkeypatch)
+    log = ("--log", "run.jsonl")
+    stopped_at(attempt, 2, run_here, monkeypatch, *log)
     assert read_model("m.h5.ckpt").training["lr"] == TWICE / 2 ** (attempt - 1)
-    ran = run_here(*TRAIN, "-o", "m.h5", *again, "--json")
+    ran = run_here(*TRAIN, "-o", "m.h5", *log, *again, "--json")
     assert ran.code == 0
     assert "going on with m.h5.ckpt at update 2 of" in ran.err
     assert len(beginnings(ran)) == 3 - attempt
     assert json.loads(ran.out)["restarts"] == 2
     assert_same_run(read_model("m.h5"), whole(run_here))
+    with open("run.jsonl") as lines:
+        assert [json.loads(line) for line in lines] == as_rows(read_model("m.h5").history)
 
 
 @pytest.mark.parametrize("options", [("--no-retry",), ("--lr", TWICE)])

@@ -1,6 +1,7 @@
 """The learning curve for other programs: train --log while it is learned, info --history afterwards."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -13,21 +14,12 @@ import featlearn
 from featlearn import signals
 from featlearn.files.model import read_model
 from featlearn.jobs import run_log
+from featlearn.jobs.history import as_rows
 from featlearn.models.rbm import RBM
+from helpers import ok, refused
 
 TRAIN = ("train", "p.h5", "--model", "rbm", "--hidden", 12, "--epochs", 4, "--batch-size", 100)
 UPDATES = 6  # of an epoch
-
-
-def ok(ran):
-    assert ran.code == 0, ran.err
-    return ran
-
-
-def refused(ran, *words, code=1):
-    assert (ran.code, len(ran.err.strip().splitlines())) == (code, 1), ran.err
-    for word in words:
-        assert str(word) in ran.err
 
 
 @pytest.fixture
@@ -75,6 +67,15 @@ def test_a_line_an_epoch(options, here, run_here):
     assert set(columns.dtype.names) == set(history)
     for name, column in history.items():
         assert np.array_equal(columns[name], column, equal_nan=True)
+
+
+def test_what_an_epoch_has_not_measured_is_left_out():
+    """JSON has no NaN; whole numbers of the place stay whole where a column holds floats."""
+    history = {"rmse": [0.5, math.nan, 1.0], "loss": [math.nan, math.inf, 2], "step": [6.0, 12.0, 18.0]}
+    rows = as_rows(history | {"epoch": np.array([1, 2, 3])}, first=1)
+    assert json.dumps(rows) == (
+        '[{"epoch": 2, "step": 12}, {"epoch": 3, "step": 18, "loss": 2.0, "rmse": 1.0}]'
+    )
 
 
 def test_a_log_changes_nothing_of_what_is_learned(here, run_here):

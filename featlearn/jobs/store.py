@@ -31,7 +31,7 @@ from featlearn.patches.rows import Rows
 from featlearn.settings import from_file, to_dict
 
 OTHER_FORMATS = {  # by the suffixes of their files
-    *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip"),
+    *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip", ".onnx", ".safetensors"),
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".svg"),
 }
 LISTED = 20  # names written out in a provenance; the rest is a count
