@@ -29,12 +29,14 @@ from featlearn.errors import FeatlearnError
 from featlearn.jobs.callbacks import log
 from featlearn.jobs.extract_settings import PreprocessSpec
 from featlearn.jobs.model import FeatureModel
+from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.train_settings import TrainConfig, idle_settings
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
 from featlearn.rows import Array
 from featlearn.settings import SEEDS, from_dict
+from featlearn.threads import default_threads
 
 FLOATS = (np.float64, np.float32)
 NAMES = {"hidden": "n_components", "seed": "random_state"}
@@ -68,7 +70,7 @@ class FeatureEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         given = {name: value for name, value in said.items() if value != self._defaults[name]}
         if not isinstance(self.random_state, int | np.integer):
             given["seed"] = check_random_state(self.random_state).randint(SEEDS, dtype=np.int64)
-        with self._as_value_error():
+        with self._at_work():
             self.model_ = api.fit(self._id, rows, say=lambda text: log(self._in_words(text)), **given)
         self.n_iter_ = int(self.model_.history["epoch"][-1])
         return self
@@ -76,14 +78,14 @@ class FeatureEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def transform(self, X: Any) -> Array:
         """Return the codes (n, codes) of rows X (n, n_features). Raises ValueError."""
         rows = self._rows(X)
-        with self._as_value_error():
+        with self._at_work():
             return self.model_.encode(rows)
 
     def inverse_transform(self, X: Any) -> Array:
         """Return the rows (n, n_features) that codes X (n, codes) stand for. Raises ValueError."""
         check_is_fitted(self)
         codes = check_array(X, dtype=FLOATS, input_name="X")
-        with self._as_value_error():
+        with self._at_work():
             return self.model_.decode(codes).reshape(len(codes), -1)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -92,7 +94,7 @@ class FeatureEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         Raises ValueError.
         """
         rows = self._rows(X)
-        with self._as_value_error():
+        with self._at_work():
             made = self.model_.reconstruct(rows).reshape(rows.shape)
         return -float(np.sqrt(np.mean(np.square(made - rows, dtype=np.float64))))
 
@@ -112,9 +114,11 @@ class FeatureEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return rows
 
     @contextmanager
-    def _as_value_error(self) -> Iterator[None]:
+    def _at_work(self) -> Iterator[None]:
+        """Within, use as many threads as a worker of joblib is told to, and make ValueErrors of errors."""
         try:
-            yield
+            with limits(default_threads()):
+                yield
         except FeatlearnError as error:
             raise ValueError(self._in_words(str(error))) from error
 

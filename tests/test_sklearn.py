@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 import sklearn.decomposition
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import featlearn
+from featlearn import _core, api
 from featlearn.errors import DataError
 from featlearn.models import model_class, model_ids
 from featlearn.sklearn import PCA, RBM, Autoencoder, KSparse, all_estimators
@@ -160,7 +161,7 @@ def test_values_come_back_in_their_own_units(X):
 def test_search_in_parallel(X):
     """Over settings of a model in a pipeline, by what its codes tell of classes."""
     y = np.arange(90) % 3
-    scaled = make_pipeline(MinMaxScaler(), KSparse(epochs=3, random_state=0), LogisticRegression())
+    scaled = make_pipeline(MinMaxScaler(), KSparse(epochs=3, random_state=0), KNeighborsClassifier(3))
     grid = {"ksparse__k": np.array([1, 2]), "ksparse__n_components": [4, 8]}
     search = GridSearchCV(scaled, grid, n_jobs=2, cv=2, error_score="raise").fit(X, y)
     alone = GridSearchCV(scaled, grid, n_jobs=1, cv=2, error_score="raise").fit(X, y)
@@ -240,6 +241,23 @@ def test_words_go_to_the_logger(X, capfd, caplog):
     assert len(scale) == 1
     assert "; data_scale 1 leaves them" in scale[0]
     assert capfd.readouterr().out == ""
+
+
+def test_a_worker_keeps_to_its_threads(X, monkeypatch):
+    """Joblib tells it how many; each would take all cores otherwise."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    fit, seen, before = api.fit, [], _core.get_threads()
+
+    def watched(*args, **options):
+        seen.append(_core.get_threads())
+        return fit(*args, **options)
+
+    monkeypatch.setattr(api, "fit", watched)
+    _core.set_threads(2)
+    PCA().fit(X)
+    after = _core.get_threads()
+    _core.set_threads(before)
+    assert (seen, after) == ([1], 2)
 
 
 def test_every_model_has_a_name_of_its_own():
