@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import sklearn.decomposition
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -113,6 +114,7 @@ def test_defaults_are_those_of_the_command_line(id):
         assert parameters[name] == value
     assert parameters["n_components"] == cls.Config().hidden
     assert parameters["dtype"] == "float32"
+    assert parameters["random_state"] is None
     assert {"random_state", "batch_size", "validation", "whiten"} < parameters.keys()
     assert ("lr" in parameters) != cls.is_one_pass()
     assert not {"hidden", "seed", "checkpoint_every"} & parameters.keys()
@@ -211,6 +213,13 @@ def test_codes_of_several_kinds_are_named_one_by_one():
 def test_what_a_model_refuses(X, estimator, words):
     with pytest.raises(ValueError, match=words):
         estimator.fit(2 * X - 1)
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score"])
+def test_nothing_goes_before_fit(X, method):
+    with pytest.raises(NotFittedError):
+        getattr(RBM(), method)(X)
+    assert not hasattr(RBM(), "components_")
 
 
 def test_parameters_that_are_none():
