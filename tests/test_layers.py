@@ -33,6 +33,7 @@ BELOW = {  # part of the package: what it may import besides itself
         *("files", "patches", "models", "models.base", "training", "analysis", "pictures"),
     },
     "api": {"jobs", "models", "models.base", "settings"},
+    "sklearn": {"errors", "settings", "threads", "rows", "models", "models.base", "jobs", "api", "__init__"},
     "cli": {"__init__", "errors", "settings", "signals", "models", "jobs"},
 }
 DOORS = {  # an outside library: the only places that import it
@@ -43,6 +44,7 @@ DOORS = {  # an outside library: the only places that import it
     "matplotlib": {"pictures/figure.py", "pictures/curve.py", "pictures/comparison.py"},
     "threadpoolctl": {"threads.py"},
     "onnx": {"files/onnx.py"},
+    "sklearn": {"sklearn.py"},
     "numpy": {
         *(
             "rows.py",
@@ -55,6 +57,7 @@ DOORS = {  # an outside library: the only places that import it
             "pictures/",
             "jobs/",
             "random.py",
+            "sklearn.py",
         )
     },
 }

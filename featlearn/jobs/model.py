@@ -1,8 +1,11 @@
 """A model in memory: made by `fit` or `load_model`, used on arrays."""
 
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,6 +180,13 @@ class FeatureModel:
         """Write it as a model file, which every command takes. Raises DataError."""
         write_model(str(path), self._loaded.file, force)
 
+    def __reduce__(self) -> tuple[Callable[[bytes], "FeatureModel"], tuple[bytes]]:
+        """Pickle it as the bytes of its file, which are checked when they are read."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model.h5")
+            self.save(str(path))
+            return _from_bytes, (path.read_bytes(),)
+
     def __repr__(self) -> str:
         return f"<featlearn model {self.id}: {self.n_hidden} units, images {shape_words(self.shape)}>"
 
@@ -221,6 +231,14 @@ class FeatureModel:
 def load_model(path: str | os.PathLike[str]) -> FeatureModel:
     """Read a model file. Raises DataError."""
     return FeatureModel(load_file(os.fspath(path)))
+
+
+def _from_bytes(file: bytes) -> FeatureModel:
+    """Make a model of the bytes of its file. Raises DataError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.h5")
+        path.write_bytes(file)
+        return FeatureModel(replace(load_file(str(path)), path=""))
 
 
 def _read_only(values: Array) -> Array:
