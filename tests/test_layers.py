@@ -20,7 +20,7 @@ BELOW = {  # part of the package: what it may import besides itself
     "signals": set(),
     "cgroup": set(),
     "threads": {"_core", "cgroup"},
-    "rows": set(),
+    "rows": {"errors"},
     "ops": {"errors", "settings", "_core", "rows", "threads"},
     "files": {"rows", "__init__", "errors", "cgroup", "signals"},
     "patches": {"errors", "settings", "random", "_core", "rows", "ops"},
