@@ -113,7 +113,7 @@ class _OnDisk:
         return out
 
     def _place(self, row: int) -> int:
-        """Where a row begins."""
+        """Return the byte at which a row begins."""
         return int(row) * self.shape[1] * self.dtype.itemsize
 
     @contextlib.contextmanager

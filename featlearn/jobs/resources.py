@@ -15,7 +15,7 @@ __all__ = ["Limits", "limits", "set_max_memory", "use_threads"]
 
 @dataclass(frozen=True)
 class Limits(Checked):
-    """What a job may use; None leaves what is set."""
+    """Limits on what a job uses; None leaves what is set."""
 
     threads: int | None = setting(None, "threads to compute with", low=1, high=1024)
     max_memory: int | None = setting(None, "bytes that the contents of one input file may take", low=1)
