@@ -61,22 +61,21 @@ def by_options(
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
+    offered = _signature(own, kinds, with_model)
 
     @functools.wraps(job)
     def call(*args: Any, threads: int | None = None, max_memory: int | None = None, **options: Any) -> R:
-        plain = [_plain(value) for value in args]
-        bound = dict(zip(own, plain, strict=False)) | {name: _plain(value) for name, value in options.items()}
+        bound = _plain_values(job.__name__, offered, args, options)
+        for name in own.keys() & bound.keys():
+            bound[name] = _checked_text(job.__name__, own[name], bound[name])
         model = bound.get("model")
         cls = model_class(model) if with_model and model is not None else None
         given = set(options)
+        known = {name for name, one in offered.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        known |= _names(kinds, cls)
+        _refuse_unknown(job.__name__, given - known, known)
         settings = {name: bound.pop(name) for name in given & _names(kinds, cls)}
-        _refuse_unknown(
-            job.__name__, set(bound) - set(own), {*own, *_names(kinds, cls), "threads", "max_memory"}
-        )
         called = {"job": job.__name__, "settings": settings | ({"model": model} if with_model else {})}
-        for name, parameter in own.items():
-            if parameter.annotation == Sequence[str] and isinstance(bound.get(name), str):
-                bound[name] = [bound[name]]
         for name, kind in _kinds(kinds, cls).items():
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
@@ -90,10 +89,10 @@ def by_options(
             bound["given"] = given
         if "invocation" in own:
             bound["invocation"] = called
-        with limits(threads, max_memory):
+        with limits(_plain(threads), _plain(max_memory)):
             return job(**bound)
 
-    call.__signature__ = _signature(own, kinds, with_model)  # type: ignore[attr-defined]
+    call.__signature__ = offered  # type: ignore[attr-defined]
     return call
 
 
@@ -117,6 +116,39 @@ def _plain(value: Any) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return value.item()
     return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _plain_values(
+    job: str, offered: inspect.Signature, args: Sequence[Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what was given, by place or by name, as plain values by name.
+
+    Raises TypeError for more than can be given by place, and for what was given twice.
+    """
+    try:
+        by_place = offered.bind_partial(*args).arguments
+    except TypeError as error:
+        raise TypeError(f"{job}: {error}") from None
+    for name in by_place.keys() & options.keys():
+        raise TypeError(f"{job}: {name!r} is given twice")
+    return {name: _plain(value) for name, value in {**by_place, **options}.items()}
+
+
+def _checked_text(job: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """Return the value of a parameter that takes texts, such as paths, if it is one.
+
+    Where it takes several, one text becomes a list. Other parameters take any value. Raises TypeError.
+    """
+    wanted = parameter.annotation
+    several = wanted == Sequence[str]
+    if not several and wanted not in (str, str | None):
+        return value
+    if several and isinstance(value, str):
+        return [value]
+    for one in value if several and isinstance(value, list | tuple) else [value]:
+        if not isinstance(one, str) and not (one is None and parameter.default is None):
+            raise TypeError(f"{job}: {parameter.name}: got {type(one).__name__}, must be a text or a path")
+    return value
 
 
 def _as_declared(kind: type[Any], name: str, value: Any) -> Any:

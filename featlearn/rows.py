@@ -1,5 +1,6 @@
 """Rows of data: what is trained on, measured and encoded, by blocks or by number."""
 
+import contextlib
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -7,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from featlearn.errors import DataError, reason
 
 Array = npt.NDArray[Any]
 Index = npt.NDArray[np.integer[Any]]
@@ -52,6 +55,7 @@ class Encoded:
     """Codes of rows, themselves rows of `width` values.
 
     They are made once and kept: in memory where they take at most `memory` bytes, else in a temporary file.
+    Raises DataError where there is no room for that.
     """
 
     def __init__(self, model: Encoder, rows: Rows, memory: int = KEPT) -> None:
@@ -60,9 +64,7 @@ class Encoded:
         self.width = first.shape[1]
         shape = len(rows), self.width
         fits = len(rows) * first.nbytes <= memory
-        self._made: Array | _OnDisk = (
-            np.empty(shape, first.dtype) if fits else _OnDisk(self.width, first.dtype)
-        )
+        self._made: Array | _OnDisk = np.empty(shape, first.dtype) if fits else _OnDisk(shape, first.dtype)
         for start, stop in edges(len(rows)):
             self._made[start:stop] = model.encode(rows.block(start, stop))
 
@@ -77,32 +79,54 @@ class Encoded:
 
 
 class _OnDisk:
-    """Rows of `width` values in a temporary file without a name, which ends with this object.
+    """Rows of a `shape` (n, width) in a temporary file without a name, which ends with this object.
 
     It is written and read, not mapped: on a full disk to write to a mapped file ends the process.
     """
 
-    def __init__(self, width: int, dtype: np.dtype[Any]) -> None:
-        self.width, self.dtype = width, dtype
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the finalizer
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        with self._in_words():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the finalizer
         weakref.finalize(self, self._file.close)
 
     def __setitem__(self, key: slice, rows: Array) -> None:
-        self._file.seek(key.start * self.width * self.dtype.itemsize)
-        self._file.write(np.ascontiguousarray(rows).data)
+        with self._in_words():
+            self._file.seek(self._place(key.start))
+            self._file.write(np.ascontiguousarray(rows).data)
+            self._file.flush()
 
     def __getitem__(self, key: slice | Index) -> Array:
         if isinstance(key, slice):
             return self._read(key.start, key.stop)
-        out: Array = np.empty((len(key), self.width), self.dtype)
+        out: Array = np.empty((len(key), self.shape[1]), self.dtype)
         for place in np.argsort(key, kind="stable"):
             out[place] = self._read(key[place], key[place] + 1)
         return out
 
     def _read(self, start: int, stop: int) -> Array:
-        self._file.seek(int(start) * self.width * self.dtype.itemsize)
-        data = self._file.read(int(stop - start) * self.width * self.dtype.itemsize)
-        return np.frombuffer(bytearray(data), self.dtype).reshape(-1, self.width)
+        out: Array = np.empty((int(stop - start), self.shape[1]), self.dtype)
+        with self._in_words():
+            self._file.seek(self._place(start))
+            if self._file.readinto(out.reshape(-1).view(np.uint8).data) != out.nbytes:
+                raise OSError("it is shorter than what was written")
+        return out
+
+    def _place(self, row: int) -> int:
+        """Return the byte at which a row begins."""
+        return int(row) * self.shape[1] * self.dtype.itemsize
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """Within, an OSError is about this file: raises DataError for it."""
+        try:
+            yield
+        except OSError as error:
+            size = self._place(self.shape[0]) / 1e9
+            raise DataError(
+                f"a temporary file for the codes of {self.shape[0]:,} rows, {size:.3g} GB: {reason(error)}; "
+                "set TMPDIR to a folder with more room"
+            ) from error
 
 
 class Selected:

@@ -154,6 +154,8 @@ def test_images_in_a_file_are_read_by_blocks(fitted, tmp_path, monkeypatch):
         (np.zeros((3, 4, 5, 3)), "trained on 4x5x1"),
         (pixels()[:0], "which is empty"),
         (np.full((2, 20), np.nan), "holds NaN"),
+        (np.ma.masked_array(pixels(), pixels() < 9), "a masked array; fill in"),
+        ([[1.0, 2.0], [3.0]], "X: is no array: "),
     ],
 )
 def test_what_is_no_image_of_the_model_is_refused(X, words, fitted):
@@ -168,6 +170,9 @@ def test_wrong_rows_codes_and_settings_are_refused(fitted, tmp_path):
             fitted.encode(X, preprocessed=True)
     with pytest.raises(DataError, match=r"wanted codes \(n, 7\)"):
         fitted.decode(np.zeros((2, 8)))
+    for value in (np.nan, np.inf, 1e300):  # the last is infinite in the model's precision
+        with pytest.raises(DataError, match="H: holds NaN or infinity"):
+            fitted.decode(np.full((2, 7), value))
     for options in ({"preprocessed": True, "whiten": "zca"}, {"preprocessed": True}):
         with pytest.raises(ConfigError, match="preprocess"):
             featlearn.fit("rbm", pixels(), **options)
@@ -192,6 +197,8 @@ def test_a_saved_model_is_the_same(fitted, tmp_path):
     fitted.save(tmp_path / "m.h5")
     with pytest.raises(DataError, match="exists"):
         fitted.save(tmp_path / "m.h5")
+    with pytest.raises(ConfigError, match="would be HDF5"):
+        fitted.save(tmp_path / "m.npz")
     again = featlearn.load_model(tmp_path / "m.h5")
     assert again.content_hash == fitted.content_hash
     assert np.array_equal(again.encode(pixels()), fitted.encode(pixels()))
@@ -234,6 +241,19 @@ def test_samples_are_means_of_the_chain(tmp_path):
     means = 1 / (1 + np.exp(-(states @ W.T + b)))
     assert c.shape == (6,)
     assert abs(means[None] - begun[:, None]).max(axis=2).min(axis=1).max() < 1e-6
+
+
+@pytest.mark.parametrize("preprocessed", [False, True])
+def test_chains_begin_at_as_many_rows_as_were_asked_for(preprocessed, monkeypatch):
+    """Whatever the blocks by which rows are read; at all rows where there are fewer."""
+    X = pixels()
+    model = featlearn.fit("rbm", X, hidden=6, epochs=1)
+    data = model.rows(X) if preprocessed else X
+    whole = model.sample(count=20, steps=1, data=data, preprocessed=preprocessed)
+    monkeypatch.setattr("featlearn.rows.BLOCK", 7)
+    assert len(whole) == 20
+    assert np.array_equal(model.sample(count=20, steps=1, data=data, preprocessed=preprocessed), whole)
+    assert len(model.sample(count=20, steps=1, data=data[:9], preprocessed=preprocessed)) == 9
 
 
 def test_a_stopped_run_is_not_finished():

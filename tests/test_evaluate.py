@@ -1,6 +1,7 @@
 """evaluate, the metrics and whole photographs against numpy."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from featlearn.analysis.advice import judge
 from featlearn.analysis.metrics import psnr
 from featlearn.analysis.photo import reconstruct_photo
+from featlearn.jobs.classification import preprocess_key
 from featlearn.models.rbm import RBM
 from featlearn.ops.reduce import rmse
 from featlearn.patches.fitter import Fitter
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from helpers import Rows, class_measures, evaluate
@@ -167,3 +170,14 @@ def test_one_class_alone_has_no_selectivity():
     found = class_measures(Signed(), Rows(np.ones((5, 2))), np.zeros(5, np.int64))
     assert math.isnan(found["selectivity"])
     assert found["purity"] == 1
+
+
+def test_equal_numbers_of_two_steps_are_no_equal_preprocessing():
+    """A threshold of 0.5 and a range of 0.5 deviations leave the same values in a file, by other names."""
+
+    def key(**settings):
+        spec = PreprocessSpec("none", "none", **settings)
+        return preprocess_key(SimpleNamespace(preprocess=Preprocess(spec, 4)))
+
+    assert key(threshold=0.5) == key(threshold=0.5)
+    assert key(threshold=0.5) != key(clip=0.5)

@@ -1,5 +1,8 @@
 """Draws of few labelled rows, the choice of a decay by folds, and errors against scipy."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -69,6 +72,21 @@ def test_codes_are_the_same_in_memory_and_in_a_file(monkeypatch):
         assert np.array_equal(encoded.block(5, 900), codes[5:])
         assert np.array_equal(encoded.take(index), codes[index])
         assert np.array_equal(Selected(encoded, index).block(1, 3), codes[index[1:3]])
+
+
+def test_a_full_disk_is_said_in_words():
+    """A limit on the size of files answers as a full disk does."""
+    code = (
+        "import resource, signal, numpy as np; from featlearn.rows import Encoded\n"
+        "class Same:\n    encode = staticmethod(lambda X: X)\n"
+        "class Rows:\n    __len__ = lambda self: 900\n    block = lambda self, a, b: np.ones((b - a, 50))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "Encoded(Same(), Rows(), memory=0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    wanted = "DataError: a temporary file for the codes of 900 rows, 0.00036 GB: File too large; set TMPDIR"
+    assert wanted in ran.stderr.splitlines()[-1]
 
 
 def test_errors_equal_those_of_scipy():

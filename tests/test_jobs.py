@@ -207,6 +207,9 @@ WRONG = [
     (lambda: featlearn.extract_patches("missing", "n.h5", normalize="none", epsilon=1.0), "--epsilon"),
     (lambda: featlearn.visualize("missing", "n.png", what="curve", columns=3), "--columns"),
     (lambda: featlearn.fit("rbm", np.zeros((4, 4)), hidden=0), "--hidden"),
+    (lambda: featlearn.evaluate([], "p.h5"), "no MODEL"),
+    (lambda: featlearn.info("m.h5", threads=0), "--threads"),
+    (lambda: featlearn.info("m.h5", max_memory="4GB"), "--max-memory"),
 ]
 
 
@@ -222,6 +225,31 @@ def test_what_does_not_do_is_refused_by_the_options_name(call, option, place):
 def test_an_unknown_option_is_refused_with_the_nearest():
     with pytest.raises(TypeError, match="train: unknown option 'hiden'; did you mean hidden"):
         featlearn.train("p.h5", model="rbm", hiden=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        # what a job takes from cli/, and settings as a whole
+        (lambda: featlearn.fit("rbm", np.zeros((4, 4)), config={"hidden": 3}, hidden=4), "'config'"),
+        (lambda: featlearn.train("p.h5", "n.h5", model="rbm", training={"lr": 1.0}, lr=0.1), "'training'"),
+        (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", invocation={"argv": []}), "'invocation'"),
+        (lambda: featlearn.fit("rbm", np.zeros((4, 4)), {"hidden": 3}, hidden=4), "too many positional"),
+        (lambda: featlearn.info("m.h5", "p.h5"), "too many positional"),
+        (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", model="o.h5"), "'model' is given twice"),
+        (lambda: featlearn.fit(np.zeros((4, 4)), "rbm"), "model: got ndarray"),
+        (lambda: featlearn.train(np.zeros((4, 4)), model="rbm"), "dataset: got ndarray"),
+        (lambda: featlearn.evaluate(["m.h5", 3], "p.h5"), "models: got int"),
+        (lambda: featlearn.encode("m.h5", None, "n.h5"), "dataset: got NoneType"),
+    ],
+)
+def test_what_is_given_wrongly_is_refused_in_one_line(call, words, place):
+    """And nothing of it is passed over in silence."""
+    before = sorted(place.iterdir())
+    with pytest.raises(TypeError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert sorted(place.iterdir()) == before
 
 
 def test_a_run_that_shall_stop_can_go_on(place):

@@ -20,7 +20,7 @@ BELOW = {  # part of the package: what it may import besides itself
     "signals": set(),
     "cgroup": set(),
     "threads": {"_core", "cgroup"},
-    "rows": set(),
+    "rows": {"errors"},
     "ops": {"errors", "settings", "_core", "rows", "threads"},
     "files": {"rows", "__init__", "errors", "cgroup", "signals"},
     "patches": {"errors", "settings", "random", "_core", "rows", "ops"},
@@ -106,6 +106,36 @@ def test_one_door_for_each_library(path):
         for library, doors in DOORS.items():
             if name == library or name.startswith(library + "."):
                 assert any(relative.startswith(door) for door in doors), f"imports {name}"
+
+
+SUMS = {"sum", "mean", "average", "dot", "vdot", "einsum", "matmul", "var", "std", "fsum"}
+OF_PARAMETERS = {  # what is added up there are parameters, or values of one row
+    ("models/mcrbm.py", "total"),
+    ("models/sparse_autoencoder.py", "fsum"),
+    ("ops/sparsity.py", "fsum"),
+}
+DOOR = {"ops/reduce.py", "ops/arrays.py"}
+ADDING = [
+    path
+    for path in MODULES
+    if where(path) in ("models", "ops")
+    and path.relative_to(PACKAGE).as_posix() not in DOOR | {"ops/softmax.py"}
+]
+
+
+@pytest.mark.parametrize("path", ADDING, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_rows_are_added_up_behind_one_door(path):
+    """In ops/reduce.py, where ranks will meet; by no method of numpy, and no total of ops/arrays."""
+    own = path.relative_to(PACKAGE).as_posix()
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SUMS:
+            found.add(node.func.attr)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            found.add("@")
+        elif isinstance(node, ast.ImportFrom) and node.module == "featlearn.ops.arrays":
+            found |= {alias.name for alias in node.names} & {"total", "squared_error"}
+    assert {(own, name) for name in found} <= OF_PARAMETERS
 
 
 LONGEST = 350  # lines of a file that a reader still keeps in mind

@@ -193,7 +193,7 @@ def few_rows(measures: Mapping[str, float]) -> bool:
 
 
 def judge(measures: Mapping[str, float]) -> list[str]:
-    """Return what is wrong, by the keys under which cli/advice.py has words and models have remedies."""
+    """Return what is wrong, by the keys under which jobs/advice.py has words and models have remedies."""
 
     def beyond(key: str, bar: float) -> bool:
         return measures.get(key, -math.inf) > bar

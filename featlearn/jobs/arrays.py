@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError
+from featlearn.errors import DataError, reason
 from featlearn.patches.rows import Raw
 from featlearn.rows import Array, edges
 
@@ -44,7 +44,12 @@ class Patches:
 
 def array_of(X: Any, name: str = "X") -> Array:
     """Return what is array-like as an array of at least two dimensions. Raises DataError."""
-    values: Array = np.asanyarray(X)
+    if isinstance(X, np.ma.MaskedArray):
+        raise DataError(f"{name}: a masked array; fill in what is masked, or leave it out")
+    try:
+        values: Array = np.asanyarray(X)
+    except ValueError as error:
+        raise DataError(f"{name}: is no array: {reason(error)}") from error
     if values.ndim < 2 or values.dtype.kind not in "buif":
         found = f"an array {values.shape} of {values.dtype}" if values.ndim else repr(X)[:60]
         raise DataError(

@@ -33,7 +33,7 @@ class Labelled:
 class RawErrors:
     """Errors on rows without a model, as keys of the table, by the bytes of their preprocessing."""
 
-    known: dict[tuple[bytes, ...], dict[str, float]] = field(default_factory=dict)
+    known: dict[tuple[tuple[str, bytes], ...], dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,10 @@ def refuse_too_few(train: Dataset, per_class: tuple[int, ...]) -> None:
             )
 
 
-def preprocess_key(learned: LoadedModel) -> tuple[bytes, ...]:
-    """The bytes of what made a model's rows: equal for equal preprocessing."""
-    return tuple(np.asarray(value).tobytes() for value in learned.preprocess.to_dict().values())
+def preprocess_key(learned: LoadedModel) -> tuple[tuple[str, bytes], ...]:
+    """Return what made a model's rows, by name and bytes: equal for equal preprocessing."""
+    values = learned.preprocess.to_dict()
+    return tuple((name, np.asarray(value).tobytes()) for name, value in values.items())
 
 
 def classify(learned: LoadedModel, task: Task, progress: Progress, raw: RawErrors) -> dict[str, float]:

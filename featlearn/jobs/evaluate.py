@@ -67,6 +67,8 @@ def evaluate(
     ConfigError.
     """
     Seed(seed)
+    if not models:
+        raise ConfigError("no MODEL: give one model file or more")
     measuring = _Measuring(
         coding or CodingConfig(),
         likelihood or LikelihoodConfig(),

@@ -18,7 +18,7 @@ from featlearn.jobs.arrays import array_of, patches_like
 from featlearn.jobs.callbacks import Progress, no_progress
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import Chains
-from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
 from featlearn.models.base import HasChain
 from featlearn.patches.normalize import PatchStats
@@ -128,10 +128,7 @@ class FeatureModel:
         codes = array_of(H, "H")
         if codes.shape[1:] != (self.n_hidden,):
             raise DataError(f"H: an array {codes.shape}, wanted codes (n, {self.n_hidden})")
-        made = [
-            self._model.decode(np.ascontiguousarray(codes[start:stop], self._model.dtype))
-            for start, stop in edges(len(codes))
-        ]
+        made = [self._model.decode(part) for part in self._finite_blocks(codes, "H")]
         return np.concatenate([self._out(rows, None, preprocessed) for rows in made])
 
     def reconstruct(self, X: Any, *, preprocessed: bool = False) -> Array:
@@ -168,7 +165,7 @@ class FeatureModel:
         if data is None:
             V = noise(chains.count, self.n_visible, self._model.dtype, chains.seed, binary)
         else:
-            V = next(self._blocks(data, preprocessed))[0][: chains.count]
+            V = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, chains.count)])
             V = binary_rows(V, chains.seed) if binary else V
         with progress(chains.steps, "steps") as bar:
             found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance)[-1]
@@ -176,9 +173,10 @@ class FeatureModel:
             raise ConfigError("sample: the chains ran away to infinity; the model has diverged")
         return self._out(found, None, preprocessed)
 
-    def save(self, path: str, *, force: bool = False) -> None:
-        """Write it as a model file, which every command takes. Raises DataError."""
-        write_model(str(path), self._loaded.file, force)
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write it as a model file, which every command takes. Raises DataError, ConfigError."""
+        check_hdf5_name(os.fspath(path))
+        write_model(os.fspath(path), self._loaded.file, force)
 
     def __reduce__(self) -> tuple[Callable[[bytes], "FeatureModel"], tuple[bytes]]:
         """Pickle it as the bytes of its file, which are checked when they are read."""
@@ -198,9 +196,19 @@ class FeatureModel:
     def _trained(self) -> str:
         return f"the model was trained on {shape_words(self.shape)}"
 
-    def _blocks(self, X: Any, preprocessed: bool) -> Iterator[tuple[Array, PatchStats | None]]:
-        """Yield preprocessed rows by blocks, with what was taken from each image."""
-        dtype = self._model.dtype
+    def _finite_blocks(self, values: Array, name: str) -> Iterator[Array]:
+        """Yield rows by blocks, in the model's dtype. Raises DataError where they are not finite in it."""
+        for start, stop in edges(len(values)):
+            with np.errstate(over="ignore"):
+                part = np.ascontiguousarray(values[start:stop], self._model.dtype)
+            if not np.isfinite(part).all():
+                raise DataError(f"{name}: holds NaN or infinity")
+            yield part
+
+    def _blocks(
+        self, X: Any, preprocessed: bool, most: int | None = None
+    ) -> Iterator[tuple[Array, PatchStats | None]]:
+        """Yield preprocessed rows by blocks, at `most` so many, with what was taken from each image."""
         if preprocessed:
             rows = array_of(X)
             if rows.shape[1:] != (self.n_visible,) or rows.dtype.kind != "f":
@@ -208,17 +216,13 @@ class FeatureModel:
                     f"X: an array {rows.shape} of {rows.dtype}; preprocessed rows are floats (n, "
                     f"{self.n_visible})"
                 )
-            for start, stop in edges(len(rows)):
-                part = np.ascontiguousarray(rows[start:stop], dtype)
-                if not np.isfinite(part).all():
-                    raise DataError("X: holds NaN or infinity")
-                yield part, None
+            yield from ((part, None) for part in self._finite_blocks(rows[:most], "X"))
             return
         if isinstance(X, ImageData) and X.shape != self.shape:
             raise DataError(f"{show(X.path)}: images are {shape_words(X.shape)}, but {self._trained}")
         patches = X.raw if isinstance(X, ImageData) else patches_like(X, self.shape, self._trained)
-        for start, stop in edges(len(patches)):
-            numbers = np.arange(start, stop)
+        for start, stop in edges(len(patches) if most is None else min(most, len(patches))):
+            numbers, dtype = np.arange(start, stop), self._model.dtype
             yield make_rows(patches[start:stop], self._loaded.preprocess, dtype, "X", numbers)
 
     def _out(self, rows: Array, stats: PatchStats | None, preprocessed: bool) -> Array:

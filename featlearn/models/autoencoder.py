@@ -26,9 +26,9 @@ from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Layer, Step
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
-from featlearn.ops.arrays import product, total
+from featlearn.ops.arrays import product
 from featlearn.ops.graph import Graph, Value, affine
-from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse
+from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse, row_total
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import check, fill, rounded, setting
@@ -250,6 +250,6 @@ class Autoencoder(Layer):
         activate(A, b, g)
         error = None if weight is None else rmse(X, A)
         _core.output_error(A, rows, A, X, g if squared else "linear", weight)
-        squares = total(rows)
-        loss = squares / 2 if squared else total(entropy)
+        squares = row_total(rows)
+        loss = squares / 2 if squared else row_total(entropy)
         return loss, math.sqrt(squares / X.size) if error is None else error, A

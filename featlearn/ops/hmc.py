@@ -14,6 +14,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import row_squares
+from featlearn.ops.reduce import mean
 from featlearn.rows import Array
 
 JITTER = 0.2  # of each step's size, either way
@@ -52,4 +53,4 @@ def propose(
     gain = energy(V) + row_squares(P) / 2 - energy(V1) - row_squares(P1) / 2
     odds = sigmoid(gain[:, None], np.zeros(1))[:, 0]  # of exp(gain), whose NaN is no acceptance
     accepted = uniform * (1 - odds) < odds
-    return np.where(accepted[:, None], V1, V), 1 - float(accepted.mean())
+    return np.where(accepted[:, None], V1, V), 1 - mean(accepted)

@@ -1,6 +1,8 @@
 """Sums and means over the rows of a minibatch: the one place where rows that are shared out would meet again.
 
-Everything that models learn from more than one row passes here, or through `backward` of ops/sparse_code.py.
+Every sum over rows that models learn from is made here, or in `backward` of ops/sparse_code.py. What is
+chosen among rows is none: the largest activations of a batch (ops/sparse_code.py), Goh's ranks
+(ops/sparsity.py).
 """
 
 import math
@@ -66,9 +68,14 @@ def column_mean(A: Array, weight: float = 1.0, out: Array | None = None) -> Arra
     return column_sum(A, weight / len(A), out)
 
 
+def row_total(a: Array) -> float:
+    """Return the exact sum of one value a row, (n,); infinite where that is no number."""
+    return total(a)
+
+
 def mean(a: Array) -> float:
     """Mean of one value a row, (n,), summed exactly; infinite where that is no number."""
-    return total(a) / len(a)
+    return row_total(a) / len(a)
 
 
 def grand_mean(A: Array) -> float:
