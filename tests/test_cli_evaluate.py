@@ -31,7 +31,7 @@ def test_evaluate_recomputed(work, run_here):
     learned = load_model(str(work.model))
     X32 = load_rows(str(work.patches), like=learned)[0].block(0, 600)
     H = learned.model.encode(X32).astype(np.float64)
-    X, Y = X32.astype(np.float64), learned.reconstruct(X32).astype(np.float64)
+    X, Y = X32.astype(np.float64), learned.model.reconstruct(X32).astype(np.float64)
     assert len(found) == 1
     assert found[0]["model"] == str(work.model)
     assert found[0]["rmse"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-6)

@@ -292,7 +292,7 @@ def test_reconstruct_a_data_set(work, run_here, tmp_path):
     report = json.loads(ok(run_here(*args)).out)
     learned = load_model(str(work.model))
     X = load_rows(str(work.patches), like=learned)[0].block(0, 600).astype(np.float64)
-    Y = learned.reconstruct(X.astype(np.float32)).astype(np.float64)
+    Y = learned.model.reconstruct(X.astype(np.float32)).astype(np.float64)
     assert report["rmse"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-6)
     assert report["patches"] == 600
     assert pixels(tmp_path / "r.png").std() > 0

@@ -162,7 +162,7 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
         learned = load_model(str(path))
         X = np.linspace(0, 1, 5 * learned.preprocess.n_visible, dtype="float32").reshape(5, -1)
         H = learned.model.encode(X)
-        return H.tobytes(), learned.reconstruct(X).tobytes(), learned.file.content_hash
+        return H.tobytes(), learned.model.reconstruct(X).tobytes(), learned.file.content_hash
 
     before = codes()
     cls = model_class(id)

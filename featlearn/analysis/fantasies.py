@@ -18,6 +18,14 @@ def noise(n: int, n_visible: int, dtype: npt.DTypeLike, seed: int, binary: bool)
     return (V > 0).astype(dtype) if binary else V
 
 
+def begin(model: Model, X: Array | None, n: int, seed: int) -> Array:
+    """Return the rows that chains begin at: `n` of noise, or data X, drawn to 0 or 1 for binary units."""
+    binary = isinstance(model, HasChain) and model.bernoulli
+    if X is None:
+        return noise(n, model.n_visible, model.dtype, seed, binary)
+    return binary_rows(X, seed) if binary else X
+
+
 def fantasies(
     model: Model, V: Array, steps: int, every: int, seed: int, on_step: Callable[[], None] = lambda: None
 ) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.fantasies import binary_rows, fantasies, noise
+from featlearn.analysis.fantasies import begin, fantasies
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
@@ -20,7 +20,6 @@ from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
-from featlearn.models.base import HasChain
 from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
 from featlearn.pictures.mosaic import mosaic, picture_bytes
@@ -161,12 +160,10 @@ class FeatureModel:
         DataError.
         """
         chains = Chains(count=count, steps=steps, seed=seed)
-        binary = isinstance(self._model, HasChain) and self._model.bernoulli
-        if data is None:
-            V = noise(chains.count, self.n_visible, self._model.dtype, chains.seed, binary)
-        else:
-            V = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, chains.count)])
-            V = binary_rows(V, chains.seed) if binary else V
+        X = None
+        if data is not None:
+            X = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, chains.count)])
+        V = begin(self._model, X, chains.count, chains.seed)
         with progress(chains.steps, "steps") as bar:
             found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance)[-1]
         if not np.isfinite(found).all():

@@ -78,12 +78,12 @@ def _is_dataset(path: str) -> bool:
 def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple[Array, dict[str, Any]]:
     """Its first patches above what the model makes of them; the error over all rows, as in training."""
     rows, data, preprocess = load_rows(path, like=learned)
-    squares = sum(squared_error(X, learned.reconstruct(X)) for X in blocks(rows))
+    squares = sum(squared_error(X, learned.model.reconstruct(X)) for X in blocks(rows))
     raw = data.patches[: settings.count]
     X, stats = make_rows(raw, preprocess, learned.model.dtype, show(path), np.arange(len(raw)))
     shape = (-1, *learned.shape)
     before = preprocess.invert(X, stats).reshape(shape)
-    after = preprocess.invert(learned.reconstruct(X), stats).reshape(shape)
+    after = preprocess.invert(learned.model.reconstruct(X), stats).reshape(shape)
     picture = pairs(before, after, tones=levels(unit_pixels(raw, preprocess.spec.threshold)))
     return picture, {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
 

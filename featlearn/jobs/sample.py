@@ -4,14 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featlearn.analysis.fantasies import binary_rows, fantasies, noise
+from featlearn.analysis.fantasies import begin, fantasies
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Progress, no_progress
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, load_model, load_rows
-from featlearn.models.base import HasChain
 from featlearn.pictures.mosaic import FORMATS, picture_bytes
 from featlearn.rows import Array
 
@@ -67,10 +66,9 @@ def sample(
 
 
 def _start(chains: Chains, learned: LoadedModel) -> Array:
-    """The rows that the chains begin at."""
-    binary = isinstance(learned.model, HasChain) and learned.model.bernoulli
-    if chains.data is None:
-        return noise(chains.count, learned.preprocess.n_visible, learned.model.dtype, chains.seed, binary)
-    rows, _, _ = load_rows(chains.data, like=learned)
-    X = rows.block(0, min(chains.count, len(rows)))
-    return binary_rows(X, chains.seed) if binary else X
+    """Return the rows that the chains begin at."""
+    X = None
+    if chains.data is not None:
+        rows, _, _ = load_rows(chains.data, like=learned)
+        X = rows.block(0, min(chains.count, len(rows)))
+    return begin(learned.model, X, chains.count, chains.seed)

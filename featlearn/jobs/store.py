@@ -58,10 +58,6 @@ class LoadedModel:
         empty = np.zeros((1, self.preprocess.n_visible), self.model.dtype)
         return int(self.model.encode(empty).shape[1])
 
-    def reconstruct(self, X: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What the model makes of preprocessed rows."""
-        return self.model.reconstruct(X)
-
 
 def load_model(path: str) -> LoadedModel:
     """Read a model and try it on one empty row. Raises DataError."""

@@ -55,8 +55,18 @@ def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str, phases:
         axes.axvline(epoch[i] - 0.5, color="grey", linestyle=":")
         number = int(phase[i])
         if 0 <= number < len(phases):
-            place = axes.get_xaxis_transform()
-            axes.text(epoch[i] - 0.5, 1, phases[number], transform=place, rotation=90, ha="right", va="top")
+            axes.annotate(
+                phases[number],
+                (epoch[i] - 0.5, 1),
+                (-3, -6),
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                va="top",
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+                zorder=1.5,  # under a curve that passes there
+            )
     values = np.concatenate(list(shown.values()))
     values = values[np.isfinite(values)]  # a phase need not have measured it
     if values.min(initial=np.inf) > 0 and values.max() > 100 * values.min():
