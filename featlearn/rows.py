@@ -143,3 +143,24 @@ class Selected:
 
     def take(self, index: Index) -> Array:
         return self.rows.take(self.index[index])
+
+
+class Labelled:
+    """Rows [x | t] of rows x (n, width) and their classes: t (classes,) is 1 at the class, else 0.
+
+    `labels` (n,) count from 0.
+    """
+
+    def __init__(self, rows: Rows, labels: Index, classes: int) -> None:
+        self.rows, self.labels = rows, labels
+        dtype = rows.block(0, 1).dtype
+        self._targets = np.eye(classes, dtype=dtype)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def block(self, start: int, stop: int) -> Array:
+        return np.hstack([self.rows.block(start, stop), self._targets[self.labels[start:stop]]])
+
+    def take(self, index: Index) -> Array:
+        return np.hstack([self.rows.take(index), self._targets[self.labels[index]]])

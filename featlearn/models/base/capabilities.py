@@ -45,3 +45,12 @@ class IsBoltzmann(Protocol):
     def boltzmann(self) -> BoltzmannMachine | None:
         """Return the machine; None where the units it has been given have no closed free energy."""
         ...
+
+
+@runtime_checkable
+class IsClassifier(Protocol):
+    """A model that tells classes: one that learned of labelled rows."""
+
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row: (n, visible) -> (n, classes)."""
+        ...

@@ -10,7 +10,7 @@ class DataSummary:
 
     `low` and `high` bound the values of the rows: infinite where nothing bounds them. `variance` is the mean
     squared distance of a row from the mean row, `square` the mean squared length of a row, and `whitened`
-    whether the values were decorrelated. What is None is not known.
+    whether the values were decorrelated. `classes` are those of labelled rows. What is None is not known.
     """
 
     n_visible: int
@@ -20,6 +20,7 @@ class DataSummary:
     variance: float | None = None
     square: float | None = None
     whitened: bool = False
+    classes: int | None = None
 
     @property
     def spread(self) -> float | None:

@@ -54,6 +54,9 @@ class Model:
     defaults: ClassVar[Defaults] = Defaults()
     small: ClassVar[dict[str, Any]] = {"hidden": 5}
     """Sizes of a model whose gradients are checked in an instant."""
+    labelled: ClassVar[bool] = False
+    """Whether it learns of rows with their classes: gradient, losses and extra_metrics get rows [x | t] then,
+    as rows.Labelled makes them; encode, decode and reconstruct get rows x, as of every model."""
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
