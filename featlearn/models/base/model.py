@@ -60,6 +60,9 @@ class Model:
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
+    layers: tuple["Model", ...] = ()
+    """The models that it is a stack of, from below; none of a single one."""
+
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
         self.dtype = np.dtype(dtype)
@@ -100,6 +103,11 @@ class Model:
     def phases(self) -> list[Phase]:
         """Return the legs of a training run, in order; they depend on the config alone."""
         return [Phase("train", self.gradient)]
+
+    @classmethod
+    def layered(cls) -> bool:
+        """Whether it is a stack of layers, each of which is trained by itself."""
+        return False
 
     @classmethod
     def is_one_pass(cls) -> bool:
