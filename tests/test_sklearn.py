@@ -25,6 +25,7 @@ from featlearn import _core, api
 from featlearn.errors import DataError
 from featlearn.models import model_class
 from featlearn.sklearn import PCA, RBM, Autoencoder, KSparse, all_estimators
+from helpers import SINGLE
 
 QUICK = {"epochs": 2, "k": 1, "random_state": 0}
 """For the models that have such a parameter; scikit-learn's checks ask for one component, too."""
@@ -32,7 +33,6 @@ FITTING = {"mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, 
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
 ALL = pytest.mark.parametrize("id", SINGLE)
-from helpers import SINGLE
 
 
 @pytest.fixture(scope="module")
