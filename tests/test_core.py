@@ -180,7 +180,8 @@ def test_bernoulli_compares_with_its_word(dtype):
 def test_dropout_drops_what_bernoulli_hits(dtype):
     """And scales the rest, so that the mean stays."""
     n = 10001
-    a, hit, out = np.random.default_rng(0).normal(size=n).astype(dtype), np.empty(n, dtype), np.empty(n, dtype)
+    a = np.random.default_rng(0).normal(size=n).astype(dtype)
+    hit, out = np.empty(n, dtype), np.empty(n, dtype)
     for rate in (0.0, 0.2, 0.5):
         _core.bernoulli(hit, np.full(n, rate, dtype), 11, 12)
         _core.dropout(out, a, rate, 11, 12)

@@ -123,7 +123,9 @@ def draw(kernel, n, dtype, seed, number, offset, part=slice(None)):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel", ["random_bits", "bernoulli", "dropout", "sigmoid_sample", "uniform", "normal"])
+@pytest.mark.parametrize(
+    "kernel", ["random_bits", "bernoulli", "dropout", "sigmoid_sample", "uniform", "normal"]
+)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     offset=st.one_of(st.integers(0, 9000), st.integers(0, 2**64 - 9001)),
