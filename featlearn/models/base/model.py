@@ -10,6 +10,7 @@ import numpy.typing as npt
 from featlearn.errors import ConfigError
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.phases import Gradients, Loss, Phase, Step
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.random import Random
 from featlearn.rows import Array
@@ -88,6 +89,20 @@ class Model:
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""
         return self.decode(self.encode(X) if H is None else H)
+
+    def encoder_layers(self) -> list[Dense]:
+        """Return the chain of layers that encode is: what fine-tuning goes on from. Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} cannot be fine-tuned: its encoder is no chain of layers with a derivative; "
+            "take a model such as rbm, autoencoder or k-sparse"
+        )
+
+    def decoder_layers(self) -> list[Dense]:
+        """Return the chain of layers that decode is. Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} cannot be unrolled: its decoder is no chain of layers; "
+            "take a model such as rbm, autoencoder or k-sparse"
+        )
 
     def portable(self, g: Graph, X: Value) -> Value:
         """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
