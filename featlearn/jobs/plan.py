@@ -119,7 +119,7 @@ def make_plan(
     hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
     config = cls.resolve(settings, summary)
-    if not cls.is_one_pass():  # which is exact whatever the data are
+    if cls.descends():  # which is exact whatever the data are
         _warn_of_unequal(variances, say)
     if not cls.takes_mean_off(config):
         _warn_of_mean(square, variance, hopeless, data.name, say)
