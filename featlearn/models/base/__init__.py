@@ -19,11 +19,18 @@ Settings that are not said are decided by `defaults` (for all data), resolve(con
 usual_rates(config, data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(),
 extra_metrics(X), wanted_activity, takes_mean_off, doubts and remedies(), export for portable(g, X) and
 encode_state: all have an answer where a model says nothing. What only some models can do stands in
-protocols: HasChain, IsBoltzmann, IsClassifier.
+protocols: HasChain, HasClassChain, IsBoltzmann, IsClassifier.
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
-from featlearn.models.base.capabilities import BoltzmannMachine, HasChain, IsBoltzmann, IsClassifier
+from featlearn.models.base.capabilities import (
+    BoltzmannMachine,
+    ChainOfRows,
+    HasChain,
+    HasClassChain,
+    IsBoltzmann,
+    IsClassifier,
+)
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
 from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
@@ -33,10 +40,12 @@ __all__ = [
     "MAX_UNITS",
     "UNIT_SPREAD",
     "BoltzmannMachine",
+    "ChainOfRows",
     "DataSummary",
     "Defaults",
     "Gradients",
     "HasChain",
+    "HasClassChain",
     "HiddenConfig",
     "IsBoltzmann",
     "IsClassifier",

@@ -9,15 +9,60 @@ from featlearn.rows import Array
 
 @runtime_checkable
 class HasChain(Protocol):
-    """A model with a Markov chain over visible states, to draw samples from."""
+    """A model with a Markov chain to draw samples from, over rows or over a layer above them."""
 
     @property
     def bernoulli(self) -> bool:
-        """Whether the visible states are 0 and 1."""
+        """Whether the chain's states are 0 and 1."""
+        ...
+
+    @property
+    def chain_width(self) -> int:
+        """The number of values of a state."""
         ...
 
     def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
-        """Return the next means and states from V (n, visible)."""
+        """Return the next means and states from V (n, chain_width)."""
+        ...
+
+    def to_chain(self, X: Array) -> Array:
+        """Return the means of states that rows X (n, visible) stand for."""
+        ...
+
+    def from_chain(self, V: Array) -> Array:
+        """Return the means of rows (n, visible) that means of states (n, chain_width) stand for."""
+        ...
+
+
+class ChainOfRows:
+    """What a model has, after its other bases, whose chain's states are rows."""
+
+    @property
+    def n_visible(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def chain_width(self) -> int:
+        return self.n_visible
+
+    def to_chain(self, X: Array) -> Array:
+        return X
+
+    def from_chain(self, V: Array) -> Array:
+        return V
+
+
+@runtime_checkable
+class HasClassChain(HasChain, Protocol):
+    """A model whose Markov chain can be held to classes."""
+
+    @property
+    def chain_classes(self) -> int:
+        """How many classes there are; 0 where the chain knows of none."""
+        ...
+
+    def chain_of(self, V: Array, T: Array, step: Step) -> tuple[Array, Array]:
+        """Return the next means and states from V (n, chain_width), given classes T (n, classes)."""
         ...
 
 
