@@ -53,7 +53,7 @@ def test_exact_likelihood(binary, run_here):
     )
     learned = load_model(str(binary / "m.h5"))
     X = load_rows(str(binary / "p.h5"), like=learned)[0].block(0, 300)
-    log_z = exact_log_z(learned.model.boltzmann())
+    log_z = exact_log_z(learned.model.machines()[0])
     free_energy = learned.model.free_energy(X).mean()
     assert found["log_z"] == pytest.approx(log_z)
     assert found["free_energy"] == pytest.approx(free_energy, rel=1e-6)

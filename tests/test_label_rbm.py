@@ -93,7 +93,7 @@ def test_long_chains_give_the_likelihood_gradient(persistent):
     p, V, H = table(model)
     VT = np.hstack([np.repeat(V, CLASSES, axis=0), np.tile(np.eye(CLASSES), (len(V), 1))])
     flat = p.reshape(-1, len(H))
-    W, b, c = (model.params[k] for k in "Wbc")
+    W, c = model.params["W"], model.params["c"]
     exact = {"W": VT.T @ flat @ H - XT.T @ sigmoid(XT @ W + c) / len(XT)}
     exact |= {"b": flat.sum(1) @ VT - XT.mean(0), "c": flat.sum(0) @ H - sigmoid(XT @ W + c).mean(0)}
     found = [model.gradient(XT, Step(i, 0))[1] for i in range(10)]

@@ -39,7 +39,7 @@ from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gr
 from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
-from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
+from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rmse
 from featlearn.random import Purpose, Random
@@ -301,12 +301,7 @@ class RBM(RBMSettings, ChainOfRows):
 
     def free_energy(self, X: Array) -> Array:
         """(n,) float64 F of each row, for binary hidden units."""
-        out = np.empty(len(X), np.float64)
-        _core.row_softplus(out, product(self.scaled(X), self.params["W"]), self.params["c"])
-        if self.bernoulli:
-            return -out - product(X, self.params["b"][:, None])[:, 0]
-        spread = np.sqrt(_or_ones(self.variance, self.params["b"]))
-        return np.asarray(row_squares((X - self.params["b"]) / spread) / 2 - out)
+        return self.machines()[0].free_energy(X)
 
     def extra_metrics(self, X: Array) -> dict[str, float]:
         return {"free_energy": mean(self.free_energy(X))} if self.config.units == "binary" else {}
@@ -316,16 +311,14 @@ class RBM(RBMSettings, ChainOfRows):
         means = self.decode(self.sample_hidden(V, step, 0)[1])
         return means, self.sample_visible(means, step, 0)
 
-    def boltzmann(self) -> BoltzmannMachine | None:
+    def machines(self) -> tuple[BoltzmannMachine, ...]:
         """Return the two layers with their parameters; rectified units have no closed free energy."""
         if self.config.units != "binary":
-            return None
-        variance = None if self.bernoulli else _or_ones(self.variance, self.params["b"])
-        return BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance)
-
-
-def _or_ones(variance: Array | None, like: Array) -> Array:
-    return np.ones_like(like) if variance is None else variance
+            return ()
+        variance = self.variance
+        if variance is None and not self.bernoulli:
+            variance = np.ones_like(self.params["b"])
+        return (BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance),)
 
 
 def _difference(A: Array, B: Array) -> Array:

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
+from featlearn import _core
 from featlearn.models.base.phases import Step
-from featlearn.rows import Array
+from featlearn.ops.arrays import product, row_squares
+from featlearn.rows import Array, Float64
 
 
 @runtime_checkable
@@ -79,16 +83,28 @@ class BoltzmannMachine:
     c: Array
     variance: Array | None = None
 
+    def input(self, V: Array) -> Array:
+        """Return what the hidden units get of V (n, visible), without biases: W'v or W'v / s^2."""
+        return product(V if self.variance is None else V / self.variance, self.W)
+
+    def free_energy(self, V: Array) -> Float64:
+        """(n,) F of each row, -log of the sum over h of exp(-E)."""
+        out = np.empty(len(V), np.float64)
+        _core.row_softplus(out, self.input(V), self.c)
+        if self.variance is None:
+            return np.asarray(-out - product(V, self.b[:, None])[:, 0])
+        return np.asarray(row_squares((V - self.b) / np.sqrt(self.variance)) / 2 - out)
+
 
 @runtime_checkable
 class IsBoltzmann(Protocol):
-    """A model that may be a Boltzmann machine of two layers: what likelihoods are computed of.
+    """A model that may be Boltzmann machines of two layers: what likelihoods are computed of."""
 
-    extra_metrics of such a model holds the mean "free_energy" of rows.
-    """
+    def machines(self) -> tuple[BoltzmannMachine, ...]:
+        """Return the machine, or those of a deep belief net from below, whose last one is its top.
 
-    def boltzmann(self) -> BoltzmannMachine | None:
-        """Return the machine; None where the units it has been given have no closed free energy."""
+        None where units that it has been given have no closed free energy.
+        """
         ...
 
 
