@@ -25,7 +25,9 @@ def binary(n):
 
 
 def make(n_visible=4, scale=0.8, **config):
-    config = LabelRBM.Config(**{"hidden": 3, "classes": CLASSES, "init_scale": scale} | config)
+    config = LabelRBM.Config(
+        **{"hidden": 3, "classes": CLASSES, "init_scale": scale, "persistent": False} | config
+    )
     model = LabelRBM(config, np.float64)
     model.init(n_visible, Random(3))
     model.params["b"][...] = np.linspace(-0.6, 0.5, n_visible + CLASSES)

@@ -22,9 +22,9 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base import MAX_UNITS, ChainOfRows, DataSummary, Defaults, Gradients, Loss, Phase, Step
 from featlearn.models.rbm import MOVING, RBM
-from featlearn.models.settings.rbm import LABEL_DRAW, RBMSettings
+from featlearn.models.settings.rbm import LABEL_DRAW, RATE, RBMSettings
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product
 from featlearn.ops.categorical import one_hot
@@ -65,9 +65,19 @@ class LabelRBM(RBMSettings, ChainOfRows):
 
     id = "label-rbm"
     labelled = True
+    defaults = Defaults(
+        rates={"sgd": RATE / 2},
+        rate_unit="over the mean squared length of a row, at most 0.05",
+        training={"momentum": 0.5, "decay": "l2"},
+        decay_weights={"l1": 2e-4, "l2": 2e-4},
+    )
 
     @dataclass(frozen=True)
     class Config(RBMSettings.Config):
+        persistent: bool = setting(True, "persistent chains (PCD); CD makes rows of no class from noise")
+        sample_data: bool = setting(
+            True, "take values as probabilities and draw new binary ones at each update"
+        )
         classes: int | None = setting(
             None, "number of classes  [default: those of the data]", low=2, high=MAX_UNITS
         )
@@ -102,6 +112,11 @@ class LabelRBM(RBMSettings, ChainOfRows):
         if config.classes is None and data.classes is None:
             raise ConfigError("--model label-rbm: learns of rows with labels, and these have none")
         return super().resolve(fill(config, {"classes": data.classes}), data)
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """Half of those of an RBM with CD: chains have to follow."""
+        return {name: rate / 2 for name, rate in super().usual_rates(config, data).items()}
 
     @property
     def joint(self) -> Joint:
@@ -234,8 +249,8 @@ class LabelRBM(RBMSettings, ChainOfRows):
     def variants(cls) -> dict[str, Any]:
         usual: dict[str, Any] = {"classes": 3} | cls.small
         return {
-            "default": cls.Config(**usual),
-            "persistent": cls.Config(**usual, persistent=True, chains=7, cd=2),
-            "discriminative": cls.Config(**usual, discriminative=0.5, sample_data=True, sample_visible=True),
-            "centered, sparse": cls.Config(**usual, centered=True, target=0.1),
+            "persistent": cls.Config(**usual, chains=7, cd=2),
+            "contrastive": cls.Config(**usual, persistent=False, sample_data=False, discriminative=0.5),
+            "sampled": cls.Config(**usual, persistent=False, sample_visible=True),
+            "centered, sparse": cls.Config(**usual, chains=7, centered=True, target=0.1),
         }

@@ -55,7 +55,7 @@ class UntiedDBN(Model):
     id = "untied-dbn"
     labelled = True
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
-    defaults = Defaults(rates={"sgd": 0.01}, training={"momentum": 0.0})
+    defaults = Defaults(rates={"sgd": 0.1}, training={"momentum": 0.0})
 
     @dataclass(frozen=True)
     class Config:
@@ -266,7 +266,9 @@ class UntiedDBN(Model):
         usual: dict[str, Any] = {"classes": 3}
         return {
             "default": cls.Config(**usual | cls.small),
-            "three layers, persistent": cls.Config(**usual, hidden=(5, 4, 6), persistent=True, chains=7),
+            "three layers, persistent": cls.Config(
+                **usual, hidden=(5, 4, 6), persistent=True, chains=7, cd=2
+            ),
         }
 
 
@@ -278,6 +280,7 @@ def _top_config(config: UntiedDBN.Config) -> LabelRBM.Config:
         cd=config.cd,
         persistent=config.persistent,
         chains=config.chains,
+        sample_data=False,
         sample_visible=not config.persistent,
     )
 
