@@ -71,8 +71,8 @@ def setting(
 
 
 def option_name(field_name: str) -> str:
-    """The command-line spelling of a field: batch_size -> --batch-size."""
-    return "--" + field_name.replace("_", "-")
+    """The command-line spelling of a field: batch_size -> --batch-size, class_ -> --class."""
+    return "--" + field_name.rstrip("_").replace("_", "-")
 
 
 def check(config: Settings) -> None:
