@@ -233,6 +233,39 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
     return cls(**{key: _coerce(fields[key].type, value) for key, value in values.items()})
 
 
+def from_text(cls: type[Settings], name: str, text: str) -> Any:
+    """Return a setting's value from a text, as in "rbm:hidden=500". Raises ConfigError."""
+    kind = {field.name: field.type for field in dataclasses.fields(cls)}[name]
+    kinds = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    one = kinds[0]
+    try:
+        if get_origin(one) is tuple:
+            return tuple(_plain_value(get_args(one)[0], part) for part in text.split(","))
+        return _plain_value(one, text)
+    except ValueError:
+        wanted = WORDS.get(one) or _tuple_words(one)
+        raise ConfigError(f"{option_name(name)}: got {text!r}, must be {wanted}") from None
+
+
+def _plain_value(kind: Any, text: str) -> Any:
+    """Raises ValueError."""
+    if kind is not bool:
+        return kind(text)
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def all_optional(cls: type[Settings], name: str) -> type[Any]:
+    """Return a class of the settings of `cls`, by that name, of which none need be said: None is not said."""
+    found: list[Any] = []
+    for field in dataclasses.fields(cls):
+        kind = field.type if type(None) in get_args(field.type) else field.type | None  # type: ignore[operator]
+        metadata = {**field.metadata, "needs": "", "without": None, "off": ""}
+        found.append((field.name, kind, dataclasses.field(default=None, metadata=metadata)))
+    return dataclasses.make_dataclass(name, found, frozen=True, namespace={"__post_init__": check})
+
+
 def from_file(cls: type[T], values: Mapping[str, Any]) -> T:
     """Return the same of what a file holds. Raises ConfigError where it leaves a setting open.
 

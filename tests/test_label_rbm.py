@@ -76,7 +76,7 @@ def test_free_energy_is_that_of_rows_and_classes():
     joint = p.sum(axis=2)
     X, T = V.repeat(CLASSES, axis=0), np.tile(np.eye(CLASSES), (len(V), 1))
     wrong = np.repeat(joint.argmax(axis=1), CLASSES) != T.argmax(axis=1)
-    assert model.extra_metrics(np.hstack([X, T]))["classification_error"] == pytest.approx(wrong.mean())
+    assert model.extra_metrics(np.hstack([X, T]))["error_rate"] == pytest.approx(wrong.mean())
 
 
 def test_probabilities_stay_finite_where_free_energies_are_huge():

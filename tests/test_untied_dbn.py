@@ -83,9 +83,9 @@ def test_the_losses_of_the_parts():
     model = make()
     checks = check_model(model, rows())
     assert {check.parameter: check.loss for check in checks} == (
-        {name: "wake" for name in ("G1", "G2", "g1", "g2")}
-        | {name: "sleep" for name in ("R1", "R2", "r1", "r2")}
-        | {name: "top" for name in "Wbc"}
+        dict.fromkeys(("G1", "G2", "g1", "g2"), "wake")
+        | dict.fromkeys(("R1", "R2", "r1", "r2"), "sleep")
+        | dict.fromkeys("Wbc", "top")
     )
     assert max(check.difference for check in checks) < 1e-9
 

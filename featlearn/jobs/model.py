@@ -45,7 +45,7 @@ class FeatureModel:
 
     @property
     def config(self) -> Any:
-        """The model's settings, all of them resolved: a frozen dataclass."""
+        """The model's settings, all of them resolved: a frozen dataclass; of a stack those of each layer."""
         return self._model.config
 
     @property

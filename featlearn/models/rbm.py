@@ -40,6 +40,7 @@ from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rmse
 from featlearn.random import Purpose, Random
@@ -132,6 +133,17 @@ class RBM(RBMSettings, ChainOfRows):
         if self.bernoulli:
             return sigmoid(V, self.params["b"])
         return add_bias(V, self.params["b"])
+
+    def encoder_layers(self) -> list[Dense]:
+        """One layer; the variance of Gaussian units is in its weights."""
+        variance, W = self.variance, self.params["W"]
+        seen = W if variance is None else W / variance[:, None]
+        kind = "sigmoid" if self.config.units == "binary" else "relu"
+        return [Dense(np.ascontiguousarray(seen), self.params["c"], kind)]
+
+    def decoder_layers(self) -> list[Dense]:
+        kind = "sigmoid" if self.bernoulli else "linear"
+        return [Dense(np.ascontiguousarray(self.params["W"].T), self.params["b"], kind)]
 
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
         """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""
