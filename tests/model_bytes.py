@@ -51,7 +51,7 @@ def data(cls, dtype="float32"):
 def fresh(id, config, dtype="float32", **training):
     """A run of a model that has not begun, by its own training settings but of few epochs."""
     cls = model_class(id)
-    settings = cls.defaults.training | {"epochs": 1 if cls.is_one_pass() else 3} | training
+    settings = cls.defaults.training | ({"epochs": 3} if cls.descends() else {}) | training
     model, rows = cls(config, dtype), data(cls, dtype)
     model.init(N_VISIBLE, Random(3), moments(rows, np.arange(N))[0])
     return Training(model, rows, TrainConfig(**settings), seed=7)

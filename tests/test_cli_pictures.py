@@ -395,7 +395,7 @@ def learned(request, work, run_here, tmp_path_factory):
     usual = cls.defaults.patches.items()
     cut = [word for key, value in usual for word in (f"--{key.replace('_', '-')}", _typed(value))]
     ok(run_here("extract-patches", work.photos, "--count", 200, *cut, "-o", data))
-    once = () if cls.is_one_pass() else ("--epochs", 1)
+    once = () if not cls.descends() else ("--epochs", 1)
     ok(run_here("train", data, "--model", cls.id, *once, "-o", model))
     return model, data
 

@@ -49,7 +49,7 @@ def test_codes_are_those_of_the_equations(activation, kept):
     H = FUNCTIONS[activation](A)
     if kept:
         least = np.sort(A, axis=1)[:, -kept, None]
-        H = np.where(A >= least, H, 0)
+        H = np.where(least <= A, H, 0)
     np.testing.assert_allclose(layer.encode(X), H, rtol=1e-12, atol=1e-14)
     assert (layer.n_in, layer.units) == (6, 8)
 

@@ -108,8 +108,8 @@ def test_the_remedy_names_the_option_of_the_phase():
 class Counter(Layer):
     """Sums over the rows; its gradient answers none."""
 
-    def __init__(self):
-        super().__init__(config=object())
+    def __init__(self, config=None, dtype=np.float32):
+        super().__init__(config or object(), dtype)
         self.params, self.sum, self.updates = {"W": np.ones((N_VISIBLE, 1), np.float32)}, 0, []
 
     def encode(self, X):

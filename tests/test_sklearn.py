@@ -75,7 +75,8 @@ def test_it_is_the_model_of_fit(id):
     model = featlearn.fit(id, rows(), **options)
     assert estimator.model_.content_hash == model.content_hash
     assert estimator.model_.training == model.training
-    assert estimator.n_iter_ == len(model.history["epoch"]) == options.get("epochs", 1)
+    passes = len(model.history["epoch"])
+    assert estimator.n_iter_ == passes == options.get("epochs", passes)
     codes = estimator.transform(rows())
     same_codes(codes, model.encode(rows()))
     np.testing.assert_array_equal(estimator.inverse_transform(codes), model.decode(codes).reshape(50, 6))
@@ -117,7 +118,7 @@ def test_defaults_are_those_of_the_command_line(id):
     assert parameters["dtype"] == "float32"
     assert parameters["random_state"] is None
     assert {"random_state", "batch_size", "validation", "whiten"} < parameters.keys()
-    assert ("lr" in parameters) != cls.is_one_pass()
+    assert ("lr" in parameters) == cls.descends()
     assert not {"hidden", "seed", "checkpoint_every"} & parameters.keys()
     page = quick(id).__class__.__doc__
     assert all(f"\n{name} : " in page for name in parameters)

@@ -133,7 +133,7 @@ def make_plan(
     hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
     config = cls.resolve(settings, summary)
-    if not (cls.is_one_pass() or data.are_codes):  # the one is exact, and the other cannot be helped
+    if cls.descends() and not data.are_codes:  # the rest is exact, or cannot be helped
         _warn_of_unequal(variances, say)
     if not (cls.takes_mean_off(config) or data.are_codes):
         _warn_of_mean(square, variance, hopeless, data.name, say)

@@ -5,7 +5,7 @@ from typing import Any
 
 from featlearn.models.base import Model
 from featlearn.settings import all_optional
-from featlearn.training.config import ONE_PASS, TrainConfig, batch_in_words
+from featlearn.training.config import STILL, TrainConfig, batch_in_words
 from featlearn.training.optim import rates_in_words, readers
 
 __all__ = [
@@ -39,21 +39,21 @@ def usual_in_words(cls: type[Model]) -> dict[str, str]:
     words["decay_weight"] = ", ".join(
         f"{weight:g} for {name}" for name, weight in cls.defaults.decay_weights.items()
     )
-    if cls.is_one_pass():
+    if not cls.descends():
         words["batch_size"] = str(cls.defaults.batch_size)
     return words
 
 
 def idle_settings(cls: type[Model] | None) -> set[str]:
     """Return the settings of a training that do nothing with a model; none where it is not named."""
-    if cls is None or not cls.is_one_pass():
+    if cls is None or cls.descends():
         return set()
-    return {"no_retry"} | {field.name for field in dataclasses.fields(TrainConfig)} - set(ONE_PASS)
+    return {"no_retry"} | {field.name for field in dataclasses.fields(TrainConfig)} - set(STILL)
 
 
 def idle_words(name: str, cls: type[Model]) -> str:
     """Return why an option (--lr) does nothing with a model."""
     return (
-        f"{name}: does nothing with --model {cls.id}, which is learned exactly, in one pass "
+        f"{name}: does nothing with --model {cls.id}, which is learned in whole passes "
         "over the data, and descends nothing; leave it out"
     )

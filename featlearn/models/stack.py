@@ -104,8 +104,8 @@ class Stack(Model):
         return True
 
     @classmethod
-    def is_one_pass(cls) -> bool:
-        return False
+    def descends(cls) -> bool:
+        return True
 
     def upto(self, layer: int) -> Model:
         """Return the stack of the lowest `layer` layers; one alone is itself. Raises ConfigError."""

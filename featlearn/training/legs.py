@@ -36,7 +36,7 @@ class Leg:
         self.probe_rows = probe_rows
         self.batch_size = self.config.batch_size or len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
-        epochs = (self.config.epochs or 0) if phase.descends else 1
+        epochs = (self.config.epochs or 0) if phase.descends else phase.passes
         self.updates = self.batches * epochs if phase.updates is None else phase.updates
         self.decay: Decay = self.config.weight_decay
         self.release()

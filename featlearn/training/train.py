@@ -99,7 +99,7 @@ class Training:
 
     def _epoch_batches(self) -> Iterator[Index]:
         order, leg = self.train_rows, self.leg
-        if leg.batches > 1:
+        if leg.batches > 1 and leg.phase.descends:
             order = order[epoch_order(len(order), self.rng, self.progress.epochs_done)]
         for i in range(self.progress.batch, leg.batches):
             yield order[i * leg.batch_size : (i + 1) * leg.batch_size]
@@ -145,6 +145,7 @@ class Training:
     def _end_epoch(self) -> None:
         at, leg = self.progress, self.leg
         over = (at.epoch + 1) * leg.batches >= leg.updates
+        enough = leg.phase.after_pass() if leg.phase.after_pass is not None else ""
         if over:
             self._finish_phase()
         row: dict[str, float] = {"epoch": at.epochs_done + 1, "phase": at.phase, "step": at.step}
@@ -166,7 +167,7 @@ class Training:
         at.sums = {}
         since_best = 0 if leg.config.patience is None else self._follow_best(row)
         if not over:
-            at.stopped = self._reason_to_stop(row, since_best)
+            at.stopped = enough or self._reason_to_stop(row, since_best)
         if over or at.stopped:
             if self.best is not None:
                 self._go_back(self.best)

@@ -14,6 +14,7 @@ What training and all commands need:
     phases()            the legs of a training run: one, unless the model says more (see Phase)
     n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
     filters()           what each hidden unit looks for
+    encoder_layers(), decoder_layers()  encode and decode as chains of dense layers, for fine-tuning
     labelled            whether it learns of rows with their classes
     layered(), layers   whether it is a stack of models, and which: those are trained one by one
 

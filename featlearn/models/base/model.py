@@ -133,9 +133,9 @@ class Model:
         return False
 
     @classmethod
-    def is_one_pass(cls) -> bool:
-        """Whether no phase descends: then the settings of descent are not offered."""
-        return not any(phase.descends for phase in cls().phases())
+    def descends(cls) -> bool:
+        """Whether any phase descends: if not, the settings of descent are not offered."""
+        return any(phase.descends for phase in cls().phases())
 
     @property
     def n_visible(self) -> int:
@@ -179,7 +179,7 @@ class Model:
     @classmethod
     def takes_mean_off(cls, config: Any) -> bool:
         """Whether the mean row is subtracted before anything is learned, so that it may have any length."""
-        return cls.is_one_pass()
+        return not cls.descends()
 
     @classmethod
     def doubts(cls, config: Any, data: DataSummary) -> str:

@@ -51,7 +51,10 @@ class Phase:
     gradient    of minibatches; its keys are the params that are learned
     learns      the params that are updated and decayed, no other; None: all. A phase that learns () descends
                 nothing: gradient adds each minibatch to sums in the model's state and answers no gradients,
-                one pass over the rows is enough, and finish makes params of the sums
+                and after_pass or finish makes params of the sums; the rows come in their order
+    passes      most passes over the rows of a phase that descends nothing
+    after_pass  called after each of them, before that epoch's measures; it may change params and state in
+                place. It answers in words why no further pass is wanted, "" to go on
     training    the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
                 optimizer of its own brings its usual learning rate, and all rows at once if it searches
     updates     how many, in minibatches; None: the epochs of the settings
@@ -67,6 +70,8 @@ class Phase:
     name: str
     gradient: Loss
     learns: tuple[str, ...] | None = None
+    passes: int = 1
+    after_pass: Callable[[], str] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
     moving_loss: str = ""
