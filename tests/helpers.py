@@ -9,6 +9,7 @@ import numpy as np
 from featlearn.analysis.coding import Extent, codings
 from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
+from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.rows import Encoded
 
 COMMANDS = """
@@ -61,6 +62,15 @@ class Rows:
 
     def take(self, index):
         return self.X[index]
+
+
+def label(patches, labelled):
+    """Write a data set again with the image of each patch as its class."""
+    data = read_dataset(str(patches))
+    origin = np.asarray(data.origin[:])
+    with DatasetWriter(str(labelled), len(origin), data.shape, data.patches.dtype, True) as writer:
+        writer.append(np.asarray(data.patches[:]), origin, origin[:, 0].copy())
+        writer.finish(data.preprocess, data.images, data.images, data.provenance)
 
 
 def same(a, b):

@@ -16,6 +16,7 @@ from featlearn.jobs.store import load_model, load_rows
 from featlearn.jobs.visualize import mean_activation
 from featlearn.models import model_class, model_ids
 from featlearn.pictures.mosaic import mosaic, order_filters
+from helpers import label
 
 
 def ok(ran):
@@ -394,6 +395,9 @@ def learned(request, work, run_here, tmp_path_factory):
     usual = cls.defaults.patches.items()
     cut = [word for key, value in usual for word in (f"--{key.replace('_', '-')}", _typed(value))]
     ok(run_here("extract-patches", work.photos, "--count", 200, *cut, "-o", data))
+    if cls.labelled:
+        label(data, folder / "labelled.h5")
+        data = folder / "labelled.h5"
     once = () if cls.is_one_pass() else ("--epochs", 1)
     ok(run_here("train", data, "--model", cls.id, *once, "-o", model))
     return model, data

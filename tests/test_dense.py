@@ -16,7 +16,7 @@ from featlearn.random import Random
 from helpers import central
 
 VARIANTS = [(id, name) for id in model_ids() for name in model_class(id).variants()]
-CHAINS = {"autoencoder", "denoising", "k-sparse", "pca", "rbm", "sparse-autoencoder"}
+CHAINS = {"autoencoder", "denoising", "k-sparse", "network", "pca", "rbm", "sparse-autoencoder"}
 
 
 def layers_of(sizes, activation="sigmoid", kept=0, dtype=np.float64):
@@ -49,7 +49,7 @@ def test_codes_are_those_of_the_equations(activation, kept):
     H = FUNCTIONS[activation](A)
     if kept:
         least = np.sort(A, axis=1)[:, -kept, None]
-        H = np.where(A >= least, H, 0)
+        H = np.where(least <= A, H, 0)
     np.testing.assert_allclose(layer.encode(X), H, rtol=1e-12, atol=1e-14)
     assert (layer.n_in, layer.units) == (6, 8)
 
@@ -100,12 +100,16 @@ def test_codes_of_models_are_those_of_their_chains(id, name):
     model.init(12, Random(0))
     for value in model.params.values():
         value += rng.normal(0, 0.5, value.shape)
-    if id not in CHAINS or getattr(config, "batch_top_k", False):
+    if id not in CHAINS or getattr(config, "batch_top_k", False) or config.hidden == ():
         with pytest.raises(ConfigError, match=r"^a model '.*cannot be fine-tuned: .*; take [^\n]*$"):
             model.encoder_layers()
         return
     H = model.encode(X)
     np.testing.assert_allclose(dense.encode(model.encoder_layers(), X), H, rtol=1e-9, atol=1e-12)
+    if not model.decodes:
+        with pytest.raises(ConfigError, match=r"^a model '.*cannot be unrolled: [^\n]*$"):
+            model.decoder_layers()
+        return
     np.testing.assert_allclose(
         dense.encode(model.decoder_layers(), H), model.decode(H), rtol=1e-9, atol=1e-12
     )

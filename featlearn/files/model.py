@@ -44,6 +44,8 @@ class ModelFile:
     optimizer: dict[str, Array] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     """Where the run stands: epoch, step, phase, finished."""
+    classes: list[str] | None = None
+    """The names of the classes that it tells, in the order of its units."""
     provenance: dict[str, Any] = field(default_factory=dict)
     version: str = ""
     """The featlearn that wrote it."""
@@ -58,6 +60,8 @@ class ModelFile:
             sha.update(len(text).to_bytes(8, "little") + text)
 
         add(self.model, json.loads(to_json("config", self.config)))
+        if self.classes is not None:
+            add("classes", self.classes)
         for group, values in (("params", self.params), ("preprocess", self.preprocess)):
             for name in sorted(values):
                 value = np.asarray(values[name])
@@ -101,6 +105,8 @@ def write_into(out: Output, model: ModelFile) -> None:
             writer.attribute("", name, texts[name])
         for name in _GROUPS:
             writer.plain(name, getattr(model, name))
+        if model.classes is not None:
+            writer.strings("classes", model.classes)
         writer.text("provenance", texts["provenance"])
         size = writer.close()
     out.needs = size
@@ -127,6 +133,7 @@ def read_model(path: str) -> ModelFile:
             seed=names["seed"],
             shape=read_shape(path, reader),
             preprocess=read_plain(path, reader, "preprocess"),
+            classes=reader.strings("classes"),
             provenance=read_json(path, "provenance", reader.strings("provenance")),
             version=names["featlearn_version"],
             **arrays,

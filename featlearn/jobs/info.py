@@ -1,7 +1,7 @@
 """What is in a file, or how featlearn was built."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +72,8 @@ class ModelInfo(Result):
     content_hash: str
     version: str
     provenance: Mapping[str, Any]
+    classes: Sequence[str] | None = optional()
+    """Those that a classifier tells."""
 
     def in_words(self) -> "ModelInfo":
         """Return the same where settings that are off say so."""
@@ -141,6 +143,7 @@ def _model(path: str) -> ModelInfo:
         content_hash=file.content_hash,
         version=file.version,
         provenance=file.provenance,
+        classes=file.classes,
     )
 
 
