@@ -2,7 +2,7 @@
 
     python bench/finetune.py [--torch PYTHON] [--seconds S] [--rounds N] [--threads 1 2]
 
-The net is 784-500-500-2000-10 with sigmoid units, of batches of 100 rows, learned by Adam. An update of ours is
+The net is 784-500-500-2000-10 with sigmoid units, of batches of 100 rows, learned by Adam. One of ours is
 all that featlearn train does at one: rows out of memory, forward, backward, Adam. The products are the same
 ones through numpy's OpenBLAS, alone. PyTorch's update is the same net with its fused Adam; PYTHON is an
 interpreter of an environment of its own that has torch (pip install torch==2.13.0).
@@ -13,6 +13,7 @@ their environment.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -80,7 +81,7 @@ def products(threads):
 
     threadpool_limits(threads)
     rng = np.random.default_rng(0)
-    W = [rng.random((a, b), dtype=np.float32) for a, b in zip(SIZES, SIZES[1:], strict=False)]
+    W = [rng.random((a, b), dtype=np.float32) for a, b in itertools.pairwise(SIZES)]
     H = [rng.random((BATCH, a), dtype=np.float32) for a in SIZES]
     out = [np.empty_like(a) for a in H]
     dW = [np.empty_like(w) for w in W]
@@ -104,7 +105,7 @@ def torch(threads):
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     layers = []
-    for a, b in zip(SIZES[:-2], SIZES[1:-1], strict=True):
+    for a, b in itertools.pairwise(SIZES[:-1]):
         layers += [torch.nn.Linear(a, b), torch.nn.Sigmoid()]
     net = torch.nn.Sequential(*layers, torch.nn.Linear(*SIZES[-2:]))
     X, y = torch.rand(ROWS, SIZES[0]), torch.randint(0, SIZES[-1], (ROWS,))
@@ -183,7 +184,9 @@ def main():
             process.stdin.close()
             process.wait()
         times = {part: statistics.median(values) for part, values in found.items()}
-        print(json.dumps({"threads": threads} | {part: round(ms, 2) for part, ms in times.items()}), flush=True)
+        print(
+            json.dumps({"threads": threads} | {part: round(ms, 2) for part, ms in times.items()}), flush=True
+        )
         of_products = [a / b for a, b in zip(found["ours"], found["products"], strict=True)]
         at_most(f"{threads} threads: an update over its products", statistics.median(of_products), BAR)
         if args.torch:

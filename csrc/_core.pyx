@@ -77,7 +77,7 @@ cdef struct Call:
     double *sums
     uint32_t *words
     const int32_t *labels
-    Py_ssize_t columns
+    Py_ssize_t columns, depth
     uint64_t seed, draw, offset
     double lr, momentum, l1, l2, threshold, scale
     int kind

@@ -80,6 +80,8 @@ cdef extern from "fl.h" nogil:
         void (*relax)(real *z, real *l, real *slope, double *cost, real *y, const real *f, const real *shift,
                       const real *m, const fl_relax *how, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,
                       Py_ssize_t stop, real *work) noexcept nogil
+        void (*triangle)(real *z, const real *x, const real *squares, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,
+                         Py_ssize_t stop) noexcept nogil
     ctypedef struct fl_f64:
         pass
     ctypedef struct fl_isa:

@@ -91,6 +91,8 @@ TARGET("avx2,fma", "avx2,fma")
 
 #include "sparse_tpl.h"
 
+#include "triangle_tpl.h"
+
 #include "relax_tpl.h"
 
 const TABLE PASTE(fl, ISA, PRECISION) = {
@@ -124,6 +126,7 @@ const TABLE PASTE(fl, ISA, PRECISION) = {
     .softmax = softmax,
     .adam = adam,
     .relax = relax,
+    .triangle = triangle,
 };
 
 #if V_BYTES > 16 && defined(__clang__)

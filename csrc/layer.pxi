@@ -149,6 +149,30 @@ def softmax(p, loss, a, bias, labels):
     spread(run_softmax, &c, c.columns)
 
 
+cdef void run_triangle(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    c.table.triangle(c.out, c.a, c.bias, c.depth, c.columns, begin(c, task), end(c, task))
+
+
+def triangle(z, x, squares):
+    """z (n, h): products of rows x (n, d) with centroids of these `squares` (h,) become triangle codes."""
+    cdef Array o = take(z, "triangle: z", b"fd", True)
+    cdef Array a = take(x, "triangle: x", o.kind, False)
+    cdef Array v = take(squares, "triangle: squares", o.kind, False)
+    cdef Call c = call_on(o)
+    o.matrix(ANY, ANY)
+    a.matrix(o.length(0), ANY)
+    v.vector(o.length(1))
+    o.apart(a)
+    o.apart(v)
+    if o.length(1) < 1:
+        raise ValueError(f"triangle: z has shape {o.shape()}, wanted at least one column")
+    c.a, c.bias, c.depth, c.columns = a.reals(), v.reals(), a.length(1), o.length(1)
+    c.size = o.length(0)
+    c.unit = max(UNIT // c.columns, 1)
+    spread(run_triangle, &c, c.columns)
+
+
 cdef void run_adam(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
     c.table.adam(c.out, c.second, c.third, c.a, &c.adam, begin(c, task), end(c, task))

@@ -117,6 +117,11 @@ typedef struct {
     void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift,
                   const REAL *m, const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,
                   ptrdiff_t stop, REAL *work);
+    /* z (n, h): on entry the products of rows with centroids, on return max(0, m - z), where
+     * z = sqrt(max(0, (x'x + squares[column]) - 2 product)) (by fma) and m is the mean of a row's z; x'x and m
+     * from 16 interleaved sums in REAL, then a tree; rows start..stop of x (n, d). h > 0. */
+    void (*triangle)(REAL *z, const REAL *x, const REAL *squares, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,
+                     ptrdiff_t stop);
 } TABLE;
 
 #undef REAL

@@ -153,6 +153,13 @@ def update(
 def row_sqdist(out: npt.NDArray[np.float64], x: Floats, y: Floats) -> None:
     """out (n,) float64 = sum over columns of (x - y)^2, x and y (n, d), added in float64 in a fixed order."""
 
+def triangle(z: Floats, x: Floats, squares: Floats) -> None:
+    """z (n, h), in place: products of rows x (n, d) with centroids become triangle codes max(0, m - z).
+
+    z = sqrt(max(0, x'x + squares - 2 product)), the distance from each centroid, where squares (h,) are those
+    of the centroids; m is the mean of a row's distances. Sums go over 16 interleaved parts, as in sparse_dot.
+    """
+
 def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: float = 1.0) -> None:
     """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h).
 

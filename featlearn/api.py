@@ -35,7 +35,7 @@ from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
-from featlearn.jobs.train_settings import TrainConfig
+from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
 from featlearn.settings import from_dict
@@ -97,7 +97,10 @@ def by_options(
 
 
 def _kinds(kinds: Kinds, cls: type[Any] | None) -> Kinds:
-    return kinds if cls is None else {**kinds, "config": cls.Config}
+    if cls is None:
+        return kinds
+    of_model = {"training": training_of(cls)} if "training" in kinds else {}
+    return {**kinds, "config": cls.Config, **of_model}
 
 
 def _fields(kind: type[Any]) -> set[str]:

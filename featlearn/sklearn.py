@@ -142,7 +142,12 @@ def _in_words(text: str, known: dict[str, Any]) -> str:
 
 def _settings(cls: type[Model]) -> dict[str, tuple[Field[Any], Any]]:
     """Return the settings that do something with a model, by name, with their defaults."""
-    parts = [cls.Config(), from_dict(TrainConfig, cls.defaults.training), PreprocessSpec(), RunSettings()]
+    parts = [
+        cls.Config(),
+        from_dict(TrainConfig, cls.defaults.training),
+        PreprocessSpec(),
+        RunSettings(),
+    ]
     found = {
         field.name: (field, getattr(part, field.name))
         for part in parts
@@ -196,8 +201,12 @@ def _page(cls: type[Model], settings: dict[str, tuple[Field[Any], Any]]) -> str:
 
 
 def all_estimators() -> dict[str, type[FeatureEstimator]]:
-    """Return the estimators of all models of features by their names; those that learn classes have none."""
-    classes = [cls for cls in map(model_class, model_ids()) if not cls.labelled]
+    """Return the estimators of all models of features by their names.
+
+    Those that learn classes have none; of stacks scikit-learn makes a Pipeline.
+    """
+    found = map(model_class, model_ids())
+    classes = [cls for cls in found if not (cls.labelled or cls.layered())]
     return {cls.__name__: _estimator(cls) for cls in classes}  # type: ignore[arg-type]
 
 

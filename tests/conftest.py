@@ -106,7 +106,7 @@ class Work:
     patches: Path
     model: Path
     labelled: Path
-    """The patches again, each with the photograph that it is of as its class."""
+    """The patches again, of three classes in turn."""
 
     def data(self, id):
         """What a model can learn from."""

@@ -10,6 +10,7 @@ from featlearn.analysis.coding import Extent, codings
 from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
 from featlearn.files.dataset import DatasetWriter, read_dataset
+from featlearn.models import model_class, model_ids
 from featlearn.rows import Encoded
 
 COMMANDS = """
@@ -64,13 +65,16 @@ class Rows:
         return self.X[index]
 
 
+LABELS = ["bark", "leaf", "moss"]
+
+
 def label(patches, labelled):
-    """Write a data set again with the image of each patch as its class."""
+    """Write a data set again, its rows of three classes in turn."""
     data = read_dataset(str(patches))
     origin = np.asarray(data.origin[:])
     with DatasetWriter(str(labelled), len(origin), data.shape, data.patches.dtype, True) as writer:
-        writer.append(np.asarray(data.patches[:]), origin, origin[:, 0].copy())
-        writer.finish(data.preprocess, data.images, data.images, data.provenance)
+        writer.append(np.asarray(data.patches[:]), origin, np.arange(len(origin)) % len(LABELS))
+        writer.finish(data.preprocess, data.images, LABELS, data.provenance)
 
 
 def same(a, b):
@@ -134,3 +138,7 @@ def class_measures(model, rows, labels):
     """Selectivity and purity of the codes of labelled rows."""
     codes = Encoded(model, rows)
     return measure(codes, [Selectivity(codes.width, labels)], labels)
+
+
+SINGLE = [id for id in model_ids() if not model_class(id).layered()]
+"""The models that are learned by one run each."""

@@ -8,17 +8,17 @@ import json
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary, IsClassifier
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments
 from featlearn.training.train import Training
-from helpers import Rows
+from helpers import LABELS, SINGLE, Rows
 
 N_VISIBLE = 20
 N = 230  # rows, no multiple of any minibatch
-CLASSES = 4  # of labelled rows
+CLASSES = len(LABELS)
 
 
 def span(cls):
@@ -71,7 +71,7 @@ def data(cls, dtype="float32"):
 def fresh(id, config, dtype="float32", **training):
     """A run of a model that has not begun, by its own training settings but of few epochs."""
     cls = model_class(id)
-    settings = cls.defaults.training | {"epochs": 1 if cls.is_one_pass() else 3} | training
+    settings = cls.defaults.training | ({"epochs": 3} if cls.descends() else {}) | training
     model, rows = cls(config, dtype), data(cls, dtype)
     model.init(N_VISIBLE, Random(3), moments(rows, np.arange(N))[0][:N_VISIBLE])
     return Training(model, rows, TrainConfig(**settings), seed=7)
@@ -121,4 +121,4 @@ def line_searches():
 
 
 if __name__ == "__main__":
-    print(json.dumps({id: digests(id) for id in model_ids()} | {"line searches": line_searches()}))
+    print(json.dumps({id: digests(id) for id in SINGLE} | {"line searches": line_searches()}))

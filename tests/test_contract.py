@@ -17,14 +17,14 @@ from featlearn import __version__, _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.jobs.store import load_model
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary, IsClassifier, Step
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients
-from helpers import go_on, same
+from helpers import LABELS, SINGLE, go_on, same
 from model_bytes import (
     CLASSES,
     N_VISIBLE,
@@ -40,7 +40,7 @@ from model_bytes import (
 
 DTYPES = ("float32", "float64")
 LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
-every_model = pytest.mark.parametrize("id", model_ids())
+every_model = pytest.mark.parametrize("id", SINGLE)
 
 
 def resolved(id, **config):
@@ -83,7 +83,7 @@ def file_of(model):
         params=model.params,
         preprocess=preprocess(N_VISIBLE),
         state=model.state,
-        classes=[f"photo{i}.png" for i in range(CLASSES)] if model.labelled else None,
+        classes=LABELS if model.labelled else None,
         progress={"finished": True},
         version=__version__,
     )
@@ -301,7 +301,7 @@ def test_shapes_are_those_that_init_makes(id):
 def test_gradients_are_those_of_the_losses(id):
     """In all variants; a model that has none to check must be learned without descent."""
     cls = model_class(id)
-    if cls.is_one_pass():
+    if not cls.descends():
         with pytest.raises(ConfigError, match="no gradients to check"):
             check_gradients(cls)
         return
@@ -319,7 +319,7 @@ def test_gradients_at_the_parameters_of_a_file(id, work, run_here, tmp_path):
     data = work.data(id)
     write_model(str(path), replace(file_of(model), shape=(8, 8, 1), preprocess=preprocess(64)))
     ran = run_here("check-gradients", path, data, "--epsilon", 1e-3, "--json")
-    assert ran.code == (2 if model_class(id).is_one_pass() else 0), ran.err + ran.out
+    assert ran.code == (2 if not model_class(id).descends() else 0), ran.err + ran.out
 
 
 @every_model

@@ -17,7 +17,7 @@ from featlearn.models.base import Layer, Phase, Step
 from featlearn.models.pca import PCA
 from featlearn.random import Random
 from featlearn.settings import option_name
-from featlearn.training.config import ONE_PASS, TrainConfig
+from featlearn.training.config import STILL, TrainConfig
 from featlearn.training.order import moments
 from featlearn.training.train import Training
 from helpers import Rows
@@ -162,7 +162,7 @@ def test_held_out_rows_are_not_learned_from():
 def test_it_is_not_trained_as_what_descends():
     model = PCA()
     model.init(4, Random(0))
-    with pytest.raises(ConfigError, match="--epochs 2: a pca model is learned in one pass"):
+    with pytest.raises(ConfigError, match="--epochs 2: a pca model is not learned by epochs"):
         Training(model, Rows(uncentred()), TrainConfig(epochs=2))
     with pytest.raises(ConfigError, match="nothing is descended"):
         Training(model, Rows(uncentred()), TrainConfig(epochs=1, optimizer="lbfgs"))
@@ -265,7 +265,7 @@ def test_every_command_takes_it_or_says_why_not(learned, work, run_here, tmp_pat
     assert not (tmp_path / "x.h5").exists()
 
 
-IDLE = [name for name in TrainConfig.__dataclass_fields__ if name not in ONE_PASS]
+IDLE = [name for name in TrainConfig.__dataclass_fields__ if name not in STILL]
 
 
 @pytest.mark.parametrize("name", IDLE)

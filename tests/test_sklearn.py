@@ -23,15 +23,16 @@ from sklearn.utils.estimator_checks import check_estimator
 import featlearn
 from featlearn import _core, api
 from featlearn.errors import DataError
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.sklearn import PCA, RBM, Autoencoder, KSparse, all_estimators
+from helpers import SINGLE
 
 QUICK = {"epochs": 2, "k": 1, "random_state": 0}
 """For the models that have such a parameter; scikit-learn's checks ask for one component, too."""
 FITTING = {"mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, "chains": 3}}
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
-FEATURES = [id for id in model_ids() if not model_class(id).labelled]
+FEATURES = [id for id in SINGLE if not model_class(id).labelled]
 """Those that learn from rows alone; scikit-learn has nets that tell classes of its own."""
 ALL = pytest.mark.parametrize("id", FEATURES)
 
@@ -76,7 +77,8 @@ def test_it_is_the_model_of_fit(id):
     model = featlearn.fit(id, rows(), **options)
     assert estimator.model_.content_hash == model.content_hash
     assert estimator.model_.training == model.training
-    assert estimator.n_iter_ == len(model.history["epoch"]) == options.get("epochs", 1)
+    passes = len(model.history["epoch"])
+    assert estimator.n_iter_ == passes == options.get("epochs", passes)
     codes = estimator.transform(rows())
     same_codes(codes, model.encode(rows()))
     np.testing.assert_array_equal(estimator.inverse_transform(codes), model.decode(codes).reshape(50, 6))
@@ -118,7 +120,7 @@ def test_defaults_are_those_of_the_command_line(id):
     assert parameters["dtype"] == "float32"
     assert parameters["random_state"] is None
     assert {"random_state", "batch_size", "validation", "whiten"} < parameters.keys()
-    assert ("lr" in parameters) != cls.is_one_pass()
+    assert ("lr" in parameters) == cls.descends()
     assert not {"hidden", "seed", "checkpoint_every"} & parameters.keys()
     page = quick(id).__class__.__doc__
     assert all(f"\n{name} : " in page for name in parameters)

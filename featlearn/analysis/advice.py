@@ -117,7 +117,7 @@ def of_run(model: Model, begun: Model, X: Array, held_out: Array) -> dict[str, f
             found["mean_length"] = math.sqrt(
                 float(np.square(X.mean(axis=0, dtype=np.float64)).sum()) / variance
             )
-    if start.any() and not model.is_one_pass():
+    if start.any() and model.descends():
         idle = units.dead() | units.saturated()
         found["unlearned_units"] = unlearned(model.filters() * deviation, start * deviation, idle)
     if begins_below_zero(model):

@@ -55,14 +55,14 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     if model.labelled:
         return {}
     begun = type(model)(model.config, model.dtype)
-    begun.init(model.n_visible, Random(training.seed))
+    begun.init(model.n_visible, Random(training.seed, training.stream))
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))
     found = of_run(model, begun, X, held_out)
     if textured(preprocess, shape):
-        if not model.is_one_pass():
+        if model.descends():
             found["rows_per_unit"] = len(training.train_rows) / model.config.hidden
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
-    if not (training.progress.stopped or model.is_one_pass()):
+    if not (training.progress.stopped or not model.descends()):
         found["fall"] = fall(_losses(training))
     return {key: float(f"{value:.4g}") for key, value in found.items()}
 
@@ -103,6 +103,9 @@ def advise(
     """
     found = []
     for key in judge(measures):
+        if model.layers:  # the layers have settings of their own
+            found.append({"key": key, "text": WORDS[key].format(**measures), "options": ""})
+            continue
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
         if key in UNCENTRED and measures.get("mean_length", 0.0) > FAR_MEAN:
             options = "extract-patches --normalize standardize"
@@ -144,7 +147,7 @@ def _helpful(
     if key == "validation" and training["validation"] > 0.2:
         return {"validation": training["validation"] / 2}
     if key == "classifier":
-        return {} if model.is_one_pass() else {"hidden": 4 * model.config.hidden}
+        return {} if not model.descends() else {"hidden": 4 * model.config.hidden}
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
     if key == "unlearned" and step < few:

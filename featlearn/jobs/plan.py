@@ -22,11 +22,10 @@ from featlearn.models.base import DataSummary
 from featlearn.patches.dead_leaves import Generated
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.rows import Rows
+from featlearn.patches.rows import Rows as PatchRows
 from featlearn.patches.settings import Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
-from featlearn.rows import Labelled
-from featlearn.rows import Rows as AnyRows
+from featlearn.rows import Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -39,7 +38,10 @@ RESTARTS = 2  # at most, of a run whose default learning rate diverges
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned from; its rows are made when they are first asked for."""
+    """What is learned from; its rows are made when they are first asked for.
+
+    Codes are those of the layer below.
+    """
 
     name: str
     digest: str
@@ -49,6 +51,7 @@ class Data:
     labels: npt.NDArray[Any] | None = None
     """(n,) the class of each row, as in a data set."""
     label_names: Sequence[str] | None = None
+    are_codes: bool = False
 
     @cached_property
     def rows(self) -> Rows:
@@ -63,7 +66,8 @@ class Data:
 class Plan:
     """A run before it starts: data and their mean row (visible,), and every setting resolved.
 
-    `restarts` have halved its learning rate so often; one that was said is not halved.
+    `restarts` have halved its learning rate so often; one that was said is not halved. Layers of a stack draw
+    from a `stream` of random numbers each.
     """
 
     model: str
@@ -75,9 +79,10 @@ class Plan:
     can_restart: bool
     classes: Classes | None = None
     restarts: int = 0
+    stream: int = 0
 
     @property
-    def rows(self) -> AnyRows:
+    def rows(self) -> Rows:
         """The rows that are learned from, with their classes where the model wants them."""
         if self.classes is None:
             return self.data.rows
@@ -110,7 +115,14 @@ class Plan:
 
 
 def make_plan(
-    data: Data, model: str, settings: Any, training: TrainConfig, run: RunSettings, retry: bool, say: Say
+    data: Data,
+    model: str,
+    settings: Any,
+    training: TrainConfig,
+    run: RunSettings,
+    retry: bool,
+    say: Say,
+    stream: int = 0,
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
@@ -130,22 +142,23 @@ def make_plan(
     if scale != 1 and training.data_scale is None:
         found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}"
         other = "--data-scale 1 leaves them as they are"
-        if as_bytes(pixels):
+        if as_bytes(pixels) and not data.are_codes:
             other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
         say(f"{found}, which suits --model {cls.id}; {other}")
     # probabilities are never so far away
     hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
     config = cls.resolve(settings, summary)
-    if not cls.is_one_pass():  # which is exact whatever the data are
+    if cls.descends() and not data.are_codes:  # the rest is exact, or cannot be helped
         _warn_of_unequal(variances, say)
-    if not cls.takes_mean_off(config):
+    if not (cls.takes_mean_off(config) or data.are_codes):
         _warn_of_mean(square, variance, hopeless, data.name, say)
     doubts = cls.doubts(config, summary)
     if doubts:
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
-    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart, classes)
+    plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
+    return replace(plan, classes=classes, stream=stream)
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -180,7 +193,7 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
     if path is not None:
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(Rows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
+        make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
         return Data(
             path, dataset.digest, dataset.shape, preprocess, make_rows, dataset.labels, dataset.label_names
         )
@@ -195,4 +208,4 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {run.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, dtype=np.dtype(run.dtype)))
+    return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

@@ -220,7 +220,8 @@ class Network(Model):
         metrics = {"loss": mean(losses), "error_rate": error_rate(scores, t)}
         if config.hidden:
             metrics["mean_activation"] = grand_mean(passed[-2].H)
-        return metrics, dict(zip(self.params, (grad for pair in grads for grad in pair), strict=True))
+        *below, (dW, db) = grads
+        return metrics, grads_of(below) | {"W": dW, "b": db}
 
     def phases(self) -> list[Phase]:
         noisy = self.config.input_dropout or self.config.hidden_dropout
@@ -259,6 +260,14 @@ def chain_of(params: dict[str, Array], activations: tuple[str, ...], stays: tupl
         Dense(params[f"W{i}"], params[f"c{i}"], kind, kept)
         for i, (kind, kept) in enumerate(zip(activations, stays, strict=True), start=1)
     ]
+
+
+def grads_of(pairs: list[tuple[Array, Array]]) -> dict[str, Array]:
+    """Return the gradients (dW, dc) of each layer by the names of the params: W1, c1, W2, ..."""
+    found: dict[str, Array] = {}
+    for i, (dW, dc) in enumerate(pairs, start=1):
+        found |= {f"W{i}": dW, f"c{i}": dc}
+    return found
 
 
 def initial(shape: tuple[int, ...], kind: str, dtype: Any, rng: Random, draw: int) -> Array:

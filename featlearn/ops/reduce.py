@@ -68,6 +68,14 @@ def column_mean(A: Array, weight: float = 1.0, out: Array | None = None) -> Arra
     return column_sum(A, weight / len(A), out)
 
 
+def group_sums(X: Array, group: Array, count: int) -> Array:
+    """Return the sum of the rows X (n, d) of each group, (count, d); `group` (n,) int32 is that of a row."""
+    made: Array = np.empty((count, X.shape[1]), X.dtype)
+    start, ones = np.arange(len(X) + 1), np.ones(len(X), X.dtype)
+    _core.sparse_gradient(made, start, np.ascontiguousarray(group), ones, X)
+    return made
+
+
 def row_total(a: Array) -> float:
     """Return the exact sum of one value a row, (n,); infinite where that is no number."""
     return total(a)

@@ -14,7 +14,7 @@ FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
 # the settings that do something where nothing is descended
-ONE_PASS = ("batch_size", "data_scale", "validation")
+STILL = ("batch_size", "data_scale", "validation")
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
 RATES_IN_WORDS = rates_in_words(Model)
@@ -146,12 +146,13 @@ class TrainConfig:
     def resolve(self, model: type[Model], config: Any, data: DataSummary) -> "TrainConfig":
         """Fill in what is not said, for a model, its resolved config and such data; all that is said stays.
 
-        Raises ConfigError for epochs of a model that is learned in one pass.
+        Raises ConfigError for other epochs than the passes of a model that descends nothing.
         """
-        one_pass, usual_batch = model.is_one_pass(), model.defaults.batch_size
-        if one_pass and self.epochs not in (None, 1):
+        descends, usual_batch = model.descends(), model.defaults.batch_size
+        passes = 0 if descends else sum(phase.passes for phase in model(config).phases())
+        if not descends and self.epochs not in (None, passes):
             raise ConfigError(
-                f"--epochs {self.epochs}: a {model.id} model is learned in one pass; leave it out"
+                f"--epochs {self.epochs}: a {model.id} model is not learned by epochs; leave it out"
             )
         n = data.n_rows or usual_batch
         by_default = fill(self, {"batch_size": None if self.by_searches else min(usual_batch, n)})
@@ -160,8 +161,8 @@ class TrainConfig:
         if batch is None:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {
-            "epochs": 1 if one_pass else epochs,
-            "lr": None if one_pass else usual_rates(model, config, data).get(self.optimizer),
+            "epochs": epochs if descends else passes,
+            "lr": None if not descends else usual_rates(model, config, data).get(self.optimizer),
             "decay_weight": model.defaults.decay_weights.get(self.decay),
             "data_scale": 1.0,
         }

@@ -1,4 +1,4 @@
-"""A phase of a run with all that it works on: its settings, its rows, the params that it learns."""
+"""A phase of a run with all that it works on: its settings, the rows, the params that it learns."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.models.base import Gradients, IsClassifier, Model, Phase
 from featlearn.ops.softmax import predicted
-from featlearn.rows import Array, Encoded, Index, Rows
+from featlearn.rows import Array, Index, Rows
 from featlearn.training import stopping
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
@@ -19,7 +19,7 @@ LEAST = 1e-30  # probability of a class that a loss can tell from none
 
 
 class Leg:
-    """A phase of the training of a model with the resolved settings of its run; `rows` are the data's.
+    """A phase of the training of a model with the resolved settings of its run, and all rows of the data.
 
     Raises ConfigError where phase and settings contradict each other.
     """
@@ -35,33 +35,20 @@ class Leg:
     ) -> None:
         self.phase, self.config = phase, config.in_phase(phase)
         self.model = model
-        self.data = rows
+        self.rows = rows
         self.train_rows = train_rows
         self.probe_rows = probe_rows
         self.batch_size = self.config.batch_size or len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
-        epochs = (self.config.epochs or 0) if phase.descends else 1
+        epochs = (self.config.epochs or 0) if phase.descends else phase.passes
         self.updates = self.batches * epochs if phase.updates is None else phase.updates
         self.decay: Decay = self.config.weight_decay
         self.release()
 
     def release(self) -> None:
         """Forget what was made of the rows."""
-        self._rows: Rows | None = None
         self._batch: Array | None = None
         self._deviation: float | None = None
-
-    @property
-    def part(self) -> Model:
-        """The model, or the part of it that learns."""
-        return self.phase.part or self.model
-
-    @property
-    def rows(self) -> Rows:
-        """The data's rows, or codes of them, made when they are first asked for."""
-        if self._rows is None:
-            self._rows = self.data if self.phase.inputs is None else Encoded(self.phase.inputs, self.data)
-        return self._rows
 
     def take(self, batch: Index) -> Array:
         """Return the rows of a minibatch; all of them are made once."""
@@ -116,7 +103,7 @@ class Leg:
     def telling_units(self) -> int:
         """Return the number of units whose codes differ from one row to another."""
         X = self.rows.take(self.probe_rows)
-        return stopping.telling_units(self.part.encode(self.part.visible(X)))
+        return stopping.telling_units(self.model.encode(self.model.visible(X)))
 
     @property
     def deviation(self) -> float:
@@ -126,8 +113,8 @@ class Leg:
         """
         if self._deviation is None:
             X = self.rows.take(self.probe_rows)
-            if self.part.labelled:
-                shares = self.part.targets(X).mean(axis=0, dtype=np.float64)
+            if self.model.labelled:
+                shares = self.model.targets(X).mean(axis=0, dtype=np.float64)
                 self._deviation = -math.fsum(share * math.log(share) for share in shares if share)
             else:
                 self._deviation = math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
@@ -136,11 +123,11 @@ class Leg:
     @property
     def key(self) -> str:
         """The measure of the rows that says how good the part is."""
-        return "error_rate" if self.part.labelled else "rmse"
+        return "error_rate" if self.model.labelled else "rmse"
 
     def diverged(self, at: Progress, row: Mapping[str, float]) -> str:
         """Say whether an epoch with these measures ends far beyond what knows nothing; "" if not."""
-        if self.part.labelled:
+        if self.model.labelled:
             return stopping.diverged_loss(row["probe_loss"], self.deviation)
         return stopping.diverged_error(at, row["probe_rmse"], self.deviation, self.telling_units)
 

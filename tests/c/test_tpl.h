@@ -341,6 +341,20 @@ static void F(test_relax)(const fl_isa *isa, const fl_isa *plain)
             }
 }
 
+static void F(test_triangle)(const fl_isa *isa, const fl_isa *plain)
+{
+    static const ptrdiff_t hidden[] = {1, 15, 16, 17, 33, 150}, visible[] = {0, 1, 16, 17, 40};
+    for (int j = 0; j < 6; j++)
+        for (int i = 0; i < 5; i++) {
+            ptrdiff_t h = hidden[j], d = visible[i], n = 9;
+            REAL *a = F(numbers)(n * h, 60), *b = a, *x = F(numbers)(n * d, 61), *squares = F(numbers)(h, 62);
+            a[h] = (REAL)NAN, a[2 * h] = (REAL)INFINITY;
+            COMPARE("triangle", n * h, use->TABLE->triangle(out, x, squares, d, h, 0, 4);
+                    use->TABLE->triangle(out, x, squares, d, h, 4, n));
+            free(a), free(x), free(squares);
+        }
+}
+
 static void F(test_all)(const fl_isa *isa, const fl_isa *plain)
 {
     F(test_elements)(isa, plain);
@@ -348,6 +362,7 @@ static void F(test_all)(const fl_isa *isa, const fl_isa *plain)
     F(test_top_k)(isa);
     F(test_sparse)(isa, plain);
     F(test_relax)(isa, plain);
+    F(test_triangle)(isa, plain);
 }
 
 #undef COMPARE

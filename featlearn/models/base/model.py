@@ -63,6 +63,9 @@ class Model:
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
+    layers: tuple["Model", ...] = ()
+    """The models that it is a stack of, from below; none of a single one."""
+
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
         self.dtype = np.dtype(dtype)
@@ -129,9 +132,14 @@ class Model:
         return [Phase("train", self.gradient)]
 
     @classmethod
-    def is_one_pass(cls) -> bool:
-        """Whether no phase descends: then the settings of descent are not offered."""
-        return not any(phase.descends for phase in cls().phases())
+    def layered(cls) -> bool:
+        """Whether it is a stack of layers, each of which is trained by itself."""
+        return False
+
+    @classmethod
+    def descends(cls) -> bool:
+        """Whether any phase descends: if not, the settings of descent are not offered."""
+        return any(phase.descends for phase in cls().phases())
 
     @property
     def n_visible(self) -> int:
@@ -175,7 +183,7 @@ class Model:
     @classmethod
     def takes_mean_off(cls, config: Any) -> bool:
         """Whether the mean row is subtracted before anything is learned, so that it may have any length."""
-        return cls.is_one_pass()
+        return not cls.descends()
 
     @classmethod
     def doubts(cls, config: Any, data: DataSummary) -> str:
