@@ -1,7 +1,7 @@
 """A training run before it starts: its data described, and every setting resolved."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -14,6 +14,7 @@ from featlearn.errors import DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
+from featlearn.jobs.classes import Classes, classes_of
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
@@ -24,7 +25,7 @@ from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows as PatchRows
 from featlearn.patches.settings import Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
-from featlearn.rows import Rows
+from featlearn.rows import Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -48,6 +49,9 @@ class Data:
     shape: tuple[int, int, int]
     preprocess: Preprocess
     make_rows: Callable[[Preprocess], Rows]
+    labels: npt.NDArray[Any] | None = None
+    """(n,) the class of each row, as in a data set."""
+    label_names: Sequence[str] | None = None
     are_codes: bool = False
 
     @cached_property
@@ -74,8 +78,16 @@ class Plan:
     config: Any
     training: TrainConfig
     can_restart: bool
+    classes: Classes | None = None
     restarts: int = 0
     stream: int = 0
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are learned from, with their classes where the model wants them."""
+        if self.classes is None:
+            return self.data.rows
+        return Labelled(self.data.rows, self.classes.index, len(self.classes.names))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -118,12 +130,16 @@ def make_plan(
     cls, can_restart = model_class(model), retry and training.lr is None
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
+    classes = None
+    if cls.labelled:
+        classes = classes_of(data.name, data.labels, data.label_names, model)
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
     summary = DataSummary(
-        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened
-    )
+        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened,
+        None if classes is None else len(classes.names),
+    )  # fmt: skip
     scale = training.scale(cls, settings, summary)
     if scale != 1 and training.data_scale is None:
         found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}"
@@ -143,7 +159,8 @@ def make_plan(
     if doubts:
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
-    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart, stream=stream)
+    plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
+    return replace(plan, classes=classes, stream=stream)
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -179,7 +196,11 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
         make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-        return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
+        return Data(
+            path, dataset.digest, dataset.shape, preprocess, make_rows, dataset.labels, dataset.label_names
+        )
+    if model_class(model).labelled:
+        raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
     say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(model).defaults.patches)
     size = demo.pop("size")

@@ -118,7 +118,11 @@ def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
         _refuse_other_shapes(path, params, model.shapes(preprocess.n_visible), model.dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
-        fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
+        codes = model.encode(x)
+        fits = preprocess.n_pixels == np.prod(file.shape)
+        fits &= not model.decodes or model.decode(codes).shape == x.shape
+        if model.labelled:
+            fits &= len(set(file.classes or ())) == config.classes
     except ConfigError as error:
         raise DataError(
             f"{show(path)}: {error}; made by featlearn {file.version!r}, this is {__version__}"
@@ -129,7 +133,8 @@ def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
         ) from error
     if not fits:
         raise DataError(
-            f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again"
+            f"{show(path)}: parameters, preprocessing, patch shape and classes do not fit together; "
+            "train it again"
         )
     return LoadedModel(path, model, preprocess, file)
 

@@ -58,6 +58,8 @@ class Model:
     labelled: ClassVar[bool] = False
     """Whether it learns of rows with their classes: gradient, losses and extra_metrics get rows [x | t] then,
     as rows.Labelled makes them; encode, decode and reconstruct get rows x, as of every model."""
+    decodes: ClassVar[bool] = True
+    """Whether there are rows to be had from codes: a net that only tells classes makes none."""
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
@@ -83,8 +85,26 @@ class Model:
         raise NotImplementedError
 
     def decode(self, H: Array) -> Array:
-        """Return rows from codes: (n, units) -> (n, visible)."""
-        raise NotImplementedError
+        """Return rows from codes: (n, units) -> (n, visible). Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} tells classes and gives no rows back; encode or classify with it"
+        )
+
+    def visible(self, X: Array) -> Array:
+        """Return rows x as encode sees them, of rows of training: [x | t] where it is labelled."""
+        return np.ascontiguousarray(X[:, : self.n_visible]) if self.labelled else X
+
+    def targets(self, X: Array) -> Array:
+        """Return t (n, classes) of labelled rows [x | t]."""
+        return np.ascontiguousarray(X[:, self.n_visible :])
+
+    def visible(self, X: Array) -> Array:
+        """Return rows x as encode sees them, of rows of training: [x | t] where it is labelled."""
+        return np.ascontiguousarray(X[:, : self.n_visible]) if self.labelled else X
+
+    def targets(self, X: Array) -> Array:
+        """Return t (n, classes) of labelled rows [x | t]."""
+        return np.ascontiguousarray(X[:, self.n_visible :])
 
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""
