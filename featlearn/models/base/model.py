@@ -98,14 +98,6 @@ class Model:
         """Return t (n, classes) of labelled rows [x | t]."""
         return np.ascontiguousarray(X[:, self.n_visible :])
 
-    def visible(self, X: Array) -> Array:
-        """Return rows x as encode sees them, of rows of training: [x | t] where it is labelled."""
-        return np.ascontiguousarray(X[:, : self.n_visible]) if self.labelled else X
-
-    def targets(self, X: Array) -> Array:
-        """Return t (n, classes) of labelled rows [x | t]."""
-        return np.ascontiguousarray(X[:, self.n_visible :])
-
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""
         return self.decode(self.encode(X) if H is None else H)
