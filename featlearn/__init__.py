@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _OFFERED = (
     *("MODELS", "check_gradients", "encode", "evaluate", "export", "extract_patches", "fit", "info"),
-    *("load_dataset", "load_model", "reconstruct", "sample", "train", "visualize"),
+    *("load_dataset", "load_model", "reconstruct", "sample", "stack", "train", "visualize"),
 )
 
 

@@ -30,6 +30,7 @@ from featlearn.models.base import (
     Step,
 )
 from featlearn.ops.arrays import product
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array
 from featlearn.settings import check, from_dict, from_text, setting
@@ -116,12 +117,6 @@ class Stack(Model):
     def descends(cls) -> bool:
         return True
 
-    def upto(self, layer: int) -> Model:
-        """Return the stack of the lowest `layer` layers; one alone is itself. Raises ConfigError."""
-        if not 1 <= layer <= len(self.layers):
-            raise ConfigError(f"--layer {layer}: there are {len(self.layers)} layers, 1 the lowest")
-        return Stack.of(self.layers[:layer], self.divisors[:layer])
-
     @property
     def n_visible(self) -> int:
         return self.layers[0].n_visible
@@ -165,6 +160,26 @@ class Stack(Model):
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return what the top layer's reconstruction of its own rows means below."""
         return self.outputs(self.layers[-1].reconstruct(self.inputs(X), H))
+
+    def encoder_layers(self) -> list[Dense]:
+        found: list[Dense] = []
+        for layer, divisor in zip(self.layers, self.divisors, strict=True):
+            first, *others = layer.encoder_layers()
+            found += [replace(first, W=_divided(first.W, divisor if found else 1)), *others]
+        return found
+
+    def decoder_layers(self) -> list[Dense]:
+        found: list[Dense] = []
+        for i, layer in reversed(list(enumerate(self.layers))):
+            *others, last = layer.decoder_layers()
+            by = 1 / self.divisors[i] if i else 1.0
+            if by != 1 and last.activation != "linear":
+                raise ConfigError(
+                    f"layer {i + 1} ({layer.id}) cannot be unrolled: its codes were divided by {1 / by:g}; "
+                    "train it with --data-scale 1"
+                )
+            found += [*others, replace(last, W=_divided(last.W, by), c=_divided(last.c, by))]
+        return found
 
     def portable(self, g: Graph, X: Value) -> Value:
         for i, layer in enumerate(self.layers):
