@@ -21,6 +21,7 @@ from featlearn.errors import ConfigError
 from featlearn.models import model_class
 from featlearn.models.base import MAX_UNITS, Model, Phase
 from featlearn.ops.arrays import product
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array
 from featlearn.settings import check, from_dict, from_text, setting
@@ -157,6 +158,21 @@ class Stack(Model):
         """Return what the top layer's reconstruction of its own rows means below."""
         return self.outputs(self.layers[-1].reconstruct(self.inputs(X), H))
 
+    def encoder_layers(self) -> list[Dense]:
+        """Return the layers of all layers; what codes are divided by is in the weights above."""
+        found: list[Dense] = []
+        for layer, divisor in zip(self.layers, (1.0, *self.divisors[1:]), strict=True):
+            first, *others = layer.encoder_layers()
+            found += [_scaled(first, 1 / divisor), *others]
+        return found
+
+    def decoder_layers(self) -> list[Dense]:
+        found: list[Dense] = []
+        for layer, divisor in zip(reversed(self.layers), (1.0, *reversed(self.divisors[1:])), strict=True):
+            first, *others = layer.decoder_layers()
+            found += [_scaled(first, divisor), *others]
+        return found
+
     def portable(self, g: Graph, X: Value) -> Value:
         for i, layer in enumerate(self.layers):
             if i and self.divisors[i] != 1:
@@ -209,6 +225,11 @@ def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:
     except ConfigError as error:
         raise ConfigError(f"--layer {spec}: {str(error).removeprefix('--model: ')}") from error
     return LayerSettings(cls.id, config, {name: said[name] for name in said.keys() - names})
+
+
+def _scaled(layer: Dense, by: float) -> Dense:
+    """Return the layer that makes of rows what this one makes of rows times `by`."""
+    return layer if by == 1 else replace(layer, W=layer.W * layer.W.dtype.type(by))
 
 
 def _divided(H: Array, by: float) -> Array:
