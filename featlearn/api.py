@@ -34,7 +34,16 @@ from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, Lik
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.resources import limits
-from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
+from featlearn.jobs.settings import (
+    Chains,
+    Drawing,
+    GradientCheck,
+    ImageFiles,
+    Images,
+    Reconstruction,
+    RunSettings,
+    Sliding,
+)
 from featlearn.jobs.train_settings import TrainConfig
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
@@ -198,7 +207,7 @@ train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.trai
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
-encode = by_options(_encode.encode, {})
+encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})

@@ -28,7 +28,6 @@ from featlearn.settings import Settings, from_dict, option_name, option_words, r
 
 T = TypeVar("T", bound=Settings)
 METAVARS = {
-    "Size": "N|HxW|whole",
     "IntRange": "N",
     "IntParamType": "N",
     "FloatRange": "X",
