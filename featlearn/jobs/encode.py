@@ -114,7 +114,7 @@ def encode(
     if any(map(_is_of_featlearn, files)):
         data = _data_set(inputs, given)
         if _is_larger(data, learned):
-            whole = images_in_data_set(data, learned, slide)
+            whole = images_in_data_set(data, slide)
         else:
             refuse_idle(sliding, given, {"input": "patches"})
             refuse_other_shape(data.path, data, learned)

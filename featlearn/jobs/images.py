@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from featlearn.errors import ConfigError, DataError, show
+from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
 from featlearn.files.sources import Source, first_images, open_sources
 from featlearn.jobs.callbacks import Progress, Say
@@ -12,7 +12,7 @@ from featlearn.jobs.settings import ImageFiles
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.patches.extract import COLORS
 from featlearn.patches.settings import WHOLE, Extraction
-from featlearn.patches.sliding import Slide, stacks_of, together
+from featlearn.patches.sliding import Slide, stacks_of
 from featlearn.patches.survey import survey
 from featlearn.rows import Array
 
@@ -46,10 +46,10 @@ def images_in_files(
     """Read all images of files and folders once, and find those that are large enough.
 
     Their colours are those that the model has learned from. Without pooling all must have one size, and those
-    of another are skipped. Raises DataError, ConfigError.
+    of another are skipped. Raises DataError.
     """
-    if slide.shape[2] not in COLORS:
-        raise ConfigError(
+    if slide.shape[2] not in COLORS or slide.shape[0] == 1:
+        raise DataError(
             f"{show(learned.path)}: has learned from rows {shape_words(slide.shape)}, not from images; "
             "give a data set like its own"
         )
@@ -61,8 +61,8 @@ def images_in_files(
     cut = Extraction(WHOLE) if slide.pool is None else Extraction(slide.least, stride=slide.stride)
     with progress(sum(map(len, sources)), "images read") as bar:
         plan = survey(sources, cut, warn, how.strict, bar.advance)
-    if slide.pool is None and not fits(slide, plan.shape):
-        raise DataError(too_small("the images", plan.shape, learned, slide))
+    if slide.pool is None and not slide.fits(plan.shape):
+        raise DataError(f"the images: are {shape_words(plan.shape)}; {slide.wants}")
     return WholeImages(
         len(plan.images),
         plan.size,
@@ -74,12 +74,12 @@ def images_in_files(
     )
 
 
-def images_in_data_set(data: Dataset, learned: LoadedModel, slide: Slide) -> WholeImages:
+def images_in_data_set(data: Dataset, slide: Slide) -> WholeImages:
     """Take the rows of a data set for whole images. Raises DataError where they are too small."""
     height, width, _ = data.shape
-    if not fits(slide, data.shape):
-        raise DataError(too_small(show(data.path), data.shape, learned, slide))
-    n, step = len(data.patches), together(slide, height, width)
+    if not slide.fits(data.shape):
+        raise DataError(f"{show(data.path)}: images are {shape_words(data.shape)}; {slide.wants}")
+    n, step = len(data.patches), slide.together(height, width)
 
     def stacks() -> Iterator[Array]:
         for start in range(0, n, step):
@@ -87,18 +87,6 @@ def images_in_data_set(data: Dataset, learned: LoadedModel, slide: Slide) -> Who
 
     names = data.images if data.origin is not None and data.images else [data.path]
     return WholeImages(n, (height, width), stacks, names, data.labels, data.label_names, 0)
-
-
-def fits(slide: Slide, shape: tuple[int, int, int]) -> bool:
-    """Whether images of a shape have a place for each cell."""
-    return shape[2] == slide.shape[2] and shape[0] >= slide.least[0] and shape[1] >= slide.least[1]
-
-
-def too_small(place: str, shape: tuple[int, int, int], learned: LoadedModel, slide: Slide) -> str:
-    """Say that images are too small for the cells, or have other colours."""
-    cells = "" if slide.pool is None else f", with --pool {slide.pool[0]}x{slide.pool[1]}"
-    wanted = f"{slide.least[0]}x{slide.least[1]}x{slide.shape[2]} or more"
-    return f"{place}: images of {shape_words(shape)}; {show(learned.path)} wants {wanted}{cells}"
 
 
 def _warn(say: Say, text: str) -> None:

@@ -61,6 +61,21 @@ class Slide:
         rows, columns = self.pool or (1, 1)
         return self.shape[0] + self.stride * (rows - 1), self.shape[1] + self.stride * (columns - 1)
 
+    def fits(self, shape: tuple[int, int, int]) -> bool:
+        """Whether images (height, width, channels) have a place for each cell."""
+        return shape[2] == self.shape[2] and shape[0] >= self.least[0] and shape[1] >= self.least[1]
+
+    @property
+    def wants(self) -> str:
+        """Which images fit, in words."""
+        grid = "" if self.pool is None else f", for {self.pool[0]}x{self.pool[1]} cells"
+        return f"wanted {self.least[0]}x{self.least[1]}x{self.shape[2]} or more{grid}"
+
+    def together(self, height: int, width: int) -> int:
+        """Return how many images of one size are best encoded together."""
+        rows, columns = self.places(height, width)
+        return max(1, PLACES // (rows * columns))
+
     def places(self, height: int, width: int) -> tuple[int, int]:
         """Return the rows and columns of places in an image."""
         return (height - self.shape[0]) // self.stride + 1, (width - self.shape[1]) // self.stride + 1
@@ -111,17 +126,11 @@ def stacks_of(images: Iterable[Array], slide: Slide) -> Iterator[Array]:
             yield np.stack(held)
             held = []
         held.append(image)
-        if len(held) == together(slide, *image.shape[:2]):
+        if len(held) == slide.together(*image.shape[:2]):
             yield np.stack(held)
             held = []
     if held:
         yield np.stack(held)
-
-
-def together(slide: Slide, height: int, width: int) -> int:
-    """Return how many images of one size are best encoded together."""
-    rows, columns = slide.places(height, width)
-    return max(1, PLACES // (rows * columns))
 
 
 def _codes(
