@@ -335,6 +335,25 @@ def bernoulli(s, p, seed, draw, offset=0):
     spread(run_bernoulli, &c)
 
 
+cdef void run_dropout(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    c.table.dropout(c.out, c.a, c.scale, c.seed, c.draw, c.offset, begin(c, task), end(c, task))
+
+
+def dropout(out, a, double rate, seed, draw, offset=0):
+    """out = 0 where a uniform number lies below rate, else a / (1 - rate); any shape; out may be a."""
+    cdef Array o = take(out, "dropout: out", b"fd", True)
+    cdef Array x = take(a, "dropout: a", o.kind, False)
+    cdef Call c = call_on(o)
+    x.like(o)
+    o.apart(x, True)
+    if not 0 <= rate < 1:
+        raise ValueError(f"dropout: rate is {rate}, wanted 0 <= rate < 1")
+    c.a, c.scale = x.reals(), rate
+    count(&c, "dropout", seed, draw, offset)
+    spread(run_dropout, &c)
+
+
 cdef void run_random_bits(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Call *c = <Call *>call
     c.table.random_bits(c.words, c.seed, c.draw, c.offset, begin(c, task), end(c, task))

@@ -59,6 +59,8 @@ cdef extern from "fl.h" nogil:
                             Py_ssize_t stop) noexcept nogil
         void (*bernoulli)(real *s, const real *p, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
                           Py_ssize_t stop) noexcept nogil
+        void (*dropout)(real *out, const real *a, double rate, uint64_t seed, uint64_t draw, uint64_t offset,
+                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*uniform)(real *out, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,
                         Py_ssize_t stop) noexcept nogil
         void (*normal)(real *out, uint64_t seed, uint64_t draw, uint64_t offset, Py_ssize_t start,

@@ -57,6 +57,16 @@ static void bernoulli_chunk(REAL *s, const REAL *p, uint64_t seed, uint64_t draw
         s[e] = unit(word[e - lo]) < p[e] ? (REAL)1 : (REAL)0;
 }
 
+static void dropout_chunk(REAL *out, const REAL *a, REAL rate, REAL scale, uint64_t seed, uint64_t draw,
+                          uint64_t offset, ptrdiff_t lo, ptrdiff_t hi)
+{
+    uint32_t room[WORDS(FL_CHUNK)];
+    const uint32_t *word = words_from(room, seed, draw, offset + (uint64_t)lo, hi - lo);
+    INDEPENDENT
+    for (ptrdiff_t e = lo; e < hi; e++)
+        out[e] = unit(word[e - lo]) < rate ? (REAL)0 : scale * a[e];
+}
+
 /* u = the uniform numbers of n <= FL_CHUNK + 2 elements from e on. */
 static void uniform_fill(REAL *u, uint64_t seed, uint64_t draw, uint64_t e, ptrdiff_t n)
 {
@@ -116,6 +126,13 @@ static void bernoulli(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, uint
                       ptrdiff_t stop)
 {
     FOR_CHUNKS(bernoulli_chunk(s, p, seed, draw, offset, lo, hi));
+}
+
+static void dropout(REAL *out, const REAL *a, double rate, uint64_t seed, uint64_t draw, uint64_t offset,
+                    ptrdiff_t start, ptrdiff_t stop)
+{
+    const REAL share = (REAL)rate, scale = (REAL)(1 / (1 - rate));
+    FOR_CHUNKS(dropout_chunk(out, a, share, scale, seed, draw, offset, lo, hi));
 }
 
 static void uniform(REAL *out, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop)

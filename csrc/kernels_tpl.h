@@ -116,6 +116,7 @@ const TABLE PASTE(fl, ISA, PRECISION) = {
     .sigmoid_sample = sigmoid_sample,
     .random_bits = random_bits,
     .bernoulli = bernoulli,
+    .dropout = dropout,
     .uniform = uniform,
     .normal = normal,
     .update = update,

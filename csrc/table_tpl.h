@@ -73,6 +73,10 @@ typedef struct {
     /* s[e] = u < p[e], u from random word e: 24 bits (float), 32 bits (double); s may be p. */
     void (*bernoulli)(REAL *s, const REAL *p, uint64_t seed, uint64_t draw, uint64_t offset, ptrdiff_t start,
                       ptrdiff_t stop);
+    /* out[e] = 0 where u < rate, else a[e] / (1 - rate), the quotient made first, in double; u as of
+     * bernoulli; 0 <= rate < 1; out may be a. */
+    void (*dropout)(REAL *out, const REAL *a, double rate, uint64_t seed, uint64_t draw, uint64_t offset,
+                    ptrdiff_t start, ptrdiff_t stop);
     /* p = sigmoid(a + bias[column]); s = bernoulli(p); p or s may be a. */
     void (*sigmoid_sample)(REAL *p, REAL *s, const REAL *a, const REAL *bias, ptrdiff_t h, uint64_t seed,
                            uint64_t draw, uint64_t offset, ptrdiff_t start, ptrdiff_t stop);

@@ -101,6 +101,12 @@ def bernoulli(s: Floats, p: Floats, seed: int, draw: int, offset: int = 0) -> No
     Element e compares with word e of random_bits: its upper 24 bits (float32) or all 32 (float64).
     """
 
+def dropout(out: Floats, a: Floats, rate: float, seed: int, draw: int, offset: int = 0) -> None:
+    """out = 0 where a uniform number lies below rate, else a / (1 - rate); any shape; out may be a.
+
+    Element e compares with word e of random_bits as in bernoulli, so the same draw drops the same elements.
+    """
+
 def add_bias(out: Floats, a: Floats, bias: Floats) -> None:
     """out (n, h) = a + bias; out may be a."""
 

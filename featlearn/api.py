@@ -44,7 +44,7 @@ from featlearn.jobs.settings import (
     RunSettings,
     Sliding,
 )
-from featlearn.jobs.train_settings import TrainConfig
+from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
 from featlearn.settings import from_dict
@@ -106,7 +106,10 @@ def by_options(
 
 
 def _kinds(kinds: Kinds, cls: type[Any] | None) -> Kinds:
-    return kinds if cls is None else {**kinds, "config": cls.Config}
+    if cls is None:
+        return kinds
+    of_model = {"training": training_of(cls)} if "training" in kinds else {}
+    return {**kinds, "config": cls.Config, **of_model}
 
 
 def _fields(kind: type[Any]) -> set[str]:

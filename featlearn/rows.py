@@ -1,6 +1,7 @@
 """Rows of data: what is trained on, measured and encoded, by blocks or by number."""
 
 import contextlib
+import math
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ class Encoded:
     """Codes of rows, themselves rows of `width` values.
 
     They are made once and kept: in memory where they take at most `memory` bytes, else in a temporary file.
+    `low` and `high` are the least and the largest value.
     Raises DataError where there is no room for that.
     """
 
@@ -65,8 +67,11 @@ class Encoded:
         shape = len(rows), self.width
         fits = len(rows) * first.nbytes <= memory
         self._made: Array | _OnDisk = np.empty(shape, first.dtype) if fits else _OnDisk(shape, first.dtype)
+        self.low, self.high = math.inf, -math.inf
         for start, stop in edges(len(rows)):
-            self._made[start:stop] = model.encode(rows.block(start, stop))
+            H = model.encode(rows.block(start, stop))
+            self.low, self.high = min(self.low, float(H.min())), max(self.high, float(H.max()))
+            self._made[start:stop] = H
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -143,6 +148,25 @@ class Selected:
 
     def take(self, index: Index) -> Array:
         return self.rows.take(self.index[index])
+
+
+class Divided:
+    """Rows of which all values are divided by a number."""
+
+    def __init__(self, rows: Rows, by: float) -> None:
+        self.rows, self.by = rows, by
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def block(self, start: int, stop: int) -> Array:
+        return self._made(self.rows.block(start, stop))
+
+    def take(self, index: Index) -> Array:
+        return self._made(self.rows.take(index))
+
+    def _made(self, X: Array) -> Array:
+        return np.asarray(X / X.dtype.type(self.by))
 
 
 class Labelled:

@@ -71,8 +71,8 @@ def setting(
 
 
 def option_name(field_name: str) -> str:
-    """The command-line spelling of a field: batch_size -> --batch-size."""
-    return "--" + field_name.replace("_", "-")
+    """The command-line spelling of a field: batch_size -> --batch-size, class_ -> --class."""
+    return "--" + field_name.rstrip("_").replace("_", "-")
 
 
 def check(config: Settings) -> None:
@@ -231,6 +231,39 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(fields)}"
             raise ConfigError(f"{cls.__qualname__}: unknown setting {key!r}{hint}")
     return cls(**{key: _coerce(fields[key].type, value) for key, value in values.items()})
+
+
+def from_text(cls: type[Settings], name: str, text: str) -> Any:
+    """Return a setting's value from a text, as in "rbm:hidden=500". Raises ConfigError."""
+    kind = {field.name: field.type for field in dataclasses.fields(cls)}[name]
+    kinds = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    one = kinds[0]
+    try:
+        if get_origin(one) is tuple:
+            return tuple(_plain_value(get_args(one)[0], part) for part in text.split(","))
+        return _plain_value(one, text)
+    except ValueError:
+        wanted = WORDS.get(one) or _tuple_words(one)
+        raise ConfigError(f"{option_name(name)}: got {text!r}, must be {wanted}") from None
+
+
+def _plain_value(kind: Any, text: str) -> Any:
+    """Raises ValueError."""
+    if kind is not bool:
+        return kind(text)
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def all_optional(cls: type[Settings], name: str) -> type[Any]:
+    """Return a class of the settings of `cls`, by that name, of which none need be said: None is not said."""
+    found: list[Any] = []
+    for field in dataclasses.fields(cls):
+        kind = field.type if type(None) in get_args(field.type) else field.type | None  # type: ignore[operator]
+        metadata = {**field.metadata, "needs": "", "without": None, "off": ""}
+        found.append((field.name, kind, dataclasses.field(default=None, metadata=metadata)))
+    return dataclasses.make_dataclass(name, found, frozen=True, namespace={"__post_init__": check})
 
 
 def from_file(cls: type[T], values: Mapping[str, Any]) -> T:

@@ -142,7 +142,12 @@ def _in_words(text: str, known: dict[str, Any]) -> str:
 
 def _settings(cls: type[Model]) -> dict[str, tuple[Field[Any], Any]]:
     """Return the settings that do something with a model, by name, with their defaults."""
-    parts = [cls.Config(), from_dict(TrainConfig, cls.defaults.training), PreprocessSpec(), RunSettings()]
+    parts = [
+        cls.Config(),
+        from_dict(TrainConfig, cls.defaults.training),
+        PreprocessSpec(),
+        RunSettings(),
+    ]
     found = {
         field.name: (field, getattr(part, field.name))
         for part in parts
@@ -196,9 +201,9 @@ def _page(cls: type[Model], settings: dict[str, tuple[Field[Any], Any]]) -> str:
 
 
 def all_estimators() -> dict[str, type[FeatureEstimator]]:
-    """Return the estimators of all models by their names."""
+    """Return the estimators of all models by their names; of stacks scikit-learn makes a Pipeline."""
     classes = [model_class(id) for id in model_ids()]
-    return {cls.__name__: _estimator(cls) for cls in classes}  # type: ignore[arg-type]
+    return {cls.__name__: _estimator(cls) for cls in classes if not cls.layered()}  # type: ignore[arg-type]
 
 
 def __getattr__(name: str) -> Any:

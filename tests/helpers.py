@@ -9,6 +9,7 @@ import numpy as np
 from featlearn.analysis.coding import Extent, codings
 from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
+from featlearn.models import model_class, model_ids
 from featlearn.rows import Encoded
 
 COMMANDS = """
@@ -124,3 +125,7 @@ def class_measures(model, rows, labels):
     """Selectivity and purity of the codes of labelled rows."""
     codes = Encoded(model, rows)
     return measure(codes, [Selectivity(codes.width, labels)], labels)
+
+
+SINGLE = [id for id in model_ids() if not model_class(id).layered()]
+"""The models that are learned by one run each."""

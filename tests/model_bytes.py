@@ -8,13 +8,13 @@ import json
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments
 from featlearn.training.train import Training
-from helpers import Rows
+from helpers import SINGLE, Rows
 
 N_VISIBLE = 20
 N = 230  # rows, no multiple of any minibatch
@@ -96,4 +96,4 @@ def line_searches():
 
 
 if __name__ == "__main__":
-    print(json.dumps({id: digests(id) for id in model_ids()} | {"line searches": line_searches()}))
+    print(json.dumps({id: digests(id) for id in SINGLE} | {"line searches": line_searches()}))

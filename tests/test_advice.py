@@ -30,6 +30,7 @@ from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
+from helpers import SINGLE
 
 GOOD = {
     **{
@@ -332,7 +333,7 @@ def test_units_that_an_initial_bias_kept_silent_need_another():
 
 
 @pytest.mark.parametrize(
-    "id", [id for id in model_ids() if "hidden_bias" in model_class(id).Config.__dataclass_fields__]
+    "id", [id for id in SINGLE if "hidden_bias" in model_class(id).Config.__dataclass_fields__]
 )
 def test_no_model_begins_silent_by_itself(id, white, run_here, tmp_path):
     """Nor does it where it is told to be active in 1 of 2000 rows; a bias of -8 is named, in evaluate too."""
@@ -401,7 +402,7 @@ def test_of_few_labels_the_most_count():
     assert found["classifier_excess"] == pytest.approx(-0.1 - 2 * 0.05, abs=1e-4)
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_remedies_are_settings(id):
     cls = model_class(id)
     known = {*TrainConfig.__dataclass_fields__, *cls.Config.__dataclass_fields__, "model"}

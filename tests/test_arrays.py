@@ -11,6 +11,7 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.jobs.pictures import sheet_of_rows
+from helpers import SINGLE
 
 N, SHAPE = 300, (4, 5)
 OWN = {  # pca and k-means have no epochs; units of denoising begin silent
@@ -18,7 +19,7 @@ OWN = {  # pca and k-means have no epochs; units of denoising begin silent
     "k-means": {"iterations": 2},
     "denoising": {"epochs": 2, "hidden_bias": 0.0},
 }
-every_model = pytest.mark.parametrize("id", featlearn.MODELS)
+every_model = pytest.mark.parametrize("id", SINGLE)
 
 
 def pixels(dtype=np.uint8):

@@ -53,7 +53,7 @@ def test_exact_likelihood(binary, run_here):
     )
     learned = load_model(str(binary / "m.h5"))
     X = load_rows(str(binary / "p.h5"), like=learned)[0].block(0, 300)
-    log_z = exact_log_z(learned.model.boltzmann())
+    log_z = exact_log_z(learned.model.machines()[0])
     free_energy = learned.model.free_energy(X).mean()
     assert found["log_z"] == pytest.approx(log_z)
     assert found["free_energy"] == pytest.approx(free_energy, rel=1e-6)
@@ -214,7 +214,7 @@ def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, 
     learned = load_model(path)
     X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
     for data in (None, str(binary / "grey.h5")):
-        V = _start(Chains(count=5, steps=1, data=data), learned)
+        V, _ = _start(Chains(count=5, steps=1, data=data), learned)
         assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
         assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
 

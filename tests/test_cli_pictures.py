@@ -14,8 +14,9 @@ from featlearn.analysis.metrics import psnr
 from featlearn.files.images import read_image
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.jobs.visualize import mean_activation
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.pictures.mosaic import mosaic, order_filters
+from helpers import SINGLE
 
 
 def ok(ran):
@@ -385,7 +386,7 @@ def test_same_command_same_picture(work, run_here, tmp_path):
         assert made[0] == made[1]
 
 
-@pytest.fixture(scope="module", params=model_ids())
+@pytest.fixture(scope="module", params=SINGLE)
 def learned(request, work, run_here, tmp_path_factory):
     """A model file of each kind, and the data set that it has learned from."""
     folder = tmp_path_factory.mktemp(request.param)

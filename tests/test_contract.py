@@ -17,19 +17,19 @@ from featlearn import __version__, _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import ModelFile, read_model, write_model
 from featlearn.jobs.store import load_model
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Step
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import from_dict, to_dict
 from featlearn.training.gradcheck import check_gradients
-from helpers import go_on, same
+from helpers import SINGLE, go_on, same
 from model_bytes import N_VISIBLE, configs, digest, digests, fresh, line_searches, span, trained
 
 DTYPES = ("float32", "float64")
 LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
-every_model = pytest.mark.parametrize("id", model_ids())
+every_model = pytest.mark.parametrize("id", SINGLE)
 
 
 def resolved(id, **config):

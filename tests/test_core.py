@@ -177,6 +177,20 @@ def test_bernoulli_compares_with_its_word(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_dropout_drops_what_bernoulli_hits(dtype):
+    """And scales the rest, so that the mean stays."""
+    n = 10001
+    a = np.random.default_rng(0).normal(size=n).astype(dtype)
+    hit, out = np.empty(n, dtype), np.empty(n, dtype)
+    for rate in (0.0, 0.2, 0.5):
+        _core.bernoulli(hit, np.full(n, rate, dtype), 11, 12)
+        _core.dropout(out, a, rate, 11, 12)
+        assert (out == np.where(hit, 0, a * dtype(1 / (1 - rate)))).all()
+    _core.dropout(a, a, 0.5, 11, 12)
+    assert a.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("shape", [(0,), (1,), (33,), (7, 9), (300, 200)])
 def test_update(shape, soft, dtype, threads):

@@ -112,6 +112,8 @@ def draw(kernel, n, dtype, seed, number, offset, part=slice(None)):
         _core.random_bits(out, seed, number, offset)
     elif kernel == "bernoulli":
         _core.bernoulli(out, p, seed, number, offset)
+    elif kernel == "dropout":
+        _core.dropout(out, p, 0.3, seed, number, offset)
     elif kernel == "sigmoid_sample":
         bias = np.full(1, -0.5, dtype)
         _core.sigmoid_sample(other[:, None], out[:, None], p[:, None], bias, seed, number, offset)
@@ -121,7 +123,9 @@ def draw(kernel, n, dtype, seed, number, offset, part=slice(None)):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("kernel", ["random_bits", "bernoulli", "sigmoid_sample", "uniform", "normal"])
+@pytest.mark.parametrize(
+    "kernel", ["random_bits", "bernoulli", "dropout", "sigmoid_sample", "uniform", "normal"]
+)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     offset=st.one_of(st.integers(0, 9000), st.integers(0, 2**64 - 9001)),

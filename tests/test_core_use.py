@@ -209,6 +209,8 @@ SHARED = f(4, 4)
             "sigmoid_sample: s shares memory with p",
         ),
         (lambda: _core.bernoulli(f(3), f(4), 0, 0), r"bernoulli: p has shape \(4,\), wanted \(3,\)"),
+        (lambda: _core.dropout(f(3), f(4), 0.5, 0, 0), r"dropout: a has shape \(4,\), wanted \(3,\)"),
+        (lambda: _core.dropout(f(3), f(3), 1.0, 0, 0), "dropout: rate is 1.0, wanted 0 <= rate < 1"),
         (lambda: _core.normal(f(3), -1, 0), r"normal: seed is -1, wanted an integer from 0 to 2\^64 - 1"),
         (lambda: _core.uniform(f(3), 0, 2**64), "uniform: draw is 18446744073709551616"),
         (lambda: _core.random_bits(f(3), 0, 0), "random_bits: out is float32, wanted uint32"),

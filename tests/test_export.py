@@ -17,19 +17,19 @@ from featlearn.files.model import ModelFile, write_model
 from featlearn.jobs import export as exporting
 from featlearn.jobs.dataset import load_dataset
 from featlearn.jobs.store import load_model
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.settings import to_dict
-from helpers import ok, refused
+from helpers import SINGLE, ok, refused
 
 PAGE = (Path(__file__).parents[1] / "docs" / "elsewhere.md").read_text("utf-8")
 SHAPE = (4, 3, 1)
-VARIANTS = [(id, name) for id in model_ids() for name in model_class(id).variants()]
+VARIANTS = [(id, name) for id in SINGLE for name in model_class(id).variants()]
 TYPED = [(*one, np.float32) for one in VARIANTS]
-TYPED += [(id, next(iter(model_class(id).variants())), np.float64) for id in model_ids()]
+TYPED += [(id, next(iter(model_class(id).variants())), np.float64) for id in SINGLE]
 SUFFIXES = ("onnx", "npz", "safetensors")
 
 

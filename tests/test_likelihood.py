@@ -201,20 +201,16 @@ def test_auto_is_exact_where_it_can_be(hidden, visible, method, gaussian):
 
 
 class Fixed(Model):
-    """A machine whose parameters are given."""
+    """Machines whose parameters are given."""
 
     id = "fixed"
 
-    def __init__(self, given):
-        super().__init__(config=object(), dtype=given.W.dtype)
+    def __init__(self, *given):
+        super().__init__(config=object(), dtype=given[0].W.dtype)
         self.given = given
 
-    def boltzmann(self):
+    def machines(self):
         return self.given
-
-    def extra_metrics(self, X):
-        m = self.given
-        return {"free_energy": float(-(X @ m.b + np.logaddexp(0, X @ m.W + m.c).sum(axis=1)).mean())}
 
 
 def keys_of(found):
@@ -229,7 +225,7 @@ def test_estimates_of_collapsed_weights_say_so():
     """Large weights, ten steps: the best of 100 chains weighs more than all the others."""
     model = Fixed(machine(20, 15, 2.0))
     rows = Rows((np.random.default_rng(0).random((60, 20)) < 0.5) * 1.0)
-    exact = exact_log_z(model.boltzmann())
+    exact = exact_log_z(model.machines()[0])
     few = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=10, burn_in=0), 0)
     assert few["effective_chains"] < 10
     assert abs(few["unreliable_log_z"] - exact) > 2  # rightly so
@@ -250,7 +246,7 @@ def test_two_ways_that_contradict_each_other_say_so():
     halves = np.repeat([[1.0, -1.0], [-1.0, 1.0]], 120, axis=0)
     model = Fixed(BoltzmannMachine(6 * halves, np.zeros(240), np.full(2, -360.0)))
     rows = Rows(np.repeat((halves.T > 0) * 1.0, 50, axis=0))
-    exact = exact_log_z(model.boltzmann())
+    exact = exact_log_z(model.machines()[0])
     found = likelihoods(model, rows, LikelihoodConfig("ais", ais_betas=300, burn_in=10), 0)
     assert found["effective_chains"] > 50
     assert found["unreliable_log_z_high"] < exact - 10
@@ -302,7 +298,7 @@ def test_grey_pixels_are_drawn_and_binary_ones_stay():
 def test_fantasies_come_from_the_model():
     """4000 chains of 100 steps against the marginals of all states."""
     model = rbm()
-    m, V = model.boltzmann(), states(5)
+    m, V = model.machines()[0], states(5)
     log_p = V @ m.b + np.logaddexp(0, V @ m.W + m.c).sum(1)
     p = np.exp(log_p - np.logaddexp.reduce(log_p))
     start = noise(4000, 5, np.float64, 0, binary=True)
@@ -321,3 +317,96 @@ def test_a_model_without_a_chain_says_so():
     with pytest.raises(ConfigError, match="'still' has no Markov chain"):
         fantasies(Still(), np.zeros((1, 2)), 1, 1, 0)
     assert not isinstance(Still(), IsBoltzmann)
+
+
+# --- deep belief nets: machines on top of each other
+
+
+def means(A):
+    return 1 / (1 + np.exp(-A))
+
+
+def log_bernoulli(A, S):
+    """(n, m) log p of states S (m, d) of units with inputs A (n, d)."""
+    return A @ S.T - np.logaddexp(0, A).sum(axis=1, keepdims=True)
+
+
+def log_below(m, H, V):
+    """(h, v) log p(v | h)."""
+    A = H @ m.W.T + m.b
+    if m.variance is None:
+        return log_bernoulli(A, V)
+    squares = ((V[None] - A[:, None]) ** 2 / m.variance).sum(axis=2)
+    return -squares / 2 - np.log(2 * np.pi * m.variance).sum() / 2
+
+
+def log_marginals(machines, V):
+    """(v,) log p(v) by sums over all states of all layers."""
+    *below, top = machines
+    H = states(len(top.b))
+    log_p = H @ top.b + np.logaddexp(0, H @ top.W + top.c).sum(axis=1) - brute_log_z(top)
+    for m in reversed(below):
+        seen = V if m is below[0] else states(len(m.b))
+        log_p = np.logaddexp.reduce(log_below(m, H, seen) + log_p[:, None], axis=0)
+        H = seen
+    return log_p
+
+
+def log_q(m, V, H):
+    """(v, h) log q(h | v)."""
+    return log_bernoulli((V if m.variance is None else V / m.variance) @ m.W + m.c, H)
+
+
+def net(variance=None):
+    """Three machines, and rows."""
+    machines = (machine(5, 4, 0.7, variance, seed=1), machine(4, 3, 0.9, seed=2), machine(3, 4, 0.8, seed=3))
+    rng = np.random.default_rng(4)
+    V = rng.normal(size=(9, 5)) if variance is not None else (rng.random((9, 5)) < 0.5) * 1.0
+    return machines, V
+
+
+@pytest.mark.parametrize("variance", [None, np.array([0.5, 1.0, 1.7, 0.8, 1.2])])
+def test_the_bound_of_a_deep_belief_net_by_enumeration(variance):
+    """Its mean over draws is the bound's sum over all states, which is below log p(v)."""
+    machines, V = net(variance)
+    one, two, top = machines
+    H, G = states(4), states(3)
+    score = G @ top.b + np.logaddexp(0, G @ top.W + top.c).sum(axis=1) - brute_log_z(top)
+    inner = log_below(two, G, H).T - log_q(two, H, G) + score
+    upper = (np.exp(log_q(two, H, G)) * inner).sum(axis=1)
+    q = log_q(one, V, H)
+    wanted = (np.exp(q) * (log_below(one, H, V).T - q + upper)).sum(axis=1)
+    exact = log_marginals(machines, V)
+    assert (wanted < exact).all()
+    config = LikelihoodConfig(likelihood="exact")
+    row = np.repeat(V, 4000, axis=0)
+    found = likelihoods(Fixed(*machines), Rows(row), config, seed=0)
+    assert found["likelihood_method"] == "exact"
+    assert "pseudo_likelihood" not in found
+    assert found["log_likelihood_bound"] == pytest.approx(wanted.mean(), abs=0.02)
+    assert found["log_z"] == pytest.approx(brute_log_z(top))
+    assert found["log_likelihood_bound"] < exact.mean() - 0.1
+
+
+def test_the_bound_is_the_likelihood_where_q_is_the_posterior():
+    """A second machine that is the first one turned: for every row and all states that are drawn."""
+    one = machine(5, 4, 0.9, seed=1)
+    model = Fixed(one, BoltzmannMachine(np.ascontiguousarray(one.W.T), one.c, one.b))
+    V = states(5)
+    exact = -one.free_energy(V) - brute_log_z(one)
+    np.testing.assert_allclose(log_marginals(model.given, V), exact, atol=1e-10)
+    config = LikelihoodConfig(likelihood="exact")
+    for v, wanted in zip(V, exact, strict=True):
+        found = likelihoods(model, Rows(v[None]), config, seed=3)
+        assert found["log_likelihood_bound"] == pytest.approx(wanted, abs=1e-10)
+
+
+def test_the_bound_by_annealing_is_near_that_by_enumeration():
+    machines, V = net()
+    row = np.repeat(V, 100, axis=0)
+    exact = likelihoods(Fixed(*machines), Rows(row), LikelihoodConfig(likelihood="exact"), 0)
+    config = LikelihoodConfig(likelihood="ais", ais_betas=500, burn_in=50)
+    found = likelihoods(Fixed(*machines), Rows(row), config, 0)
+    for way in ("", "reverse_"):
+        assert found[f"{way}log_likelihood_bound"] == pytest.approx(exact["log_likelihood_bound"], abs=0.1)
+        assert found[f"{way}log_z"] == pytest.approx(exact["log_z"], abs=0.1)

@@ -6,15 +6,16 @@ import pytest
 
 from featlearn.errors import ConfigError
 from featlearn.files.onnx import OnnxGraph
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.normalize import unit_pixels
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
+from helpers import SINGLE
 
 SHAPE = (4, 3, 1)
-VARIANTS = [(id, name) for id in model_ids() for name in model_class(id).variants()]
+VARIANTS = [(id, name) for id in SINGLE for name in model_class(id).variants()]
 
 
 def run(graph, codes, units, pixels):

@@ -74,7 +74,7 @@ def test_long_chains_give_the_likelihood_gradient(visible, chain):
     X = np.random.default_rng(0).normal(size=(500, 3)) if gaussian else 1 - binary(500, 3) * [1, 0.0, 1]
 
     def loss():
-        return model.free_energy(X).mean() + exact_log_z(model.boltzmann())
+        return model.free_energy(X).mean() + exact_log_z(model.machines()[0])
 
     for k in range(50):
         model.gradient(X, Step(k, 0))
@@ -195,7 +195,7 @@ def test_rectified_units():
     wanted = np.maximum(a + np.sqrt(sigmoid(a)) * noise, 0)
     np.testing.assert_allclose(S.mean(0), wanted.mean(0), atol=0.01)
     np.testing.assert_allclose(S.std(0), wanted.std(0), atol=0.01)
-    assert model.boltzmann() is None
+    assert model.machines() == ()
     assert model.extra_metrics(X[:3]) == {}
 
 

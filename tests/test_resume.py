@@ -36,11 +36,11 @@ def ckpt_of(run_here, monkeypatch, *options):
         assert run_here(*options, "-o", "m.h5", "--force").code != 0
 
 
-def keep(training, stopped, plan, story, ckpt, words):
+def keep(training, stopped, plan, story, place, words):
     from featlearn.jobs import training_run
 
     assert not stopped(training, lambda at: False)
-    training_run.write_model(ckpt, training_run.model_file(training, plan, story), force=True)
+    place.write(training_run.model_file(training, plan, story))
     raise KeyboardInterrupt
 
 

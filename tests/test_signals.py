@@ -14,7 +14,7 @@ from featlearn.cli.output import Messages
 from featlearn.errors import DataError
 from featlearn.files.atomic import Output
 from featlearn.files.model import read_model
-from featlearn.jobs import train
+from featlearn.jobs import training_run
 from featlearn.signals import DeferredHandlers, Interrupted
 
 NUMBERS = (*signals.STOPS, signals.SAVE)
@@ -174,13 +174,13 @@ def test_a_training_that_is_over_is_written_before_a_signal_ends_the_run(
 ):
     """What has been learned by then would be lost; the run still ends by the signal."""
     monkeypatch.chdir(tmp_path)
-    true_file = train.model_file
+    true_file = training_run.model_file
 
     def file_and_signal(*args):
         os.kill(os.getpid(), signal.SIGTERM)
         return true_file(*args)
 
-    monkeypatch.setattr(train, "model_file", file_and_signal)
+    monkeypatch.setattr(training_run, "model_file", file_and_signal)
     ran = run_here("train", work.patches, "--model", "rbm", "--epochs", 1, "-o", "m.h5", "-q")
     assert (ran.code, ran.err) == (143, "featlearn: error: stopped by SIGTERM\n")
     assert os.listdir(tmp_path) == ["m.h5"]

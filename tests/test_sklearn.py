@@ -23,15 +23,16 @@ from sklearn.utils.estimator_checks import check_estimator
 import featlearn
 from featlearn import _core, api
 from featlearn.errors import DataError
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.sklearn import PCA, RBM, Autoencoder, KSparse, all_estimators
+from helpers import SINGLE
 
 QUICK = {"epochs": 2, "k": 1, "random_state": 0}
 """For the models that have such a parameter; scikit-learn's checks ask for one component, too."""
 FITTING = {"mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, "chains": 3}}
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
-ALL = pytest.mark.parametrize("id", model_ids())
+ALL = pytest.mark.parametrize("id", SINGLE)
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +272,7 @@ def test_a_worker_keeps_to_its_threads(X, monkeypatch):
 
 
 def test_every_model_has_a_name_of_its_own():
-    assert [cls._id for cls in all_estimators().values()] == model_ids()
+    assert [cls._id for cls in all_estimators().values()] == SINGLE
 
 
 @pytest.mark.parametrize(

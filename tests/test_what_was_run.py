@@ -13,11 +13,12 @@ import pytest
 
 from featlearn.errors import ConfigError
 from featlearn.jobs.store import load_model
-from featlearn.models import model_class, model_ids
+from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.settings import from_dict, in_words, setting, to_dict, unresolved
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS
+from helpers import SINGLE
 
 N_VISIBLE = 20
 RANGES = [(0.0, 1.0), (-3.0, 3.0), (-np.inf, np.inf)]
@@ -67,7 +68,7 @@ def trained(tmp_path_factory, run_here):
         ]
         assert run_here("extract-patches", "dead-leaves", *options, "-o", folder / f"{name}.h5").code == 0
     made = {}
-    for id in model_ids():
+    for id in SINGLE:
         data, out = folder / ("white.h5" if id == "mcrbm" else "pixels.h5"), folder / f"{id}.h5"
         ran = run_here("train", data, "--model", id, *extra(id), "-o", out)
         assert ran.code == 0, ran.err
@@ -75,7 +76,7 @@ def trained(tmp_path_factory, run_here):
     return made
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_resolve_leaves_nothing_open(id):
     cls, seen = model_class(id), 0
     for config in configs(cls):
@@ -91,7 +92,7 @@ def test_resolve_leaves_nothing_open(id):
     assert seen > 0
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_training_is_resolved_for_every_optimizer_and_decay(id):
     for optimizer, decay in product(OPTIMIZERS, ("none", "l1", "l2")):
         try:
@@ -116,7 +117,7 @@ def test_a_setting_may_stay_open_only_where_that_means_something():
     assert in_words(Config, {"a": None, "b": None, "c": 3}) == {"a": None, "b": "never", "c": 3}
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_info_says_every_setting(id, trained, run_here):
     path, _ = trained[id]
     cls = model_class(id)
@@ -153,7 +154,7 @@ def test_an_open_setting_in_a_file_is_refused(id, settings, words, trained, tmp_
         load_model(path)
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
     """All defaults of the code are changed, constants and fields alike: codes and hash of the file stay."""
     path, _ = trained[id]
@@ -191,7 +192,7 @@ def other(value):
     return value + "x" if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 @pytest.mark.parametrize("epoch", [None, "1700000000"])
 def test_equal_runs_make_equal_files(id, epoch, trained, run_here, monkeypatch, tmp_path):
     """Byte for byte, whatever the clock says."""
@@ -207,7 +208,7 @@ def test_equal_runs_make_equal_files(id, epoch, trained, run_here, monkeypatch, 
     assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("id", model_ids())
+@pytest.mark.parametrize("id", SINGLE)
 def test_shown_settings_make_the_same_model(id, trained, run_here, tmp_path):
     """--show-config prints all that was resolved; as a settings file it repeats the run."""
     path, data = trained[id]

@@ -103,7 +103,7 @@ class Annealing:
     def backward(self, V: Array) -> LogZ:
         """From rows V (chains, visible), after their burn-in, to the base model."""
         for k in range(self.config.burn_in):
-            V = self._transition(V, self._input(V), 1.0, Step(BURN_IN + k, self.seed, Purpose.ANNEAL))
+            V = self._transition(V, self.machine.input(V), 1.0, Step(BURN_IN + k, self.seed, Purpose.ANNEAL))
         return _estimate(self.base_log_z, self._weights(V, self.betas[::-1], REVERSE), -1)
 
     def _weights(self, V: Array, betas: Float64, number: int) -> Float64:
@@ -114,17 +114,13 @@ class Annealing:
         after = np.empty(len(V))
         slope = (self.machine.b - self.base)[:, None]
         for k, (beta, next_beta) in enumerate(pairwise(betas)):
-            A = self._input(V)
+            A = self.machine.input(V)
             _core.row_softplus(before, A, c, beta)
             _core.row_softplus(after, A, c, next_beta)
             change = product(V, slope)[:, 0].astype(np.float64)
             log_w += after - before + (next_beta - beta) * change
             V = self._transition(V, A, next_beta, Step(number + k, self.seed, Purpose.ANNEAL))
         return log_w
-
-    def _input(self, V: Array) -> Array:
-        """What the hidden units get from V: W'v or W'v / s^2."""
-        return product(V if self.machine.variance is None else V / self.machine.variance, self.machine.W)
 
     def _transition(self, V: Array, A: Array, beta: float, step: Step) -> Array:
         """One Gibbs step at `beta` from V, whose input to the hidden units is A."""

@@ -1,13 +1,13 @@
 """What a model believes in: states of its Markov chain, run for long (the Guide's fantasies)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import HasChain, Model, Step
+from featlearn.models.base import HasChain, HasClassChain, Model, Step
 from featlearn.random import Purpose, Random, draw_name
 from featlearn.rows import Array
 
@@ -19,29 +19,70 @@ def noise(n: int, n_visible: int, dtype: npt.DTypeLike, seed: int, binary: bool)
 
 
 def begin(model: Model, X: Array | None, n: int, seed: int) -> Array:
-    """Return the rows that chains begin at: `n` of noise, or data X, drawn to 0 or 1 for binary units."""
-    binary = isinstance(model, HasChain) and model.bernoulli
+    """Return the states that chains begin at, (n, chain_width): noise, or those of `n` rows of data X.
+
+    X are taken again from the first where they are fewer. Raises ConfigError for a model without a chain.
+    """
+    machine = _chain_of(model)
     if X is None:
-        return noise(n, model.n_visible, model.dtype, seed, binary)
-    return binary_rows(X, seed) if binary else X
+        return noise(n, machine.chain_width, model.dtype, seed, machine.bernoulli)
+    V = np.resize(machine.to_chain(X), (n, machine.chain_width))
+    return binary_rows(V, seed) if machine.bernoulli else V
+
+
+def held(model: Model, classes: Sequence[int] | None, count: int) -> Array:
+    """Return the classes that chains are held to, `count` of each: (n, classes), 1 at the class, else 0.
+
+    None: all classes. Raises ConfigError for a model whose chains know of no classes, or not of these.
+    """
+    known = model.chain_classes if isinstance(model, HasClassChain) else 0
+    if not known:
+        raise ConfigError(f"--class: the chains of this {model.id} model know of no classes; leave it out")
+    for k in classes or ():
+        if not 0 <= k < known:
+            raise ConfigError(f"--class {k}: the model knows the classes 0 to {known - 1}")
+    T = np.eye(known, dtype=model.dtype)
+    return np.repeat(T if classes is None else T[list(classes)], count, axis=0)
 
 
 def fantasies(
-    model: Model, V: Array, steps: int, every: int, seed: int, on_step: Callable[[], None] = lambda: None
+    model: Model,
+    V: Array,
+    steps: int,
+    every: int,
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
+    T: Array | None = None,
 ) -> Array:
-    """(steps // every, n, visible) means of the chains begun at V (n, visible), after each `every` steps.
+    """(steps // every, n, visible) means of rows that chains begun at V come to, after each `every` steps.
 
-    Raises ConfigError for a model without a Markov chain.
+    T (n, classes) are the classes that they are held to. Raises ConfigError for a model without a Markov
+    chain.
     """
-    if not isinstance(model, HasChain):
-        raise ConfigError(f"a model {model.id!r} has no Markov chain to draw samples from")
+    machine = _chain_of(model)
     seen = []
     for k in range(1, steps + 1):
-        means, V = model.chain(V, Step(k, seed, Purpose.CHAIN))
+        step = Step(k, seed, Purpose.CHAIN)
+        if T is None:
+            means, V = machine.chain(V, step)
+        else:
+            assert isinstance(machine, HasClassChain)
+            means, V = machine.chain_of(V, T, step)
         if k % every == 0:
-            seen.append(means)
+            seen.append(machine.from_chain(means))
         on_step()
     return np.stack(seen)
+
+
+def shown(model: Model, V: Array) -> Array:
+    """Return the rows that states V (n, chain_width) stand for, (n, visible)."""
+    return _chain_of(model).from_chain(V)
+
+
+def _chain_of(model: Model) -> HasChain:
+    if not isinstance(model, HasChain):
+        raise ConfigError(f"a model {model.id!r} has no Markov chain to draw samples from")
+    return model
 
 
 def binary_rows(X: Array, seed: int) -> Array:

@@ -1,8 +1,10 @@
-"""How likely data are under a Boltzmann machine of two layers, in nats a row: log p(v) = -F(v) - log Z.
+"""How likely data are under Boltzmann machines, in nats a row: log p(v) = -F(v) - log Z of one machine.
 
 exact    log Z as a sum over all states of the smaller layer (partition.py)
 ais      log Z by annealed importance sampling, there and back (annealing.py)
 pseudo   sum_i log p(v_i | all other v), by flipping each binary pixel in turn (J. Besag 1975)
+
+Of a deep belief net, machines on top of each other, that is a lower bound (belief.py).
 """
 
 from collections.abc import Callable
@@ -12,21 +14,23 @@ from typing import Any
 import numpy as np
 
 from featlearn import _core
-from featlearn.analysis.annealing import Annealing, LogZ, reliable
+from featlearn.analysis.annealing import Annealing, reliable
+from featlearn.analysis.belief import climb
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.analysis.partition import ENUMERABLE, exact_log_z, refuse_too_many, states_of
 from featlearn.errors import ConfigError
 from featlearn.models.base import BoltzmannMachine, IsBoltzmann, Model
 from featlearn.ops.arrays import product
+from featlearn.ops.reduce import mean
 from featlearn.random import Purpose, draw_name
 from featlearn.rows import BLOCK, Array, Rows, edges
 
 PSEUDO_WORK = 400_000_000  # softplus terms that a pseudo-likelihood may take: about a second
 
 
-def machine_of(model: Model) -> BoltzmannMachine | None:
-    """Return the model as a Boltzmann machine of two layers; None where it is none."""
-    return model.boltzmann() if isinstance(model, IsBoltzmann) else None
+def machines_of(model: Model) -> tuple[BoltzmannMachine, ...]:
+    """Return the Boltzmann machines of two layers that a model is, from below; none where it is none."""
+    return model.machines() if isinstance(model, IsBoltzmann) else ()
 
 
 def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
@@ -34,13 +38,14 @@ def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
 
     Raises ConfigError if it asks for a likelihood that `model` cannot have.
     """
-    machine = machine_of(model)
-    if machine is None and config.likelihood:
+    machines = machines_of(model)
+    if not machines and config.likelihood:
         raise ConfigError(
             f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units"
         )
-    if machine is None:
+    if not machines:
         return config
+    machine = machines[-1]
     if config.likelihood == "auto":
         return replace(config, likelihood="exact" if states_of(machine)[0] <= ENUMERABLE else "ais")
     if config.likelihood == "exact":
@@ -55,9 +60,9 @@ def likelihoods(
 
     `config` is resolved.
 
-    pseudo_likelihood                           binary visible units, over at most 1000 rows
+    pseudo_likelihood                           binary visible units, over at most 1000 rows; of one machine
     likelihood_method                           with `likelihood`: exact or ais, and
-    log_z, log_likelihood
+    log_z, log_likelihood                       log_likelihood_bound of a deep belief net, log_z of its top
     log_z_low, log_z_high                       ais: the interval of three standard errors
     effective_chains                            ais: what the estimate is worth
     reverse_log_z, reverse_log_likelihood, ...  ais: the same on the way back
@@ -68,40 +73,39 @@ def likelihoods(
     Grey pixels of binary visible units are drawn to 0 or 1 first, by the seed. `on_step` is called for
     `config.steps`.
     """
-    machine = machine_of(model)
-    if machine is None:
+    machines = machines_of(model)
+    if not machines:
         return {}
-    exact = exact_log_z(machine) if config.likelihood == "exact" else None
-    first = _block(machine, rows, 0, seed)
+    *below, top = machines
+    exact = exact_log_z(top) if config.likelihood == "exact" else None
     measures: dict[str, Any] = {}
-    if machine.variance is None:
-        measures["pseudo_likelihood"] = pseudo_log_likelihood(machine, first)
+    if top.variance is None and not below:
+        measures["pseudo_likelihood"] = pseudo_log_likelihood(top, _block(top, rows, 0, seed))
     if config.likelihood is None:
         return measures
     measures["likelihood_method"] = config.likelihood
-    free_energy, mean = 0.0, np.zeros(len(machine.b))
+    name = "log_likelihood_bound" if below else "log_likelihood"
+    unnormalized, states = 0.0, np.zeros(len(top.b))
     for i, _ in edges(len(rows)):
-        V = _block(machine, rows, i, seed)
-        free_energy += model.extra_metrics(V)["free_energy"] * len(V) / len(rows)
-        mean += V.sum(axis=0, dtype=np.float64) / len(rows)
+        gain, V = climb(below, _block(machines[0], rows, i, seed), seed, i)
+        unnormalized += mean(gain - top.free_energy(V)) * len(V) / len(rows)
+        states += V.sum(axis=0, dtype=np.float64) / len(rows)
     if exact is not None:
-        return measures | {"log_z": exact, "log_likelihood": -free_energy - exact}
-    annealing = Annealing(machine, mean, config, seed, on_step)
+        return measures | {"log_z": exact, name: unnormalized - exact}
+    annealing = Annealing(top, states, config, seed, on_step)
+    _, first = climb(below, _block(machines[0], rows, 0, seed), seed, 0)
     start = first[np.arange(config.ais_chains) % len(first)]
     there, back = annealing.forward(), annealing.backward(start)
     word = "" if reliable(there, back) else "unreliable_"
-    return measures | _keys(there, word, "", free_energy) | _keys(back, word, "reverse_", free_energy)
-
-
-def _keys(estimate: LogZ, word: str, way: str, free_energy: float) -> dict[str, float]:
-    """What an estimate comes to."""
-    return {
-        f"{word}{way}log_z": estimate.value,
-        f"{word}{way}log_z_low": estimate.low,
-        f"{word}{way}log_z_high": estimate.high,
-        f"{word}{way}log_likelihood": -free_energy - estimate.value,
-        f"{way}effective_chains": estimate.chains,
-    }
+    for way, estimate in (("", there), ("reverse_", back)):
+        measures |= {
+            f"{word}{way}log_z": estimate.value,
+            f"{word}{way}log_z_low": estimate.low,
+            f"{word}{way}log_z_high": estimate.high,
+            f"{word}{way}{name}": unnormalized - estimate.value,
+            f"{way}effective_chains": estimate.chains,
+        }
+    return measures
 
 
 def _block(machine: BoltzmannMachine, rows: Rows, i: int, seed: int) -> Array:

@@ -233,7 +233,7 @@ def _parameter(field: Field[Any], group: str) -> dict[str, Any]:
     if kind is bool:
         return out | {"names": [f"{name}/--no-{name[2:]}", field.name], "default": default}
     if get_args(kind) == (str, ...):
-        return out | {"multiple": True}
+        return out | {"multiple": True, "default": default}
     if isinstance(default, tuple):
         default = ",".join(map(str, default))  # as it is typed
     return out | {"default": default, "type": click_type(kind, m)}

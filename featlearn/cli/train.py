@@ -52,13 +52,13 @@ def command(
     """
     from featlearn.jobs.advice import say_all
     from featlearn.jobs.train import plan_training, train
-    from featlearn.jobs.train_settings import TrainConfig
+    from featlearn.jobs.train_settings import training_of
 
     cls = model_class(model)
     options = {**cls.defaults.training, **options}  # what is not offered has its default too
     planned = {
         "model": model,
-        "training": collect(TrainConfig, options),
+        "training": collect(training_of(cls), options),
         "config": collect(cls.Config, options),
     }
     planned |= {"run": collect(RunSettings, options), "no_retry": options.pop("no_retry", False)}

@@ -41,12 +41,12 @@ class TrainCommand(ModelCommand):
         return (ctx.default_map or {}).get("model")
 
     def offered(self, cls: Any) -> list[Any]:
-        from featlearn.jobs.train_settings import TrainConfig, idle_settings, usual_in_words
+        from featlearn.jobs.train_settings import TrainConfig, idle_settings, training_of, usual_in_words
 
         if cls is None:
             return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
         words, idle = usual_in_words(cls), idle_settings(cls)
-        own = settings_option_objects(TrainConfig, "Training", cls.defaults.training, words)
+        own = settings_option_objects(training_of(cls), "Training", cls.defaults.training, words)
         own.append(_no_retry())
         return [one for one in own if one.name not in idle] + super().offered(cls)
 

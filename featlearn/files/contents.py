@@ -29,9 +29,9 @@ def seal(out: Output, kind: str, size: int, writer: Writer) -> str:
     return digest
 
 
-def read_shape(path: str, reader: Reader) -> tuple[int, int, int]:
-    """The root's attribute shape: (height, width, channels)."""
-    value = reader.attribute("", "shape")
+def read_shape(path: str, reader: Reader, group: str = "") -> tuple[int, int, int]:
+    """The attribute shape of a group, "" the root: (height, width, channels)."""
+    value = reader.attribute(group, "shape")
     if (
         not isinstance(value, np.ndarray)
         or value.shape != (3,)

@@ -47,6 +47,8 @@ class ModelFile:
     provenance: dict[str, Any] = field(default_factory=dict)
     version: str = ""
     """The featlearn that wrote it."""
+    layers: list["ModelFile"] = field(default_factory=list)
+    """The models that a stack is made of, from below; it has no params and preprocessing of its own then."""
 
     @property
     def content_hash(self) -> str:
@@ -58,6 +60,8 @@ class ModelFile:
             sha.update(len(text).to_bytes(8, "little") + text)
 
         add(self.model, json.loads(to_json("config", self.config)))
+        for layer in self.layers:
+            add("layer", layer.content_hash)
         for group, values in (("params", self.params), ("preprocess", self.preprocess)):
             for name in sorted(values):
                 value = np.asarray(values[name])
@@ -84,56 +88,81 @@ def write_model(path: str, model: ModelFile, force: bool = False, inputs: Iterab
 def write_into(out: Output, model: ModelFile) -> None:
     """Write a model as the contents of an output that is being held, and make it final. Raises DataError."""
     place = show(out.path)
-    check_finite(place, "params", model.params)
-    check_finite(place, "preprocess", model.preprocess)
-    texts = {name: to_json(f"{place}: {name}", getattr(model, name)) for name in (*_TEXTS, "provenance")}
-    if len({len(column) for column in model.history.values()}) > 1:
-        raise ValueError("history columns have different lengths")
-
     with DeferredHandlers(), Writer() as writer:
         writer.attribute("", "format", header.MODEL)
         writer.attribute("", "format_version", header.VERSION)
-        writer.attribute("", "featlearn_version", model.version)
-        writer.attribute("", "model", model.model)
-        writer.attribute("", "seed", model.seed)
-        writer.attribute("", "shape", np.array(model.shape))
-        for name in _TEXTS:
-            writer.attribute("", name, texts[name])
-        for name in _GROUPS:
-            writer.plain(name, getattr(model, name))
-        writer.text("provenance", texts["provenance"])
+        _write(writer, place, "", model)
+        for i, layer in enumerate(model.layers, 1):
+            writer.group(f"layer_{i}")
+            _write(writer, place, f"layer_{i}", layer)
         size = writer.close()
     out.needs = size
     seal(out, header.MODEL, size, writer)
     out.commit()
 
 
+def _write(writer: Writer, place: str, at: str, model: ModelFile) -> None:
+    """Write a model but for its layers at the group `at`, "" the root. Raises DataError."""
+    inside = f"{at}/" if at else ""
+    check_finite(place, f"{inside}params", model.params)
+    check_finite(place, f"{inside}preprocess", model.preprocess)
+    texts = {
+        name: to_json(f"{place}: {inside}{name}", getattr(model, name)) for name in (*_TEXTS, "provenance")
+    }
+    if len({len(column) for column in model.history.values()}) > 1:
+        raise ValueError("history columns have different lengths")
+    writer.attribute(at, "featlearn_version", model.version)
+    writer.attribute(at, "model", model.model)
+    writer.attribute(at, "seed", model.seed)
+    writer.attribute(at, "shape", np.array(model.shape))
+    for name in _TEXTS:
+        writer.attribute(at, name, texts[name])
+    for name in _GROUPS:
+        writer.plain(f"{inside}{name}", getattr(model, name))
+    writer.text(f"{inside}provenance", texts["provenance"])
+
+
 def read_model(path: str) -> ModelFile:
     """Read a model file; its SHA-256 is checked before HDF5 sees a byte. Raises DataError."""
-    place = show(path)
     with Reader(path, _verified(path)) as reader:
         header.check_root(
             path, header.MODEL, reader.attribute("", "format"), reader.attribute("", "format_version")
         )
-        names = {name: reader.attribute("", name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
-        if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
-            raise DataError(f"{place}: model or featlearn_version is missing or no text")
-        if not isinstance(names["seed"], int):
-            raise DataError(f"{place}: seed is missing or no integer")
-        arrays = {group: _arrays(reader, group) for group in ("params", "history", "state", "optimizer")}
-        model = ModelFile(
-            model=names["model"],
-            **{name: read_json(path, name, names[name]) for name in _TEXTS},
-            seed=names["seed"],
-            shape=read_shape(path, reader),
-            preprocess=read_plain(path, reader, "preprocess"),
-            provenance=read_json(path, "provenance", reader.strings("provenance")),
-            version=names["featlearn_version"],
-            **arrays,
-        )
-    if not model.params:
-        raise DataError(f"{place}: params: is missing or empty")
-    check_finite(place, "params", model.params)
+        model = _read(reader, "")
+        while reader.is_group(group := f"layer_{len(model.layers) + 1}"):
+            model.layers.append(_read(reader, group))
+    for part in model.layers or [model]:
+        if not part.params:
+            raise DataError(f"{show(path)}: params: is missing or empty")
+    return model
+
+
+def _read(reader: Reader, at: str) -> ModelFile:
+    """Read a model but for its layers at the group `at`, "" the root. Raises DataError."""
+    path = reader.path
+    inside = f"{at}/" if at else ""
+    place = f"{show(path)}: {at}" if at else show(path)
+    names = {name: reader.attribute(at, name) for name in ("model", "featlearn_version", "seed", *_TEXTS)}
+    if not isinstance(names["model"], str) or not isinstance(names["featlearn_version"], str):
+        raise DataError(f"{place}: model or featlearn_version is missing or no text")
+    if not isinstance(names["seed"], int):
+        raise DataError(f"{place}: seed is missing or no integer")
+    arrays: dict[str, Any] = {
+        group: _arrays(reader, inside + group) for group in ("params", "history", "state", "optimizer")
+    }
+    texts: dict[str, Any] = {name: read_json(path, inside + name, names[name]) for name in _TEXTS}
+    story = reader.strings(f"{inside}provenance")
+    model = ModelFile(
+        model=names["model"],
+        **texts,
+        seed=names["seed"],
+        shape=read_shape(path, reader, at),
+        preprocess=read_plain(path, reader, f"{inside}preprocess"),
+        provenance=read_json(path, f"{inside}provenance", story),
+        version=names["featlearn_version"],
+        **arrays,
+    )
+    check_finite(show(path), f"{inside}params", model.params)
     _check_history(place, model.history)
     return model
 

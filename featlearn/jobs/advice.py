@@ -52,7 +52,7 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     """
     model, take = training.model, training.rows.take
     begun = type(model)(model.config, model.dtype)
-    begun.init(model.n_visible, Random(training.seed))
+    begun.init(model.n_visible, Random(training.seed, training.stream))
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))
     found = of_run(model, begun, X, held_out)
     if textured(preprocess, shape):
@@ -100,6 +100,9 @@ def advise(
     """
     found = []
     for key in judge(measures):
+        if model.layers:  # the layers have settings of their own
+            found.append({"key": key, "text": WORDS[key].format(**measures), "options": ""})
+            continue
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
         if key in UNCENTRED and measures.get("mean_length", 0.0) > FAR_MEAN:
             options = "extract-patches --normalize standardize"

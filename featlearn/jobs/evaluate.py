@@ -9,7 +9,7 @@ import numpy as np
 from featlearn.analysis.advice import of_classifier
 from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
-from featlearn.analysis.likelihood import is_binary, likelihoods, machine_of, resolve
+from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, of_filters
 from featlearn.analysis.measures import measure as measured_in_one_pass
@@ -198,8 +198,8 @@ class _Measuring:
         return Measured({"model": path, **measures, **likely, "advice": told}, coded)
 
     def _likelihoods(self, path: str, learned: LoadedModel, rows: Rows) -> dict[str, Any]:
-        machine = machine_of(learned.model)
-        if machine is not None and machine.variance is None and not is_binary(rows):
+        machines = machines_of(learned.model)
+        if machines and machines[0].variance is None and not is_binary(rows):
             self.say(
                 f"{path}: likelihoods are of binary pixels drawn from the grey ones; "
                 "--threshold makes them binary"

@@ -6,24 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from featlearn import signals
 from featlearn.errors import ConfigError
 from featlearn.jobs.arrays import Patches, array_of, digest, image_shape
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.dataset import ImageData
+from featlearn.jobs.layers import StackPlan, learn_layers
 from featlearn.jobs.model import FeatureModel
 from featlearn.jobs.plan import Data
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance
 from featlearn.jobs.train import plan_training
-from featlearn.jobs.training_run import Watch, learn
+from featlearn.jobs.training_run import Watch, learn_one
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import edges
 from featlearn.settings import refuse_idle
-from featlearn.training.config import TrainConfig
 
 JOB = {"job": "fit"}
 
@@ -33,7 +34,7 @@ def fit(
     X: Any,
     *,
     config: Any = None,
-    training: TrainConfig | None = None,
+    training: Any = None,
     preprocess: PreprocessSpec | None = None,
     preprocessed: bool = False,
     run: RunSettings | None = None,
@@ -65,9 +66,11 @@ def fit(
     story = provenance(invocation, seed=run.seed)
     run_log = RunLog(run.log, False, False, [], say)
     watch = Watch(say, progress, should_stop, never, float("inf"), run_log)
-    with run_log:
-        learned, file = learn(plan, story, watch)
-    return FeatureModel(LoadedModel("", learned, plan.data.preprocess, file))
+    learn = learn_layers if isinstance(plan, StackPlan) else learn_one
+    with run_log, signals.deferred():
+        learned, file = learn(plan, story, watch)  # type: ignore[arg-type]
+    fitted = Preprocess.from_dict((file.layers or [file])[0].preprocess)
+    return FeatureModel(LoadedModel("", learned, fitted, file))
 
 
 def _describe(

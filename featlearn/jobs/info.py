@@ -10,6 +10,7 @@ import numpy as np
 from featlearn import __version__, _core
 from featlearn.files.dataset import check_finite_patches, read_dataset
 from featlearn.files.header import DATASET, MODEL, file_kind
+from featlearn.files.model import ModelFile
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.store import load_model, versions
 from featlearn.models import model_class
@@ -72,11 +73,15 @@ class ModelInfo(Result):
     content_hash: str
     version: str
     provenance: Mapping[str, Any]
+    layers: Mapping[str, Any] | None = optional()
+    """What is in each layer of a stack, by its number from 1, the lowest."""
 
     def in_words(self) -> "ModelInfo":
         """Return the same where settings that are off say so."""
-        config = in_words(model_class(self.model).Config, self.config)
-        return replace(self, config=config, training=in_words(TrainConfig, self.training))
+        if self.layers is not None:
+            layers = {i: layer | _settings_in_words(**layer) for i, layer in self.layers.items()}
+            return replace(self, layers=layers)
+        return replace(self, **_settings_in_words(self.model, self.config, self.training))
 
 
 def build() -> BuildInfo:
@@ -120,6 +125,40 @@ def _label_counts(labels: Any, names: list[str] | None) -> dict[str, int]:
     }
 
 
+def _settings_in_words(
+    model: str, config: Mapping[str, Any], training: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    """Return settings of a model and its training, with what None means in place of None."""
+    return {
+        "config": in_words(model_class(model).Config, config),
+        "training": in_words(TrainConfig, training),
+    }
+
+
+def _layer(file: ModelFile) -> dict[str, Any]:
+    """What is in a layer of a stack."""
+    return {
+        "model": file.model,
+        "finished": bool(file.progress.get("finished", True)),
+        "config": file.config,
+        "training": file.training,
+        "params": _shapes(file),
+        "measured": file.progress.get("run", {}).get("measured", {}),
+        "last_epoch": _last(file),
+        "content_hash": file.content_hash,
+    }
+
+
+def _shapes(file: ModelFile) -> dict[str, str]:
+    """Shape and type of each parameter, in words."""
+    return {name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()}
+
+
+def _last(file: ModelFile) -> dict[str, float]:
+    """The last epoch of the history."""
+    return {name: float(column[-1]) for name, column in file.history.items() if len(column)}
+
+
 def _model(path: str) -> ModelInfo:
     file = load_model(path).file
     return ModelInfo(
@@ -132,15 +171,14 @@ def _model(path: str) -> ModelInfo:
         training=file.training,
         seed=file.seed,
         shape=file.shape,
-        params={
-            name: f"{'x'.join(map(str, value.shape))} {value.dtype}" for name, value in file.params.items()
-        },
-        preprocess=_preprocess(file.preprocess),
+        params=_shapes(file),
+        preprocess=_preprocess((file.layers or [file])[0].preprocess),
         measured=file.progress.get("run", {}).get("measured", {}),
-        last_epoch={name: float(column[-1]) for name, column in file.history.items() if len(column)},
+        last_epoch=_last(file),
         content_hash=file.content_hash,
         version=file.version,
         provenance=file.provenance,
+        layers={str(i): _layer(layer) for i, layer in enumerate(file.layers, 1)} or None,
     )
 
 

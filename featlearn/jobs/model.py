@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.fantasies import begin, fantasies
+from featlearn.analysis.fantasies import begin, fantasies, held
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
@@ -46,7 +46,7 @@ class FeatureModel:
 
     @property
     def config(self) -> Any:
-        """The model's settings, all of them resolved: a frozen dataclass."""
+        """The model's settings, all of them resolved: a frozen dataclass; of a stack those of each layer."""
         return self._model.config
 
     @property
@@ -172,22 +172,25 @@ class FeatureModel:
         steps: int = 1000,
         *,
         data: Any = None,
+        classes: Sequence[int] | None = None,
         seed: int = 0,
         preprocessed: bool = False,
         progress: Progress = no_progress,
     ) -> Array:
         """Return the means that Markov chains come to, as images (count, height, width, channels) or rows.
 
-        They begin at noise, or at the first images of `data`. Raises ConfigError for a model without chains,
-        DataError.
+        They begin at noise, or at the first images of `data`; with `classes` there are `count` of each, held
+        to it. Raises ConfigError for a model without such chains, DataError.
         """
         chains = Chains(count=count, steps=steps, seed=seed)
-        X = None
+        X, each = None, chains.each
         if data is not None:
-            X = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, chains.count)])
-        V = begin(self._model, X, chains.count, chains.seed)
+            X = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, each)])
+            each = len(X)
+        T = None if classes is None else held(self._model, classes, each)
+        V = begin(self._model, X, each if T is None else len(T), chains.seed)
         with progress(chains.steps, "steps") as bar:
-            found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance)[-1]
+            found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance, T)[-1]
         if not np.isfinite(found).all():
             raise ConfigError("sample: the chains ran away to infinity; the model has diverged")
         return self._out(found, None, preprocessed)

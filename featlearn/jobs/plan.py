@@ -21,9 +21,10 @@ from featlearn.models.base import DataSummary
 from featlearn.patches.dead_leaves import Generated
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.rows import Rows
+from featlearn.patches.rows import Rows as PatchRows
 from featlearn.patches.settings import Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
+from featlearn.rows import Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -36,13 +37,17 @@ RESTARTS = 2  # at most, of a run whose default learning rate diverges
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned from; its rows are made when they are first asked for."""
+    """What is learned from; its rows are made when they are first asked for.
+
+    Codes are those of the layer below.
+    """
 
     name: str
     digest: str
     shape: tuple[int, int, int]
     preprocess: Preprocess
     make_rows: Callable[[Preprocess], Rows]
+    are_codes: bool = False
 
     @cached_property
     def rows(self) -> Rows:
@@ -57,7 +62,8 @@ class Data:
 class Plan:
     """A run before it starts: data and their mean row (visible,), and every setting resolved.
 
-    `restarts` have halved its learning rate so often; one that was said is not halved.
+    `restarts` have halved its learning rate so often; one that was said is not halved. Layers of a stack draw
+    from a `stream` of random numbers each.
     """
 
     model: str
@@ -68,6 +74,7 @@ class Plan:
     training: TrainConfig
     can_restart: bool
     restarts: int = 0
+    stream: int = 0
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -96,7 +103,14 @@ class Plan:
 
 
 def make_plan(
-    data: Data, model: str, settings: Any, training: TrainConfig, run: RunSettings, retry: bool, say: Say
+    data: Data,
+    model: str,
+    settings: Any,
+    training: TrainConfig,
+    run: RunSettings,
+    retry: bool,
+    say: Say,
+    stream: int = 0,
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
@@ -112,22 +126,22 @@ def make_plan(
     if scale != 1 and training.data_scale is None:
         found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}"
         other = "--data-scale 1 leaves them as they are"
-        if as_bytes(pixels):
+        if as_bytes(pixels) and not data.are_codes:
             other = f"if they are pixels, 0..{FULL}, take --data-scale {FULL}, which makes them 0..1"
         say(f"{found}, which suits --model {cls.id}; {other}")
     # probabilities are never so far away
     hopeless = math.inf if summary.known_within(0, 1) else HOPELESS_MEAN
     summary = summary.divided(scale)
     config = cls.resolve(settings, summary)
-    if cls.descends():  # which is exact whatever the data are
+    if cls.descends() and not data.are_codes:  # the rest is exact, or cannot be helped
         _warn_of_unequal(variances, say)
-    if not cls.takes_mean_off(config):
+    if not (cls.takes_mean_off(config) or data.are_codes):
         _warn_of_mean(square, variance, hopeless, data.name, say)
     doubts = cls.doubts(config, summary)
     if doubts:
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
-    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
+    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart, stream=stream)
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -162,7 +176,7 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
     if path is not None:
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(Rows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
+        make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
         return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
     say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(model).defaults.patches)
@@ -173,4 +187,4 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
     fitter.update(patches)
     preprocess = fitter.finish()
     name = f"dead-leaves, seed {run.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(Rows, patches, dtype=np.dtype(run.dtype)))
+    return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

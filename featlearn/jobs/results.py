@@ -1,6 +1,6 @@
 """What jobs return: frozen dataclasses, and what of them is reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -43,6 +43,8 @@ class Trained(Result):
 
     output: str
     model: str
+    layers: Mapping[str, Any] | None = optional()
+    """What is told of each layer of a stack, by its number from 1, the lowest."""
     restarts: int | None = optional()
     lr: float | None = optional()
     """The learning rate after restarts."""

@@ -1,6 +1,8 @@
 """What stands where a run is to go: the finished model of this very run, its checkpoint, or another one."""
 
 import json
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -14,7 +16,15 @@ from featlearn.training.progress import Progress
 from featlearn.training.train import Training
 
 
-def find_finished(plan: Plan, output: str, force: bool, say: Say) -> ModelFile | None:
+class Identified(Protocol):
+    """A run before it starts, as something to compare with what a file holds."""
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+    def as_in(self, file: ModelFile) -> Self: ...
+
+
+def find_finished(plan: Identified, output: str, force: bool, say: Say) -> ModelFile | None:
     """Return the finished model at `output` if it is what this plan makes.
 
     None, which is said, where `force` replaces another.
@@ -28,8 +38,8 @@ def find_finished(plan: Plan, output: str, force: bool, say: Say) -> ModelFile |
             raise
         say(f"to be replaced: {error}")
         return None
-    other = _difference(plan.as_in(file), file)
-    if other is None and _is_at_the_end(file):
+    other = difference(plan.as_in(file).identity, identity_in(file))
+    if other is None and is_at_the_end(file):
         return file
     found = f"{show(output)} is of another run: {other or 'it is not finished'}"
     if not force:
@@ -40,8 +50,10 @@ def find_finished(plan: Plan, output: str, force: bool, say: Say) -> ModelFile |
     return None
 
 
-def _is_at_the_end(file: ModelFile) -> bool:
+def is_at_the_end(file: ModelFile) -> bool:
     """Whether all that a file says of its run is that of a finished one."""
+    if file.layers:
+        return bool(file.progress.get("finished")) and all(map(is_at_the_end, file.layers))
     place, steps = file.progress.get("run"), file.history.get("step", np.zeros(0))
     if not (isinstance(place, dict) and Progress.fits(place) and len(steps) and steps.dtype.kind in "iu"):
         return False
@@ -50,7 +62,7 @@ def _is_at_the_end(file: ModelFile) -> bool:
 
 def refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) -> None:
     """Raise ConfigError or DataError unless the file holds this very run, at a place where it can go on."""
-    other = _difference(plan, saved)
+    other = difference(plan.identity, identity_in(saved))
     if other is not None:
         raise ConfigError(f"--resume: {show(ckpt)} is of another run: {other}")
     place = saved.progress.get("run")
@@ -66,11 +78,18 @@ def saved_in(file: ModelFile) -> Saved:
     return Saved(file.params, file.state, file.optimizer, file.progress.get("run"), file.history)
 
 
-def _difference(plan: Plan, saved: ModelFile) -> str | None:
-    """Say in which setting the saved run differs from the planned one, in words; None where it does not."""
+def identity_in(saved: ModelFile) -> dict[str, Any]:
+    """Return what a file says of its run's identity, as plain values."""
+    if saved.layers:
+        request = saved.progress.get("request")
+        return request if isinstance(request, dict) else {}
     then = {"model": saved.model} | saved.config | saved.training
-    then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
-    for key, value in plan.identity.items():
+    return then | {"seed": saved.seed, "data set": saved.progress.get("data")}
+
+
+def difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:
+    """Say in which setting a saved run differs from the planned one, in words; None where it does not."""
+    for key, value in now.items():
         if then.get(key) != json.loads(json.dumps(value)):  # a file knows lists, no tuples
             if key == "data set":
                 return "it learned from other data"

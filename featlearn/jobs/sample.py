@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featlearn.analysis.fantasies import begin, fantasies
+from featlearn.analysis.fantasies import begin, fantasies, held, shown
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Progress, no_progress
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
@@ -46,16 +46,18 @@ def sample(
             f"--every {chains.every}: more than the {chains.steps} --steps; nothing would be drawn"
         )
     learned = load_model(model)
-    V = _start(chains, learned)
+    V, T = _start(chains, learned)
     with progress(chains.steps, "steps") as bar:
         every = chains.every or chains.steps
-        found = fantasies(learned.model, V, chains.steps, every, chains.seed, bar.advance)
+        found = fantasies(learned.model, V, chains.steps, every, chains.seed, bar.advance, T)
     if not np.isfinite(found).all():
         raise ConfigError(f"{show(model)}: its chains ran away to infinity; the model has diverged")
     result = Sampled(file.name, len(V), chains.steps, len(found))
     if chains.every is not None and chains.data is not None:
-        found = np.concatenate([V[None], found])
-    columns = None if chains.every is None else len(V)
+        found = np.concatenate([shown(learned.model, V)[None], found])
+    columns = len(V) if chains.every is not None else None
+    if chains.several and T is not None and chains.every is None:
+        columns = len(T) // len(np.unique(T, axis=0))
     text = png_text(
         {"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash}
     )
@@ -65,10 +67,12 @@ def sample(
     return result
 
 
-def _start(chains: Chains, learned: LoadedModel) -> Array:
-    """Return the rows that the chains begin at."""
-    X = None
+def _start(chains: Chains, learned: LoadedModel) -> tuple[Array, Array | None]:
+    """Return the states that the chains begin at, and the classes that they are held to."""
+    X, each = None, chains.each
     if chains.data is not None:
         rows, _, _ = load_rows(chains.data, like=learned)
-        X = rows.block(0, min(chains.count, len(rows)))
-    return begin(learned.model, X, chains.count, chains.seed)
+        X = rows.block(0, min(each, len(rows)))
+        each = len(X)
+    T = None if chains.class_ is None else held(learned.model, chains.classes, each)
+    return begin(learned.model, X, each if T is None else len(T), chains.seed), T

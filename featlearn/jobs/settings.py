@@ -3,9 +3,10 @@
 They import nothing that takes time: help pages are made of them.
 """
 
+import re
 from dataclasses import dataclass
 
-from featlearn.errors import ConfigError
+from featlearn.errors import ConfigError, show
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import check, seed_setting, setting
 
@@ -175,7 +176,12 @@ class Sliding(Checked):
 class Chains(Checked):
     """Which Markov chains to run."""
 
-    count: int = setting(100, "how many chains to run", low=1, high=10_000)
+    count: int | None = setting(
+        None,
+        "how many chains to run, of each --class  [default: 100; of several classes 10]",
+        low=1,
+        high=10_000,
+    )
     steps: int = setting(1000, "steps of each chain", low=1)
     every: int | None = setting(
         None,
@@ -188,7 +194,33 @@ class Chains(Checked):
         "begin the chains at the first rows of this data set  [default: noise]",
         metavar="DATASET",
     )
+    class_: str | None = setting(
+        None,
+        "hold the chains to these classes, one line of the picture each: a number, several as 3,5, or all  "
+        "[default: classes are drawn too]",
+        metavar="CLASSES",
+    )
     seed: int = seed_setting()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.class_ is not None and not re.fullmatch(r"all|[0-9]{1,9}(,[0-9]{1,9})*", self.class_):
+            raise ConfigError(f"--class {show(self.class_)}: wanted a number, several as 3,5, or all")
+
+    @property
+    def classes(self) -> tuple[int, ...] | None:
+        """The numbers of the classes; None for all."""
+        return None if self.class_ in (None, "all") else tuple(map(int, str(self.class_).split(",")))
+
+    @property
+    def several(self) -> bool:
+        """Whether there are lines of more than one class."""
+        return self.class_ is not None and (self.classes is None or len(self.classes) > 1)
+
+    @property
+    def each(self) -> int:
+        """The number of chains, of each class."""
+        return self.count or (10 if self.several else 100)
 
 
 @dataclass(frozen=True)

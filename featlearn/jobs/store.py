@@ -1,6 +1,7 @@
 """Where files meet models: data sets as rows, model files as models, and where a file came from."""
 
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.settings import from_file, to_dict
 
 OTHER_FORMATS = {  # by the suffixes of their files
@@ -60,10 +62,39 @@ class LoadedModel:
 
 
 def load_model(path: str) -> LoadedModel:
-    """Read a model and try it on one empty row. Raises DataError."""
+    """Read a model file. Raises DataError."""
     file = read_model(path)
+    if file.layers:
+        return loaded_stack(path, file, [loaded_layer(path, layer) for layer in file.layers])
+    return loaded_layer(path, file)
+
+
+def loaded_stack(path: str, file: ModelFile, layers: Sequence[LoadedModel]) -> LoadedModel:
+    """Return a stack of loaded layers. Raises DataError where they do not stand on each other."""
     try:
         cls = model_class(file.model)
+    except ConfigError as error:
+        raise DataError(f"{show(path)}: {error}; made by featlearn {file.version!r}") from error
+    if not cls.layered():
+        raise DataError(f"{show(path)}: a {file.model!r} model has no layers; train it again")
+    for i, (lower, upper) in enumerate(itertools.pairwise(layers), 1):
+        needs, spec = upper.preprocess.n_visible, upper.preprocess.spec
+        if needs != lower.units or spec != PreprocessSpec("none") or upper.model.dtype != lower.model.dtype:
+            raise DataError(
+                f"{show(path)}: layer {i + 1} wants {needs} values of {upper.model.dtype}, layer {i} gives "
+                f"{lower.units} of {lower.model.dtype}; train it again"
+            )
+    divisors = [layer.preprocess.divisor for layer in layers]
+    model = cls.of([layer.model for layer in layers], divisors)  # type: ignore[attr-defined]
+    return LoadedModel(path, model, layers[0].preprocess, file)
+
+
+def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
+    """Make a model of the contents of a file, and try it on one empty row. Raises DataError."""
+    try:
+        cls = model_class(file.model)
+        if cls.layered():
+            raise DataError(f"{show(path)}: a {file.model!r} model without layers; train it again")
         preprocess = Preprocess.from_dict(file.preprocess)
         params = {name: np.array(value) for name, value in file.params.items()}
         config = from_file(cls.Config, file.config)

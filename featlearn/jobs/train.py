@@ -14,18 +14,18 @@ from featlearn.files.model import ModelFile, write_into
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
+from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, provenance
-from featlearn.jobs.train_settings import idle_settings, idle_words
-from featlearn.jobs.training_run import Watch, measure, model_file, start, train_with_restarts
+from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
+from featlearn.jobs.training_run import Watch, learn_one
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.settings import from_dict, option_name, refuse_idle
-from featlearn.training.config import TrainConfig
 
 JOB = {"job": "train"}
 
@@ -35,30 +35,33 @@ def plan_training(
     *,
     model: str,
     config: Any = None,
-    training: TrainConfig | None = None,
+    training: Any = None,
     run: RunSettings | None = None,
     no_retry: bool = False,
     given: Collection[str] = (),
     say: Say = log,
-) -> Plan:
+) -> Plan | StackPlan:
     """Describe the data, where they are not, and resolve every setting of a run, without making it.
 
-    Raises DataError, ConfigError.
+    Settings of a stack's layers are resolved when the layers below have been learned. Raises DataError,
+    ConfigError.
     """
     cls, run = model_class(model), run or RunSettings()
     for name in sorted(idle_settings(cls).intersection(given)):
         raise ConfigError(idle_words(option_name(name), cls))
     config = cls.Config() if config is None else config
-    training = from_dict(TrainConfig, cls.defaults.training) if training is None else training
+    training = from_dict(training_of(cls), cls.defaults.training) if training is None else training
     refuse_idle(training, given)
     refuse_idle(config, given)
     data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
+    if cls.layered():
+        return plan_stack(data, model, config, training, run, not no_retry)
     return make_plan(data, model, config, training, run, not no_retry, say)
 
 
 def file_name(model: str, decay: str) -> str:
     """MODEL.h5, and MODEL-DECAY.h5 with a decay that is not the model's own."""
-    usual = decay in ("none", model_class(model).defaults.training.get("decay"))
+    usual = decay in (None, "none", model_class(model).defaults.training.get("decay"))
     return f"{model}.h5" if usual else f"{model}-{decay}.h5"
 
 
@@ -68,7 +71,7 @@ def train(
     *,
     model: str,
     config: Any = None,
-    training: TrainConfig | None = None,
+    training: Any = None,
     run: RunSettings | None = None,
     no_retry: bool = False,
     resume: bool = False,
@@ -82,7 +85,8 @@ def train(
 ) -> Trained:
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
-    `model` is an id of the registry, `config` its Config. `should_stop` is asked after every update: a run
+    `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
+    layers of a stack. `should_stop` is asked after every update: a run
     that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
     asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
     ConfigError, DivergedError.
@@ -96,7 +100,7 @@ def train(
     run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
     watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
 
-    def plan_it() -> Plan:
+    def plan_it() -> Plan | StackPlan:
         return plan_training(
             dataset, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given,
             say=say,
@@ -114,22 +118,20 @@ def train(
         finished = find_finished(plan, output, force, say)
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
-            return _report(plan.as_in(finished), finished, output, say)
+            return _report(finished, output, say)
     with Output(output, force, inputs) as out, run_log:
         plan = plan or plan_it()
-        plan, training_run = start(plan, ckpt if resume else None, force, say)
         story = provenance(invocation, seed=run.seed, inputs=inputs)
+        learn = learn_layers if isinstance(plan, StackPlan) else learn_one
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
-            plan, training_run = train_with_restarts(plan, training_run, story, ckpt, watch)
+            _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
             seconds = time.monotonic() - started
-            if not training_run.progress.finished:
-                return _stopped(plan, model_file(training_run, plan, story), ckpt)
-            measure(training_run, plan)
-            file = model_file(training_run, plan, story)
+            if not file.progress["finished"]:
+                return _stopped(file, ckpt)
             write_into(out, file)
             discard(ckpt)
-    return _report(plan, file, output, say, seconds)
+    return _report(file, output, say, seconds)
 
 
 def _model(file: ModelFile) -> Model:
@@ -141,17 +143,18 @@ def _model(file: ModelFile) -> Model:
 
 def _zero_weights(file: ModelFile) -> float:
     """The share of a file's weights that are exactly zero."""
-    return float(np.mean(np.concatenate([file.params[name].ravel() == 0 for name in _model(file).weights])))
+    weights = [layer.params[name] for layer in file.layers or [file] for name in _model(layer).weights]
+    return float(np.mean(np.concatenate([w.ravel() == 0 for w in weights])))
 
 
-def _stopped(plan: Plan, file: ModelFile, ckpt: str) -> Trained:
+def _stopped(file: ModelFile, ckpt: str) -> Trained:
     """Return what there is of a run that was stopped."""
-    run = file.progress["run"]
+    runs = [layer.progress["run"] for layer in file.layers or [file]]
     return Trained(
         output=ckpt,
-        model=plan.model,
-        updates=run["step"],
-        epochs=run["epochs_done"],
+        model=file.model,
+        updates=sum(run["step"] for run in runs),
+        epochs=sum(run["epochs_done"] for run in runs),
         zero_weights=_zero_weights(file),
         content_hash=file.content_hash,
         advice=[],
@@ -159,27 +162,57 @@ def _stopped(plan: Plan, file: ModelFile, ckpt: str) -> Trained:
     )
 
 
-def _report(plan: Plan, file: ModelFile, output: str, say: Say, seconds: float | None = None) -> Trained:
-    last = {key: float(column[-1]) for key, column in file.history.items() if np.isfinite(column[-1])}
-    last |= file.progress.get("run", {}).get("measured", {})
-    stopped = file.progress["run"].get("stopped") if "run" in file.progress else None
-    if stopped:
-        say(f"stopped after {int(last['epoch'])} epochs: {stopped}")
+def _report(file: ModelFile, output: str, say: Say, seconds: float | None = None) -> Trained:
+    """Return what a finished model's file says of its run."""
+    found = _measures(file)
+    for layer in file.layers or [file]:
+        stopped = layer.progress["run"].get("stopped")
+        if stopped:
+            say(f"stopped after {int(_measures(layer)['epoch'])} epochs: {stopped}")
+    restarts = file.progress.get("restarts")
     return Trained(
         output=output,
         model=file.model,
-        restarts=plan.restarts or None,
-        lr=plan.training.lr if plan.restarts else None,
-        updates=int(last["step"]),
-        epochs=int(last["epoch"]),
-        loss=last.get("loss"),
-        rmse=last.get("rmse"),
-        validation_rmse=last.get("validation_rmse"),
-        mean_activation=last.get("mean_activation"),
-        deviation=last.get("deviation"),
+        layers={str(i): _of_layer(layer) for i, layer in enumerate(file.layers, 1)} or None,
+        restarts=restarts or None,
+        lr=file.training["lr"] if restarts else None,
+        updates=int(found["step"]),
+        epochs=int(found["epoch"]),
+        loss=None if file.layers else found.get("loss"),
+        rmse=found.get("rmse"),
+        validation_rmse=found.get("validation_rmse"),
+        mean_activation=found.get("mean_activation"),
+        deviation=None if file.layers else found.get("deviation"),
         seconds=seconds,
         zero_weights=_zero_weights(file),
         content_hash=file.content_hash,
-        advice=advice.advise(_model(file), file.training, last, whitened=file.preprocess["whiten"] != "none"),
+        advice=_advice(file),
         next=Next([["visualize", as_argument(output)]]),
     )
+
+
+def _measures(file: ModelFile) -> dict[str, float]:
+    """What was measured at the end of a run: the last epoch, and the finished model."""
+    last = {key: float(column[-1]) for key, column in file.history.items() if np.isfinite(column[-1])}
+    return {**last, **file.progress["run"].get("measured", {})}
+
+
+def _of_layer(file: ModelFile) -> dict[str, Any]:
+    """What is told of a layer of a stack."""
+    found = _measures(file)
+    names = ("rmse", "mean_activation", "deviation")
+    return {"model": file.model, "epochs": int(found["epoch"])} | {
+        name: found[name] for name in names if name in found
+    }
+
+
+def _advice(file: ModelFile) -> list[dict[str, str]]:
+    """What is wrong with a model, or with the layers of a stack."""
+    if not file.layers:
+        whitened = file.preprocess["whiten"] != "none"
+        return advice.advise(_model(file), file.training, _measures(file), whitened)
+    return [
+        {**one, "text": f"layer {i}: {one['text']}"}
+        for i, layer in enumerate(file.layers, 1)
+        for one in _advice(layer)
+    ]

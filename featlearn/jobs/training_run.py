@@ -2,10 +2,11 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from featlearn import __version__, signals
+from featlearn import __version__
 from featlearn.errors import ConfigError, DataError, DivergedError, show
 from featlearn.files.model import ModelFile, write_model
 from featlearn.jobs import advice
@@ -22,6 +23,18 @@ from featlearn.training.train import Training
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """Where the file of a run that is not finished goes, and what it is wrapped into there."""
+
+    path: str
+    wrap: Callable[[ModelFile], ModelFile] = lambda file: file
+
+    def write(self, file: ModelFile) -> None:
+        """Raises DataError."""
+        write_model(self.path, self.wrap(file), force=True)
+
+
+@dataclass(frozen=True)
 class Watch:
     """Who is told of a run, and asked whether it shall stop or write its checkpoint."""
 
@@ -34,17 +47,26 @@ class Watch:
     log: RunLog
 
 
-def learn(plan: Plan, story: dict[str, Any], watch: Watch) -> tuple[Model, ModelFile]:
-    """Run a plan without files. -> the model and what its file would hold.
+def learn_one(
+    plan: Plan,
+    story: dict[str, Any],
+    watch: Watch,
+    ckpt: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> tuple[Model, ModelFile]:
+    """Run a plan. -> the model and what its file is to hold.
 
-    The run stops when it shall; then the file holds what it takes to go on.
-    Raises ConfigError, DivergedError.
+    The run stops when it shall; then the file holds what it takes to go on, and so does the one at `ckpt`,
+    where there is a place for it. `resume` goes on with what is there; with `force` anew where that is
+    another run. Raises ConfigError, DataError, DivergedError.
     """
-    with signals.deferred():
-        plan, training_run = train_with_restarts(plan, _fresh(plan), story, None, watch)
-        if training_run.progress.finished:
-            measure(training_run, plan)
-        return training_run.model, model_file(training_run, plan, story)
+    plan, training_run = start(plan, ckpt if resume else None, force, watch.say)
+    keep = None if ckpt is None else Checkpoint(ckpt)
+    plan, training_run = train_with_restarts(plan, training_run, story, keep, watch)
+    if training_run.progress.finished:
+        measure(training_run, plan)
+    return training_run.model, model_file(training_run, plan, story)
 
 
 def start(plan: Plan, ckpt: str | None, force: bool, say: Say) -> tuple[Plan, Training]:
@@ -52,35 +74,37 @@ def start(plan: Plan, ckpt: str | None, force: bool, say: Say) -> tuple[Plan, Tr
 
     Raises ConfigError, DataError.
     """
-    training = _fresh(plan)
     if ckpt is None or not os.path.exists(ckpt):
-        return plan, training
+        return plan, fresh(plan)
     try:
-        saved = load_model(ckpt)
-        then = plan.as_in(saved.file)
-        refuse_other(then, ckpt, saved.file, training)
+        return take_up(plan, ckpt, load_model(ckpt).file, say)
     except (ConfigError, DataError) as error:
         if not force:
             raise type(error)(f"{error}; start again with --resume --force") from error
         say(f"starting anew: {error}")
-        return plan, training
-    if then is not plan:
-        training = _fresh(then)
-    training.restore(saved_in(saved.file))
+        return plan, fresh(plan)
+
+
+def take_up(plan: Plan, ckpt: str, saved: ModelFile, say: Say) -> tuple[Plan, Training]:
+    """Go on with the run that a checkpoint holds, after its restarts. Raises ConfigError, DataError."""
+    then = plan.as_in(saved)
+    training = fresh(then)
+    refuse_other(then, ckpt, saved, training)
+    training.restore(saved_in(saved))
     say(f"going on with {ckpt} at update {training.progress.step:,} of {training.total_updates:,}")
     return then, training
 
 
-def _fresh(plan: Plan) -> Training:
+def fresh(plan: Plan) -> Training:
     """Make a run at its start. Raises ConfigError, DataError."""
     data, run = plan.data, plan.run
     model: Model = model_class(plan.model)(plan.config, run.dtype)
-    model.init(data.preprocess.n_visible, Random(run.seed), plan.mean)
-    return Training(model, data.rows, plan.training, run.seed)
+    model.init(data.preprocess.n_visible, Random(run.seed, plan.stream), plan.mean)
+    return Training(model, data.rows, plan.training, run.seed, plan.stream)
 
 
 def train_with_restarts(
-    plan: Plan, training: Training, story: dict[str, Any], ckpt: str | None, watch: Watch
+    plan: Plan, training: Training, story: dict[str, Any], keep: Checkpoint | None, watch: Watch
 ) -> tuple[Plan, Training]:
     """Run to the end; where a default learning rate diverges early, from the start again with half of it.
 
@@ -89,23 +113,25 @@ def train_with_restarts(
     while True:
         watch.log.begin(training.history, fresh=training.progress.step == 0)
         try:
-            _train(training, plan, story, ckpt, watch)
+            _train(training, plan, story, keep, watch)
             return plan, training
         except DivergedError as error:
             again = plan.restarted() if training.early else None
             if again is None:
-                if ckpt is None:
+                if keep is None:
                     raise
-                kept = _keep(model_file(training, plan, story), ckpt)
+                kept = _keep(model_file(training, plan, story), keep)
                 raise DivergedError(f"{error}; {kept}") from error
             watch.say(
                 f"diverged at update {training.progress.step:,} with --lr {plan.training.lr}: "
                 f"beginning again with --lr {again.training.lr}"
             )
-            plan, training = again, _fresh(again)
+            plan, training = again, fresh(again)
 
 
-def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | None, watch: Watch) -> None:
+def _train(
+    training: Training, plan: Plan, story: dict[str, Any], keep: Checkpoint | None, watch: Watch
+) -> None:
     """Run to the end, or until it shall stop.
 
     Where there is a place for checkpoints, they are written now and then, and when it stops. Raises
@@ -120,14 +146,14 @@ def _train(training: Training, plan: Plan, story: dict[str, Any], ckpt: str | No
             bar.advance(1, _note(at))
             due = watch.should_save() or time.monotonic() - saved >= watch.checkpoint_every
             # a finished run is about to be written as what it is
-            if ckpt and due and not at.progress.finished:
-                write_model(ckpt, model_file(at, plan, story), force=True)
+            if keep and due and not at.progress.finished:
+                keep.write(model_file(at, plan, story))
                 saved = time.monotonic()
             return watch.should_stop()
 
         finished = training.run(on_batch, lambda at: watch.log.add(at.history))
-    if ckpt and not finished:
-        write_model(ckpt, model_file(training, plan, story), force=True)
+    if keep and not finished:
+        keep.write(model_file(training, plan, story))
         watch.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
 
 
@@ -142,13 +168,13 @@ def measure(training: Training, plan: Plan) -> None:
     training.progress.measured |= advice.measure_run(training, plan.data.preprocess, plan.data.shape)
 
 
-def _keep(file: ModelFile, ckpt: str) -> str:
+def _keep(file: ModelFile, keep: Checkpoint) -> str:
     """Write the last good model of a run that diverged. -> words that say so, or why it could not be."""
     try:
-        write_model(ckpt, file, force=True)
+        keep.write(file)
     except DataError as error:
         return f"the last good model is lost: {error}"
-    return f"the last good model is kept in {show(ckpt)}"
+    return f"the last good model is kept in {show(keep.path)}"
 
 
 def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFile:

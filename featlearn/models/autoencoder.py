@@ -27,6 +27,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Layer, Step
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse, row_total
 from featlearn.random import Purpose, Random
@@ -200,6 +201,13 @@ class Autoencoder(Layer):
     def encode(self, X: Array) -> Array:
         """f(W'x + c) of each row: (n, visible) -> (n, hidden)."""
         return activate(product(X, self.params["W"]), self.params["c"], self.config.activation)
+
+    def encoder_layers(self) -> list[Dense]:
+        """One layer; of a denoising autoencoder it sees what is not corrupted."""
+        return [Dense(self.params["W"], self.params["c"], self.config.activation)]
+
+    def decoder_layers(self) -> list[Dense]:
+        return [Dense(np.ascontiguousarray(self.decoder.T), self.params["b"], self.config.output_units)]
 
     def portable(self, g: Graph, X: Value) -> Value:
         return portable(g, affine(g, X, self.params["W"], self.params["c"]), self.config.activation)

@@ -171,7 +171,7 @@ class KMeans(Layer):
             Phase("start", self.draw, learns=(), moving_loss=nothing, after_pass=self.begin),
             Phase(
                 "lloyd", self.gradient, learns=(), moving_loss=nothing, finish=self.finish,
-                passes=self.config.iterations, after_pass=self.update, stream=1,
+                passes=self.config.iterations, after_pass=self.update,
             ),
         ]  # fmt: skip
 

@@ -32,9 +32,11 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
 from featlearn.models.settings.k_sparse import KSparseSettings
 from featlearn.ops.arrays import add_bias, product, row_sum
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_sum, rmse
 from featlearn.ops.sparse_code import (
@@ -177,6 +179,24 @@ class KSparse(KSparseSettings):
             A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
             return np.where(np.maximum(threshold, 0) < A, A, 0)
         return self._select(self._centred(X), self._kept, units).dense(config.hidden)
+
+    def encoder_layers(self) -> list[Dense]:
+        """One layer that keeps the alpha k largest; the mean that is taken off is in its biases.
+
+        Raises ConfigError for batch_top_k, whose codes keep what exceeds a threshold.
+        """
+        if self.config.batch_top_k:
+            raise ConfigError(
+                "a model 'k-sparse' of --batch-top-k cannot be fine-tuned: how many entries its codes keep "
+                "depends on a threshold; take one without"
+            )
+        W, c = np.ascontiguousarray(self.params["W"]), self.params["c"]
+        if self.config.pre_bias != "none":
+            c = c - product(self._pre_bias[None], W)[0]
+        return [Dense(W, c, "relu" if self.config.units == "rectified" else "linear", self._kept)]
+
+    def decoder_layers(self) -> list[Dense]:
+        return [Dense(decoder(self._units()), self.params["b"])]
 
     def portable(self, g: Graph, X: Value) -> Value:
         config, zero = self.config, np.zeros((), self.dtype)

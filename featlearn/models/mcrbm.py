@@ -29,6 +29,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import (
     MAX_UNITS,
     UNIT_SPREAD,
+    ChainOfRows,
     DataSummary,
     Defaults,
     Gradients,
@@ -61,7 +62,7 @@ SMALLEST = 1e-4  # step size
 LARGEST = 0.25  # step size
 
 
-class MeanCovarianceRBM(Layer):
+class MeanCovarianceRBM(Layer, ChainOfRows):
     """The mean-covariance RBM.
 
     params: W (visible, hidden), b (visible,), c (hidden,), VF (visible, factors), FH (factors, hidden_cov), d

@@ -27,6 +27,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Layer, Loss, Phase, Step
 from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.dense import Dense
 from featlearn.ops.eigen import eigen
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_sum, outer_sum, rmse
@@ -105,6 +106,13 @@ class PCA(Layer):
         H = np.empty((len(X), self.config.hidden or 0), X.dtype)  # gemm refuses a W of another width
         _core.gemm(H, X - self.params["b"], self.params["W"])
         return H
+
+    def encoder_layers(self) -> list[Dense]:
+        W = np.ascontiguousarray(self.params["W"])
+        return [Dense(W, -product(self.params["b"][None], W)[0])]
+
+    def decoder_layers(self) -> list[Dense]:
+        return [Dense(np.ascontiguousarray(self.params["W"].T), self.params["b"])]
 
     def portable(self, g: Graph, X: Value) -> Value:
         return g("MatMul", g("Sub", X, self.params["b"]), self.params["W"])

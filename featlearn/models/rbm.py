@@ -35,29 +35,22 @@ from typing import Any
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import (
-    DRAWS,
-    BoltzmannMachine,
-    DataSummary,
-    Gradients,
-    Loss,
-    Phase,
-    Step,
-)
-from featlearn.models.settings.rbm import RBMSettings, log_odds
+from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
-from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum
+from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
 RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
-DATA_DRAW = DRAWS - 1  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
+MOVING = "contrastive divergence draws new states at every update"
 
 
-class RBM(RBMSettings):
+class RBM(RBMSettings, ChainOfRows):
     """The restricted Boltzmann machine.
 
     params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log variances.
@@ -141,6 +134,17 @@ class RBM(RBMSettings):
             return sigmoid(V, self.params["b"])
         return add_bias(V, self.params["b"])
 
+    def encoder_layers(self) -> list[Dense]:
+        """One layer; the variance of Gaussian units is in its weights."""
+        variance, W = self.variance, self.params["W"]
+        seen = W if variance is None else W / variance[:, None]
+        kind = "sigmoid" if self.config.units == "binary" else "relu"
+        return [Dense(np.ascontiguousarray(seen), self.params["c"], kind)]
+
+    def decoder_layers(self) -> list[Dense]:
+        kind = "sigmoid" if self.bernoulli else "linear"
+        return [Dense(np.ascontiguousarray(self.params["W"].T), self.params["b"], kind)]
+
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
         """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""
         A = product(self.scaled(X), self.params["W"])
@@ -172,27 +176,33 @@ class RBM(RBMSettings):
         if config.sample_data:
             pixels, X = X, np.empty_like(X)
             _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW))
-        if config.persistent:
-            H0 = self.encode(X)
-            reconstruction = self.decode(H0)
-            V, H = self._persistent_chains(step)
-        else:
-            H0, S = self.sample_hidden(X, step, 0)
-            reconstruction = V = self.decode(S)
-            for k in range(config.cd):
-                if k > 0:
-                    V = self.decode(self.sample_hidden(V, step, k)[1])
-                # a chain without noise knows nothing of its variance
-                if config.sample_visible or config.learn_sigma:
-                    V = self.sample_visible(V, step, k)
-            H = self.encode(V)
+        H0, reconstruction, V, H = self.contrast(X, step)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
         T = sparsity.targets(config, H0)
-        grads = self._statistics(X, T, V, H)
+        grads = self.statistics(X, T, V, H)
         if config.centered:
             self._centre(grads, X, T)
         sparsity.add_pull(config, grads, self.state, self.scaled(X), H0)
         return metrics, grads
+
+    def contrast(self, X: Array, step: Step) -> tuple[Array, Array, Array, Array]:
+        """Return E[h | x] of data X, their reconstruction, and the chains that stand for the model.
+
+        These are their visible means or states, and the means of h given them.
+        """
+        config = self.config
+        if config.persistent:
+            H0 = self.encode(X)
+            return H0, self.decode(H0), *self._persistent_chains(step)
+        H0, S = self.sample_hidden(X, step, 0)
+        reconstruction = V = self.decode(S)
+        for k in range(config.cd):
+            if k > 0:
+                V = self.decode(self.sample_hidden(V, step, k)[1])
+            # a chain without noise knows nothing of its variance
+            if config.sample_visible or config.learn_sigma:
+                V = self.sample_visible(V, step, k)
+        return H0, reconstruction, V, self.encode(V)
 
     def _persistent_chains(self, step: Step) -> tuple[Array, Array]:
         """k Gibbs steps of the chains: their visible states and the means of h given them."""
@@ -203,7 +213,7 @@ class RBM(RBMSettings):
         self.state["chains"] = S
         return V, H
 
-    def _statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
+    def statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
         """Return <.>_model - <.>_data of each parameter's derivative of -E.
 
         Data X, H0 and model V, H are of any two lengths.
@@ -270,7 +280,7 @@ class RBM(RBMSettings):
 
     def _contrast(self, X: Array, step: Step) -> Gradients:
         V = 1 - X
-        grads = self._statistics(X, self.encode(X), V, self.encode(V))
+        grads = self.statistics(X, self.encode(X), V, self.encode(V))
         if "z" in grads:
             grads["z"] = grads["z"] / self.config.sigma_rate
         return {"loss": mean(self.free_energy(X)) - mean(self.free_energy(V))}, grads
@@ -285,8 +295,7 @@ class RBM(RBMSettings):
 
     def phases(self) -> list[Phase]:
         c = self.config
-        moving = "contrastive divergence draws new states at every update"
-        learning = Phase("train", self.gradient, moving_loss=moving)
+        learning = Phase("train", self.gradient, moving_loss=MOVING)
         if not c.refine:
             return [learning]
         training: dict[str, Any] = {"lr": c.refine_lr, "initial_epochs": 0}
@@ -304,12 +313,7 @@ class RBM(RBMSettings):
 
     def free_energy(self, X: Array) -> Array:
         """(n,) float64 F of each row, for binary hidden units."""
-        out = np.empty(len(X), np.float64)
-        _core.row_softplus(out, product(self.scaled(X), self.params["W"]), self.params["c"])
-        if self.bernoulli:
-            return -out - product(X, self.params["b"][:, None])[:, 0]
-        spread = np.sqrt(_or_ones(self.variance, self.params["b"]))
-        return np.asarray(row_squares((X - self.params["b"]) / spread) / 2 - out)
+        return self.machines()[0].free_energy(X)
 
     def extra_metrics(self, X: Array) -> dict[str, float]:
         return {"free_energy": mean(self.free_energy(X))} if self.config.units == "binary" else {}
@@ -319,16 +323,14 @@ class RBM(RBMSettings):
         means = self.decode(self.sample_hidden(V, step, 0)[1])
         return means, self.sample_visible(means, step, 0)
 
-    def boltzmann(self) -> BoltzmannMachine | None:
+    def machines(self) -> tuple[BoltzmannMachine, ...]:
         """Return the two layers with their parameters; rectified units have no closed free energy."""
         if self.config.units != "binary":
-            return None
-        variance = None if self.bernoulli else _or_ones(self.variance, self.params["b"])
-        return BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance)
-
-
-def _or_ones(variance: Array | None, like: Array) -> Array:
-    return np.ones_like(like) if variance is None else variance
+            return ()
+        variance = self.variance
+        if variance is None and not self.bernoulli:
+            variance = np.ones_like(self.params["b"])
+        return (BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance),)
 
 
 def _difference(A: Array, B: Array) -> Array:

@@ -45,6 +45,8 @@ def check_gradients(
 
     A problem is ROWS random rows in 0..1 of VISIBLE values, and random parameters.
     """
+    if cls.layered():
+        _refuse_without_losses(cls)
     configs = cls.variants() if config is None else {"": config}
     found = []
     for variant, settings in configs.items():
@@ -67,6 +69,8 @@ def check_model(model: Model, X: Array, seed: int = 0, epsilon: float = STEP) ->
 
 
 def _refuse_without_losses(cls: type[Model]) -> list[Check]:
+    if cls.layered():
+        raise ConfigError(f"--model {cls.id}: its layers learn one by one; check the model of each")
     raise ConfigError(f"--model {cls.id}: has no loss that is descended, so there are no gradients to check")
 
 

@@ -1,4 +1,4 @@
-"""A phase of a run with all that it works on: its settings, its rows, the params that it learns."""
+"""A phase of a run with all that it works on: its settings, the rows, the params that it learns."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import Gradients, Model, Phase
-from featlearn.rows import Array, Encoded, Index, Rows
+from featlearn.rows import Array, Index, Rows
 from featlearn.training import stopping
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
@@ -15,7 +15,7 @@ from featlearn.training.order import PROBE
 
 
 class Leg:
-    """A phase of the training of a model with the resolved settings of its run; `rows` are the data's.
+    """A phase of the training of a model with the resolved settings of its run, and all rows of the data.
 
     Raises ConfigError where phase and settings contradict each other.
     """
@@ -31,7 +31,7 @@ class Leg:
     ) -> None:
         self.phase, self.config = phase, config.in_phase(phase)
         self.model = model
-        self.data = rows
+        self.rows = rows
         self.train_rows = train_rows
         self.probe_rows = probe_rows
         self.batch_size = self.config.batch_size or len(train_rows)
@@ -43,21 +43,8 @@ class Leg:
 
     def release(self) -> None:
         """Forget what was made of the rows."""
-        self._rows: Rows | None = None
         self._batch: Array | None = None
         self._deviation: float | None = None
-
-    @property
-    def part(self) -> Model:
-        """The model, or the part of it that learns."""
-        return self.phase.part or self.model
-
-    @property
-    def rows(self) -> Rows:
-        """The data's rows, or codes of them, made when they are first asked for."""
-        if self._rows is None:
-            self._rows = self.data if self.phase.inputs is None else Encoded(self.phase.inputs, self.data)
-        return self._rows
 
     def take(self, batch: Index) -> Array:
         """Return the rows of a minibatch; all of them are made once."""
@@ -111,7 +98,7 @@ class Leg:
 
     def telling_units(self) -> int:
         """Return the number of units whose codes differ from one row to another."""
-        return stopping.telling_units(self.part.encode(self.rows.take(self.probe_rows)))
+        return stopping.telling_units(self.model.encode(self.rows.take(self.probe_rows)))
 
     @property
     def deviation(self) -> float:

@@ -33,10 +33,10 @@ class Training:
     """A run of `model` over `rows`; raises ConfigError when the data cannot make a minibatch.
 
     What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves
-    before.
+    before. Random draws of its steps are of a `stream`: models that learn by the same seed never share bits.
     """
 
-    def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0) -> None:
+    def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0, stream: int = 0) -> None:
         self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
         summary = DataSummary(model.n_visible, n_rows=len(self.train_rows))
         config = config.resolve(type(model), model.config, summary)
@@ -44,6 +44,7 @@ class Training:
         self.rows = rows
         self.config = config
         self.seed = seed
+        self.stream = stream
         self.rng = Random(seed)
         self.probe_rows = spread(self.train_rows, PROBE)
         self.legs = [
@@ -111,7 +112,7 @@ class Training:
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
         share = done / leg.updates
-        step = Step(at.step, self.seed, progress=share, stream=phase.stream, begun=at.step - done)
+        step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done)
         settings = UpdateSettings(
             schedules.learning_rate(config.lr_schedule, leg.lr * at.rate, share),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
@@ -130,7 +131,7 @@ class Training:
         for metrics in leg.steps(self.optimizer, evaluate, settings):
             if phase.descends:
                 self._stop_if(stopping.diverged_metrics(at, metrics))
-                leg.part.project()
+                self.model.project()
         if self._epoch_ends() and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
             metrics["loss"] += at.batch * leg.decay_cost()
@@ -153,7 +154,7 @@ class Training:
             self._check_params()
         for name, index in (("probe", self.probe_rows), ("validation", self.validation_rows)):
             if len(index):
-                measured = measure(leg.part, leg.rows, index)
+                measured = measure(self.model, self.rows, index)
                 row |= {f"{name}_{key}": value for key, value in measured.items()}
         if leg.phase.descends and leg.config.batch_size is not None:
             self._stop_if(stopping.diverged_error(at, row["probe_rmse"], leg.deviation, leg.telling_units))

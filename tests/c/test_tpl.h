@@ -123,6 +123,8 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                 COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, n % 5, 0, n));
             }
         COMPARE("bernoulli", n, use->TABLE->bernoulli(out, b, 1, 2, n % 5, 0, n));
+        COMPARE("dropout", n, use->TABLE->dropout(out, b, 0.3, 1, 2, n % 5, 0, n));
+        COMPARE("dropout in place", n, use->TABLE->dropout(out, out, 0.3, 1, 2, n % 5, 0, n));
         COMPARE("uniform", n, use->TABLE->uniform(out, 1, 2, n % 5, 0, n));
         COMPARE("normal", n, use->TABLE->normal(out, 1, 2, n % 5, 0, n));
         if (n > FL_CHUNK) /* in two steps, as threads work */

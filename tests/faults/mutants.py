@@ -26,7 +26,7 @@ import featlearn
 from featlearn.__main__ import main
 from featlearn.cli.process import run
 from featlearn.files import header
-from featlearn.models import model_ids
+from helpers import SINGLE
 
 MEMORY = 3 << 30  # bytes of address space that a command may take
 SECONDS = 60
@@ -101,15 +101,15 @@ def make_seeds(folder):
         ok("extract-patches photo.png --size 4 --count 60 --whiten zca --clip 2 --to 0.1,0.9 -o white.h5")
         ok("extract-patches photo.png --size 4 --count 60 --whiten zca -o open.h5")
         whole = training_run._train
-        for id in model_ids():
+        for id in SINGLE:
             data = "open.h5" if id == "mcrbm" else "white.h5"
             epochs = "" if id == "pca" else "--epochs 2"
             line = f"train {data} --model {id} --hidden 6 --batch-size 20 {epochs} -o {id}.h5"
             ok(line)
 
-            def stop(training, plan, story, ckpt, words):
+            def stop(training, plan, story, place, words):
                 training.run(lambda at: at.progress.step >= 2)
-                training_run.write_model(ckpt, training_run.model_file(training, plan, story), force=True)
+                place.write(training_run.model_file(training, plan, story))
                 raise featlearn.errors.DataError("stopped")
 
             training_run._train = stop
@@ -253,9 +253,7 @@ def hunt(folder, count, seed):
         name = rnd.choice(names)
         kind = block_kind(folder / "seeds" / name)
         line = rnd.choice(COMMANDS[kind])
-        model = (
-            name.split(".")[0].removesuffix("-part") if kind.endswith("model") else rnd.choice(model_ids())
-        )
+        model = name.split(".")[0].removesuffix("-part") if kind.endswith("model") else rnd.choice(SINGLE)
         data = "open.h5" if model == "mcrbm" else "white.h5"
         site.mkdir()
         for one in (name, data, "photo.png", f"{model}.h5"):

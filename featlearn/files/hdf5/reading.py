@@ -94,6 +94,11 @@ class Reader:
             names = [at.get_objname_by_idx(i).decode("utf-8", "replace") for i in range(n)]
             return sorted(name for name in names if NAME.fullmatch(name))
 
+    def is_group(self, key: str) -> bool:
+        """Whether a group is there. Another thing in its place is refused."""
+        with self._guard(key):
+            return self._open(key, h5g.GroupID) is not None
+
     def attribute(self, group: str, name: str) -> str | int | float | Array | None:
         """Return an attribute of a group, "" the root: a string, number or vector; None if it is missing."""
         with self._guard(f"{group}/@{name}"):

@@ -52,10 +52,11 @@ class Writer:
         self.close()
 
     def group(self, name: str) -> None:
+        """Make a group, "a" or within one that is there "a/b"."""
         gcpl = h5p.create(h5p.GROUP_CREATE)
         gcpl.set_attr_phase_change(64, 0)
         gcpl.set_obj_track_times(False)
-        h5g.create(self._file, _checked(name), gcpl=gcpl)
+        h5g.create(self._file, b"/".join(map(_checked, name.split("/"))), gcpl=gcpl)
 
     def attribute(self, group: str, name: str, value: str | int | float | Array) -> None:
         """A string, an integer, a float or a short vector of integers on the root ("") or on a group."""

@@ -14,16 +14,26 @@ What training and all commands need:
     phases()            the legs of a training run: one, unless the model says more (see Phase)
     n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
     filters()           what each hidden unit looks for
+    encoder_layers(), decoder_layers()  encode and decode as chains of dense layers, for fine-tuning
+    labelled            whether it learns of rows with their classes
+    layered(), layers   whether it is a stack of models, and which: those are trained one by one
 
 Settings that are not said are decided by `defaults` (for all data), resolve(config, data),
 usual_rates(config, data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(),
 extra_metrics(X), wanted_activity, takes_mean_off, doubts and remedies(), export for portable(g, X) and
 encode_state: all have an answer where a model says nothing. What only some models can do stands in
-protocols: HasChain, IsBoltzmann, IsClassifier.
+protocols: HasChain, HasClassChain, IsBoltzmann, IsClassifier.
 Minibatch order, momentum, decay, schedules, stopping, history and checkpoints exist once, in training/.
 """
 
-from featlearn.models.base.capabilities import BoltzmannMachine, HasChain, IsBoltzmann, IsClassifier
+from featlearn.models.base.capabilities import (
+    BoltzmannMachine,
+    ChainOfRows,
+    HasChain,
+    HasClassChain,
+    IsBoltzmann,
+    IsClassifier,
+)
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
 from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
@@ -33,10 +43,12 @@ __all__ = [
     "MAX_UNITS",
     "UNIT_SPREAD",
     "BoltzmannMachine",
+    "ChainOfRows",
     "DataSummary",
     "Defaults",
     "Gradients",
     "HasChain",
+    "HasClassChain",
     "HiddenConfig",
     "IsBoltzmann",
     "IsClassifier",

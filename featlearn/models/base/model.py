@@ -10,6 +10,7 @@ import numpy.typing as npt
 from featlearn.errors import ConfigError
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.phases import Gradients, Loss, Phase, Step
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.random import Random
 from featlearn.rows import Array
@@ -60,6 +61,9 @@ class Model:
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
+    layers: tuple["Model", ...] = ()
+    """The models that it is a stack of, from below; none of a single one."""
+
     def __init__(self, config: Any = None, dtype: npt.DTypeLike = np.float32) -> None:
         self.config = self.Config() if config is None else config
         self.dtype = np.dtype(dtype)
@@ -86,6 +90,20 @@ class Model:
         """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""
         return self.decode(self.encode(X) if H is None else H)
 
+    def encoder_layers(self) -> list[Dense]:
+        """Return the chain of layers that encode is: what fine-tuning goes on from. Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} cannot be fine-tuned: its encoder is no chain of layers with a derivative; "
+            "take a model such as rbm, autoencoder or k-sparse"
+        )
+
+    def decoder_layers(self) -> list[Dense]:
+        """Return the chain of layers that decode is. Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} cannot be unrolled: its decoder is no chain of layers; "
+            "take a model such as rbm, autoencoder or k-sparse"
+        )
+
     def portable(self, g: Graph, X: Value) -> Value:
         """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
         raise ConfigError(f"a model {self.id!r} has no encoder that other programs could run")
@@ -100,6 +118,11 @@ class Model:
     def phases(self) -> list[Phase]:
         """Return the legs of a training run, in order; they depend on the config alone."""
         return [Phase("train", self.gradient)]
+
+    @classmethod
+    def layered(cls) -> bool:
+        """Whether it is a stack of layers, each of which is trained by itself."""
+        return False
 
     @classmethod
     def descends(cls) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featlearn.random import Purpose, draw_name
-from featlearn.rows import Array, Encoder
+from featlearn.rows import Array
 
 DRAWS = 1024
 """Random draws that a step can name."""
@@ -17,8 +17,8 @@ class Step:
     """One minibatch update (or step of a chain): names its random draws, up to DRAWS of them.
 
     `progress` is the share of the phase's updates that are done, for what changes in the course of training;
-    `begun` is the number of the phase's first update. Layers that draw in the same step have a `stream` each:
-    they never share random bits.
+    `begun` is the number of the phase's first update. Layers of a stack, whose steps have the same numbers,
+    have a `stream` each: they never share random bits.
     """
 
     number: int
@@ -48,23 +48,19 @@ class Phase:
     """One leg of a training run.
 
     name        for messages and pictures
-    gradient    of minibatches of the phase's rows; its keys are the params that are learned
+    gradient    of minibatches; its keys are the params that are learned
     learns      the params that are updated and decayed, no other; None: all. A phase that learns () descends
                 nothing: gradient adds each minibatch to sums in the model's state and answers no gradients,
                 and after_pass or finish makes params of the sums; the rows come in their order
     passes      most passes over the rows of a phase that descends nothing
     after_pass  called after each of them, before that epoch's measures; it may change params and state in
                 place. It answers in words why no further pass is wanted, "" to go on
-    part        the Model that learns, where it is not the whole: what is projected, and measured
-                on the phase's rows
-    inputs      the encoder that makes the phase's rows of the data's, once, so it must not change meanwhile
     training    the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
                 optimizer of its own brings its usual learning rate, and all rows at once if it searches
     updates     how many, in minibatches; None: the epochs of the settings
     moving_loss what makes the loss another at every update, or leap, in words, so that line searches cannot
                 follow it; "" where they can
     comparable_from  the share of the phase from where on losses can be compared with the one before
-    stream      that of its steps' random draws
     finish      called once, after the last update and before that epoch's measures; it may change params in
                 place and state, also the names and shapes in state
     options     the model's own settings that say `updates` or a setting of `training`, for messages:
@@ -76,13 +72,10 @@ class Phase:
     learns: tuple[str, ...] | None = None
     passes: int = 1
     after_pass: Callable[[], str] | None = None
-    part: Any = None
-    inputs: Encoder | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
     moving_loss: str = ""
     comparable_from: float = 0.0
-    stream: int = 0
     finish: Callable[[], None] | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 

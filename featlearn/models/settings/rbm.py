@@ -16,7 +16,8 @@ LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to
 REFINE = 2.56  # times the inverse of the variance: the rate of the refinement
 INIT_SCALES = {"normal": 0.01, "identity": 0.5}  # of the initial weights
 DATA_DRAW = DRAWS - 1  # the draw that makes pixels of grey values; Gibbs step k has the draws 2k and 2k + 1
-MOST_STEPS = (DATA_DRAW - 2) // 2  # of Gibbs sampling in an update, that its draws stay below
+LABEL_DRAW = DRAWS // 2  # the first draw of labels, one for each Gibbs step
+MOST_STEPS = (LABEL_DRAW - 2) // 2  # of Gibbs sampling in an update, that its draws stay below
 
 
 class RBMSettings(Layer):
@@ -112,16 +113,16 @@ class RBMSettings(Layer):
     @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
         """Choose visible units that fit the data, initial values and the strength of the pull."""
-        within, visible = data.known_within(0, 1), config.visible
-        if visible == "bernoulli" and within is False:
+        within = data.known_within(0, 1)
+        if config.visible == "bernoulli" and within is False:
             raise ConfigError(
                 f"--visible bernoulli: {data.words}, wanted 0..1; "
                 "use --visible gaussian or extract with --normalize none"
             )
-        if visible == "auto":
+        if config.visible == "auto":
             if within is None:
                 raise ConfigError("--visible: auto wants the range of the data; say bernoulli or gaussian")
-            visible = "bernoulli" if within else "gaussian"
+            config = replace(config, visible="bernoulli" if within else "gaussian")
         sparse = config.target if config.units == "binary" else None
         usual = {
             "init_scale": INIT_SCALES[config.init],
@@ -129,7 +130,7 @@ class RBMSettings(Layer):
             "target_weight": config.usual_target_weight,
             "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
         }
-        return fill(replace(config, visible=visible), usual)
+        return fill(config, usual)
 
     @classmethod
     def usual_rates(cls, config: Config, data: DataSummary) -> dict[str, float]:

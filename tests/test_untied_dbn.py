@@ -1,0 +1,160 @@
+"""The up-down algorithm against the formulas written out, and the net against its layers."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from featlearn import _core
+from featlearn.analysis.fantasies import begin, fantasies, held
+from featlearn.errors import ConfigError
+from featlearn.models.base import DataSummary, Step
+from featlearn.models.label_rbm import LabelRBM
+from featlearn.models.rbm import RBM
+from featlearn.models.untied_dbn import UntiedDBN
+from featlearn.random import Purpose, Random, draw_name
+from featlearn.rows import Labelled
+from featlearn.training.config import TrainConfig
+from featlearn.training.gradcheck import check_model
+from featlearn.training.train import Training
+from helpers import Rows
+
+CLASSES = 3
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def make(hidden=(5, 4, 6), n_visible=7, **config):
+    """A net whose two directions differ."""
+    model = UntiedDBN(UntiedDBN.Config(hidden=hidden, classes=CLASSES, **config), np.float64)
+    model.init(n_visible, Random(3))
+    rng = np.random.default_rng(0)
+    for value in model.params.values():
+        value += rng.normal(scale=0.7, size=value.shape)
+    return model
+
+
+def rows(n=8, n_visible=7):
+    rng = np.random.default_rng(1)
+    X = (rng.random((n, n_visible)) < 0.5) * 1.0
+    return np.hstack([X, np.eye(CLASSES)[rng.integers(0, CLASSES, n)]])
+
+
+def drawn(P, step, layer, draw):
+    S = np.empty_like(P)
+    _core.bernoulli(S, P, step.seed, draw_name(Purpose.STEP, step.number * 1024 + draw, layer))
+    return S
+
+
+def test_the_up_down_step():
+    """Of Hinton, Osindero and Teh's appendix, line by line, with the same draws."""
+    model, XT, step = make(), rows(), Step(5, seed=9)
+    p = model.params
+    X, T = XT[:, :7].copy(), XT[:, 7:]
+    h1 = drawn(sigmoid(X @ p["R1"] + p["r1"]), step, 1, 0)
+    h2 = drawn(sigmoid(h1 @ p["R2"] + p["r2"]), step, 2, 0)
+    top = np.hstack([h2, T])
+    _, _, V, H = model.top.joint.contrast(top, step)
+    s2 = V[:, :4].copy()
+    assert set(np.unique(V)) <= {0, 1}
+    s1 = drawn(sigmoid(s2 @ p["G2"].T + p["g2"]), step, 2, 1)
+    s0 = sigmoid(s1 @ p["G1"].T + p["g1"])
+    H0 = sigmoid(top @ p["W"] + p["c"])
+    up = {"W": (top, H0), "G1": (X - sigmoid(h1 @ p["G1"].T + p["g1"]), h1)}
+    up |= {"G2": (h1 - sigmoid(h2 @ p["G2"].T + p["g2"]), h2)}
+    up |= {"R1": (s0, s1 - sigmoid(s0 @ p["R1"] + p["r1"])), "R2": (s1, s2 - sigmoid(s1 @ p["R2"] + p["r2"]))}
+    wanted = {name: -(left.T @ right) / len(X) for name, (left, right) in up.items()}
+    wanted["W"] += V.T @ H / len(X)
+    for k in "12":
+        wanted[f"g{k}"], wanted[f"r{k}"] = -up[f"G{k}"][0].mean(0), -up[f"R{k}"][1].mean(0)
+    wanted |= {"b": V.mean(0) - top.mean(0), "c": H.mean(0) - H0.mean(0)}
+    metrics, grads = model.gradient(XT, step)
+    assert grads.keys() == wanted.keys() == p.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(grads[name], value, atol=1e-13, err_msg=name)
+    assert metrics["error"] == pytest.approx(np.sqrt(np.mean(up["G1"][0] ** 2)))
+    assert metrics["mean_activation"] == pytest.approx(H0.mean())
+
+
+def test_the_losses_of_the_parts():
+    """Each parameter is learned by one of them, down its gradient; that of the states is held."""
+    model = make()
+    checks = check_model(model, rows())
+    assert {check.parameter: check.loss for check in checks} == (
+        dict.fromkeys(("G1", "G2", "g1", "g2"), "wake")
+        | dict.fromkeys(("R1", "R2", "r1", "r2"), "sleep")
+        | dict.fromkeys("Wbc", "top")
+    )
+    assert max(check.difference for check in checks) < 1e-9
+
+
+def test_it_begins_at_the_layers():
+    """Codes, rows and classes are those of the layers, one after the other."""
+    rng = Random(4)
+    layers = [RBM(RBM.Config(hidden=n, visible="bernoulli", init_scale=0.6), np.float64) for n in (5, 4)]
+    layers.append(LabelRBM(LabelRBM.Config(hidden=6, classes=CLASSES, init_scale=0.6, chains=7), np.float64))
+    for layer, below in zip(layers, (7, 5, 4), strict=True):
+        layer.init(below, rng)
+    model = UntiedDBN(
+        UntiedDBN.Config(hidden=(5, 4, 6), classes=CLASSES, persistent=True, chains=7), np.float64
+    )
+    model.init(7, Random(0))
+    model.begin_at(layers)
+    X = rows()[:, :7].copy()
+    one, two, top = layers
+    below = two.encode(one.encode(X))
+    np.testing.assert_array_equal(model.encode(X), top.encode(below))
+    np.testing.assert_array_equal(model.probabilities(X), top.probabilities(below))
+    H = top.encode(below)
+    np.testing.assert_array_equal(model.decode(H), one.decode(two.decode(top.decode(H))))
+    np.testing.assert_array_equal(model.state["chains"], top.state["chains"])
+    assert model.shapes(7) == {name: value.shape for name, value in model.params.items()}
+    before = top.params["W"].copy()
+    model.params["W"] += 1
+    np.testing.assert_array_equal(top.params["W"], before)
+
+
+def test_samples_go_down_by_the_generative_weights():
+    model = make(hidden=(5, 3, 4), n_visible=6)
+    p = model.params
+    T = held(model, [2], 4000)
+    found = fantasies(model, begin(model, None, 4000, 0), 60, 60, 0, T=T)[-1]
+    V = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
+    VT = np.hstack([V, np.tile([0.0, 0.0, 1.0], (8, 1))])
+    weight = np.exp(VT @ p["b"] + np.logaddexp(0, VT @ p["W"] + p["c"]).sum(axis=1))
+    below = sigmoid(VT @ p["W"] + p["c"])  # the means that the chain shows are those after a hidden state
+    H = np.array(list(itertools.product([0.0, 1.0], repeat=4)))
+    q = np.exp(np.log(below) @ H.T + np.log(1 - below) @ (1 - H).T) * (weight / weight.sum())[:, None]
+    seen = sigmoid(H @ p["W"][:3].T + p["b"][:3])
+    X = sigmoid(sigmoid(seen @ p["G2"].T + p["g2"]) @ p["G1"].T + p["g1"])
+    np.testing.assert_allclose(found.mean(axis=0), q.sum(axis=0) @ X, atol=0.02)
+    Z = rows(5, 6)[:, :6].copy()
+    up = sigmoid(sigmoid(Z @ p["R1"] + p["r1"]) @ p["R2"] + p["r2"])
+    np.testing.assert_allclose(model.to_chain(Z), up, atol=1e-14)
+    assert set(np.unique(begin(model, Z, 5, 0))) <= {0, 1}
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_it_learns_to_make_and_to_tell_its_data(persistent):
+    """Two bars, each with a class: from random weights, by wake and sleep."""
+    rng = np.random.default_rng(2)
+    y = rng.integers(0, 2, 400)
+    X = np.where(y[:, None] == (np.arange(8) < 4), 0.95, 0.05)
+    X = (rng.random(X.shape) < X) * 1.0
+    model = UntiedDBN(UntiedDBN.Config(hidden=(6, 4, 5), classes=2, persistent=persistent), np.float64)
+    model.init(8, Random(1), X.mean(axis=0))
+    found = Training(model, Labelled(Rows(X), y, 2), TrainConfig(epochs=80, batch_size=20, momentum=0.5), 0)
+    assert found.run()
+    assert (model.probabilities(X).argmax(axis=1) == y).mean() > 0.97
+    T = held(model, None, 200)
+    made = fantasies(model, begin(model, None, 400, 0), 50, 50, 0, T=T)[-1]
+    bars = made[:, :4].mean(axis=1) - made[:, 4:].mean(axis=1)
+    assert (bars[:200] < 0).mean() > 0.9
+    assert (bars[200:] > 0).mean() > 0.9
+
+
+def test_a_net_of_one_layer_is_refused():
+    with pytest.raises(ConfigError, match="two hidden layers or more"):
+        UntiedDBN.resolve(UntiedDBN.Config(hidden=(5,)), DataSummary(7, 0.0, 1.0, classes=3))
