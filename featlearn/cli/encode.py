@@ -46,7 +46,7 @@ def command(
     \b
     Examples:
       featlearn encode pca.h5 digits.h5 -o codes.h5
-      featlearn encode strokes.h5 digits.idx --labels labels.idx --pool 2x2 -o codes.h5
+      featlearn encode edges.h5 photos --pool 3x3 --pooling max -o photo-codes.h5
       featlearn encode edges.h5 photos --pool none -o maps.h5
     """
     from featlearn.jobs.encode import encode
