@@ -25,6 +25,7 @@ from featlearn.models.base import (
     HasChain,
     HasClassChain,
     IsBoltzmann,
+    IsClassifier,
     Model,
     Phase,
     Step,
@@ -204,6 +205,13 @@ class Stack(Model):
             else:
                 F = layer.decode(F) - layer.decode(np.zeros_like(F[:1]))
         return F
+
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row by the top layer, (n, classes). Raises ConfigError."""
+        top = self.layers[-1]
+        if not isinstance(top, IsClassifier):
+            raise ConfigError(f"a stack with {top.id!r} on top knows no classes")
+        return top.probabilities(self.inputs(X))
 
     def _chained(self) -> HasChain:
         """Return the top layer, whose chain is the stack's. Raises ConfigError."""
