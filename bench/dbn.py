@@ -39,7 +39,9 @@ def error(folder: str, name: str, data: str) -> float:
     """Return how many rows are put into the wrong class, in per cent."""
     model = load_model(str(Path(folder) / name)).model
     X, y = digits(folder, data)
-    wrong = [model.probabilities(X[i : i + 5000]).argmax(axis=1) != y[i : i + 5000] for i in range(0, len(X), 5000)]
+    wrong = [
+        model.probabilities(X[i : i + 5000]).argmax(axis=1) != y[i : i + 5000] for i in range(0, len(X), 5000)
+    ]
     return 100 * float(np.concatenate(wrong).mean())
 
 

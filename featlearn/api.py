@@ -19,10 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from featlearn.jobs import check_gradients as _check_gradients
+from featlearn.jobs import classify as _classify
 from featlearn.jobs import encode as _encode
 from featlearn.jobs import evaluate as _evaluate
 from featlearn.jobs import export as _export
 from featlearn.jobs import extract_patches as _extract_patches
+from featlearn.jobs import finetune as _finetune
 from featlearn.jobs import fit as _fit
 from featlearn.jobs import info as _info
 from featlearn.jobs import reconstruct as _reconstruct
@@ -35,10 +37,19 @@ from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, Lik
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.resources import limits
-from featlearn.jobs.settings import Chains, Drawing, GradientCheck, Images, Reconstruction, RunSettings
+from featlearn.jobs.settings import (
+    Chains,
+    Drawing,
+    Finetuning,
+    GradientCheck,
+    Images,
+    Reconstruction,
+    RunSettings,
+)
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
+from featlearn.models.settings.network import HiddenRegularization
 from featlearn.settings import from_dict
 
 R = TypeVar("R")
@@ -202,6 +213,10 @@ train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.trai
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
+finetune = by_options(
+    _finetune.finetune, RUN | {"finetuning": Finetuning, "regularization": HiddenRegularization}
+)
+classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 export = by_options(_export.export, {})
@@ -219,10 +234,12 @@ __all__ = [
     "FeatureModel",
     "ImageData",
     "check_gradients",
+    "classify",
     "encode",
     "evaluate",
     "export",
     "extract_patches",
+    "finetune",
     "fit",
     "info",
     "load_dataset",

@@ -19,6 +19,8 @@ except ImportError:  # Windows
 COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
     "train": "Learn features from a data set.",
+    "finetune": "Learn classes by a net that begins as a model.",
+    "classify": "Tell the classes of a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",

@@ -1,8 +1,8 @@
 """A training run before it starts: its data described, and every setting resolved."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -64,6 +64,17 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Start:
+    """Where a run begins, if not at weights of its own: a model's content hash, and params in its place.
+
+    Params that are not there begin as in any run.
+    """
+
+    digest: str
+    params: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A run before it starts: data and their mean row (visible,), and every setting resolved.
 
@@ -81,6 +92,7 @@ class Plan:
     classes: Classes | None = None
     restarts: int = 0
     stream: int = 0
+    start: Start | None = None
 
     @property
     def rows(self) -> Rows:
@@ -97,6 +109,7 @@ class Plan:
             "dtype": self.run.dtype,
             "seed": self.run.seed,
             "data set": self.data.digest,
+            "starting model": None if self.start is None else self.start.digest,
         }
         return start | to_dict(self.config) | to_dict(self.training)
 

@@ -68,6 +68,24 @@ class RunSettings(Checked):
 
 
 @dataclass(frozen=True)
+class Finetuning(Checked):
+    """What a net begins as."""
+
+    random: bool = setting(
+        False, "begin at random weights of the same shape, as a control for what was learned", flag=True
+    )
+    activation: str | None = setting(
+        None,
+        "hidden units of a net with random weights; one for all layers, or one each (sigmoid,linear)  "
+        "[default: the model's]",
+        needs="random",
+    )
+    unrolled: bool = setting(
+        False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
+    )
+
+
+@dataclass(frozen=True)
 class Drawing(Checked):
     """What to draw, and how; `what` None is decided by the file."""
 

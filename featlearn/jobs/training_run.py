@@ -100,6 +100,8 @@ def fresh(plan: Plan) -> Training:
     data, run = plan.data, plan.run
     model: Model = model_class(plan.model)(plan.config, run.dtype)
     model.init(data.preprocess.n_visible, Random(run.seed, plan.stream), plan.mean)
+    for name, value in (plan.start.params if plan.start else {}).items():
+        model.params[name][...] = value
     return Training(model, plan.rows, plan.training, run.seed, plan.stream)
 
 
@@ -200,6 +202,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "data": plan.data.digest,
             "run": saved.progress,
             "restarts": plan.restarts,
+            "start": None if plan.start is None else plan.start.digest,
         },
         classes=None if plan.classes is None else list(plan.classes.names),
         provenance=story,

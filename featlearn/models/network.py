@@ -23,6 +23,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Phase, Step
+from featlearn.models.settings.network import Classes, HiddenRegularization
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS, pieces
 from featlearn.ops.arrays import sum_columns
@@ -32,26 +33,21 @@ from featlearn.ops.reduce import grand_mean, mean
 from featlearn.ops.softmax import cross_entropy, predicted, softmax
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, setting
+from featlearn.settings import fill, setting
 
 RECTIFIED = ("relu", "leaky-relu", "maxout")
 TOP_SCALE = 0.01  # standard deviation of the classes' weights at first
 
 
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """The settings of every net that tells classes."""
+def length(n: int) -> tuple[int, int]:
+    """Return epochs and rows in a minibatch that suit n labelled rows, from few to many."""
+    return max(10, round(400 * n**-0.3)), max(1, min(100, round(3.2 * n**0.4), n))
 
-    classes: int | None = setting(
-        None, "number of classes  [default: those of the data set]", low=2, high=MAX_UNITS
-    )
-    input_dropout: float = setting(0.0, "share of the inputs left out of each update", low=0, below=1)
-    label_smoothing: float = setting(
-        0.0, "share of the target that is spread evenly over all classes", low=0, below=1
-    )
 
-    def __post_init__(self) -> None:
-        check(self)
+LENGTH_IN_WORDS = (
+    "100 of 100 rows, 50 of 1000, 15 of 60,000",
+    "20 of 100 rows, 50 of 1000, 100 of 5500 and more",
+)
 
 
 class Network(Model):
@@ -64,12 +60,16 @@ class Network(Model):
     labelled = True
     decodes = False
     defaults = Defaults(
-        rates={"sgd": 0.1}, training={"optimizer": "adam"}, decay_weights={"l1": 1e-5, "l2": 1e-4}
+        rates={"sgd": 0.1},
+        training={"optimizer": "adam"},
+        decay_weights={"l1": 1e-5, "l2": 1e-4},
+        length=length,
+        length_in_words=LENGTH_IN_WORDS,
     )
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
 
     @dataclass(frozen=True)
-    class Config(ClassifierConfig):
+    class Config(HiddenRegularization, Classes):
         hidden: tuple[int, ...] = setting(
             (500, 500), "units of each hidden layer, from the input up", low=1, high=MAX_UNITS
         )
@@ -82,12 +82,6 @@ class Network(Model):
             "entries of a code that stay, the largest; one number for all layers, or one each, 0 for all",
             low=0,
             off="all",
-        )
-        hidden_dropout: float = setting(
-            0.0, "share of the hidden units left out of each update", low=0, below=1
-        )
-        max_norm: float | None = setting(
-            None, "longest that the incoming weights of a hidden unit may be", above=0, off="any length"
         )
 
         def __post_init__(self) -> None:

@@ -10,7 +10,8 @@ filters are the weights of the classes.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from featlearn.models.network import ClassifierConfig, Network
+from featlearn.models.network import Network
+from featlearn.models.settings.network import Classes, Regularization
 
 
 class SoftmaxRegression(Network):
@@ -20,7 +21,7 @@ class SoftmaxRegression(Network):
     small: ClassVar[dict[str, Any]] = {}
 
     @dataclass(frozen=True)
-    class Config(ClassifierConfig):
+    class Config(Regularization, Classes):
         hidden = activations = stays = ()
         hidden_dropout = 0.0
         max_norm = None

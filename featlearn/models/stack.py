@@ -84,6 +84,8 @@ class Stack(Model):
         """
         made = cls(tuple(layer.config for layer in layers), layers[0].dtype)
         made.layers, made.divisors = tuple(layers), tuple(divisors)
+        made.labelled = layers[-1].labelled  # type: ignore[misc]
+        made.decodes = all(layer.decodes for layer in layers)  # type: ignore[misc]
         for values in ("params", "state"):
             named = {
                 f"layer_{i}.{name}": value
@@ -163,23 +165,18 @@ class Stack(Model):
         return self.outputs(self.layers[-1].reconstruct(self.inputs(X), H))
 
     def encoder_layers(self) -> list[Dense]:
+        """Return the layers of all layers; what codes are divided by is in the weights above."""
         found: list[Dense] = []
-        for layer, divisor in zip(self.layers, self.divisors, strict=True):
+        for layer, divisor in zip(self.layers, (1.0, *self.divisors[1:]), strict=True):
             first, *others = layer.encoder_layers()
-            found += [replace(first, W=_divided(first.W, divisor if found else 1)), *others]
+            found += [_scaled(first, 1 / divisor), *others]
         return found
 
     def decoder_layers(self) -> list[Dense]:
         found: list[Dense] = []
-        for i, layer in reversed(list(enumerate(self.layers))):
-            *others, last = layer.decoder_layers()
-            by = 1 / self.divisors[i] if i else 1.0
-            if by != 1 and last.activation != "linear":
-                raise ConfigError(
-                    f"layer {i + 1} ({layer.id}) cannot be unrolled: its codes were divided by {1 / by:g}; "
-                    "train it with --data-scale 1"
-                )
-            found += [*others, replace(last, W=_divided(last.W, by), c=_divided(last.c, by))]
+        for layer, divisor in zip(reversed(self.layers), (1.0, *reversed(self.divisors[1:])), strict=True):
+            first, *others = layer.decoder_layers()
+            found += [_scaled(first, divisor), *others]
         return found
 
     def portable(self, g: Graph, X: Value) -> Value:
@@ -284,6 +281,11 @@ def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:
     except ConfigError as error:
         raise ConfigError(f"--layer {spec}: {str(error).removeprefix('--model: ')}") from error
     return LayerSettings(cls.id, config, {name: said[name] for name in said.keys() - names})
+
+
+def _scaled(layer: Dense, by: float) -> Dense:
+    """Return the layer that makes of rows what this one makes of rows times `by`."""
+    return layer if by == 1 else replace(layer, W=layer.W * layer.W.dtype.type(by))
 
 
 def _divided(H: Array, by: float) -> Array:

@@ -1,6 +1,6 @@
 """The base class of models, and what settings are where nothing is said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -43,6 +43,10 @@ class Defaults:
     """Settings of the training, where they are not the usual ones."""
     batch_size: int = 100
     """Rows in a minibatch."""
+    length: Callable[[int], tuple[int, int]] | None = None
+    """Of so many rows, the epochs and the rows in a minibatch, where they are not the usual ones."""
+    length_in_words: tuple[str, str] = ("", "")
+    """What these are, in words."""
     patches: Mapping[str, Any] = field(default_factory=lambda: {"size": 16, "normalize": "standardize"})
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
 
