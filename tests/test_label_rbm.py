@@ -10,18 +10,15 @@ from PIL import Image
 import featlearn
 from featlearn.analysis.fantasies import fantasies, held, noise
 from featlearn.errors import ConfigError
-from featlearn.files.dataset import DatasetWriter
 from featlearn.jobs.sample import _start
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.label_rbm import LabelRBM
 from featlearn.ops.categorical import one_hot
-from featlearn.patches.fitter import Fitter
-from featlearn.patches.settings import PreprocessSpec
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_model
-from helpers import ok
+from helpers import THIRDS, ok, write_thirds
 
 CLASSES = 3
 
@@ -183,18 +180,10 @@ def test_settings_follow_from_the_data():
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """600 images 6x6 of three bars, one a class, as a labelled data set whose classes have names."""
-    folder, rng = tmp_path_factory.mktemp("bars"), np.random.default_rng(0)
-    y = rng.integers(0, 3, 600)
-    X = rng.random((600, 6, 6)) * 0.2 + 0.7 * (np.arange(6)[:, None] // 2 == y[:, None, None])
-    patches = (X.reshape(600, 36) * 255).astype(np.uint8)
-    fitter = Fitter(PreprocessSpec("none"), 36, np.uint8)
-    fitter.update(patches)
-    for name, labels in (("d.h5", y), ("plain.h5", None)):
-        with DatasetWriter(str(folder / name), 600, (6, 6, 1), np.uint8, labels is not None) as writer:
-            writer.append(patches, np.zeros((600, 3), np.int64), labels)
-            names = None if labels is None else ["top", "middle", "bottom"]
-            writer.finish(fitter.finish().to_dict(), ["an image"], names, {})
+    """Images 6x6 of three bars, one a class, with labels and without."""
+    folder = tmp_path_factory.mktemp("bars")
+    write_thirds(folder / "d.h5", THIRDS)
+    write_thirds(folder / "plain.h5", None)
     return folder
 
 

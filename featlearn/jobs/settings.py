@@ -83,6 +83,13 @@ class Finetuning(Checked):
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
+    up_down: bool = setting(
+        False,
+        "fine-tune a deep belief net with classes in its top by the up-down algorithm instead, so that it "
+        "goes on to make rows, too",
+        flag=True,
+    )
+    cd: int = setting(3, "Gibbs steps of the top at each update", low=1, high=255, needs="up_down")
 
 
 @dataclass(frozen=True)
