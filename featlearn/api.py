@@ -29,6 +29,7 @@ from featlearn.jobs import fit as _fit
 from featlearn.jobs import info as _info
 from featlearn.jobs import reconstruct as _reconstruct
 from featlearn.jobs import sample as _sample
+from featlearn.jobs import stack as _stack
 from featlearn.jobs import train as _train
 from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
@@ -221,6 +222,7 @@ evaluate = by_options(_evaluate.evaluate, MEASURES)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})
+stack = by_options(_stack.stack, {})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing})
 check_gradients = by_options(
     _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
@@ -244,6 +246,7 @@ __all__ = [
     "load_model",
     "reconstruct",
     "sample",
+    "stack",
     "train",
     "visualize",
 ]

@@ -27,6 +27,7 @@ COMMANDS = {  # in the order of use
     "encode": "Write the codes of a data set as a data set or a matrix.",
     "export": "Write a model for other programs, as ONNX or as arrays.",
     "sample": "Draw samples from a model.",
+    "stack": "Put models together as one stack.",
     "check-gradients": "Hold a model's gradients against central differences.",
     "info": "Say what is in a file, or how featlearn was built.",
 }

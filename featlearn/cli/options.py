@@ -1,7 +1,7 @@
 """Options that several commands share, each one object; and the parts of which commands are made.
 
     option         gives the command          used by
-    output         output: str                extract-patches train finetune classify visualize reconstruct encode export sample
+    output         output: str                wherever there is an output
     force          force: bool                wherever there is an output
     seed           seed: int                  extract-patches train finetune evaluate sample check-gradients
     threads        (sets the kernels')        all

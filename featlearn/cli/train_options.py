@@ -1,4 +1,4 @@
-"""Options of featlearn train and finetune: those of the training and the model, and the TOML file that can hold them."""
+"""Options of featlearn train and finetune: those of the training and the model; and their TOML file."""
 
 import difflib
 import json

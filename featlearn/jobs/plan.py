@@ -34,6 +34,7 @@ DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
 HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
+RESTARTS_ON_CODES = 6  # the same: codes of a layer that has learned little hardly differ from each other
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Plan:
     def restarted(self) -> "Plan | None":
         """Return this run at half its learning rate; None where that was given, or halved often enough."""
         lr = self.training.lr
-        if lr is None or not self.can_restart or self.restarts == RESTARTS:
+        most = RESTARTS_ON_CODES if self.data.are_codes else RESTARTS
+        if lr is None or not self.can_restart or self.restarts == most:
             return None
         return replace(self, training=replace(self.training, lr=lr / 2), restarts=self.restarts + 1)
 

@@ -103,6 +103,19 @@ class Drawing(Checked):
         metavar="MODEL",
         needs="what=filters",
     )
+    layer: int | None = setting(
+        None,
+        "draw this layer of a stack, 1 the lowest  [default: the top one]",
+        low=1,
+        needs="what=filters",
+    )
+    maximize: bool = setting(
+        False,
+        "draw the rows that make each unit most active, found by ascent, instead of its filter: "
+        "what units of upper layers want is no sum of filters",
+        needs="what=filters",
+        without="through",
+    )
     sort: str = setting(
         "trained", "order of the filters", choices=("trained", "norm", "use"), needs="what=filters"
     )

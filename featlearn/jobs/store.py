@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -87,6 +87,21 @@ def loaded_stack(path: str, file: ModelFile, layers: Sequence[LoadedModel]) -> L
     divisors = [layer.preprocess.divisor for layer in layers]
     model = cls.of([layer.model for layer in layers], divisors)  # type: ignore[attr-defined]
     return LoadedModel(path, model, layers[0].preprocess, file)
+
+
+def upto_layer(learned: LoadedModel, layer: int | None) -> LoadedModel:
+    """Return the lowest layers of a stack, up to a number from 1 on; None: all. Raises ConfigError."""
+    if layer is None:
+        return learned
+    layers = learned.file.layers
+    if not layers:
+        raise ConfigError(f"--layer: {show(learned.path)} is a {learned.file.model} model, no stack")
+    if not 1 <= layer <= len(layers):
+        raise ConfigError(
+            f"--layer {layer}: {show(learned.path)} has {len(layers)} layers, of which 1 is the lowest"
+        )
+    file = replace(learned.file, layers=layers[:layer])
+    return loaded_stack(learned.path, file, [loaded_layer(learned.path, one) for one in file.layers])
 
 
 def loaded_layer(path: str, file: ModelFile) -> LoadedModel:

@@ -19,7 +19,16 @@ import numpy.typing as npt
 
 from featlearn.errors import ConfigError
 from featlearn.models import model_class
-from featlearn.models.base import MAX_UNITS, Model, Phase
+from featlearn.models.base import (
+    MAX_UNITS,
+    BoltzmannMachine,
+    HasChain,
+    HasClassChain,
+    IsBoltzmann,
+    Model,
+    Phase,
+    Step,
+)
 from featlearn.ops.arrays import product
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
@@ -108,12 +117,6 @@ class Stack(Model):
     def descends(cls) -> bool:
         return True
 
-    def upto(self, layer: int) -> Model:
-        """Return the stack of the lowest `layer` layers; one alone is itself. Raises ConfigError."""
-        if not 1 <= layer <= len(self.layers):
-            raise ConfigError(f"--layer {layer}: there are {len(self.layers)} layers, 1 the lowest")
-        return Stack.of(self.layers[:layer], self.divisors[:layer])
-
     @property
     def n_visible(self) -> int:
         return self.layers[0].n_visible
@@ -196,6 +199,49 @@ class Stack(Model):
             else:
                 F = layer.decode(F) - layer.decode(np.zeros_like(F[:1]))
         return F
+
+    def _chained(self) -> HasChain:
+        """Return the top layer, whose chain is the stack's. Raises ConfigError."""
+        top = self.layers[-1]
+        if not isinstance(top, HasChain):
+            raise ConfigError(f"a stack with {top.id!r} on top has no Markov chain to draw samples from")
+        return top
+
+    @property
+    def bernoulli(self) -> bool:
+        return self._chained().bernoulli
+
+    @property
+    def chain_width(self) -> int:
+        return self._chained().chain_width
+
+    @property
+    def chain_classes(self) -> int:
+        top = self._chained()
+        return top.chain_classes if isinstance(top, HasClassChain) else 0
+
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """One step of the top layer's chain: what is below it follows when the chain has ended."""
+        return self._chained().chain(V, step)
+
+    def chain_of(self, V: Array, T: Array, step: Step) -> tuple[Array, Array]:
+        top = self._chained()
+        assert isinstance(top, HasClassChain)
+        return top.chain_of(V, T, step)
+
+    def to_chain(self, X: Array) -> Array:
+        return self._chained().to_chain(self.inputs(X))
+
+    def from_chain(self, V: Array) -> Array:
+        return self.outputs(self._chained().from_chain(V))
+
+    def machines(self) -> tuple[BoltzmannMachine, ...]:
+        """Return those of the layers, where each is one, the upper ones of binary codes as they are."""
+        made = [layer.machines() if isinstance(layer, IsBoltzmann) else () for layer in self.layers]
+        if not all(len(one) == 1 for one in made) or any(by != 1 for by in self.divisors[1:]):
+            return ()
+        machines = tuple(one[0] for one in made)
+        return machines if all(machine.variance is None for machine in machines[1:]) else ()
 
 
 def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:

@@ -146,7 +146,7 @@ class UntiedDBN(Model):
 
     def gradient(self, XT: Array, step: Step) -> Gradients:
         """Return minus the directions of the up-down algorithm, of rows [x | t] (n, visible + classes)."""
-        X, T = self._parts(XT)
+        X, T = self.visible(XT), self.targets(XT)
         states = self._wake(X, step)
         metrics, grads = self._generative(states)
         joint = self.top.joint
@@ -156,11 +156,6 @@ class UntiedDBN(Model):
         below = np.ascontiguousarray(V[:, : -T.shape[1]])
         grads |= self._recognition(self._sleep(below, step))[1]
         return {"error": metrics["error"], "mean_activation": grand_mean(H0)}, grads
-
-    def _parts(self, XT: Array) -> tuple[Array, Array]:
-        """Return rows x and classes t of rows [x | t]."""
-        n = self.n_visible
-        return np.ascontiguousarray(XT[:, :n]), XT[:, n:]
 
     def _wake(self, X: Array, step: Step) -> list[Array]:
         """Return rows X and the states of all layers below the top, drawn upwards by recognition."""
@@ -209,7 +204,7 @@ class UntiedDBN(Model):
         """Return what each part descends, with all states held that are drawn by other parts."""
 
         def wake(XT: Array, step: Step) -> Gradients:
-            return self._generative(self._wake(self._parts(XT)[0], step))
+            return self._generative(self._wake(self.visible(XT), step))
 
         def sleep(XT: Array, step: Step) -> Gradients:
             shape = len(XT), self.config.hidden[-2]
@@ -217,7 +212,7 @@ class UntiedDBN(Model):
             return self._recognition(self._sleep(coins.astype(self.dtype), step))
 
         def top(XT: Array, step: Step) -> Gradients:
-            X, T = self._parts(XT)
+            X, T = self.visible(XT), self.targets(XT)
             return self.top.losses()["contrast"](np.hstack([self.to_chain(X), T]), step)
 
         return {"wake": wake, "sleep": sleep, "top": top}
@@ -227,7 +222,7 @@ class UntiedDBN(Model):
 
     def extra_metrics(self, XT: Array) -> dict[str, float]:
         """Return the top's measures of the means below it."""
-        X, T = self._parts(XT)
+        X, T = self.visible(XT), self.targets(XT)
         return self.top.extra_metrics(np.hstack([self.to_chain(X), T]))
 
     @property
