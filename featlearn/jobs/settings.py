@@ -85,6 +85,9 @@ class Finetuning(Checked):
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
+    code: str | None = setting(
+        None, "units of the code  [default: the model's]", choices=("linear", "sigmoid"), needs="unrolled"
+    )
 
 
 @dataclass(frozen=True)
