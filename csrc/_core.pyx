@@ -75,6 +75,7 @@ cdef struct Call:
     const real *bias
     const real *weight
     double *sums
+    double *scales
     uint32_t *words
     const int32_t *labels
     Py_ssize_t columns, depth
@@ -442,6 +443,31 @@ def row_sqdist(out, x, y):
     c.a, c.b, c.columns = a.reals(), b.reals(), a.length(1)
     c.unit = max(UNIT // max(c.columns, 1), 1)
     spread(run_row_sqdist, &c, c.columns)
+
+
+cdef void run_normalize(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    c.table.normalize(c.out, c.sums, c.scales, c.scale, c.columns, begin(c, task), end(c, task))
+
+
+def normalize(x, mean, scale, double floor=-1.0):
+    """x (n, d), in place: rows less their mean (n,), divided by scale (n,) unless floor is below 0."""
+    cdef Array o = take(x, "normalize: x", b"fd", True)
+    cdef Array m = take(mean, "normalize: mean", b"d", True)
+    cdef Array s = take(scale, "normalize: scale", b"d", True)
+    cdef Call c = call_on(o)
+    o.matrix(ANY, ANY)
+    m.vector(o.length(0))
+    s.vector(o.length(0))
+    m.apart(o)
+    s.apart(o)
+    s.apart(m)
+    if o.length(1) < 1:
+        raise ValueError(f"normalize: x has shape {o.shape()}, wanted at least one column")
+    c.sums, c.scales, c.scale, c.columns = m.doubles(), s.doubles(), floor, o.length(1)
+    c.size = o.length(0)
+    c.unit = max(UNIT // c.columns, 1)
+    spread(run_normalize, &c, c.columns)
 
 
 cdef void run_row_softplus(void *call, Py_ssize_t task, int worker) noexcept nogil:

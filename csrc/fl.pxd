@@ -30,6 +30,8 @@ cdef extern from "fl.h" nogil:
         void (*axpby)(real *out, const real *x, Py_ssize_t n, double alpha, double beta) noexcept nogil
         void (*row_sqdist)(double *out, const real *x, const real *y, Py_ssize_t d, Py_ssize_t start,
                            Py_ssize_t stop) noexcept nogil
+        void (*normalize)(real *x, double *mean, double *scale, double floor, Py_ssize_t d, Py_ssize_t start,
+                          Py_ssize_t stop) noexcept nogil
         void (*row_softplus)(double *out, const real *a, const real *bias, double scale, Py_ssize_t h,
                              Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         Py_ssize_t (*top_k)(int32_t *index, real *value, const real *a, const real *bias, Py_ssize_t h, Py_ssize_t k,

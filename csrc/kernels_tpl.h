@@ -102,6 +102,7 @@ const TABLE PASTE(fl, ISA, PRECISION) = {
     .colsum = colsum,
     .axpby = axpby,
     .row_sqdist = row_sqdist,
+    .normalize = normalize,
     .row_softplus = row_softplus,
     .top_k = top_k,
     .top_k_bytes = top_k_bytes,

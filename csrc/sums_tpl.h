@@ -62,6 +62,41 @@ static void row_sqdist(double *out, const REAL *x, const REAL *y, ptrdiff_t d, p
         out[i] = sqdist(x + i * d, y + i * d, d);
 }
 
+/* One row: its mean taken off, and divided by sqrt(variance + floor) unless floor is below 0. */
+static inline void normalize_row(REAL *x, double *mean, double *scale, double floor, ptrdiff_t d)
+{
+    double sum[16] = {0}, squares[16] = {0};
+    ptrdiff_t j = 0;
+    for (; j + 16 <= d; j += 16)
+        for (int l = 0; l < 16; l++)
+            sum[l] += (double)x[j + l];
+    for (int l = 0; j + l < d; l++)
+        sum[l] += (double)x[j + l];
+    *mean = tree(sum) / (double)d;
+    *scale = 1;
+    const REAL middle = (REAL)*mean;
+    for (j = 0; j < d; j++)
+        x[j] -= middle;
+    if (floor < 0)
+        return;
+    for (j = 0; j + 16 <= d; j += 16)
+        for (int l = 0; l < 16; l++)
+            squares[l] = __builtin_fma((double)x[j + l], (double)x[j + l], squares[l]);
+    for (int l = 0; j + l < d; l++)
+        squares[l] = __builtin_fma((double)x[j + l], (double)x[j + l], squares[l]);
+    *scale = __builtin_sqrt(tree(squares) / (double)d + floor);
+    const REAL divisor = (REAL)*scale;
+    for (j = 0; j < d; j++)
+        x[j] /= divisor;
+}
+
+static void normalize(REAL *x, double *mean, double *scale, double floor, ptrdiff_t d, ptrdiff_t start,
+                      ptrdiff_t stop)
+{
+    for (ptrdiff_t i = start; i < stop; i++)
+        normalize_row(x + i * d, mean + i, scale + i, floor, d);
+}
+
 /* log(1 + exp(x)) */
 static inline REAL softplus_of(REAL x)
 {

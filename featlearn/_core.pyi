@@ -160,6 +160,15 @@ def triangle(z: Floats, x: Floats, squares: Floats) -> None:
     of the centroids; m is the mean of a row's distances. Sums go over 16 interleaved parts, as in sparse_dot.
     """
 
+def normalize(
+    x: Floats, mean: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], floor: float = -1.0
+) -> None:
+    """x (n, d), in place, = (x - mean) / scale, where mean (n,) is that of the row.
+
+    scale (n,) is sqrt(mean square of what is left + floor), and 1 where floor is below 0. Sums as in
+    row_sqdist.
+    """
+
 def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: float = 1.0) -> None:
     """out (n,) float64 = sum over columns of log(1 + exp(scale * (a + bias))), a (n, h).
 

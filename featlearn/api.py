@@ -42,9 +42,11 @@ from featlearn.jobs.settings import (
     Drawing,
     Finetuning,
     GradientCheck,
+    ImageFiles,
     Images,
     Reconstruction,
     RunSettings,
+    Sliding,
 )
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
@@ -217,7 +219,7 @@ finetune = by_options(
     _finetune.finetune, RUN | {"finetuning": Finetuning, "regularization": HiddenRegularization}
 )
 classify = by_options(_classify.classify, {})
-encode = by_options(_encode.encode, {})
+encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})

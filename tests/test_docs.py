@@ -30,6 +30,7 @@ SMALLER = {
     "--count 5000": "--count 500",
     "--count 40000": "--count 1500",
     "--count 100000": "--count 1500",
+    "--count 400000": "--count 1500",
     "--count 10000": "--count 1500",
     "--first 20000": "--first 150",
     "--epochs 200": "--epochs 1",
@@ -39,6 +40,7 @@ SMALLER = {
     "--epochs 6": "--epochs 1",
     "--hidden 1000": "--hidden 50",
     "--hidden 500": "--hidden 40",
+    "--hidden 400": "--hidden 20",
     "--hidden 200": "--hidden 20",
     "--k 25": "--k 5",
     "--model mcrbm": "--model mcrbm --epochs 1",
@@ -47,7 +49,7 @@ SMALLER = {
     "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
-UNBOUND = r"^(featlearn train (?!.*(--epochs|--model pca)).*)$"
+UNBOUND = r"^(featlearn train (?!.*(--epochs|--model pca|--model k-means)).*)$"
 """A training that is not told how long to learn."""
 
 

@@ -97,7 +97,7 @@ def exported(run_here, page, model, pixels, folder):
 
 
 def assert_equal(found, wanted):
-    assert len(np.unique(wanted)) > 20
+    assert len(np.unique(wanted, axis=0)) > 4
     for suffix, codes in found.items():
         assert codes.shape == wanted.shape, suffix
         np.testing.assert_allclose(

@@ -302,6 +302,30 @@ def test_cifar(tmp_path):
     refused(tmp_path / "x.bin", "label 10, wanted 0..9")
 
 
+def test_cifar_100_and_names_beside(tmp_path):
+    """The second label is the finer one; names come from the text beside, where there is one."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    pixels = images.transpose(0, 3, 1, 2).reshape(2, -1)
+    rows = np.hstack([np.array([[4, 99], [19, 11]], np.uint8), pixels])
+    (tmp_path / "train.bin").write_bytes(rows.tobytes())
+    source = only(tmp_path / "train.bin", color="rgb")
+    assert_stack(source, images)
+    assert source.labels.tolist() == [99, 11]
+    assert source.label_names is None
+    names = [f"class {i}" for i in range(100)]
+    (tmp_path / "fine_label_names.txt").write_text("\n".join(names) + "\n")
+    assert only(tmp_path / "train.bin").label_names == names
+    (tmp_path / "fine_label_names.txt").write_text("\n".join(names[:99]))
+    refused(tmp_path / "train.bin", "label 99, wanted 0..98: no CIFAR-100 batch")
+    (tmp_path / "batch.bin").write_bytes(np.hstack([rows[:, :1], pixels]).tobytes())
+    refused(tmp_path / "batch.bin", "label 19, wanted 0..9: no CIFAR-10 batch")
+    (tmp_path / "batches.meta.txt").write_text("\n".join(names[:20]) + "\n\n")
+    assert only(tmp_path / "batch.bin").label_names == names[:20]
+    for text in (b"", b"a\na\n", b"\xff\n", b"a\0\nb"):
+        (tmp_path / "batches.meta.txt").write_bytes(text)
+        refused(tmp_path / "batch.bin", "wanted the names of the labels of")
+
+
 def test_npy_shapes_and_orders(tmp_path):
     path = tmp_path / "x.npy"
     for array, stack in ((STACK[:1], STACK[:1]), (STACK, STACK), (np.asfortranarray(STACK), STACK)):

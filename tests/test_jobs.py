@@ -240,7 +240,7 @@ def test_an_unknown_option_is_refused_with_the_nearest():
         (lambda: featlearn.fit(np.zeros((4, 4)), "rbm"), "model: got ndarray"),
         (lambda: featlearn.train(np.zeros((4, 4)), model="rbm"), "dataset: got ndarray"),
         (lambda: featlearn.evaluate(["m.h5", 3], "p.h5"), "models: got int"),
-        (lambda: featlearn.encode("m.h5", None, "n.h5"), "dataset: got NoneType"),
+        (lambda: featlearn.encode("m.h5", None, "n.h5"), "inputs: got NoneType"),
     ],
 )
 def test_what_is_given_wrongly_is_refused_in_one_line(call, words, place):

@@ -241,8 +241,8 @@ def test_info_says_what_is_in_each_layer(data, run_here):
     assert info["layers"]["2"]["config"]["k"] == 3
     assert run_here("info", "deep.h5", "--get", "layers.1.training.lr").out == "0.1\n"
     history = json.loads(run_here("info", "deep.h5", "--history", "json").out)
-    assert history["epoch"] == list(range(1, 7))
-    assert history["phase"] == [0, 0, 1, 1, 1, 2]
+    assert [row["epoch"] for row in history] == list(range(1, 7))
+    assert [row["phase"] for row in history] == [0, 0, 1, 1, 1, 2]
 
 
 def test_pictures_of_layers(data, run_here):

@@ -1,7 +1,7 @@
 """Options that several commands share, each one object; and the parts of which commands are made.
 
     option         gives the command          used by
-    output         output: str                wherever there is an output
+    output         output: str                wherever a file is written
     force          force: bool                wherever there is an output
     seed           seed: int                  extract-patches train finetune evaluate sample check-gradients
     threads        (sets the kernels')        all
@@ -28,7 +28,6 @@ from featlearn.settings import Settings, from_dict, option_name, option_words, r
 
 T = TypeVar("T", bound=Settings)
 METAVARS = {
-    "Size": "N|HxW|whole",
     "IntRange": "N",
     "IntParamType": "N",
     "FloatRange": "X",

@@ -38,20 +38,23 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """16, HEIGHTxWIDTH or whole -> (height, width) or "whole"."""
+    """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word."""
 
-    name = "n|hxw|whole"
+    name = "n|hxw|word"
+
+    def __init__(self, word: str) -> None:
+        self.word = word
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int] | str:
-        if value == "whole":
-            return "whole"
+        if value == self.word:
+            return self.word
         parts = str(value).split("x")
         if len(parts) > 2 or not all(
             re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
         ):
-            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or whole", param, ctx)
+            self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or {self.word}", param, ctx)
         return int(parts[0]), int(parts[-1])
 
 
@@ -115,7 +118,7 @@ def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if get_args(kind) == (int, ...):
         return Integers()
     if get_args(kind) == (int, int):
-        return Size()
+        return Size(m["metavar"].rpartition("|")[2])
     return Pair() if get_args(kind) == (float, float) else click.STRING
 
 

@@ -1,4 +1,4 @@
-"""Options of featlearn train and finetune: those of the training and the model; and their TOML file."""
+"""Options of featlearn train and finetune: of the training and the model, and the TOML file for them."""
 
 import difflib
 import json

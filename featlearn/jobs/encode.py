@@ -1,33 +1,44 @@
-"""Codes of a data set file under a model file, written as a data set or as a matrix, in bounded memory."""
+"""Codes of a data set, or of whole images, under a model file: written as a data set or as a matrix.
+
+Memory stays bounded for any number of them.
+"""
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from featlearn.errors import DataError, show
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output
+from featlearn.files.containers import split_member
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
+from featlearn.files.header import HDF5_MAGIC, SIZE, is_ours
 from featlearn.files.matrix import FORMATS, Matrix, write_matrix
+from featlearn.files.paths import read_start
 from featlearn.jobs.callbacks import Bar, Progress, Say, log, no_progress
 from featlearn.jobs.formats import suffix
 from featlearn.jobs.hints import to_train
-from featlearn.jobs.results import UNREPORTED, Next, Result
+from featlearn.jobs.images import WholeImages, images_in_data_set, images_in_files
+from featlearn.jobs.results import UNREPORTED, Next, Result, optional
+from featlearn.jobs.settings import ImageFiles, Sliding
 from featlearn.jobs.store import (
     LoadedModel,
     check_hdf5_name,
     load_model,
     provenance,
     refuse_other_shape,
+    shape_words,
     warn_of_unfinished,
 )
-from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.fitter import Fitter
 from featlearn.patches.rows import Rows
 from featlearn.patches.settings import PreprocessSpec
+from featlearn.patches.sliding import Slide, codes_of_images
 from featlearn.rows import Array, edges
+from featlearn.settings import option_name, refuse_idle, to_dict
 
 JOB = {"job": "encode"}
 
@@ -43,106 +54,236 @@ class Encoded(Result):
     bytes: int
     low: float
     high: float
+    shape: tuple[int, int, int] | None = optional()
+    """Of an image's codes: rows and columns of the grid, values at each."""
+    skipped: int | None = optional()
+    """Images that could not be used."""
     next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)
+
+
+@dataclass(frozen=True)
+class _Codes:
+    """Codes on their way into a file: `blocks` of (m, values) float32, and what they are of."""
+
+    count: int
+    shape: tuple[int, int, int]
+    blocks: Iterator[Array]
+    what: str
+    images: list[str]
+    origin: Callable[[int, int], Array]
+    labels: Array | None
+    label_names: list[str] | None
 
 
 def encode(
     model: str,
-    dataset: str,
+    inputs: Sequence[str],
     output: str,
     *,
+    sliding: Sliding | None = None,
+    images: ImageFiles | None = None,
     force: bool = False,
+    given: Collection[str] = (),
     invocation: Mapping[str, Any] = JOB,
     progress: Progress = no_progress,
     say: Say = log,
 ) -> Encoded:
-    """Write the codes that a model gives to the rows of a data set; the suffix of `output` says how.
+    """Write the codes that a model gives to the rows of a data set, or to images that it slides over.
 
-    .npy is the matrix (n, units) of float32; .npz has it as "codes", with "labels" and "label_names" where
-    there are any; .csv has a line of names and a line a row, the label last; anything else is a data set.
-    Raises DataError, ConfigError.
+    `inputs` are a data set, or names of image files and folders. The model slides over images, and over rows
+    of a data set that are larger than its patches. The suffix of `output` says how codes are written: .npy is
+    the matrix (n, units) of float32; .npz has it as "codes", with "labels" and "label_names" where there are
+    any; .csv has a line of names and a line a row, the label last; anything else is a data set. `given`
+    settings are refused where they do nothing. Raises DataError, ConfigError.
     """
-    inputs = [model, dataset]
+    sliding, images = sliding or Sliding(), images or ImageFiles()
+    if not inputs:
+        raise ConfigError("no INPUT: give a data set, image files or folders")
+    files = [split_member(name)[0] for name in inputs]
+    named = [model, *(name for name in (*files, images.labels) if name and os.path.exists(name))]
     kind = suffix(output)
     if kind not in FORMATS:
         check_hdf5_name(output, list(FORMATS))
-    check_output(output, force, inputs)
-    learned, data = load_model(model), read_dataset(dataset)
-    refuse_other_shape(dataset, data, learned)
+    elif "normalize" in given:
+        raise ConfigError(f"--normalize: says how a data set is read; {kind} is none, leave it out")
+    check_output(output, force, named)
+    learned = load_model(model)
     warn_of_unfinished(learned, say)
-    n, units = len(data.patches), learned.units
-    codes = Preprocess(PreprocessSpec("none"), units, low=math.inf, high=-math.inf)
-    with progress(n, "rows") as bar:
-        blocks = _watched(_blocks(learned, data), codes, bar, f"{show(model)}: gives", show(dataset))
-        if kind in FORMATS:
-            matrix = Matrix((n, units), blocks, data.labels, data.label_names)
-            write_matrix(output, kind, matrix, force, inputs)
+    slide = Slide(learned.shape, sliding.stride, sliding.grid, sliding.pooling)
+    whole: WholeImages | None = None
+    if any(map(_is_of_featlearn, files)):
+        data = _data_set(inputs, given)
+        if _is_larger(data, learned):
+            whole = images_in_data_set(data, slide)
         else:
-            labelled = data.labels is not None
-            with DatasetWriter(output, n, (1, units, 1), np.float32, labelled, force, inputs) as writer:
-                _append(writer, blocks, data)
-                images = data.images if _is_located(data) and data.images else [data.path]
-                story = provenance(invocation, inputs=inputs)
-                writer.finish(codes.to_dict(), images, data.label_names, story)
-    hint = None if kind in FORMATS else Next([to_train(output, codes)])
-    return Encoded(output, n, units, os.path.getsize(output), codes.low, codes.high, hint)
+            refuse_idle(sliding, given, {"input": "patches"})
+            refuse_other_shape(data.path, data, learned)
+            codes = _codes_of_rows(data, learned)
+    else:
+        whole = images_in_files(inputs, learned, slide, images, say, progress)
+    if whole is not None:
+        say(_words(whole, slide))
+        codes = _codes_of_images(whole, learned, slide, inputs[0])
+    fitter = Fitter(PreprocessSpec(sliding.normalize).resolve(), math.prod(codes.shape), np.float32)
+    bounds = [math.inf, -math.inf]
+    with progress(codes.count, codes.what) as bar:
+        blocks = _watched(codes.blocks, bounds, bar, f"{show(model)}: gives", show(inputs[0]))
+        if kind in FORMATS:
+            matrix = Matrix((codes.count, math.prod(codes.shape)), blocks, codes.labels, codes.label_names)
+            write_matrix(output, kind, matrix, force, named)
+            hint = None
+        else:
+            labelled = codes.labels is not None
+            with DatasetWriter(
+                output, codes.count, codes.shape, np.float32, labelled, force, named
+            ) as writer:
+                _append(writer, blocks, codes, fitter)
+                preprocess = fitter.finish()
+                for warning in preprocess.warnings:
+                    say(f"warning: {warning}")
+                story = provenance(invocation, inputs=named)
+                if whole is not None:
+                    story |= {"sliding": to_dict(sliding) | {"pool": sliding.grid or "none"}}
+                writer.finish(preprocess.to_dict(), codes.images, codes.label_names, story)
+            hint = Next([to_train(output, preprocess)])
+    return Encoded(
+        output=output,
+        codes=codes.count,
+        units=math.prod(codes.shape),
+        bytes=os.path.getsize(output),
+        low=bounds[0],
+        high=bounds[1],
+        shape=None if whole is None else codes.shape,
+        skipped=None if whole is None else whole.skipped,
+        next=hint,
+    )
 
 
-def _append(writer: DatasetWriter, blocks: Iterator[Array], data: Dataset) -> None:
-    """Append codes with the origins and labels of the rows that they are of."""
+def _is_of_featlearn(path: str) -> bool:
+    """Whether an input is a file of ours, or is named like one: its reader says what is wrong with it."""
+    if os.path.isdir(path):
+        return False
+    return is_ours(path) or (
+        suffix(path) in (".h5", ".hdf5") and not read_start(path, SIZE).startswith(HDF5_MAGIC)
+    )
+
+
+def _data_set(inputs: Sequence[str], given: Collection[str]) -> Dataset:
+    """Open the data set that is the one input. Raises ConfigError, DataError."""
+    if len(inputs) > 1:
+        raise ConfigError("several INPUTs are images, and one of them is a featlearn file; give it alone")
+    for name in to_dict(ImageFiles()):
+        if name in given:
+            raise ConfigError(f"{option_name(name)}: does nothing with a data set as INPUT; leave it out")
+    return read_dataset(inputs[0])
+
+
+def _is_larger(data: Dataset, learned: LoadedModel) -> bool:
+    """Whether rows of a data set are images for a model to slide over; rows of numbers are none."""
+    ours, theirs = data.shape, learned.shape
+    return (
+        theirs[0] > 1
+        and ours[2] == theirs[2]
+        and ours != theirs
+        and ours[0] >= theirs[0]
+        and ours[1] >= theirs[1]
+    )
+
+
+def _words(whole: WholeImages, slide: Slide) -> str:
+    """Say at which places there will be codes, and what becomes of them."""
+    found = f"{whole.count:,} images"
+    if whole.size is not None:
+        found += f" of {shape_words(whole.size)}: {shape_words(slide.places(*whole.size))} places in each"
+    if slide.pool is None:
+        return f"{found}, the codes of all"
+    return f"{found}, the {slide.pooling} of the codes over each of {shape_words(slide.pool)} cells"
+
+
+def _append(writer: DatasetWriter, blocks: Iterator[Array], codes: _Codes, fitter: Fitter) -> None:
+    """Append codes with the origins and labels of what they are of, and fit how they are read."""
     start = 0
     for H in blocks:
         stop = start + len(H)
-        labels = None if data.labels is None else data.labels[start:stop]
-        writer.append(H, _origin(data, start, stop), labels)
+        fitter.update(H)
+        writer.append(
+            H, codes.origin(start, stop), None if codes.labels is None else codes.labels[start:stop]
+        )
         start = stop
 
 
 def _watched(
-    blocks: Iterator[Array], codes: Preprocess, bar: Bar, gives: str, dataset: str
+    blocks: Iterator[Array], bounds: list[float], bar: Bar, gives: str, place: str
 ) -> Iterator[Array]:
-    """Yield codes, keep their bounds in `codes`, and report them.
+    """Yield codes, keep their `bounds`, and report them.
 
     Raises DataError where all are one value.
     """
     for H in blocks:
-        codes.low, codes.high = min(codes.low, float(H.min())), max(codes.high, float(H.max()))
+        bounds[:] = min(bounds[0], float(H.min())), max(bounds[1], float(H.max()))
         yield H
         bar.advance(len(H))
-    if codes.low == codes.high:
+    if bounds[0] == bounds[1]:
         raise DataError(
-            f"{gives} {codes.low:g} for every unit and row of {dataset}, so there is nothing to learn from "
+            f"{gives} {bounds[0]:g} for every unit and row of {place}, so there is nothing to learn from "
             "its codes; train it again"
         )
 
 
-def _blocks(learned: LoadedModel, data: Dataset) -> Iterator[Array]:
-    """Codes (m, units) float32 by blocks of rows. Raises DataError."""
-    # each is needed once
-    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))
-    for start, stop in edges(len(rows)):
-        with np.errstate(over="ignore", invalid="ignore"):
-            H = learned.model.encode(rows.block(start, stop)).astype(np.float32, copy=False)
-        bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
-        if len(bad):
-            raise DataError(
-                f"{show(learned.path)}: its code of row {start + bad[0]} of {show(data.path)} "
-                "holds NaN or infinity; "
-                "train the model again with a lower --lr, or check the data set with featlearn info --verify"
-            )
-        yield H
+def _codes_of_rows(data: Dataset, learned: LoadedModel) -> _Codes:
+    """Return the codes of a data set row by row."""
+    rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))  # needed once
 
+    def blocks() -> Iterator[Array]:
+        for start, stop in edges(len(rows)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                H = learned.model.encode(rows.block(start, stop)).astype(np.float32, copy=False)
+            _refuse_odd(H, learned, f"row {{}} of {show(data.path)}", start)
+            yield H
 
-def _is_located(data: Dataset) -> bool:
-    """Whether a data set says where its patches were cut; other programs need not write that."""
-    return data.origin is not None and data.images is not None
-
-
-def _origin(data: Dataset, start: int, stop: int) -> Array:
-    """Return image, row and column of each patch, (stop - start, 3).
-
-    A row that is no patch counts as an image of the data set.
-    """
-    if _is_located(data) and data.origin is not None:
+    def origin(start: int, stop: int) -> Array:
+        if data.origin is None or data.images is None:
+            return _numbered(start, stop, 1)
         return data.origin[start:stop]
-    return np.asarray(np.arange(start, stop)[:, None] * np.array([0, 1, 0]))
+
+    # Other programs need not write where patches were cut; then a row counts as an image of the data set.
+    images = data.images if data.origin is not None and data.images else [data.path]
+    shape = (1, learned.units, 1)
+    return _Codes(len(rows), shape, blocks(), "rows", images, origin, data.labels, data.label_names)
+
+
+def _codes_of_images(whole: WholeImages, learned: LoadedModel, slide: Slide, place: str) -> _Codes:
+    """Return the codes of images that a model slides over, by rows."""
+
+    def blocks() -> Iterator[Array]:
+        start, model = 0, learned.model
+        stacks = whole.stacks()
+        for H in codes_of_images(stacks, slide, model, learned.preprocess, model.dtype, show(place)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                rows = H.reshape(len(H), -1).astype(np.float32, copy=False)
+            _refuse_odd(rows, learned, f"image {{}} of {show(place)}", start)
+            yield rows
+            start += len(rows)
+
+    grid = slide.grid(*(whole.size or slide.least))
+    return _Codes(
+        whole.count, (*grid, learned.units), blocks(), "images", whole.names,
+        lambda start, stop: _numbered(start, stop, 0), whole.labels, whole.label_names,
+    )  # fmt: skip
+
+
+def _refuse_odd(H: Array, learned: LoadedModel, place: str, start: int) -> None:
+    """Raise DataError for codes that are not finite; `place` has a {} for the number of the row."""
+    bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{show(learned.path)}: its code of {place.format(start + bad[0])} holds NaN or infinity; "
+            "train the model again with a lower --lr, or check the data set with featlearn info --verify"
+        )
+
+
+def _numbered(start: int, stop: int, column: int) -> Array:
+    """Return origins (stop - start, 3) that count in one column: 0 images, 1 rows of one image."""
+    origin = np.zeros((stop - start, 3), np.int64)
+    origin[:, column] = np.arange(start, stop)
+    return origin

@@ -17,11 +17,12 @@ from featlearn.files.paths import size_words
 from featlearn.files.sources import Source, first_images, open_sources, read_paths
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
 from featlearn.jobs.hints import to_measure, to_train
+from featlearn.jobs.images import say_joined
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance, shape_words
 from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import Plan
+from featlearn.patches.extract import COLORS, Plan
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
@@ -31,7 +32,6 @@ from featlearn.settings import refuse_idle, to_dict, unresolved
 __all__ = ["Extracted", "extract_patches", "read_paths"]
 
 JOB = {"job": "extract_patches"}
-COLORS = {1: "gray", 3: "rgb"}  # by the channels of a patch
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def extract_patches(
     fitted = None if like is None else _fitted(like)
     warn = partial(_warn, say)
     sources = _open(inputs, extraction, images, fitted, warn)
-    _say_joined(inputs, sources, say)
+    say_joined(inputs, sources, say)
     plan = _survey(sources, extraction, images.strict, fitted, warn, progress)
     if images.color is None and fitted is None and any(source.lost_color for source in sources):
         say("colour images are read as grey; --color rgb keeps their colours")
@@ -277,15 +277,6 @@ def _open(
     generated = [Generated(name, n_images, 256, extraction.seed) for name in made]
     sources: list[Source] = [*opened, *generated]
     return sources if images.first is None else first_images(sources, images.first)
-
-
-def _say_joined(inputs: Sequence[str], sources: Sequence[Source], say: Say) -> None:
-    """Name the arrays of a file that are read together: a test set may lie beside the training set."""
-    for path in inputs:
-        joined = [source.name for source in sources if source.name.startswith(f"{path}:")]
-        if len(joined) > 1:
-            names = ", ".join(map(show, joined[:5])) + (", ..." if len(joined) > 5 else "")
-            say(f"{len(joined)} arrays are read as one set: {names}; give one to read it alone")
 
 
 def _fitted(path: str) -> Fitted:

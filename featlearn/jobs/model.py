@@ -14,16 +14,17 @@ from featlearn.analysis.fantasies import begin, fantasies, held
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
-from featlearn.jobs.arrays import array_of, patches_like
+from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
 from featlearn.jobs.callbacks import Progress, no_progress
 from featlearn.jobs.dataset import ImageData
-from featlearn.jobs.settings import Chains
+from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
 from featlearn.models.base import IsClassifier
 from featlearn.ops.softmax import predicted
 from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
+from featlearn.patches.sliding import Slide, codes_of_images
 from featlearn.pictures.mosaic import mosaic, picture_bytes
 from featlearn.rows import Array, edges
 
@@ -137,6 +138,27 @@ class FeatureModel:
         """Return the name of the likeliest class of each image. Raises ConfigError, DataError."""
         found = predicted(self.probabilities(X, preprocessed=preprocessed))
         return [self.classes[i] for i in found]
+
+    def encode_images(
+        self, X: Any, *, stride: int = 1, pool: tuple[int, int] | str = QUADRANTS, pooling: str = "sum"
+    ) -> Array:
+        """Return the codes of larger images: the model slides over them with a stride.
+
+        X is (n, height, width[, channels]). With a grid `pool` of (rows, columns) the codes are pooled over
+        each of its cells by "sum", "mean" or "max": (n, rows, columns, n_hidden); with "none" they are those
+        of all places. Raises ConfigError, DataError.
+        """
+        how = Sliding(stride, pool, pooling)
+        slide = Slide(self.shape, how.stride, how.grid, how.pooling)
+        values = X.pixels if isinstance(X, ImageData) else array_of(X)
+        shape = image_shape(values)
+        if self.shape[0] == 1 or not slide.fits(shape):
+            raise DataError(f"X: images of {shape_words(shape)}; {slide.wants}, and {self._trained}")
+        patches = Patches(values)
+        step = slide.together(*shape[:2])
+        stacks = (patches[i : i + step].reshape(-1, *shape) for i in range(0, len(patches), step))
+        model, preprocess = self._model, self._loaded.preprocess
+        return np.concatenate(list(codes_of_images(stacks, slide, model, preprocess, model.dtype, "X")))
 
     def decode(self, H: Any, *, preprocessed: bool = False) -> Array:
         """Return the images (n, height, width, channels) of codes (n, n_hidden); with `preprocessed`, rows.

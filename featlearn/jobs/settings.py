@@ -10,6 +10,8 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import check, seed_setting, setting
 
+WIDER = "input=larger_image"  # what is larger than a model's patches
+QUADRANTS = (2, 2)
 TILES = "what=filters|patches"  # what has tiles
 
 
@@ -37,16 +39,22 @@ class Seed(Checked):
 
 
 @dataclass(frozen=True)
-class Images(Checked):
-    """Which images are read, and how."""
+class ImageFiles(Checked):
+    """Which images are read out of files."""
 
-    color: str | None = setting(
-        None, "color mode  [default: that of --like, else gray]", choices=("gray", "rgb")
-    )
     max_pixels: int = max_pixels_setting()
     labels: str | None = setting(None, "labels: an IDX file, or the folders' names", metavar="FILE|folders")
     first: int | None = setting(None, "use only the first so many of the images", low=1)
     strict: bool = setting(False, "an image that cannot be used is an error, not skipped", flag=True)
+
+
+@dataclass(frozen=True)
+class Images(ImageFiles):
+    """Which images are read or made, and how."""
+
+    color: str | None = setting(
+        None, "color mode  [default: that of --like, else gray]", choices=("gray", "rgb")
+    )
     images: int | None = setting(
         None,
         "how many 256x256 images to generate  [default: a thousandth of --count, 8 to 64]",
@@ -159,6 +167,43 @@ class Reconstruction(Checked):
     )
     stride: int = setting(1, "step between the patches of a photograph", low=1, needs="input=photograph")
     max_pixels: int = max_pixels_setting()
+
+
+NO_POOL = "none"
+
+
+@dataclass(frozen=True)
+class Sliding(Checked):
+    """How a model slides over whole images, and what becomes of its codes."""
+
+    stride: int = setting(1, "step between the places of a model in an image", low=1, high=65535, needs=WIDER)
+    pool: tuple[int, int] | str | None = setting(
+        None,
+        "pool the codes of each cell of a grid over the image, e.g. 3x2 for 3 rows and 2 columns of cells; "
+        "none keeps the codes of all places  [default: 2x2, its quadrants]",
+        low=1,
+        high=65535,
+        needs=WIDER,
+        metavar=f"N|HxW|{NO_POOL}",
+    )
+    pooling: str = setting(
+        "sum", "what is kept of the codes of a cell", choices=("sum", "mean", "max"), needs=WIDER
+    )
+    normalize: str = setting(
+        "none",
+        "standardize: each value of the codes over the data set, when they are read",
+        choices=("none", "standardize"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if isinstance(self.pool, str) and self.pool != NO_POOL:
+            raise ConfigError(f"--pool: got {self.pool!r}, must be rows and columns, or {NO_POOL}")
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of cells; None where all places are kept."""
+        return None if isinstance(self.pool, str) else self.pool or QUADRANTS
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,7 @@ def _measures(file: ModelFile) -> dict[str, float]:
 def _of_layer(file: ModelFile) -> dict[str, Any]:
     """What is told of a layer of a stack."""
     found = _measures(file)
-    names = ("rmse", "mean_activation", "deviation")
+    names = ("rmse", "error_rate", "mean_activation", "deviation")
     return {"model": file.model, "epochs": int(found["epoch"])} | {
         name: found[name] for name in names if name in found
     }

@@ -17,6 +17,7 @@ from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Drawing
 from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
 from featlearn.ops.arrays import product
+from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import curve, panels
@@ -152,7 +153,8 @@ def _patches(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str,
     if are_pixels(preprocess) and drawing.contrast is not None:
         raise ConfigError("--contrast: does nothing with pixels, which are drawn as they are; leave it out")
     contrast = drawing.contrast or "filter"
-    count = min(drawing.count or PATCHES, len(data.patches))
+    tiles = 1 if data.shape[2] in COLORS else data.shape[2]  # of a patch: maps are drawn one by one
+    count = min(drawing.count or max(1, PATCHES // tiles), len(data.patches))
     X = Rows(data.patches, preprocess, memory=0, name=show(path)).block(0, count)
     sheet = sheet_of_rows(X, preprocess, data.shape, drawing.columns, drawing.scale, contrast)
     pixels = png_text({"Description": "patches; black is zero"})

@@ -28,6 +28,7 @@ from featlearn.models.settings.rbm import LABEL_DRAW, RATE, RBMSettings
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product
 from featlearn.ops.categorical import one_hot
+from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, mean, outer_mean
 from featlearn.random import Random
 from featlearn.rows import Array, Float64
@@ -152,6 +153,14 @@ class LabelRBM(RBMSettings, ChainOfRows):
         for k, S in enumerate(self._hidden_means(A)):
             H += P[:, k : k + 1] * S
         return H
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        A = g("MatMul", X, self.params["W"][: self.n_visible])
+        A = g("Add", g("Unsqueeze", A, np.array([1])), self._biases())  # (n, classes, hidden)
+        scores = g("ReduceSum", g("Softplus", A), np.array([2]), keepdims=0)
+        P = g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
+        means = g("Mul", g("Unsqueeze", P, np.array([2])), g("Sigmoid", A))
+        return g("ReduceSum", means, np.array([1]), keepdims=0)
 
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""

@@ -25,6 +25,7 @@ from featlearn.models.base import (
     HasChain,
     HasClassChain,
     IsBoltzmann,
+    IsClassifier,
     Model,
     Phase,
     Step,
@@ -83,6 +84,8 @@ class Stack(Model):
         """
         made = cls(tuple(layer.config for layer in layers), layers[0].dtype)
         made.layers, made.divisors = tuple(layers), tuple(divisors)
+        made.labelled = layers[-1].labelled  # type: ignore[misc]
+        made.decodes = all(layer.decodes for layer in layers)  # type: ignore[misc]
         for values in ("params", "state"):
             named = {
                 f"layer_{i}.{name}": value
@@ -147,6 +150,12 @@ class Stack(Model):
 
     def encode(self, X: Array) -> Array:
         return self.layers[-1].encode(self.inputs(X))
+
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row, by a top that tells classes: (n, visible) -> (n, classes)."""
+        top = self.layers[-1]
+        assert isinstance(top, IsClassifier)
+        return top.probabilities(self.inputs(X))
 
     def decode(self, H: Array) -> Array:
         return self.outputs(self.layers[-1].decode(H))

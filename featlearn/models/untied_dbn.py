@@ -35,6 +35,7 @@ from featlearn.models.rbm import MOVING, RBM
 from featlearn.models.settings.rbm import MOST_STEPS
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
@@ -136,6 +137,11 @@ class UntiedDBN(Model):
 
     def encode(self, X: Array) -> Array:
         return self.top.encode(self.to_chain(X))
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        for k in self.lower:
+            X = g("Sigmoid", affine(g, X, self.params[f"R{k}"], self.params[f"r{k}"]))
+        return self.top.portable(g, X)
 
     def decode(self, H: Array) -> Array:
         return self.from_chain(self.top.decode(H))

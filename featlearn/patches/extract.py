@@ -30,6 +30,8 @@ DRAW = 1 << 16  # rows whose places come from one draw
 SMALL = 64
 """Pixels a side up to which images come whole: digits have 8 to 28, CIFAR-10 and SVHN 32, faces up to 64."""
 
+COLORS = {1: "gray", 3: "rgb"}
+"""How images are read, by the channels of a patch."""
 DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32))  # from narrow to wide
 
 
@@ -125,6 +127,12 @@ class Plan:
         self.n = int(self._ends[-1]) if extraction.count is None else extraction.count
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images, where all have the same."""
+        height, width = self._shapes[0, :2].tolist()
+        return (height, width) if bool((self._shapes[:, :2] == (height, width)).all()) else None
+
+    @property
     def images_are_small(self) -> bool:
         """Whether they have one size, of so few pixels a side that many of them come whole unasked."""
         return are_small(self._shapes)
@@ -137,6 +145,13 @@ class Plan:
     @property
     def n_bytes(self) -> int:
         return self.n * (self.n_pixels * self.dtype.itemsize + 24 + (0 if self.labels is None else 8))
+
+    def whole(self) -> Iterator[Array]:
+        """Yield the images that give patches, (height, width, channels) each, as they are read.
+
+        Raises DataError for an image that has changed since the survey.
+        """
+        return (self._read(k) for k in range(len(self._index)))
 
     def blocks(self) -> Iterator[Block]:
         """All rows in their order. Raises DataError for an image that has changed since the survey.

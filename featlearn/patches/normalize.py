@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featlearn.ops.arrays import row_squares, row_sum
+from featlearn import _core
 from featlearn.rows import Array, Float64
 
 CONTRAST = 10 / 255**2  # keeps flat patches from being blown up to noise
@@ -31,12 +31,7 @@ def unit_pixels(rows: Array, threshold: float | None = None) -> Float64:
 
 def normalize_patches(X: Float64, how: str | None) -> PatchStats:
     """Takes each row's mean and, for contrast, its scale from X (n, d) in place; returns them."""
-    n, d = X.shape
-    mean, scale = np.zeros(n), np.ones(n)
+    mean, scale = np.zeros(len(X)), np.ones(len(X))
     if how in PER_PATCH:
-        mean = row_sum(X, 1 / d)
-        X -= mean[:, None]
-    if how == "contrast":
-        scale = np.sqrt(row_squares(X) / d + CONTRAST)
-        X /= scale[:, None]
+        _core.normalize(X, mean, scale, CONTRAST if how == "contrast" else -1.0)
     return PatchStats(mean, scale)

@@ -113,22 +113,34 @@ class Preprocess:
         rows = np.asarray(rows)
         out = np.empty((len(rows), self.n_visible), dtype) if out is None else out
         stats = PatchStats(np.empty(len(rows)), np.empty(len(rows)))
-        whitening = self._whitening(out.dtype)
         for part in self._parts(len(rows)):
-            X = unit_pixels(rows[part], self.spec.threshold)
-            stats.mean[part], stats.scale[part] = normalize_patches(X, self.spec.normalize)
-            if self.mean is not None:
-                X -= self.mean
-            if self.scale is not None:
-                X /= self.scale
-            if whitening is None:
-                out[part] = X
-            else:
-                _core.gemm(out[part], X.astype(out.dtype, copy=False), whitening)
-            self._clip(out[part])
-            if self.divisor != 1:
-                out[part] /= self.divisor
+            X = self.unit_pixels(rows[part])
+            stats.mean[part], stats.scale[part] = self.apply_to_units(X, out[part])
         return out, stats
+
+    def unit_pixels(self, pixels: Array) -> Float64:
+        """Return raw pixels, of any shape, as float64 in 0..1, or 0 and 1 with a threshold."""
+        return unit_pixels(pixels, self.spec.threshold)
+
+    def apply_to_units(self, X: Float64, out: Array) -> PatchStats:
+        """Make preprocessed rows `out` (n, n_visible) of rows X (n, n_pixels) of unit_pixels.
+
+        X is overwritten.
+        """
+        stats = normalize_patches(X, self.spec.normalize)
+        whitening = self._whitening(out.dtype)
+        made = out if whitening is None else np.empty(X.shape, out.dtype)
+        if self.mean is not None:
+            X -= self.mean
+        if self.scale is not None:
+            X /= self.scale
+        made[...] = X
+        if whitening is not None:
+            _core.gemm(out, made, whitening)
+        self._clip(out)
+        if self.divisor != 1:
+            out /= self.divisor
+        return stats
 
     def invert(self, X: Array, stats: PatchStats | None = None) -> Array:
         """Pixels in 0..1 (n, n_pixels) of preprocessed rows, in their dtype; what was clipped stays so.

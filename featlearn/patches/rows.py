@@ -39,6 +39,30 @@ def make_rows(
     """
     with np.errstate(all="ignore"):
         X, stats = preprocess.apply_with_stats(patches, dtype, out)
+    _refuse_odd(patches, X, name, index)
+    return X, stats
+
+
+def rows_of_units(
+    patches: Array,
+    preprocess: Preprocess,
+    dtype: npt.DTypeLike,
+    name: str,
+    index: npt.NDArray[np.integer[Any]],
+) -> Array:
+    """Return the same rows, to the byte, of pixels that Preprocess.unit_pixels has made.
+
+    `patches` are overwritten. Raises DataError.
+    """
+    X: Array = np.empty((len(patches), preprocess.n_visible), dtype)
+    with np.errstate(all="ignore"):
+        preprocess.apply_to_units(patches, X)
+    _refuse_odd(X[:0], X, name, index)
+    return X
+
+
+def _refuse_odd(patches: Array, X: Array, name: str, index: npt.NDArray[np.integer[Any]]) -> None:
+    """Raise DataError where a patch, or the row X (n, n_visible) that is made of it, is not finite."""
     for values, words in ((patches, "holds NaN or infinity"), (X, "is not finite once it is preprocessed")):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
@@ -46,7 +70,6 @@ def make_rows(
             raise DataError(
                 f"{name}: row {index[bad[0]]} {words}{more}; extract the patches again, or leave it out"
             )
-    return X, stats
 
 
 class Rows:

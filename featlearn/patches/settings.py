@@ -27,6 +27,7 @@ class Extraction:
         "more images of one size of at most 64x64, unless they are cut by --count, --stride or --drop-flat]",
         low=1,
         high=65535,
+        metavar=f"N|HxW|{WHOLE}",
     )
     count: int | None = setting(
         None,

@@ -29,8 +29,14 @@ def order_filters(F: Array, by: str = "trained", use: Array | None = None) -> Ar
     return np.arange(len(F))
 
 
+def grey_tiles(F: Array) -> Array:
+    """Return tiles (k, h, w, c) that have a colour as they are, of others each channel as a grey tile."""
+    k, h, w, c = F.shape
+    return F if c in (1, 3) else F.transpose(0, 3, 1, 2).reshape(k * c, h, w, 1)
+
+
 def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contrast: str = "filter") -> Array:
-    """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, 1 or 3), row by row.
+    """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, c), row by row; see `grey_tiles`.
 
     `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of the
     sheet; both are symmetric, so zero is mid-grey. `scale` is screen pixels to a pixel, by default such that
@@ -38,6 +44,7 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
     """
     if contrast not in ("filter", "common"):
         raise ValueError(f"contrast {contrast!r}: wanted filter or common")
+    F = grey_tiles(F)
     k, h, w, _ = F.shape
     size = np.abs(F).reshape(k, -1).max(axis=1, initial=0.0)
     if contrast == "common":
@@ -50,10 +57,11 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
 def sheet_of_pixels(
     P: Array, columns: int | None = None, scale: int | None = None, tones: tuple[float, float] = TONES
 ) -> Array:
-    """Return a uint8 sheet of tiles of pixels P (k, h, w, 1 or 3) as they are.
+    """Return a uint8 sheet of tiles of pixels P (k, h, w, c) as they are; see `grey_tiles`.
 
     `tones` are the values of black and white.
     """
+    P = grey_tiles(P)
     k, h, w, _ = P.shape
     columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
     return _sheet(pixel_bytes(P, tones), columns, scale)
@@ -70,6 +78,7 @@ def pairs(
 
     `tones` are the values of black and white.
     """
+    inputs, reconstructions = grey_tiles(inputs), grey_tiles(reconstructions)
     k, h, w, c = inputs.shape
     columns = min(columns or math.ceil(math.sqrt(2 * k * h / w)), max(k, 1))
     rows = math.ceil(k / columns)

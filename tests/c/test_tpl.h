@@ -156,6 +156,16 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
             isa->TABLE->row_sqdist(mine, x, y, d, 0, n);
             plain->TABLE->row_sqdist(theirs, x, y, d, 0, n);
             check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_sqdist", n * 1000 + d);
+            for (int contrast = 0; contrast < 2; contrast++) {
+                double *scales = guarded((size_t)n * 8), *others = guarded((size_t)n * 8);
+                COMPARE("normalize", n * d, double *mean = which ? theirs : mine; double *s = which ? others : scales;
+                        memcpy(out, x, n_bytes);
+                        use->TABLE->normalize(out, mean, s, contrast ? 0.1 : -1, d, 0, n / 2);
+                        use->TABLE->normalize(out, mean, s, contrast ? 0.1 : -1, d, n / 2, n));
+                check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "mean of normalize", n * 1000 + d);
+                check(memcmp(scales, others, (size_t)n * 8) == 0, isa->name, "scale of normalize", n * 1000 + d);
+                check(release(scales, (size_t)n * 8) && release(others, (size_t)n * 8), isa->name, "scales", n);
+            }
             isa->TABLE->row_softplus(mine, x, y, 0.7, d, 0, n / 2);
             isa->TABLE->row_softplus(mine, x, y, 0.7, d, n / 2, n);
             plain->TABLE->row_softplus(theirs, x, y, 0.7, d, 0, n);

@@ -1,0 +1,93 @@
+"""Whole images for a model to slide over, out of files or of a data set, in bounded memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from featlearn.errors import DataError, show
+from featlearn.files.dataset import Dataset
+from featlearn.files.sources import Source, first_images, open_sources
+from featlearn.jobs.callbacks import Progress, Say
+from featlearn.jobs.settings import ImageFiles
+from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.patches.extract import COLORS
+from featlearn.patches.settings import WHOLE, Extraction
+from featlearn.patches.sliding import Slide, stacks_of
+from featlearn.patches.survey import survey
+from featlearn.rows import Array
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """Images that a window has a place in; `size` (height, width) where all have one."""
+
+    count: int
+    size: tuple[int, int] | None
+    stacks: Callable[[], Iterator[Array]]
+    """Makes them anew, (n, height, width, channels) at a time."""
+    names: list[str]
+    labels: Array | None
+    label_names: list[str] | None
+    skipped: int
+
+
+def say_joined(inputs: Sequence[str], sources: Sequence[Source], say: Say) -> None:
+    """Name the arrays of a file that are read together: a test set may lie beside the training set."""
+    for path in inputs:
+        joined = [source.name for source in sources if source.name.startswith(f"{path}:")]
+        if len(joined) > 1:
+            names = ", ".join(map(show, joined[:5])) + (", ..." if len(joined) > 5 else "")
+            say(f"{len(joined)} arrays are read as one set: {names}; give one to read it alone")
+
+
+def images_in_files(
+    inputs: Sequence[str], learned: LoadedModel, slide: Slide, how: ImageFiles, say: Say, progress: Progress
+) -> WholeImages:
+    """Read all images of files and folders once, and find those that are large enough.
+
+    Their colours are those that the model has learned from. Without pooling all must have one size, and those
+    of another are skipped. Raises DataError.
+    """
+    if slide.shape[2] not in COLORS or slide.shape[0] == 1:
+        raise DataError(
+            f"{show(learned.path)}: has learned from rows {shape_words(slide.shape)}, not from images; "
+            "give a data set like its own"
+        )
+    warn = partial(_warn, say)
+    sources = open_sources(inputs, COLORS[slide.shape[2]], how.labels, how.max_pixels, warn)
+    say_joined(inputs, sources, say)
+    if how.first is not None:
+        sources = first_images(sources, how.first)
+    cut = Extraction(WHOLE) if slide.pool is None else Extraction(slide.least, stride=slide.stride)
+    with progress(sum(map(len, sources)), "images read") as bar:
+        plan = survey(sources, cut, warn, how.strict, bar.advance)
+    if slide.pool is None and not slide.fits(plan.shape):
+        raise DataError(f"the images: are {shape_words(plan.shape)}; {slide.wants}")
+    return WholeImages(
+        len(plan.images),
+        plan.size,
+        lambda: stacks_of(plan.whole(), slide),
+        plan.images,
+        plan.labels,
+        plan.label_names,
+        plan.skipped,
+    )
+
+
+def images_in_data_set(data: Dataset, slide: Slide) -> WholeImages:
+    """Take the rows of a data set for whole images. Raises DataError where they are too small."""
+    height, width, _ = data.shape
+    if not slide.fits(data.shape):
+        raise DataError(f"{show(data.path)}: images are {shape_words(data.shape)}; {slide.wants}")
+    n, step = len(data.patches), slide.together(height, width)
+
+    def stacks() -> Iterator[Array]:
+        for start in range(0, n, step):
+            yield data.patches[start : start + step].reshape(-1, *data.shape)
+
+    names = data.images if data.origin is not None and data.images else [data.path]
+    return WholeImages(n, (height, width), stacks, names, data.labels, data.label_names, 0)
+
+
+def _warn(say: Say, text: str) -> None:
+    say(f"warning: {text}")
