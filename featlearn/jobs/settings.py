@@ -5,6 +5,7 @@ They import nothing that takes time: help pages are made of them.
 
 from dataclasses import dataclass
 
+from featlearn.errors import ConfigError
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import check, seed_setting, setting
 
@@ -90,6 +91,9 @@ class Finetuning(Checked):
     )
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
+    )
+    code: str | None = setting(
+        None, "units of the code  [default: the model's]", choices=("linear", "sigmoid"), needs="unrolled"
     )
     up_down: bool = setting(
         False,
