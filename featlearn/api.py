@@ -19,14 +19,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from featlearn.jobs import check_gradients as _check_gradients
+from featlearn.jobs import classify as _classify
 from featlearn.jobs import encode as _encode
 from featlearn.jobs import evaluate as _evaluate
 from featlearn.jobs import export as _export
 from featlearn.jobs import extract_patches as _extract_patches
+from featlearn.jobs import finetune as _finetune
 from featlearn.jobs import fit as _fit
 from featlearn.jobs import info as _info
 from featlearn.jobs import reconstruct as _reconstruct
 from featlearn.jobs import sample as _sample
+from featlearn.jobs import stack as _stack
 from featlearn.jobs import train as _train
 from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
@@ -37,6 +40,7 @@ from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import (
     Chains,
     Drawing,
+    Finetuning,
     GradientCheck,
     ImageFiles,
     Images,
@@ -47,6 +51,7 @@ from featlearn.jobs.settings import (
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
+from featlearn.models.settings.network import HiddenRegularization
 from featlearn.settings import from_dict
 
 R = TypeVar("R")
@@ -210,11 +215,16 @@ train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.trai
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
+finetune = by_options(
+    _finetune.finetune, RUN | {"finetuning": Finetuning, "regularization": HiddenRegularization}
+)
+classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
 evaluate = by_options(_evaluate.evaluate, MEASURES)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})
+stack = by_options(_stack.stack, {})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing})
 check_gradients = by_options(
     _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
@@ -226,16 +236,19 @@ __all__ = [
     "FeatureModel",
     "ImageData",
     "check_gradients",
+    "classify",
     "encode",
     "evaluate",
     "export",
     "extract_patches",
+    "finetune",
     "fit",
     "info",
     "load_dataset",
     "load_model",
     "reconstruct",
     "sample",
+    "stack",
     "train",
     "visualize",
 ]

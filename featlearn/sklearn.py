@@ -1,4 +1,4 @@
-"""Every model as an estimator of scikit-learn: RBM, KSparse, PCA, and so on, by the names of their classes.
+"""Every model of features as an estimator of scikit-learn: RBM, KSparse, PCA, by the names of their classes.
 
     from featlearn.sklearn import RBM
     codes = RBM(n_components=144, epochs=10, random_state=0).fit_transform(X)
@@ -201,9 +201,13 @@ def _page(cls: type[Model], settings: dict[str, tuple[Field[Any], Any]]) -> str:
 
 
 def all_estimators() -> dict[str, type[FeatureEstimator]]:
-    """Return the estimators of all models by their names; of stacks scikit-learn makes a Pipeline."""
-    classes = [model_class(id) for id in model_ids()]
-    return {cls.__name__: _estimator(cls) for cls in classes if not cls.layered()}  # type: ignore[arg-type]
+    """Return the estimators of all models of features by their names.
+
+    Those that learn classes have none; of stacks scikit-learn makes a Pipeline.
+    """
+    found = map(model_class, model_ids())
+    classes = [cls for cls in found if not (cls.labelled or cls.layered())]
+    return {cls.__name__: _estimator(cls) for cls in classes}  # type: ignore[arg-type]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 from featlearn.analysis.coding import Extent, codings
 from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, measure, of_filters
 from featlearn.analysis.selectivity import Selectivity
+from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.models import model_class, model_ids
 from featlearn.rows import Encoded
 
@@ -62,6 +63,18 @@ class Rows:
 
     def take(self, index):
         return self.X[index]
+
+
+LABELS = ["bark", "leaf", "moss"]
+
+
+def label(patches, labelled):
+    """Write a data set again, its rows of three classes in turn."""
+    data = read_dataset(str(patches))
+    origin = np.asarray(data.origin[:])
+    with DatasetWriter(str(labelled), len(origin), data.shape, data.patches.dtype, True) as writer:
+        writer.append(np.asarray(data.patches[:]), origin, np.arange(len(origin)) % len(LABELS))
+        writer.finish(data.preprocess, data.images, LABELS, data.provenance)
 
 
 def same(a, b):

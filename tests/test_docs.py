@@ -144,6 +144,7 @@ def test_documented_programs_run(page, folder, tmp_path):
 EXAMPLES = {
     "--model rbm ": "--model rbm --epochs 1 ",
     "--steps 1000 --every 100": "--steps 4 --every 2",
+    "finetune ": "finetune --epochs 1 ",
     "--per-class 10,100 ": "--per-class 2 --draws 1 ",
 }
 """What makes the examples of help pages quick, besides."""
@@ -182,6 +183,9 @@ def examples(folder, tmp_path_factory, run_here):
     train("codes.h5", "second.h5")
     run("encode", made / "second.h5", made / "codes.h5", "-o", made / "second-codes.h5")
     train("second-codes.h5", "third.h5")
+    short = ("--hidden", "9,8,7", "--epochs", 1)
+    run("train", made / "digits.h5", "--model", "dbn", *short, "-o", made / "dbn.h5")
+    run("finetune", made / "dbn.h5", made / "digits.h5", "--epochs", 1, "-o", made / "net.h5")
     return made
 
 

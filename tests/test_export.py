@@ -59,7 +59,7 @@ def data(tmp_path_factory, rng):
 def write_variant(path, data, id, name, dtype):
     """Write a model of random parameters, of pixels as they are, or whitened where it wants other data."""
     cls, rng, patches = model_class(id), np.random.default_rng(1), load_dataset(str(data)).raw[:]
-    summary = DataSummary(12, 0.0, 1.0, 200, variance=12.0, square=12.0)
+    summary = DataSummary(12, 0.0, 1.0, 200, variance=12.0, square=12.0, classes=3)
     spec = PreprocessSpec("none", "none")
     try:
         config = cls.resolve(cls.variants()[name], summary)
@@ -77,6 +77,7 @@ def write_variant(path, data, id, name, dtype):
     file = ModelFile(
         model=id, config=to_dict(config), training={"dtype": np.dtype(dtype).name}, seed=0, shape=SHAPE,
         params=model.params, preprocess=preprocess.to_dict(), state=model.state,
+        classes=["a", "b", "c"] if cls.labelled else None,
     )  # fmt: skip
     write_model(str(path), file)
 

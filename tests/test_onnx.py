@@ -30,7 +30,7 @@ def test_codes_of_every_variant(id, name):
     cls, rng = model_class(id), np.random.default_rng(0)
     X = rng.random((300, 12)).astype(np.float32)
     try:
-        config = cls.resolve(cls.variants()[name], DataSummary(12, 0.0, 1.0, variance=1.0))
+        config = cls.resolve(cls.variants()[name], DataSummary(12, 0.0, 1.0, variance=1.0, classes=3))
     except ConfigError:  # it wants other data than pixels
         X = 4 * X - 2
         config = cls.resolve(cls.variants()[name], DataSummary(12, -np.inf, np.inf, variance=16.0))

@@ -18,7 +18,7 @@ from featlearn.models.base import DataSummary
 from featlearn.settings import from_dict, in_words, setting, to_dict, unresolved
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS
-from helpers import SINGLE
+from helpers import SINGLE, label
 
 N_VISIBLE = 20
 RANGES = [(0.0, 1.0), (-3.0, 3.0), (-np.inf, np.inf)]
@@ -28,7 +28,7 @@ def resolve(cls, config):
     """The config resolved for the first range of data that the model takes."""
     for low, high in RANGES:
         try:
-            return cls.resolve(config, DataSummary(N_VISIBLE, low, high))
+            return cls.resolve(config, DataSummary(N_VISIBLE, low, high, classes=3))
         except ConfigError:
             pass
     raise AssertionError(f"{cls.id} fits no data")
@@ -46,8 +46,15 @@ def configs(cls):
 
 def extra(id):
     """Options with which a small model of that id is trained."""
-    own = {"pca": [], "k-sparse": ["--k", 2, "--epochs", 2]}
-    return ["--hidden", 12, *own.get(id, ["--epochs", 2])]
+    own = {
+        "pca": [],
+        "k-means": [],
+        "untied-dbn": ["--hidden", "12,6", "--epochs", 2],
+        "k-sparse": ["--k", 2, "--epochs", 2],
+    }
+    offered = {field.name for field in dataclasses.fields(model_class(id).Config)}
+    sizes = ["--hidden", 12] if "hidden" in offered else []
+    return [*sizes, *own.get(id, ["--epochs", 2])]
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +74,11 @@ def trained(tmp_path_factory, run_here):
             *how,
         ]
         assert run_here("extract-patches", "dead-leaves", *options, "-o", folder / f"{name}.h5").code == 0
+    label(folder / "pixels.h5", folder / "labelled.h5")
     made = {}
     for id in SINGLE:
         data, out = folder / ("white.h5" if id == "mcrbm" else "pixels.h5"), folder / f"{id}.h5"
+        data = folder / "labelled.h5" if model_class(id).labelled else data
         ran = run_here("train", data, "--model", id, *extra(id), "-o", out)
         assert ran.code == 0, ran.err
         made[id] = out, data
@@ -100,7 +109,7 @@ def test_training_is_resolved_for_every_optimizer_and_decay(id):
         except ConfigError:
             continue
         cls, data = model_class(id), DataSummary(N_VISIBLE, -3, 3, n_rows=57)
-        settings = cls.resolve(cls.Config(), data)
+        settings = resolve(cls, cls.Config())
         resolved = config.resolve(cls, settings, data)
         assert not unresolved(resolved)
         assert resolved.resolve(cls, settings, DataSummary(N_VISIBLE, 0, 1, 5, 1.0, 2.0)) == resolved
@@ -163,7 +172,8 @@ def test_a_file_means_the_same_under_other_defaults(id, trained, monkeypatch):
         learned = load_model(str(path))
         X = np.linspace(0, 1, 5 * learned.preprocess.n_visible, dtype="float32").reshape(5, -1)
         H = learned.model.encode(X)
-        return H.tobytes(), learned.model.reconstruct(X).tobytes(), learned.file.content_hash
+        Y = learned.model.reconstruct(X).tobytes() if learned.model.decodes else b""
+        return H.tobytes(), Y, learned.file.content_hash
 
     before = codes()
     cls = model_class(id)

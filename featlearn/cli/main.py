@@ -19,12 +19,15 @@ except ImportError:  # Windows
 COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
     "train": "Learn features from a data set.",
+    "finetune": "Learn classes by a net that begins as a model.",
+    "classify": "Tell the classes of a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",
     "encode": "Write the codes of a data set as a data set or a matrix.",
     "export": "Write a model for other programs, as ONNX or as arrays.",
     "sample": "Draw samples from a model.",
+    "stack": "Put models together as one stack.",
     "check-gradients": "Hold a model's gradients against central differences.",
     "info": "Say what is in a file, or how featlearn was built.",
 }

@@ -1,9 +1,9 @@
 """Options that several commands share, each one object; and the parts of which commands are made.
 
     option         gives the command          used by
-    output         output: str                extract-patches train visualize reconstruct encode export sample
+    output         output: str                wherever a file is written
     force          force: bool                wherever there is an output
-    seed           seed: int                  extract-patches train evaluate sample check-gradients
+    seed           seed: int                  extract-patches train finetune evaluate sample check-gradients
     threads        (sets the kernels')        all
     max_memory     (sets what a file may take) wherever there is an input
     quiet          messages: output.Messages  all
@@ -292,6 +292,12 @@ def force_of(needs: str = "") -> Decorator:
 
 
 force = force_of()
+resume = option(
+    "--resume",
+    is_flag=True,
+    help="Go on with an unfinished run of this output; with --force start anew where it is another.",
+    group="Output",
+)
 seed = settings_options(Seed)
 threads = option(
     "--threads",

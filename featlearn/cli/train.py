@@ -14,6 +14,7 @@ from featlearn.cli.options import (
     option,
     output,
     paths,
+    resume,
     running,
     settings_options,
 )
@@ -26,13 +27,7 @@ from featlearn.models import model_class
 @click.command("train", cls=TrainCommand)
 @paths("dataset", required=False)
 @model_option("learn", required=True)
-@common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force)
-@option(
-    "--resume",
-    is_flag=True,
-    help="Go on with an unfinished run of this output; with --force start anew where it is another.",
-    group="Output",
-)
+@common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")

@@ -1,4 +1,4 @@
-"""Options of featlearn train: those of the training and the model, and the TOML file that can hold them."""
+"""Options of featlearn train and finetune: of the training and the model, and the TOML file for them."""
 
 import difflib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Option, settings_option_objects
+from featlearn.cli.options import Command, Option, settings_option_objects
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
@@ -44,10 +44,10 @@ class TrainCommand(ModelCommand):
         from featlearn.jobs.train_settings import TrainConfig, idle_settings, training_of, usual_in_words
 
         if cls is None:
-            return [*settings_option_objects(TrainConfig, "Training"), _no_retry()]
+            return [*settings_option_objects(TrainConfig, "Training"), no_retry()]
         words, idle = usual_in_words(cls), idle_settings(cls)
         own = settings_option_objects(training_of(cls), "Training", cls.defaults.training, words)
-        own.append(_no_retry())
+        own.append(no_retry())
         return [one for one in own if one.name not in idle] + super().offered(cls)
 
     def make_parser(self, ctx: click.Context) -> Any:
@@ -64,7 +64,22 @@ class TrainCommand(ModelCommand):
         return super().make_parser(ctx)
 
 
-def _no_retry() -> Option:
+class FinetuneCommand(Command):
+    """Offers the settings of the net and its training; they stand before --help."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from featlearn.jobs.train_settings import TrainConfig, usual_in_words
+        from featlearn.models.network import Network
+        from featlearn.models.settings.network import HiddenRegularization
+
+        *own, help = super().get_params(ctx)
+        words, usual = usual_in_words(Network), Network.defaults.training
+        training = settings_option_objects(TrainConfig, "Training", usual, words)
+        net = settings_option_objects(HiddenRegularization, "Net")
+        return [*own, *(one for one in training if one.name != "data_scale"), no_retry(), *net, help]
+
+
+def no_retry() -> Option:
     """--no-retry: no setting, for it changes nothing in what is learned."""
     from featlearn.jobs.train_settings import RATE_NEEDED
 

@@ -70,19 +70,35 @@ def write_matrix(
 
     An error of what makes the blocks leaves nothing behind.
     """
+    needs = 0 if suffix == ".csv" else matrix.n_bytes
+    write_stream(path, needs, lambda file: FORMATS[suffix](file, matrix), force, inputs)
+
+
+def write_stream(
+    path: str, needs: int, write: Callable[[Any], None], force: bool = False, inputs: Iterable[str] = ()
+) -> None:
+    """Write a file by what writes to an open one; `needs` bytes of room, 0 where that is not known.
+
+    An error of `write` leaves nothing behind. Raises DataError.
+    """
     with Output(path, force, inputs) as out:
-        if suffix != ".csv":
-            out.needs = matrix.n_bytes
-            free_space_check(path, out.needs)
+        if needs:
+            out.needs = needs
+            free_space_check(path, needs)
         with io.BufferedWriter(_Stream(out), BUFFER) as file:
-            FORMATS[suffix](file, matrix)
+            write(file)
         out.commit()
 
 
 def _npy(file: Any, matrix: Matrix) -> None:
     """The matrix alone."""
-    _header(file, FLOAT, matrix.shape)
-    for rows in matrix.blocks:
+    write_rows(file, matrix.shape, matrix.blocks)
+
+
+def write_rows(file: Any, shape: tuple[int, int], blocks: Iterable[Array]) -> None:
+    """Write a matrix that comes by blocks of rows as .npy of float32."""
+    _header(file, FLOAT, shape)
+    for rows in blocks:
         file.write(np.ascontiguousarray(rows, FLOAT))
 
 
@@ -93,13 +109,14 @@ def _npz(file: Any, matrix: Matrix) -> None:
             _npy(member, matrix)
         for name, values in (("labels", matrix.labels), ("label_names", matrix.label_names)):
             if values is not None:
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    array = np.asarray(values)
-                    np.lib.format.write_array(
-                        member,
-                        array.astype(INTEGER) if array.dtype.kind in "iu" else array,
-                        allow_pickle=False,
-                    )
+                add_array(archive, name, np.asarray(values))
+
+
+def add_array(archive: zipfile.ZipFile, name: str, values: Array) -> None:
+    """Write an array of numbers or texts into an .npz; integers as int64."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+        values = values.astype(INTEGER) if values.dtype.kind in "iu" else values
+        np.lib.format.write_array(member, values, allow_pickle=False)
 
 
 def _csv(file: Any, matrix: Matrix) -> None:

@@ -44,6 +44,8 @@ class ModelFile:
     optimizer: dict[str, Array] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     """Where the run stands: epoch, step, phase, finished."""
+    classes: list[str] | None = None
+    """The names of the classes that it tells, in the order of its units."""
     provenance: dict[str, Any] = field(default_factory=dict)
     version: str = ""
     """The featlearn that wrote it."""
@@ -60,6 +62,8 @@ class ModelFile:
             sha.update(len(text).to_bytes(8, "little") + text)
 
         add(self.model, json.loads(to_json("config", self.config)))
+        if self.classes is not None:
+            add("classes", self.classes)
         for layer in self.layers:
             add("layer", layer.content_hash)
         for group, values in (("params", self.params), ("preprocess", self.preprocess)):
@@ -119,6 +123,8 @@ def _write(writer: Writer, place: str, at: str, model: ModelFile) -> None:
         writer.attribute(at, name, texts[name])
     for name in _GROUPS:
         writer.plain(f"{inside}{name}", getattr(model, name))
+    if model.classes is not None:
+        writer.strings(f"{inside}classes", model.classes)
     writer.text(f"{inside}provenance", texts["provenance"])
 
 
@@ -158,6 +164,7 @@ def _read(reader: Reader, at: str) -> ModelFile:
         seed=names["seed"],
         shape=read_shape(path, reader, at),
         preprocess=read_plain(path, reader, f"{inside}preprocess"),
+        classes=reader.strings(f"{inside}classes"),
         provenance=read_json(path, f"{inside}provenance", story),
         version=names["featlearn_version"],
         **arrays,

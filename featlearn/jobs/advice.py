@@ -48,9 +48,12 @@ WORDS = {
 def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, int, int]) -> dict[str, float]:
     """Measure a run that has just ended, on its probe rows and on as many held-out ones.
 
-    Four digits are kept: the last ones of numpy's sums are not the same on every processor.
+    Advice is about features and reconstructions: of a model that learns classes nothing is measured. Four
+    digits are kept: the last ones of numpy's sums are not the same on every processor.
     """
     model, take = training.model, training.rows.take
+    if model.labelled:
+        return {}
     begun = type(model)(model.config, model.dtype)
     begun.init(model.n_visible, Random(training.seed, training.stream))
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))

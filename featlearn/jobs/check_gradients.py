@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError, DataError, show
+from featlearn.jobs.classes import known_classes
 from featlearn.jobs.results import Result
 from featlearn.jobs.settings import GradientCheck
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.models import model_class
+from featlearn.rows import Labelled, Rows
 from featlearn.training.gradcheck import Check, check_model
 from featlearn.training.gradcheck import check_gradients as checks_of
 
@@ -69,7 +71,10 @@ def check_gradients(
 def _of_file(file: str, dataset: str, seed: int, epsilon: float) -> list[Check]:
     """The check of a model file's parameters on rows of a data set. Raises ConfigError, DataError."""
     learned = load_model(file)
-    rows, *_ = load_rows(dataset, like=learned)
+    rows: Rows
+    rows, data, _ = load_rows(dataset, like=learned)
+    if learned.model.labelled:
+        rows = Labelled(rows, known_classes(data, learned), len(learned.file.classes or ()))
     X = rows.take(np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(int))).astype(np.float64)
     model = type(learned.model)(learned.model.config, np.float64)
     model.params = {name: value.astype(np.float64) for name, value in learned.model.params.items()}

@@ -33,7 +33,9 @@ class Plot:
         # may hold anything
         names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]
         pairs = list(zip(names, measured, strict=True))
-        curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
+        curves = [
+            Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs if one.codings
+        ]
         errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []
         raw = _raw(pairs, per_class) if per_class else []
         text = png_text(

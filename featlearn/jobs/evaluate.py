@@ -18,6 +18,7 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
+from featlearn.jobs.classes import known_classes
 from featlearn.jobs.classification import (
     Labelled,
     RawErrors,
@@ -34,8 +35,10 @@ from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, rows_like, warn_of_unfinished
 from featlearn.patches.rows import Rows
 from featlearn.rows import Encoded, blocks
+from featlearn.rows import Labelled as LabelledRows
 from featlearn.settings import refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
+from featlearn.training.legs import measure as measure_rows
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def evaluate(
     paths = [dataset] if train is None else [dataset, train]
     picture = None if plot is None else Plot(plot, force, [*models, *paths])
     loaded = [load_model(path) for path in models]
+    if picture and not any(learned.model.decodes for learned in loaded):
+        raise ConfigError("--plot: is of errors of reconstructions, and these models give no rows back")
     datasets = [read_dataset(path) for path in paths]
     for learned in loaded:  # what one of them cannot be asked is refused before another has taken its time
         measuring.refuse_unfit(learned, datasets)
@@ -161,7 +166,7 @@ class _Measuring:
             raise ConfigError(
                 f"--per-class: {show(unlabelled[0])} has no labels; extract it again with --labels"
             )
-        elif "free_energy" not in learned.model.extra_metrics(empty):
+        elif learned.model.labelled or "free_energy" not in learned.model.extra_metrics(empty):
             raise ConfigError(
                 f"--train: {learned.path} is a {learned.file.model} model without a free energy, "
                 "and a classifier "
@@ -177,13 +182,21 @@ class _Measuring:
         likely = self._likelihoods(path, learned, rows)
         codes = Encoded(model, rows)
         extent, reconstruction = Extent(), Reconstruction(model)
-        of_rows: list[Measure] = [reconstruction, Activity(model, codes.width), OwnMetrics(model), extent]
+        of_rows: list[Measure] = [Activity(model, codes.width)]
+        if model.decodes:
+            of_rows = [reconstruction, *of_rows, extent]
+        if not model.labelled:
+            of_rows.append(OwnMetrics(model))
         if dataset.labels is not None:
             of_rows.append(Selectivity(codes.width, dataset.labels))
         measures = measured_in_one_pass(codes, of_rows, dataset.labels)
         of_classes = {key: measures.pop(key) for key in ("selectivity", "purity") if key in measures}
         measures |= of_filters(model, learned.shape, learned.preprocess)
-        coded = codings(model, codes, extent, reconstruction.variance, self.levels)
+        coded = []
+        if model.decodes:
+            coded = codings(model, codes, extent, reconstruction.variance, self.levels)
+        if model.labelled and dataset.labels is not None:
+            measures |= _errors_of_classes(learned, rows, dataset)
         measures |= _coding_keys(coded, self.coding) | of_classes
         if train_rows:
             labels = others[0].labels
@@ -213,6 +226,13 @@ class _Measuring:
         return found
 
 
+def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset) -> dict[str, float]:
+    """The share of rows put into the wrong class, and the loss. Raises DataError for unknown classes."""
+    classes = len(learned.file.classes or ())
+    labelled = LabelledRows(rows, known_classes(dataset, learned), classes)
+    return measure_rows(learned.model, labelled, np.arange(len(rows)), own=False)
+
+
 def _advice(learned: LoadedModel, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
     """What there is to say of a model measured on n rows."""
     judged = advice.known_of_run(learned.file.progress) | measures | of_classifier(measures, n)
@@ -226,7 +246,7 @@ def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
     """Those that the table shows, in the order in which they were asked for."""
     of = {coding.bins: coding for coding in coded}
     found: dict[str, float] = {}
-    for q in config.bins:
+    for q in config.bins if coded else ():
         found |= {f"bits_{q}": of[q].bits_per_pixel, f"rmse_{q}": of[q].rmse, f"rmse_std_{q}": of[q].rmse_std}
     return found
 

@@ -1,7 +1,7 @@
 """What is in a file, or how featlearn was built."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,8 @@ class ModelInfo(Result):
     content_hash: str
     version: str
     provenance: Mapping[str, Any]
+    classes: Sequence[str] | None = optional()
+    """Those that a classifier tells."""
     layers: Mapping[str, Any] | None = optional()
     """What is in each layer of a stack, by its number from 1, the lowest."""
 
@@ -178,6 +180,7 @@ def _model(path: str) -> ModelInfo:
         content_hash=file.content_hash,
         version=file.version,
         provenance=file.provenance,
+        classes=file.classes,
         layers={str(i): _layer(layer) for i, layer in enumerate(file.layers, 1)} or None,
     )
 

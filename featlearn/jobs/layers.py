@@ -33,7 +33,7 @@ from featlearn.models.base import Model
 from featlearn.models.stack import LayerSettings
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import PreprocessSpec
-from featlearn.rows import Array, Divided, Encoded, Rows
+from featlearn.rows import Array, Divided, Encoded, Labelled, Rows
 from featlearn.settings import from_dict, from_text, option_name, refuse_idle, to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.legs import measure as measured
@@ -170,6 +170,7 @@ def stack_file(
         progress=progress,
         provenance=provenance,
         version=__version__,
+        classes=layers[-1].classes,
         layers=list(layers),
     )
 
@@ -247,6 +248,8 @@ def learn_layers(
     stack = loaded_stack(ckpt or "", made, models)
     if done:
         rows = plan.data.divided(models[0].preprocess.divisor / plan.data.preprocess.divisor).rows
+        if own.classes is not None:
+            rows = Labelled(rows, own.classes.index, len(own.classes.names))
         found = measured(stack.model, rows, np.arange(len(rows)), own=False)
         made.progress["run"] = {"measured": found}
     return stack.model, made
@@ -328,4 +331,5 @@ def _codes(plan: Plan, file: ModelFile, learned: LoadedModel, number: int, watch
 
     digest = hashlib.sha256(json.dumps([plan.data.digest, file.content_hash]).encode()).hexdigest()
     preprocess = Preprocess(PreprocessSpec("none"), codes.width, low=codes.low, high=codes.high)
-    return Data(name, digest, (1, codes.width, 1), preprocess, make_rows, are_codes=True)
+    labels, names = plan.data.labels, plan.data.label_names
+    return Data(name, digest, (1, codes.width, 1), preprocess, make_rows, labels, names, are_codes=True)

@@ -1,8 +1,8 @@
 """A training run before it starts: its data described, and every setting resolved."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from featlearn.errors import DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
+from featlearn.jobs.classes import Classes, classes_of
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
@@ -24,7 +25,7 @@ from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows as PatchRows
 from featlearn.patches.settings import Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
-from featlearn.rows import Rows
+from featlearn.rows import Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -33,6 +34,7 @@ DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
 HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
+RESTARTS_ON_CODES = 6  # the same: codes of a layer that has learned little hardly differ from each other
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Data:
     shape: tuple[int, int, int]
     preprocess: Preprocess
     make_rows: Callable[[Preprocess], Rows]
+    labels: npt.NDArray[Any] | None = None
+    """(n,) the class of each row, as in a data set."""
+    label_names: Sequence[str] | None = None
     are_codes: bool = False
 
     @cached_property
@@ -56,6 +61,17 @@ class Data:
     def divided(self, by: float) -> "Data":
         """The same with all values divided by a number."""
         return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, if not at weights of its own: a model's content hash, and params in its place.
+
+    Params that are not there begin as in any run.
+    """
+
+    digest: str
+    params: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,8 +89,17 @@ class Plan:
     config: Any
     training: TrainConfig
     can_restart: bool
+    classes: Classes | None = None
     restarts: int = 0
     stream: int = 0
+    start: Start | None = None
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are learned from, with their classes where the model wants them."""
+        if self.classes is None:
+            return self.data.rows
+        return Labelled(self.data.rows, self.classes.index, len(self.classes.names))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,13 +109,15 @@ class Plan:
             "dtype": self.run.dtype,
             "seed": self.run.seed,
             "data set": self.data.digest,
+            "starting model": None if self.start is None else self.start.digest,
         }
         return start | to_dict(self.config) | to_dict(self.training)
 
     def restarted(self) -> "Plan | None":
         """Return this run at half its learning rate; None where that was given, or halved often enough."""
         lr = self.training.lr
-        if lr is None or not self.can_restart or self.restarts == RESTARTS:
+        most = RESTARTS_ON_CODES if self.data.are_codes else RESTARTS
+        if lr is None or not self.can_restart or self.restarts == most:
             return None
         return replace(self, training=replace(self.training, lr=lr / 2), restarts=self.restarts + 1)
 
@@ -116,12 +143,16 @@ def make_plan(
     cls, can_restart = model_class(model), retry and training.lr is None
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
+    classes = None
+    if cls.labelled:
+        classes = classes_of(data.name, data.labels, data.label_names, model)
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
     summary = DataSummary(
-        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened
-    )
+        pixels.n_visible, pixels.low, pixels.high, len(train_rows), variance, square, whitened,
+        None if classes is None else len(classes.names),
+    )  # fmt: skip
     scale = training.scale(cls, settings, summary)
     if scale != 1 and training.data_scale is None:
         found = f"the data's standard deviation is {summary.spread:.2g}: values are divided by {scale:g}"
@@ -141,7 +172,8 @@ def make_plan(
     if doubts:
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
-    return Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart, stream=stream)
+    plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
+    return replace(plan, classes=classes, stream=stream)
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -177,7 +209,11 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
         dataset = read_dataset(path)
         preprocess = Preprocess.from_dict(dataset.preprocess)
         make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-        return Data(path, dataset.digest, dataset.shape, preprocess, make_rows)
+        return Data(
+            path, dataset.digest, dataset.shape, preprocess, make_rows, dataset.labels, dataset.label_names
+        )
+    if model_class(model).labelled:
+        raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
     say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(model).defaults.patches)
     size = demo.pop("size")

@@ -54,6 +54,10 @@ class Trained(Result):
     rmse: float | None = optional()
     """Over all training rows, in units of preprocessed values."""
     validation_rmse: float | None = optional()
+    error_rate: float | None = optional()
+    """The share of the training rows that is put into the wrong class."""
+    validation_error_rate: float | None = optional()
+    validation_loss: float | None = optional()
     mean_activation: float | None = optional()
     deviation: float | None = optional()
     seconds: float | None = optional()

@@ -84,7 +84,8 @@ def identity_in(saved: ModelFile) -> dict[str, Any]:
         request = saved.progress.get("request")
         return request if isinstance(request, dict) else {}
     then = {"model": saved.model} | saved.config | saved.training
-    return then | {"seed": saved.seed, "data set": saved.progress.get("data")}
+    then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
+    return then | {"starting model": saved.progress.get("start")}
 
 
 def difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:

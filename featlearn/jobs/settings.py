@@ -78,6 +78,24 @@ class RunSettings(Checked):
 
 
 @dataclass(frozen=True)
+class Finetuning(Checked):
+    """What a net begins as."""
+
+    random: bool = setting(
+        False, "begin at random weights of the same shape, as a control for what was learned", flag=True
+    )
+    activation: str | None = setting(
+        None,
+        "hidden units of a net with random weights; one for all layers, or one each (sigmoid,linear)  "
+        "[default: the model's]",
+        needs="random",
+    )
+    unrolled: bool = setting(
+        False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
+    )
+
+
+@dataclass(frozen=True)
 class Drawing(Checked):
     """What to draw, and how; `what` None is decided by the file."""
 
@@ -92,6 +110,19 @@ class Drawing(Checked):
         "Again for each model further down",
         metavar="MODEL",
         needs="what=filters",
+    )
+    layer: int | None = setting(
+        None,
+        "draw this layer of a stack, 1 the lowest  [default: the top one]",
+        low=1,
+        needs="what=filters",
+    )
+    maximize: bool = setting(
+        False,
+        "draw the rows that make each unit most active, found by ascent, instead of its filter: "
+        "what units of upper layers want is no sum of filters",
+        needs="what=filters",
+        without="through",
     )
     sort: str = setting(
         "trained", "order of the filters", choices=("trained", "norm", "use"), needs="what=filters"

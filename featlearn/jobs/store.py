@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -89,6 +89,21 @@ def loaded_stack(path: str, file: ModelFile, layers: Sequence[LoadedModel]) -> L
     return LoadedModel(path, model, layers[0].preprocess, file)
 
 
+def upto_layer(learned: LoadedModel, layer: int | None) -> LoadedModel:
+    """Return the lowest layers of a stack, up to a number from 1 on; None: all. Raises ConfigError."""
+    if layer is None:
+        return learned
+    layers = learned.file.layers
+    if not layers:
+        raise ConfigError(f"--layer: {show(learned.path)} is a {learned.file.model} model, no stack")
+    if not 1 <= layer <= len(layers):
+        raise ConfigError(
+            f"--layer {layer}: {show(learned.path)} has {len(layers)} layers, of which 1 is the lowest"
+        )
+    file = replace(learned.file, layers=layers[:layer])
+    return loaded_stack(learned.path, file, [loaded_layer(learned.path, one) for one in file.layers])
+
+
 def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
     """Make a model of the contents of a file, and try it on one empty row. Raises DataError."""
     try:
@@ -103,7 +118,11 @@ def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
         _refuse_other_shapes(path, params, model.shapes(preprocess.n_visible), model.dtype)
         model.params, model.state = params, {name: np.array(value) for name, value in file.state.items()}
         x = np.zeros((1, preprocess.n_visible), model.dtype)
-        fits = preprocess.n_pixels == np.prod(file.shape) and model.decode(model.encode(x)).shape == x.shape
+        codes = model.encode(x)
+        fits = preprocess.n_pixels == np.prod(file.shape)
+        fits &= not model.decodes or model.decode(codes).shape == x.shape
+        if model.labelled:
+            fits &= len(set(file.classes or ())) == config.classes
     except ConfigError as error:
         raise DataError(
             f"{show(path)}: {error}; made by featlearn {file.version!r}, this is {__version__}"
@@ -114,7 +133,8 @@ def loaded_layer(path: str, file: ModelFile) -> LoadedModel:
         ) from error
     if not fits:
         raise DataError(
-            f"{show(path)}: parameters, preprocessing and patch shape do not fit together; train it again"
+            f"{show(path)}: parameters, preprocessing, patch shape and classes do not fit together; "
+            "train it again"
         )
     return LoadedModel(path, model, preprocess, file)
 

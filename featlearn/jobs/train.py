@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -93,12 +93,6 @@ def train(
     """
     run = run or RunSettings()
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
-    output = output or file_name(model, decay)
-    check_hdf5_name(output)
-    ckpt = output + ".ckpt"
-    inputs = [dataset] if dataset else []
-    run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
 
     def plan_it() -> Plan | StackPlan:
         return plan_training(
@@ -106,6 +100,35 @@ def train(
             say=say,
         )  # fmt: skip
 
+    return learn_into(
+        output or file_name(model, decay), [dataset] if dataset else [], plan_it, run,
+        resume=resume, force=force, invocation=invocation, progress=progress, say=say,
+        should_stop=should_stop, should_save=should_save,
+    )  # fmt: skip
+
+
+def learn_into(
+    output: str,
+    inputs: list[str],
+    plan_it: Callable[[], Plan | StackPlan],
+    run: RunSettings,
+    *,
+    resume: bool,
+    force: bool,
+    invocation: Mapping[str, Any],
+    progress: Progress,
+    say: Say,
+    should_stop: Ask,
+    should_save: Ask,
+) -> Trained:
+    """Learn what `plan_it` plans, which is asked for once the output is held, and write it to `output`.
+
+    The rest is as of `train`.
+    """
+    check_hdf5_name(output)
+    ckpt = output + ".ckpt"
+    run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
+    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
     if os.path.exists(ckpt):
         check_output(ckpt, True, inputs)  # in the end it is removed
         if not (resume or force):
@@ -181,6 +204,9 @@ def _report(file: ModelFile, output: str, say: Say, seconds: float | None = None
         loss=None if file.layers else found.get("loss"),
         rmse=found.get("rmse"),
         validation_rmse=found.get("validation_rmse"),
+        error_rate=found.get("error_rate"),
+        validation_error_rate=found.get("validation_error_rate"),
+        validation_loss=found.get("validation_loss"),
         mean_activation=found.get("mean_activation"),
         deviation=None if file.layers else found.get("deviation"),
         seconds=seconds,
@@ -200,7 +226,7 @@ def _measures(file: ModelFile) -> dict[str, float]:
 def _of_layer(file: ModelFile) -> dict[str, Any]:
     """What is told of a layer of a stack."""
     found = _measures(file)
-    names = ("rmse", "mean_activation", "deviation")
+    names = ("rmse", "error_rate", "mean_activation", "deviation")
     return {"model": file.model, "epochs": int(found["epoch"])} | {
         name: found[name] for name in names if name in found
     }

@@ -36,6 +36,8 @@ def usual_in_words(cls: type[Model]) -> dict[str, str]:
     if cls.layered():
         return {field.name: "each layer's own" for field in dataclasses.fields(LayersTraining)}
     words = {"lr": rates_in_words(cls), "batch_size": batch_in_words(cls)}
+    if cls.defaults.length is not None:
+        words["epochs"] = cls.defaults.length_in_words[0]
     words["decay_weight"] = ", ".join(
         f"{weight:g} for {name}" for name, weight in cls.defaults.decay_weights.items()
     )

@@ -100,7 +100,9 @@ def fresh(plan: Plan) -> Training:
     data, run = plan.data, plan.run
     model: Model = model_class(plan.model)(plan.config, run.dtype)
     model.init(data.preprocess.n_visible, Random(run.seed, plan.stream), plan.mean)
-    return Training(model, data.rows, plan.training, run.seed, plan.stream)
+    for name, value in (plan.start.params if plan.start else {}).items():
+        model.params[name][...] = value
+    return Training(model, plan.rows, plan.training, run.seed, plan.stream)
 
 
 def train_with_restarts(
@@ -158,9 +160,12 @@ def _train(
 
 
 def _note(training: Training) -> str:
-    errors = training.history.get("probe_rmse")
-    at = training.progress
-    return f"epoch {at.epochs_done + (at.batch > 0)}" + (f", probe RMSE {errors[-1]:.4f}" if errors else "")
+    epoch = f"epoch {training.progress.epochs_done + (training.progress.batch > 0)}"
+    for key, words in (("rmse", "probe RMSE {:.4f}"), ("error_rate", "{:.2%} of the probe rows wrong")):
+        column = training.history.get(f"probe_{key}")
+        if column:
+            return f"{epoch}, {words.format(column[-1])}"
+    return epoch
 
 
 def measure(training: Training, plan: Plan) -> None:
@@ -197,7 +202,9 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "data": plan.data.digest,
             "run": saved.progress,
             "restarts": plan.restarts,
+            "start": None if plan.start is None else plan.start.digest,
         },
+        classes=None if plan.classes is None else list(plan.classes.names),
         provenance=story,
         version=__version__,
     )

@@ -1,5 +1,6 @@
 """Pictures of files: filters and learning curves of models, patches of data sets."""
 
+import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -7,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.analysis.maximize import maximizers
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.header import MODEL, file_kind
 from featlearn.jobs.pictures import PictureFile, Stream, are_pixels, png_text, sheet_of_rows
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Drawing
-from featlearn.jobs.store import LoadedModel, load_model, load_rows
+from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
 from featlearn.ops.arrays import product
 from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
@@ -25,6 +27,7 @@ from featlearn.pictures.mosaic import mosaic, order_filters, picture_bytes
 from featlearn.rows import Array, blocks
 from featlearn.settings import refuse_idle
 
+LENGTH = 0.35  # of a row that is to make a unit active, per value, in units of the largest; digits have .33
 PATCHES = 100  # that are drawn unless it is said how many
 
 
@@ -76,17 +79,32 @@ def visualize(
 
 
 def _filters(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, Any]]:
-    learned = load_model(path)
-    F, shape = _in_pixels(learned, [load_model(lower) for lower in drawing.through])
+    learned = upto_layer(load_model(path), drawing.layer)
+    if drawing.maximize:
+        F, shape = _wanted(learned, drawing), learned.shape
+    else:
+        F, shape = _in_pixels(learned, [load_model(lower) for lower in drawing.through])
     F = F.reshape(-1, *shape)
     use = None if drawing.data is None else _use(learned, len(F), drawing.data)
     F = F[order_filters(F, drawing.sort, use)][: drawing.count]
+    kind = "rows that most activate the units" if drawing.maximize else "filters"
     through = f" through {len(drawing.through)} below it" if drawing.through else ""
     contrast = drawing.contrast or "filter"
-    text = _text(f"filters of a {learned.file.model} model{through}, order: {drawing.sort}", contrast)
+    text = _text(f"{kind} of a {learned.file.model} model{through}, order: {drawing.sort}", contrast)
     text["Content"] = learned.file.content_hash
     sheet = mosaic(F, drawing.columns, drawing.scale, contrast)
     return picture_bytes(sheet, format, text), {"filters": len(F), "shape": shape}
+
+
+def _wanted(learned: LoadedModel, drawing: Drawing) -> Array:
+    """Return the pixels (units, pixels) that make each unit most active. Raises ConfigError."""
+    preprocess, units = learned.preprocess, learned.units
+    if drawing.sort == "trained" and drawing.count is not None:
+        units = min(units, drawing.count)
+    largest = max(abs(preprocess.low), abs(preprocess.high))
+    radius = math.sqrt(preprocess.n_visible) * (LENGTH * largest if math.isfinite(largest) else 1.0)
+    layers = learned.model.encoder_layers()
+    return preprocess.to_pixels(maximizers(layers, units, radius, preprocess.low, preprocess.high))
 
 
 def _use(learned: LoadedModel, filters: int, data: str) -> Array:

@@ -12,9 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from featlearn.models.base import MAX_UNITS
+from featlearn.models.label_rbm import LabelRBM
 from featlearn.models.rbm import RBM
 from featlearn.models.stack import HIDDEN, LayerSettings, Stack
 from featlearn.settings import setting
+
+USUAL = asdict(RBM.Config())
+"""What is as usual is not said to the top with labels, which has defaults of its own."""
 
 
 class DBN(Stack):
@@ -28,11 +32,21 @@ class DBN(Stack):
         hidden: tuple[int, ...] = setting(  # type: ignore[assignment]
             (500, 500, 2000), HIDDEN, low=1, high=MAX_UNITS
         )
+        labels: bool = setting(
+            False, "learn the classes of labelled data in the top layer, too, which is a label-rbm then"
+        )
 
     @classmethod
     def layer_settings(cls, config: Any) -> list[LayerSettings]:
         rbm = asdict(config)
+        labels = rbm.pop("labels")
         lowest = RBM.Config(**rbm | {"hidden": config.hidden[0]})
         upper = replace(lowest, visible="auto", sigma=1.0, learn_sigma=False)
         layers = [lowest, *(replace(upper, hidden=units) for units in config.hidden[1:])]
-        return [LayerSettings(RBM.id, layer, {}) for layer in layers]
+        found = [LayerSettings(RBM.id, layer, {}) for layer in layers]
+        if labels:
+            names = LabelRBM.Config.__dataclass_fields__
+            said = {name: value for name, value in asdict(layers[-1]).items() if value != USUAL[name]}
+            own = {name: value for name, value in said.items() if name in names}
+            found[-1] = LayerSettings(LabelRBM.id, LabelRBM.Config(**own), {})
+        return found

@@ -28,6 +28,7 @@ from featlearn.models.settings.rbm import LABEL_DRAW, RATE, RBMSettings
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product
 from featlearn.ops.categorical import one_hot
+from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, mean, outer_mean
 from featlearn.random import Random
 from featlearn.rows import Array, Float64
@@ -153,6 +154,14 @@ class LabelRBM(RBMSettings, ChainOfRows):
             H += P[:, k : k + 1] * S
         return H
 
+    def portable(self, g: Graph, X: Value) -> Value:
+        A = g("MatMul", X, self.params["W"][: self.n_visible])
+        A = g("Add", g("Unsqueeze", A, np.array([1])), self._biases())  # (n, classes, hidden)
+        scores = g("ReduceSum", g("Softplus", A), np.array([2]), keepdims=0)
+        P = g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
+        means = g("Mul", g("Unsqueeze", P, np.array([2])), g("Sigmoid", A))
+        return g("ReduceSum", means, np.array([1]), keepdims=0)
+
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""
         n = self.n_visible
@@ -161,11 +170,6 @@ class LabelRBM(RBMSettings, ChainOfRows):
     def probabilities(self, X: Array) -> Array:
         """Return p(t = k | x) of each row: (n, visible) -> (n, classes)."""
         return self._probabilities(self._input(X)).astype(self.dtype)
-
-    def _parts(self, XT: Array) -> tuple[Array, Array]:
-        """Return rows x (n, visible) and classes t (n, classes) of rows [x | t]."""
-        n = self.n_visible
-        return np.ascontiguousarray(XT[:, :n]), XT[:, n:]
 
     def _input(self, X: Array) -> Array:
         """What the hidden units get of rows, without classes and biases: (n, visible) -> (n, hidden)."""
@@ -203,7 +207,7 @@ class LabelRBM(RBMSettings, ChainOfRows):
     def _discriminative(self, XT: Array, step: Step) -> Gradients:
         """Return the mean of -log p(t | x) over rows [x | t]."""
         n = self.n_visible
-        X, T = self._parts(XT)
+        X, T = self.visible(XT), self.targets(XT)
         losses = np.empty(len(XT))
         A = self._input(X)
         D = (self._probabilities(A, losses, T.argmax(axis=1).astype(np.int32)) - T).astype(self.dtype)
@@ -223,9 +227,8 @@ class LabelRBM(RBMSettings, ChainOfRows):
 
     def extra_metrics(self, XT: Array) -> dict[str, float]:
         """Return the mean free energy of rows [x | t], and how often their class is not the likeliest."""
-        X, T = self._parts(XT)
-        wrong = self.probabilities(X).argmax(axis=1) != T.argmax(axis=1)
-        return self.joint.extra_metrics(XT) | {"classification_error": mean(wrong.astype(np.float64))}
+        wrong = self.probabilities(self.visible(XT)).argmax(axis=1) != self.targets(XT).argmax(axis=1)
+        return self.joint.extra_metrics(XT) | {"error_rate": mean(wrong.astype(np.float64))}
 
     @property
     def bernoulli(self) -> bool:
@@ -243,7 +246,7 @@ class LabelRBM(RBMSettings, ChainOfRows):
     def chain_of(self, V: Array, T: Array, step: Step) -> tuple[Array, Array]:
         """One Gibbs step from V (n, visible) with the classes T (n, classes) held."""
         means, states = self.joint.chain(np.hstack([V, T]), step)
-        return self._parts(means)[0], self._parts(states)[0]
+        return self.visible(means), self.visible(states)
 
     @classmethod
     def variants(cls) -> dict[str, Any]:

@@ -19,8 +19,19 @@ import numpy.typing as npt
 
 from featlearn.errors import ConfigError
 from featlearn.models import model_class
-from featlearn.models.base import MAX_UNITS, Model, Phase
+from featlearn.models.base import (
+    MAX_UNITS,
+    BoltzmannMachine,
+    HasChain,
+    HasClassChain,
+    IsBoltzmann,
+    IsClassifier,
+    Model,
+    Phase,
+    Step,
+)
 from featlearn.ops.arrays import product
+from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array
 from featlearn.settings import check, from_dict, from_text, setting
@@ -73,6 +84,8 @@ class Stack(Model):
         """
         made = cls(tuple(layer.config for layer in layers), layers[0].dtype)
         made.layers, made.divisors = tuple(layers), tuple(divisors)
+        made.labelled = layers[-1].labelled  # type: ignore[misc]
+        made.decodes = all(layer.decodes for layer in layers)  # type: ignore[misc]
         for values in ("params", "state"):
             named = {
                 f"layer_{i}.{name}": value
@@ -107,12 +120,6 @@ class Stack(Model):
     def descends(cls) -> bool:
         return True
 
-    def upto(self, layer: int) -> Model:
-        """Return the stack of the lowest `layer` layers; one alone is itself. Raises ConfigError."""
-        if not 1 <= layer <= len(self.layers):
-            raise ConfigError(f"--layer {layer}: there are {len(self.layers)} layers, 1 the lowest")
-        return Stack.of(self.layers[:layer], self.divisors[:layer])
-
     @property
     def n_visible(self) -> int:
         return self.layers[0].n_visible
@@ -144,6 +151,12 @@ class Stack(Model):
     def encode(self, X: Array) -> Array:
         return self.layers[-1].encode(self.inputs(X))
 
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row, by a top that tells classes: (n, visible) -> (n, classes)."""
+        top = self.layers[-1]
+        assert isinstance(top, IsClassifier)
+        return top.probabilities(self.inputs(X))
+
     def decode(self, H: Array) -> Array:
         return self.outputs(self.layers[-1].decode(H))
 
@@ -156,6 +169,21 @@ class Stack(Model):
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return what the top layer's reconstruction of its own rows means below."""
         return self.outputs(self.layers[-1].reconstruct(self.inputs(X), H))
+
+    def encoder_layers(self) -> list[Dense]:
+        """Return the layers of all layers; what codes are divided by is in the weights above."""
+        found: list[Dense] = []
+        for layer, divisor in zip(self.layers, (1.0, *self.divisors[1:]), strict=True):
+            first, *others = layer.encoder_layers()
+            found += [_scaled(first, 1 / divisor), *others]
+        return found
+
+    def decoder_layers(self) -> list[Dense]:
+        found: list[Dense] = []
+        for layer, divisor in zip(reversed(self.layers), (1.0, *reversed(self.divisors[1:])), strict=True):
+            first, *others = layer.decoder_layers()
+            found += [_scaled(first, divisor), *others]
+        return found
 
     def portable(self, g: Graph, X: Value) -> Value:
         for i, layer in enumerate(self.layers):
@@ -180,6 +208,49 @@ class Stack(Model):
             else:
                 F = layer.decode(F) - layer.decode(np.zeros_like(F[:1]))
         return F
+
+    def _chained(self) -> HasChain:
+        """Return the top layer, whose chain is the stack's. Raises ConfigError."""
+        top = self.layers[-1]
+        if not isinstance(top, HasChain):
+            raise ConfigError(f"a stack with {top.id!r} on top has no Markov chain to draw samples from")
+        return top
+
+    @property
+    def bernoulli(self) -> bool:
+        return self._chained().bernoulli
+
+    @property
+    def chain_width(self) -> int:
+        return self._chained().chain_width
+
+    @property
+    def chain_classes(self) -> int:
+        top = self._chained()
+        return top.chain_classes if isinstance(top, HasClassChain) else 0
+
+    def chain(self, V: Array, step: Step) -> tuple[Array, Array]:
+        """One step of the top layer's chain: what is below it follows when the chain has ended."""
+        return self._chained().chain(V, step)
+
+    def chain_of(self, V: Array, T: Array, step: Step) -> tuple[Array, Array]:
+        top = self._chained()
+        assert isinstance(top, HasClassChain)
+        return top.chain_of(V, T, step)
+
+    def to_chain(self, X: Array) -> Array:
+        return self._chained().to_chain(self.inputs(X))
+
+    def from_chain(self, V: Array) -> Array:
+        return self.outputs(self._chained().from_chain(V))
+
+    def machines(self) -> tuple[BoltzmannMachine, ...]:
+        """Return those of the layers, where each is one, the upper ones of binary codes as they are."""
+        made = [layer.machines() if isinstance(layer, IsBoltzmann) else () for layer in self.layers]
+        if not all(len(one) == 1 for one in made) or any(by != 1 for by in self.divisors[1:]):
+            return ()
+        machines = tuple(one[0] for one in made)
+        return machines if all(machine.variance is None for machine in machines[1:]) else ()
 
 
 def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:
@@ -209,6 +280,11 @@ def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:
     except ConfigError as error:
         raise ConfigError(f"--layer {spec}: {str(error).removeprefix('--model: ')}") from error
     return LayerSettings(cls.id, config, {name: said[name] for name in said.keys() - names})
+
+
+def _scaled(layer: Dense, by: float) -> Dense:
+    """Return the layer that makes of rows what this one makes of rows times `by`."""
+    return layer if by == 1 else replace(layer, W=layer.W * layer.W.dtype.type(by))
 
 
 def _divided(H: Array, by: float) -> Array:

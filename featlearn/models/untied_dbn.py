@@ -35,6 +35,7 @@ from featlearn.models.rbm import MOVING, RBM
 from featlearn.models.settings.rbm import MOST_STEPS
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product
+from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
@@ -137,6 +138,11 @@ class UntiedDBN(Model):
     def encode(self, X: Array) -> Array:
         return self.top.encode(self.to_chain(X))
 
+    def portable(self, g: Graph, X: Value) -> Value:
+        for k in self.lower:
+            X = g("Sigmoid", affine(g, X, self.params[f"R{k}"], self.params[f"r{k}"]))
+        return self.top.portable(g, X)
+
     def decode(self, H: Array) -> Array:
         return self.from_chain(self.top.decode(H))
 
@@ -146,7 +152,7 @@ class UntiedDBN(Model):
 
     def gradient(self, XT: Array, step: Step) -> Gradients:
         """Return minus the directions of the up-down algorithm, of rows [x | t] (n, visible + classes)."""
-        X, T = self._parts(XT)
+        X, T = self.visible(XT), self.targets(XT)
         states = self._wake(X, step)
         metrics, grads = self._generative(states)
         joint = self.top.joint
@@ -156,11 +162,6 @@ class UntiedDBN(Model):
         below = np.ascontiguousarray(V[:, : -T.shape[1]])
         grads |= self._recognition(self._sleep(below, step))[1]
         return {"error": metrics["error"], "mean_activation": grand_mean(H0)}, grads
-
-    def _parts(self, XT: Array) -> tuple[Array, Array]:
-        """Return rows x and classes t of rows [x | t]."""
-        n = self.n_visible
-        return np.ascontiguousarray(XT[:, :n]), XT[:, n:]
 
     def _wake(self, X: Array, step: Step) -> list[Array]:
         """Return rows X and the states of all layers below the top, drawn upwards by recognition."""
@@ -209,7 +210,7 @@ class UntiedDBN(Model):
         """Return what each part descends, with all states held that are drawn by other parts."""
 
         def wake(XT: Array, step: Step) -> Gradients:
-            return self._generative(self._wake(self._parts(XT)[0], step))
+            return self._generative(self._wake(self.visible(XT), step))
 
         def sleep(XT: Array, step: Step) -> Gradients:
             shape = len(XT), self.config.hidden[-2]
@@ -217,7 +218,7 @@ class UntiedDBN(Model):
             return self._recognition(self._sleep(coins.astype(self.dtype), step))
 
         def top(XT: Array, step: Step) -> Gradients:
-            X, T = self._parts(XT)
+            X, T = self.visible(XT), self.targets(XT)
             return self.top.losses()["contrast"](np.hstack([self.to_chain(X), T]), step)
 
         return {"wake": wake, "sleep": sleep, "top": top}
@@ -227,7 +228,7 @@ class UntiedDBN(Model):
 
     def extra_metrics(self, XT: Array) -> dict[str, float]:
         """Return the top's measures of the means below it."""
-        X, T = self._parts(XT)
+        X, T = self.visible(XT), self.targets(XT)
         return self.top.extra_metrics(np.hstack([self.to_chain(X), T]))
 
     @property

@@ -14,11 +14,34 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.arrays import add_bias, product, row_sum
 from featlearn.ops.reduce import column_sum, outer_sum
 from featlearn.rows import Array, Float64
 
 Labels = npt.NDArray[np.int32]
+
+
+def softmax(Z: Array) -> Array:
+    """Return p(k) = exp(z_k) / sum_l exp(z_l) of each row of scores Z (n, classes), in their place."""
+    _core.softmax(Z, None, Z, np.zeros(Z.shape[1], Z.dtype), None)
+    return Z
+
+
+def predicted(Z: Array) -> npt.NDArray[np.int64]:
+    """Return (n,) the likeliest class of each row of scores Z (n, classes); ties go to the lowest."""
+    return np.asarray(np.argmax(Z, axis=1))
+
+
+def cross_entropy(Z: Array, T: Array) -> tuple[Float64, Array]:
+    """Return -sum_k t_k log p_k of each row, (n,), and p (n, classes).
+
+    Z (n, classes) are scores, T the wanted shares of each class, which sum to 1.
+    """
+    losses, P = np.empty(len(Z), np.float64), np.empty_like(Z)
+    likeliest = predicted(T)
+    _core.softmax(P, losses, Z, np.zeros(Z.shape[1], Z.dtype), likeliest.astype(np.int32))
+    own = Z[np.arange(len(Z)), likeliest]
+    return losses + (own - row_sum(T * Z)), P
 
 
 class Softmax:
@@ -52,7 +75,7 @@ class Softmax:
 
     def predict(self, H: Array) -> npt.NDArray[np.int64]:
         """Return (n,) the likeliest class of each row; ties go to the lowest."""
-        return np.asarray(np.argmax(self.scores(H), axis=1))
+        return predicted(self.scores(H))
 
     def add_gradient(
         self, grads: dict[str, Array], H: Array, y: Labels, counted: Array | None = None

@@ -10,6 +10,8 @@ from featlearn.pictures.figure import figure_bytes, new_figure
 
 PANELS = {  # measure: what its axis says
     "rmse": "RMSE (units of the preprocessed data)",
+    "error_rate": "share of rows in the wrong class",
+    "loss": "mean of -log p(class) (nats)",
     "free_energy": "mean free energy (nats)",
 }
 

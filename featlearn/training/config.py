@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from featlearn.errors import ConfigError
@@ -22,7 +23,14 @@ RATES_IN_WORDS = rates_in_words(Model)
 
 def batch_in_words(model: type[Model]) -> str:
     """Say the usual number of rows in a minibatch, with a model."""
+    if model.defaults.length is not None:
+        return f"{model.defaults.length_in_words[1]}; {SEARCHING}: all"
     return f"{model.defaults.batch_size}, or all of fewer rows; {SEARCHING}: all"
+
+
+def usual_length(batch_size: int, n: int) -> tuple[int, int]:
+    """Return the epochs and the rows in a minibatch of n rows, with models that do not say another length."""
+    return min(MOST, max(FEWEST, math.ceil(SHOWN / n))), batch_size
 
 
 def _read_by(name: str) -> str:
@@ -155,9 +163,9 @@ class TrainConfig:
                 f"--epochs {self.epochs}: a {model.id} model is not learned by epochs; leave it out"
             )
         n = data.n_rows or usual_batch
+        epochs, usual_batch = (model.defaults.length or partial(usual_length, usual_batch))(n)
         by_default = fill(self, {"batch_size": None if self.by_searches else min(usual_batch, n)})
         batch = by_default.batch_size
-        epochs = min(MOST, max(FEWEST, math.ceil(SHOWN / n)))
         if batch is None:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {

@@ -15,7 +15,7 @@ from featlearn.models.base import DataSummary, Gradients, Model, Step
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
-ROWS, VISIBLE = 7, 6
+ROWS, VISIBLE, CLASSES = 7, 6, 4
 VARIANCE = 2.5  # as if of the rows: what is divided by it must be so in the gradient, too
 STEP = 4e-3  # of the differences: their error is of its sixth power
 SMOOTH = 1e-6  # differences of two widths that disagree by more straddle a kink, where there is no derivative
@@ -75,10 +75,12 @@ def _refuse_without_losses(cls: type[Model]) -> list[Check]:
 
 
 def _resolve(cls: type[Model], config: Any) -> Any:
+    classes = (getattr(config, "classes", None) or CLASSES) if cls.labelled else None
     try:
-        return cls.resolve(config, DataSummary(VISIBLE, 0.0, 1.0, variance=VARIANCE))
+        return cls.resolve(config, DataSummary(VISIBLE, 0.0, 1.0, variance=VARIANCE, classes=classes))
     except ConfigError:
-        return cls.resolve(config, DataSummary(VISIBLE, -math.inf, math.inf, variance=VARIANCE))
+        unbounded = DataSummary(VISIBLE, -math.inf, math.inf, variance=VARIANCE, classes=classes)
+        return cls.resolve(config, unbounded)
 
 
 def _random_problem(
@@ -89,6 +91,8 @@ def _random_problem(
         rng, model = Random(seed * TRIES + attempt), cls(config, np.float64)
         X = rng.uniform(ROWS * VISIBLE, Purpose.STEP).reshape(ROWS, VISIBLE)
         model.init(VISIBLE, rng, X.mean(axis=0))
+        if cls.labelled:
+            X = np.hstack([X, np.eye(config.classes)[np.arange(ROWS) % config.classes]])
         for i, w in enumerate(model.params.values()):
             w += 0.5 * rng.normal(w.shape, np.float64, Purpose.CHAIN, i)
         model.project()

@@ -1,17 +1,21 @@
 """A phase of a run with all that it works on: its settings, the rows, the params that it learns."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Gradients, Model, Phase
+from featlearn.models.base import Gradients, IsClassifier, Model, Phase
+from featlearn.ops.softmax import predicted
 from featlearn.rows import Array, Index, Rows
 from featlearn.training import stopping
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
 from featlearn.training.order import PROBE
+from featlearn.training.progress import Progress
+
+LEAST = 1e-30  # probability of a class that a loss can tell from none
 
 
 class Leg:
@@ -98,19 +102,44 @@ class Leg:
 
     def telling_units(self) -> int:
         """Return the number of units whose codes differ from one row to another."""
-        return stopping.telling_units(self.model.encode(self.rows.take(self.probe_rows)))
+        X = self.rows.take(self.probe_rows)
+        return stopping.telling_units(self.model.encode(self.model.visible(X)))
 
     @property
     def deviation(self) -> float:
-        """The RMSE of the mean row as a reconstruction of all, by the rows that are followed."""
+        """The error of what knows nothing, by the rows that are followed.
+
+        That is the RMSE of the mean row as a reconstruction of all; of classes, the loss of their shares.
+        """
         if self._deviation is None:
             X = self.rows.take(self.probe_rows)
-            self._deviation = math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
+            if self.model.labelled:
+                shares = self.model.targets(X).mean(axis=0, dtype=np.float64)
+                self._deviation = -math.fsum(share * math.log(share) for share in shares if share)
+            else:
+                self._deviation = math.sqrt(math.fsum(X.var(axis=0, dtype=np.float64)) / X.shape[1])
         return self._deviation
+
+    @property
+    def key(self) -> str:
+        """The measure of the rows that says how good the part is."""
+        return "error_rate" if self.model.labelled else "rmse"
+
+    def diverged(self, at: Progress, row: Mapping[str, float]) -> str:
+        """Say whether an epoch with these measures ends far beyond what knows nothing; "" if not."""
+        if self.model.labelled:
+            return stopping.diverged_loss(row["probe_loss"], self.deviation)
+        return stopping.diverged_error(at, row["probe_rmse"], self.deviation, self.telling_units)
 
 
 def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[str, float]:
-    """Return measures of a model over those rows: "rmse", of reconstruct(x) - x, and the model's `own`."""
+    """Return measures of a model over those rows, and the model's `own`.
+
+    "rmse", of reconstruct(x) - x. Of labelled rows instead "error_rate", the share that is put into the wrong
+    class, and "loss", the mean of -log p(class | x).
+    """
+    if model.labelled:
+        return _measure_classes(model, rows, index, own)
     total = 0.0
     n = 0
     sums = dict[str, float]()
@@ -122,3 +151,22 @@ def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[st
         for key, value in (model.extra_metrics(X) if own else {}).items():
             sums[key] = sums.get(key, 0.0) + value * len(X)
     return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
+
+
+def _measure_classes(model: Model, rows: Rows, index: Index, own: bool) -> dict[str, float]:
+    """Return "error_rate" and "loss" over labelled rows, and the model's `own`."""
+    assert isinstance(model, IsClassifier)
+    sums = dict[str, float]()
+    for start in range(0, len(index), PROBE):
+        X = rows.take(index[start : start + PROBE])
+        P, labels = model.probabilities(model.visible(X)), predicted(model.targets(X))
+        own_class = P[np.arange(len(P)), labels].astype(np.float64)
+        found = {
+            "error_rate": float(np.count_nonzero(predicted(P) != labels)),
+            "loss": -math.fsum(math.log(p) for p in np.maximum(own_class, LEAST).tolist()),
+        }
+        if own:
+            found |= {key: value * len(X) for key, value in model.extra_metrics(X).items()}
+        for key, value in found.items():
+            sums[key] = sums.get(key, 0.0) + value
+    return {key: value / len(index) for key, value in sums.items()}

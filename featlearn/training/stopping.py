@@ -24,11 +24,14 @@ ALIKE = (
 def diverged_metrics(at: Progress, metrics: Mapping[str, float]) -> str:
     """Say which metric of an update is no number, or that the error is ten times that of the first updates.
 
-    "" where all is well; so with all of these.
+    "" where all is well; so with all of these. What only tells classes has no such error: the share of a few
+    rows that it puts into the wrong class is chance.
     """
     for key, value in metrics.items():
         if not math.isfinite(value):
             return f"{key} is {value:g}"
+    if "error" not in metrics:
+        return ""
     error = metrics["error"]
     if len(at.first_errors) < FIRST:
         at.first_errors.append(error)
@@ -61,6 +64,13 @@ def diverged_error(at: Progress, error: float, deviation: float, telling_units: 
         words = f"{at.telling - left} of {at.telling} units answer all rows alike"
         return f"{words}, error {error:.3g} (of the mean row: {deviation:.3g})"
     return ""
+
+
+def diverged_loss(loss: float, chance: float) -> str:
+    """Say whether an epoch ends with a loss of classes far above that of their shares alone, `chance`."""
+    if not loss > FAR * chance:
+        return ""
+    return f"loss {loss:.3g} (of the classes' shares: {chance:.3g})"
 
 
 def _far(at: Progress, error: float) -> str:

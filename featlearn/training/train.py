@@ -157,7 +157,7 @@ class Training:
                 measured = measure(self.model, self.rows, index)
                 row |= {f"{name}_{key}": value for key, value in measured.items()}
         if leg.phase.descends and leg.config.batch_size is not None:
-            self._stop_if(stopping.diverged_error(at, row["probe_rmse"], leg.deviation, leg.telling_units))
+            self._stop_if(leg.diverged(at, row))
         row["weight_norm"] = leg.weight_norm()
         self._record(row)
         self.good = self._snapshot()
@@ -203,7 +203,7 @@ class Training:
 
     def _reason_to_stop(self, row: dict[str, float], since_best: int) -> str:
         at, leg = self.progress, self.leg
-        loss = row.get("loss", row["error"])
+        loss = row["loss"] if "loss" in row else row["error"]
         comparable = (at.epoch - 2) * leg.batches / leg.updates >= leg.phase.comparable_from
         words = stopping.reason_to_stop(at, leg.config, loss, since_best, comparable)
         if not words and leg.batches == 1 and self.optimizer.converged:
@@ -213,10 +213,22 @@ class Training:
     def _follow_best(self, row: dict[str, float]) -> int:
         """Keep the model of the least validation error of this phase; return the epochs since then."""
         at = self.progress
-        if at.best_error is None or at.epoch == 1 or row["validation_rmse"] < at.best_error:
-            at.best_error, at.best_epoch = row["validation_rmse"], at.epoch
+        error = row[f"validation_{self.leg.key}"]
+        if at.best_error is None or at.epoch == 1 or self._is_better(error, row):
+            at.best_error, at.best_epoch = error, at.epoch
             self.best = self._snapshot()
         return at.epoch - at.best_epoch
+
+    def _is_better(self, error: float, row: dict[str, float]) -> bool:
+        """Whether an epoch's validation error is below the best one's.
+
+        Shares of rows put into the wrong class are often equal; then the loss decides.
+        """
+        at = self.progress
+        if error != at.best_error or not self.model.labelled:
+            return at.best_error is None or error < at.best_error
+        losses = self.history["validation_loss"]
+        return losses[-1] < losses[at.best_epoch - at.epoch - 1]
 
     def _go_back(self, then: Best) -> None:
         """Take params and state of another time; both, for a threshold in the state belongs to its params.
@@ -228,13 +240,14 @@ class Training:
         self.model.state = copy.deepcopy(then.state)
 
     def _final_measures(self) -> dict[str, float]:
-        """Return the "rmse" of the finished model over all rows it was trained on, and over those held out.
+        """Return the error of the finished model over all rows it was trained on, and over those held out.
 
-        It need not be the model of the last epoch.
+        It is "rmse", or "error_rate" and "loss". It need not be the model of the last epoch.
         """
-        found = {"rmse": self.measure(self.train_rows, own=False)["rmse"]}
+        found = self.measure(self.train_rows, own=False)
         if len(self.validation_rows):
-            found["validation_rmse"] = self.measure(self.validation_rows, own=False)["rmse"]
+            held_out = self.measure(self.validation_rows, own=False)
+            found |= {f"validation_{key}": value for key, value in held_out.items()}
         for key, value in found.items():
             if not math.isfinite(value):
                 self._stop_if(f"{key} is {value:g}")

@@ -135,11 +135,14 @@ def cases(tmp_path_factory):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24), np.uint8)
     for i, image in enumerate(pixels):
         Image.fromarray(image).save(site / "photos" / f"{i}.png")
+        (site / "kinds" / f"{i}").mkdir(parents=True)
+        Image.fromarray(image).save(site / "kinds" / f"{i}" / "one.png")
     here = os.getcwd()
     os.chdir(site)
     try:
         for line in (
             "extract-patches photos --size 6 --count 100 -o p.h5",
+            "extract-patches kinds --size 6 --count 100 --labels folders -o labelled.h5",
             "train p.h5 --model rbm --hidden 4 -o m.h5",
         ):
             assert run([*line.split(), "-q"]) == 0

@@ -26,6 +26,7 @@ import featlearn
 from featlearn.__main__ import main
 from featlearn.cli.process import run
 from featlearn.files import header
+from featlearn.models import model_class
 from helpers import SINGLE
 
 MEMORY = 3 << 30  # bytes of address space that a command may take
@@ -100,11 +101,17 @@ def make_seeds(folder):
         ok("extract-patches photo.png --size 4 --count 60 --normalize none -o plain.h5")
         ok("extract-patches photo.png --size 4 --count 60 --whiten zca --clip 2 --to 0.1,0.9 -o white.h5")
         ok("extract-patches photo.png --size 4 --count 60 --whiten zca -o open.h5")
+        for name in ("a", "b"):
+            Path("kinds", name).mkdir(parents=True)
+            shutil.copy("photo.png", Path("kinds", name))
+        ok("extract-patches kinds --size 4 --count 60 --labels folders -o labelled.h5")
         whole = training_run._train
         for id in SINGLE:
             data = "open.h5" if id == "mcrbm" else "white.h5"
+            data = "labelled.h5" if model_class(id).labelled else data
             epochs = "" if id == "pca" else "--epochs 2"
-            line = f"train {data} --model {id} --hidden 6 --batch-size 20 {epochs} -o {id}.h5"
+            sizes = "" if id == "softmax" else "--hidden 6"
+            line = f"train {data} --model {id} {sizes} --batch-size 20 {epochs} -o {id}.h5"
             ok(line)
 
             def stop(training, plan, story, place, words):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import click
 
 from featlearn.cli.main import cli
+from featlearn.models import model_class
 from helpers import SINGLE
 
 POWERS = (31, 53, 63, 99)
@@ -22,9 +23,10 @@ TEXTS = [
     "\udcff\x1b",
     *["-", ".", "1,,2", "0,0", "1,0", "/dev/null", "photos", "p.h5", "m.h5", "none/x"],
 ]
+DATA = {False: "p.h5", True: "labelled.h5"}  # by whether a model learns classes
 CALLS = {  # a command line that works, to which the option is added
     "extract-patches": ["photos -o new.h5", "photos -o new.h5 --whiten zca", "dead-leaves -o new.h5"],
-    "train": [f"p.h5 --epochs 1 -o new.h5 --model {id}" for id in SINGLE],
+    "train": [f"{DATA[model_class(id).labelled]} --epochs 1 -o new.h5 --model {id}" for id in SINGLE],
     "check-gradients": [f"--model {id}" for id in SINGLE],
     "evaluate": ["m.h5 p.h5", "m.h5 p.h5 --likelihood ais --ais-betas 20"],
     "visualize": ["m.h5 -o new.png", "m.h5 -o new.png --data p.h5 --sort use"],

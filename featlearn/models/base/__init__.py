@@ -18,6 +18,11 @@ What training and all commands need:
     labelled            whether it learns of rows with their classes
     layered(), layers   whether it is a stack of models, and which: those are trained one by one
 
+Fine-tuning goes on from encoder_layers() and decoder_layers(), which say of which dense layers encode and
+decode are. A model that is `labelled` learns of rows [x | t] with their classes, whose parts are visible(X)
+and targets(X): its metrics may hold "error_rate" in place of "error", and where it gives no rows back,
+`decodes` says so.
+
 Settings that are not said are decided by `defaults` (for all data), resolve(config, data),
 usual_rates(config, data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(),
 extra_metrics(X), wanted_activity, takes_mean_off, doubts and remedies(), export for portable(g, X) and

@@ -1,6 +1,6 @@
 """The base class of models, and what settings are where nothing is said."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -43,6 +43,10 @@ class Defaults:
     """Settings of the training, where they are not the usual ones."""
     batch_size: int = 100
     """Rows in a minibatch."""
+    length: Callable[[int], tuple[int, int]] | None = None
+    """Of so many rows, the epochs and the rows in a minibatch, where they are not the usual ones."""
+    length_in_words: tuple[str, str] = ("", "")
+    """What these are, in words."""
     patches: Mapping[str, Any] = field(default_factory=lambda: {"size": 16, "normalize": "standardize"})
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
 
@@ -58,6 +62,8 @@ class Model:
     labelled: ClassVar[bool] = False
     """Whether it learns of rows with their classes: gradient, losses and extra_metrics get rows [x | t] then,
     as rows.Labelled makes them; encode, decode and reconstruct get rows x, as of every model."""
+    decodes: ClassVar[bool] = True
+    """Whether there are rows to be had from codes: a net that only tells classes makes none."""
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
@@ -83,8 +89,18 @@ class Model:
         raise NotImplementedError
 
     def decode(self, H: Array) -> Array:
-        """Return rows from codes: (n, units) -> (n, visible)."""
-        raise NotImplementedError
+        """Return rows from codes: (n, units) -> (n, visible). Raises ConfigError."""
+        raise ConfigError(
+            f"a model {self.id!r} tells classes and gives no rows back; encode or classify with it"
+        )
+
+    def visible(self, X: Array) -> Array:
+        """Return rows x as encode sees them, of rows of training: [x | t] where it is labelled."""
+        return np.ascontiguousarray(X[:, : self.n_visible]) if self.labelled else X
+
+    def targets(self, X: Array) -> Array:
+        """Return t (n, classes) of labelled rows [x | t]."""
+        return np.ascontiguousarray(X[:, self.n_visible :])
 
     def reconstruct(self, X: Array, H: Array | None = None) -> Array:
         """Return the reconstruction (n, visible) of rows X (n, visible). `H`: their codes, where known."""

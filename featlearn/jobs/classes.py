@@ -1,0 +1,64 @@
+"""The classes of labelled rows: those that a model learns, and those that it knows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.errors import DataError, show
+from featlearn.files.dataset import Dataset
+from featlearn.jobs.store import LoadedModel
+
+Labels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The names of classes, and the index (n,) of that of each row."""
+
+    names: tuple[str, ...]
+    index: Labels
+
+
+def classes_of(name: str, labels: Labels | None, label_names: Sequence[str] | None, model: str) -> Classes:
+    """Return the classes of labelled data for a model to learn. Raises DataError where it cannot."""
+    place = show(name)
+    if labels is None:
+        raise DataError(
+            f"{place}: has no labels, and --model {model} learns classes; extract it again with --labels"
+        )
+    found, index = np.unique(labels, return_inverse=True)
+    names = tuple(_name(label, label_names) for label in found.tolist())
+    if len(names) == 1:
+        raise DataError(f"{place}: all its rows are of class {names[0]}, so there is nothing to tell apart")
+    return Classes(names, index)
+
+
+def known_classes(data: Dataset, learned: LoadedModel) -> Labels:
+    """Return the class (n,) of each row of a data set, as the model numbers them. Raises DataError."""
+    place = show(data.path)
+    if data.labels is None:
+        raise DataError(f"{place}: has no labels; extract it again with --labels")
+    known = {name: i for i, name in enumerate(learned.file.classes or ())}
+    found, index = np.unique(data.labels, return_inverse=True)
+    names = [_name(label, data.label_names) for label in found.tolist()]
+    others = [name for name in names if name not in known]
+    if others:
+        raise DataError(
+            f"{place}: has rows of class {_listed(others)}, but {show(learned.path)} knows "
+            f"{_listed(list(known))}; leave those rows out, or train on data that have them"
+        )
+    return np.array([known[name] for name in names])[index]
+
+
+def _name(label: int, names: Sequence[str] | None) -> str:
+    """Return a class in words: its name where a data set has names, else its number."""
+    return names[label] if names else str(label)
+
+
+def _listed(names: list[str], most: int = 10) -> str:
+    """Return names one after the other, the first of many alone."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(show, names[:most])) + more

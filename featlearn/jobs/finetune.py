@@ -1,0 +1,124 @@
+"""Fine-tuning: the layers of a model as the beginning of a net that learns classes, or to give rows back."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from featlearn.errors import ConfigError, show
+from featlearn.files.dataset import read_dataset
+from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.plan import Data, Plan, Start, make_plan
+from featlearn.jobs.results import Trained
+from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
+from featlearn.jobs.train import learn_into
+from featlearn.models.network import Network
+from featlearn.models.settings.network import HiddenRegularization
+from featlearn.ops.dense import Dense
+from featlearn.patches.rows import Rows
+from featlearn.settings import from_dict, refuse_idle, to_dict
+from featlearn.training.config import TrainConfig
+
+JOB = {"job": "finetune"}
+
+
+def finetune(
+    model: str,
+    dataset: str,
+    output: str,
+    *,
+    finetuning: Finetuning | None = None,
+    regularization: HiddenRegularization | None = None,
+    training: TrainConfig | None = None,
+    run: RunSettings | None = None,
+    no_retry: bool = False,
+    resume: bool = False,
+    force: bool = False,
+    given: Collection[str] = (),
+    invocation: Mapping[str, Any] = JOB,
+    progress: Progress = no_progress,
+    say: Say = log,
+    should_stop: Ask = never,
+    should_save: Ask = never,
+) -> Trained:
+    """Put softmax upon the layers of a model, and learn classes by backpropagation through all of them.
+
+    The model may be a stack, any one whose encoder is a chain of layers, or a net. Rows are preprocessed as
+    it has learned from them. All else is as of `train`. Raises DataError, ConfigError, DivergedError.
+    """
+    run = run or RunSettings()
+
+    def plan_it() -> Plan:
+        learned = load_model(model)
+        warn_of_unfinished(learned, say)
+        return plan_finetuning(
+            learned, dataset, finetuning=finetuning, regularization=regularization, training=training,
+            run=run, retry=not no_retry, given=given, say=say,
+        )  # fmt: skip
+
+    return learn_into(
+        output, [model, dataset], plan_it, run, resume=resume, force=force, invocation=invocation,
+        progress=progress, say=say, should_stop=should_stop, should_save=should_save,
+    )  # fmt: skip
+
+
+def plan_finetuning(
+    learned: LoadedModel,
+    dataset: str,
+    *,
+    finetuning: Finetuning | None,
+    regularization: HiddenRegularization | None,
+    training: TrainConfig | None,
+    run: RunSettings,
+    retry: bool,
+    given: Collection[str],
+    say: Say,
+) -> Plan:
+    """Resolve every setting of a net that begins as a model. Raises DataError, ConfigError."""
+    how = finetuning or Finetuning()
+    for settings in (how, regularization, training):
+        if settings is not None:
+            refuse_idle(settings, given)
+    training = training or from_dict(TrainConfig, Network.defaults.training)
+    if training.data_scale not in (None, 1):
+        raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
+    try:
+        layers = learned.model.encoder_layers()
+    except ConfigError as error:
+        raise ConfigError(f"{show(learned.path)}: {error}") from error
+    own = to_dict(regularization or HiddenRegularization())
+    config = Network.Config(**own, **_shape_of(layers, how))
+    data = _data_like(dataset, learned, run)
+    plan = make_plan(data, Network.id, config, replace(training, data_scale=1.0), run, retry, say)
+    digest = learned.file.content_hash
+    if how.random:
+        return replace(plan, start=Start(f"random weights of {digest}"))
+    params = {f"{name}{i}": value for i, layer in enumerate(layers, 1) for name, value in _params(layer)}
+    return replace(plan, start=Start(digest, params))
+
+
+def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
+    """Return the settings of a net of these layers."""
+    hidden = tuple(layer.units for layer in layers)
+    kinds = [layer.activation for layer in layers]
+    kept = tuple(layer.kept for layer in layers)
+    activation = how.activation or (kinds[0] if len(set(kinds)) == 1 else ",".join(kinds))
+    return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None}
+
+
+def _params(layer: Dense) -> list[tuple[str, Any]]:
+    return [("W", layer.W), ("c", layer.c)]
+
+
+def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> Data:
+    """Describe a data set, its rows preprocessed as those of a model. Raises DataError."""
+    data = read_dataset(dataset)
+    refuse_other_shape(dataset, data, learned)
+    make = partial(Rows, data.patches, dtype=np.dtype(run.dtype), name=show(dataset))
+    return Data(
+        dataset, data.digest, data.shape, learned.preprocess, make,
+        labels=data.labels, label_names=data.label_names,
+    )  # fmt: skip

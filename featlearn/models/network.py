@@ -1,0 +1,285 @@
+"""A net of dense layers with softmax on top, that learns classes from labelled rows by backpropagation.
+
+    h_0 = x,   h_l = f(W_l'h_{l-1} + c_l)           `kept`: of each row the largest entries alone
+    p(k | x) = exp(w_k'h_L + b_k) / sum_m exp(w_m'h_L + b_m)
+    J = -1/n sum over cases of sum_k t_k log p(k | x)
+    delta = p - t,   dW = <h_L delta'>,   db = <delta>,   and down the layers as in ops/dense.py
+
+D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, Nature 323, 1986.
+t is 1 at the class, else 0; smoothed by s it is (1 - s) t + s / classes (C. Szegedy et al., Rethinking the
+Inception architecture, CVPR 2016). Weights begin by K. He, X. Zhang, S. Ren, J. Sun, Delving deep into
+rectifiers, ICCV 2015 (rectified units: normal, variance 2 / inputs), or by X. Glorot, Y. Bengio,
+Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010 (other units: uniform
+within sqrt(6 / (inputs + units))), those of the classes at normal(0, 0.01); biases at 0. Dropout
+(ops/dense.py), and max-norm: weights of a unit that are longer than that are made so long after each update
+(N. Srivastava et al., JMLR 15, 2014).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn.errors import ConfigError
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Phase, Step
+from featlearn.models.settings.network import Classes, HiddenRegularization
+from featlearn.ops import dense
+from featlearn.ops.activations import ACTIVATIONS, pieces
+from featlearn.ops.arrays import sum_columns
+from featlearn.ops.dense import Dense, Dropout
+from featlearn.ops.graph import Graph, Value
+from featlearn.ops.reduce import grand_mean, mean
+from featlearn.ops.softmax import cross_entropy, predicted, softmax
+from featlearn.random import Purpose, Random
+from featlearn.rows import Array
+from featlearn.settings import fill, setting
+
+RECTIFIED = ("relu", "leaky-relu", "maxout")
+TOP_SCALE = 0.01  # standard deviation of the classes' weights at first
+
+
+def length(n: int) -> tuple[int, int]:
+    """Return epochs and rows in a minibatch that suit n labelled rows, from few to many."""
+    return max(10, round(400 * n**-0.3)), max(1, min(100, round(3.2 * n**0.4), n))
+
+
+LENGTH_IN_WORDS = (
+    "100 of 100 rows, 50 of 1000, 15 of 60,000",
+    "20 of 100 rows, 50 of 1000, 100 of 5500 and more",
+)
+
+
+class Network(Model):
+    """params: for each hidden layer l = 1, 2, ... W_l (inputs, units), c_l (units,); W (units, classes), b.
+
+    For maxout W_l and c_l have two columns a unit. They are named W1, c1, W2 and so on.
+    """
+
+    id = "network"
+    labelled = True
+    decodes = False
+    defaults = Defaults(
+        rates={"sgd": 0.1},
+        training={"optimizer": "adam"},
+        decay_weights={"l1": 1e-5, "l2": 1e-4},
+        length=length,
+        length_in_words=LENGTH_IN_WORDS,
+    )
+    small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
+
+    @dataclass(frozen=True)
+    class Config(HiddenRegularization, Classes):
+        hidden: tuple[int, ...] = setting(
+            (500, 500), "units of each hidden layer, from the input up", low=1, high=MAX_UNITS
+        )
+        activation: str = setting(
+            "relu",
+            f"hidden units: {', '.join(ACTIVATIONS)}; one for all layers, or one each (sigmoid,linear)",
+        )
+        kept: tuple[int, ...] | None = setting(
+            None,
+            "entries of a code that stay, the largest; one number for all layers, or one each, 0 for all",
+            low=0,
+            off="all",
+        )
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for kind in self.activations:
+                if kind not in ACTIVATIONS:
+                    raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
+            for kept, units in zip(self.stays, self.hidden, strict=True):
+                if kept > units:
+                    raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
+
+        @property
+        def activations(self) -> tuple[str, ...]:
+            """The activation function of each hidden layer."""
+            return each("activation", tuple(self.activation.split(",")), len(self.hidden))
+
+        @property
+        def stays(self) -> tuple[int, ...]:
+            """The entries that stay of each hidden layer's code; 0: all."""
+            return each("kept", self.kept or (0,), len(self.hidden))
+
+    config: Any
+
+    @classmethod
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Take the number of classes from the data. Raises ConfigError where another one is said."""
+        if None not in (config.classes, data.classes) and config.classes != data.classes:
+            raise ConfigError(
+                f"--classes {config.classes}: the data set has {data.classes}; leave the option out"
+            )
+        return fill(config, {"classes": data.classes})
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """About 1, but for pixels in 0..1."""
+        return None if data.known_within(0, 1) else UNIT_SPREAD
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        made: dict[str, dict[str, Any]] = {kind: {"activation": kind} for kind in ACTIVATIONS}
+        made |= {
+            "sigmoid, then linear": {"activation": "sigmoid,linear"},
+            "three layers": {"hidden": (5, 4, 3)},
+            "no hidden layer": {"hidden": ()},
+            "kept": {"kept": (3, 2)},
+            "kept, sigmoid": {"kept": (3, 0), "activation": "sigmoid"},
+            "kept, maxout": {"kept": (3,), "activation": "maxout"},
+            "dropout": {"input_dropout": 0.2, "hidden_dropout": 0.5},
+            "max-norm": {"max_norm": 0.7},
+            "smoothing": {"label_smoothing": 0.1},
+        }
+        return {name: cls.Config(**cls.small | options) for name, options in made.items()}
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Make fresh parameters. Raises ConfigError where the number of classes is not known."""
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
+        if config.classes is None:
+            raise ConfigError("--classes: is not said, and no labelled data say it")
+        self.params = {}
+        for name, shape in self.shapes(n_visible).items():
+            draw = len(self.params) // 2
+            if len(shape) == 1:
+                self.params[name] = np.zeros(shape, self.dtype)
+            elif name == "W":
+                self.params[name] = TOP_SCALE * rng.normal(shape, self.dtype, Purpose.INIT, draw)
+            else:
+                self.params[name] = initial(shape, config.activations[draw], self.dtype, rng, draw)
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        sizes = (n_visible, *self.config.hidden)
+        found = chain_shapes(sizes, self.config.activations)
+        return found | {"W": (sizes[-1], self.config.classes), "b": (self.config.classes,)}
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.params["W1" if self.config.hidden else "W"].shape[0])
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return tuple(name for name in self.shapes(1) if name.startswith("W"))
+
+    def filters(self) -> Array:
+        """Return those of the first layer; without hidden layers those of the classes."""
+        return np.ascontiguousarray(self.params["W1" if self.config.hidden else "W"].T)
+
+    def encoder_layers(self) -> list[Dense]:
+        """Return the hidden layers. Raises ConfigError where there is none."""
+        if not self.config.hidden:
+            raise ConfigError(
+                f"a model {self.id!r} without hidden layers cannot be fine-tuned: there is none "
+                "to go on from; take a model of features"
+            )
+        return self._hidden
+
+    @property
+    def _hidden(self) -> list[Dense]:
+        return chain_of(self.params, self.config.activations, self.config.stays)
+
+    @property
+    def _layers(self) -> list[Dense]:
+        """All layers, up to the scores of the classes."""
+        return [*self._hidden, Dense(self.params["W"], self.params["b"])]
+
+    def encode(self, X: Array) -> Array:
+        """Return the codes of the last hidden layer; where there is none, the probabilities of classes."""
+        return dense.encode(self._hidden, X) if self.config.hidden else self.probabilities(X)
+
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row: (n, visible) -> (n, classes)."""
+        return softmax(dense.encode(self._layers, X))
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        if self.config.hidden:
+            return dense.portable(self._hidden, g, X)
+        return g("Softmax", dense.portable(self._layers, g, X), axis=1)
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Return the gradient of J over labelled rows X (n, visible + classes)."""
+        config, layers = self.config, self._layers
+        x, t = self.visible(X), self.targets(X)
+        dropout = None
+        if config.input_dropout or config.hidden_dropout:
+            dropout = Dropout(config.input_dropout, config.hidden_dropout, step.seed, step.draw)
+        passed = dense.forward(layers, x, dropout)
+        scores = passed[-1].H
+        smooth = X.dtype.type(config.label_smoothing)
+        wanted = (1 - smooth) * t + smooth / t.shape[1] if smooth else t
+        losses, P = cross_entropy(scores, wanted)
+        grads = dense.backward(layers, passed, P - wanted, dropout)
+        metrics = {"loss": mean(losses), "error_rate": error_rate(scores, t)}
+        if config.hidden:
+            metrics["mean_activation"] = grand_mean(passed[-2].H)
+        *below, (dW, db) = grads
+        return metrics, grads_of(below) | {"W": dW, "b": db}
+
+    def phases(self) -> list[Phase]:
+        noisy = self.config.input_dropout or self.config.hidden_dropout
+        return [
+            Phase("train", self.gradient, moving_loss="dropout is drawn anew at every update" * bool(noisy))
+        ]
+
+    def project(self) -> None:
+        """Shorten the incoming weights of hidden units that are longer than max_norm."""
+        limit = self.config.max_norm
+        for i in range(len(self.config.hidden) if limit else 0):
+            shorten(self.params[f"W{i + 1}"], limit)
+
+
+def each(name: str, values: tuple[Any, ...], layers: int) -> tuple[Any, ...]:
+    """Return a setting's value for each of the layers, where one stands for all. Raises ConfigError."""
+    if len(values) == 1:
+        return values * layers
+    if len(values) != layers:
+        raise ConfigError(f"--{name}: got {len(values)} for {layers} hidden layers; give one, or one each")
+    return values
+
+
+def chain_shapes(sizes: tuple[int, ...], activations: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of W1, c1, W2, ... of a chain of layers between `sizes` values."""
+    found: dict[str, tuple[int, ...]] = {}
+    for i, kind in enumerate(activations, start=1):
+        width = sizes[i] * pieces(kind)
+        found |= {f"W{i}": (sizes[i - 1], width), f"c{i}": (width,)}
+    return found
+
+
+def chain_of(params: dict[str, Array], activations: tuple[str, ...], stays: tuple[int, ...]) -> list[Dense]:
+    """Return the chain of layers of the params W1, c1, W2, ..."""
+    return [
+        Dense(params[f"W{i}"], params[f"c{i}"], kind, kept)
+        for i, (kind, kept) in enumerate(zip(activations, stays, strict=True), start=1)
+    ]
+
+
+def grads_of(pairs: list[tuple[Array, Array]]) -> dict[str, Array]:
+    """Return the gradients (dW, dc) of each layer by the names of the params: W1, c1, W2, ..."""
+    found: dict[str, Array] = {}
+    for i, (dW, dc) in enumerate(pairs, start=1):
+        found |= {f"W{i}": dW, f"c{i}": dc}
+    return found
+
+
+def initial(shape: tuple[int, ...], kind: str, dtype: Any, rng: Random, draw: int) -> Array:
+    """Return the weights (inputs, pieces * units) that a layer begins with."""
+    if kind in RECTIFIED:
+        return np.asarray(math.sqrt(2 / shape[0]) * rng.normal(shape, dtype, Purpose.INIT, draw), dtype)
+    bound = math.sqrt(6 / (shape[0] + shape[1]))
+    u = rng.uniform(shape[0] * shape[1], Purpose.INIT, draw).reshape(shape)
+    return np.asarray((2 * u - 1) * bound, dtype)
+
+
+def shorten(W: Array, limit: float) -> None:
+    """Make columns of W (inputs, units) that are longer than `limit` so long, in place."""
+    squares = sum_columns(np.square(W))
+    if (squares > limit**2).any():
+        W *= np.minimum(1, limit / np.sqrt(np.where(squares > 0, squares, 1)))
+
+
+def error_rate(scores: Array, t: Array) -> float:
+    """Return the share of rows whose likeliest class, by scores (n, classes), is not that of t."""
+    return float(np.count_nonzero(predicted(scores) != predicted(t)) / len(t))
