@@ -5,6 +5,7 @@ They import nothing that takes time: help pages are made of them.
 
 from dataclasses import dataclass
 
+from featlearn.errors import ConfigError
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import check, seed_setting, setting
 
