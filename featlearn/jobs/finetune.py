@@ -1,7 +1,7 @@
 """Fine-tuning: the layers of a model as the beginning of a net that learns classes, or to give rows back."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
 from featlearn.jobs.train import learn_into
 from featlearn.jobs.up_down import plan_up_down
+from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.ops.dense import Dense
@@ -94,17 +95,41 @@ def plan_finetuning(
     training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
         layers = learned.model.encoder_layers()
+        back = learned.model.decoder_layers() if how.unrolled else []
     except ConfigError as error:
         raise ConfigError(f"{show(learned.path)}: {error}") from error
-    own = to_dict(regularization or HiddenRegularization())
-    config = Network.Config(**own, **_shape_of(layers, how))
+    config: Any
+    if how.unrolled:
+        for name in sorted(set(given) & {one.name for one in fields(HiddenRegularization)}):
+            raise ConfigError(f"{option_name(name)}: does nothing with --unrolled; leave one of them out")
+        id, config = DeepAutoencoder.id, DeepAutoencoder.Config(**_unrolled(layers, back, how))
+    else:
+        own = to_dict(regularization or HiddenRegularization())
+        id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
     _, data = _data_like(dataset, learned, run)
-    plan = make_plan(data, Network.id, config, replace(training, data_scale=1.0), run, retry, say)
+    plan = make_plan(data, id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:
         return replace(plan, start=Start(f"random weights of {digest}"))
-    params = {f"{name}{i}": value for i, layer in enumerate(layers, 1) for name, value in _params(layer)}
+    params = {f"W{i}": layer.W for i, layer in enumerate(layers + back, 1)}
+    params |= {f"c{i}": layer.c for i, layer in enumerate(layers + back, 1)}
     return replace(plan, start=Start(digest, params))
+
+
+def _unrolled(layers: list[Dense], back: list[Dense], how: Finetuning) -> dict[str, Any]:
+    """Return the settings of a deep autoencoder of an encoder and a decoder. Raises ConfigError."""
+    sizes = [layer.units for layer in layers]
+    if [layer.n_in for layer in back] != sizes[::-1]:
+        raise ConfigError("--unrolled: encoder and decoder of the model do not mirror each other")
+    *up, code = (layer.activation for layer in layers)
+    *down, outputs = (layer.activation for layer in back)
+    kept = tuple(layer.kept for layer in layers)
+    found = {"hidden": tuple(sizes), "code": how.code or code, "output_units": outputs}
+    if how.activation:
+        found["activation"] = how.activation
+    elif up:
+        found |= {"activation": ",".join(up), "decoder_activation": ",".join(down)}
+    return found | {"kept": kept if any(kept) else None}
 
 
 def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
@@ -114,10 +139,6 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
     kept = tuple(layer.kept for layer in layers)
     activation = how.activation or (kinds[0] if len(set(kinds)) == 1 else ",".join(kinds))
     return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None}
-
-
-def _params(layer: Dense) -> list[tuple[str, Any]]:
-    return [("W", layer.W), ("c", layer.c)]
 
 
 def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:

@@ -21,6 +21,8 @@ from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
+from featlearn.models.base import IsClassifier
+from featlearn.ops.softmax import predicted
 from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
 from featlearn.patches.sliding import Slide, codes_of_images
@@ -120,6 +122,23 @@ class FeatureModel:
     def encode(self, X: Any, *, preprocessed: bool = False) -> Array:
         """Return the codes (n, n_hidden) of images. Raises DataError."""
         return np.concatenate([self._model.encode(rows) for rows, _ in self._blocks(X, preprocessed)])
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that it tells; none of a model of features."""
+        return list(self._loaded.file.classes or ())
+
+    def probabilities(self, X: Any, *, preprocessed: bool = False) -> Array:
+        """Return the probability of each class (n, classes) for images. Raises ConfigError, DataError."""
+        model = self._model
+        if not isinstance(model, IsClassifier):
+            raise ConfigError(f"a {self.id} model knows no classes; featlearn.finetune makes a net of it")
+        return np.concatenate([model.probabilities(rows) for rows, _ in self._blocks(X, preprocessed)])
+
+    def classify(self, X: Any, *, preprocessed: bool = False) -> list[str]:
+        """Return the name of the likeliest class of each image. Raises ConfigError, DataError."""
+        found = predicted(self.probabilities(X, preprocessed=preprocessed))
+        return [self.classes[i] for i in found]
 
     def encode_images(
         self, X: Any, *, stride: int = 1, pool: tuple[int, int] | str = QUADRANTS, pooling: str = "sum"

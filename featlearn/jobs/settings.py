@@ -92,6 +92,9 @@ class Finetuning(Checked):
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
+    code: str | None = setting(
+        None, "units of the code  [default: the model's]", choices=("linear", "sigmoid"), needs="unrolled"
+    )
     up_down: bool = setting(
         False,
         "fine-tune a deep belief net with classes in its top by the up-down algorithm instead, so that it "
