@@ -11,6 +11,7 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.plan import Data, Plan, Start, make_plan
+from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
@@ -52,13 +53,14 @@ def finetune(
     """
     run = run or RunSettings()
 
-    def plan_it() -> Plan:
+    def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
         warn_of_unfinished(learned, say)
-        return plan_finetuning(
+        plan = plan_finetuning(
             learned, dataset, finetuning=finetuning, regularization=regularization, training=training,
             run=run, retry=not no_retry, given=given, say=say,
         )  # fmt: skip
+        return RefitPlan(plan) if finetuning is not None and finetuning.refit else plan
 
     return learn_into(
         output, [model, dataset], plan_it, run, resume=resume, force=force, invocation=invocation,
@@ -84,6 +86,8 @@ def plan_finetuning(
         if settings is not None:
             refuse_idle(settings, given)
     training = training or from_dict(TrainConfig, Network.defaults.training)
+    if how.refit and training.patience is None:
+        raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
     if training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
     try:
