@@ -67,7 +67,7 @@ def finetune(
 
 def plan_finetuning(
     learned: LoadedModel,
-    dataset: str,
+    dataset: str | Data,
     *,
     finetuning: Finetuning | None,
     regularization: HiddenRegularization | None,
@@ -91,7 +91,7 @@ def plan_finetuning(
         raise ConfigError(f"{show(learned.path)}: {error}") from error
     own = to_dict(regularization or HiddenRegularization())
     config = Network.Config(**own, **_shape_of(layers, how))
-    data = _data_like(dataset, learned, run)
+    data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)
     plan = make_plan(data, Network.id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:
