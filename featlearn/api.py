@@ -15,6 +15,7 @@ import difflib
 import functools
 import inspect
 import os
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -33,7 +34,7 @@ from featlearn.jobs import stack as _stack
 from featlearn.jobs import train as _train
 from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
-from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, LikelihoodConfig
+from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.resources import limits
@@ -51,6 +52,7 @@ from featlearn.jobs.settings import (
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
+from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.settings import from_dict
 
@@ -64,14 +66,17 @@ MODELS = tuple(model_ids())
 
 
 def by_options(
-    job: Callable[..., R], kinds: Kinds, usual: Mapping[str, Usual] | None = None
+    job: Callable[..., R],
+    kinds: Kinds,
+    usual: Mapping[str, Usual] | None = None,
+    first: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
-    with a model. `threads` and `max_memory` hold while the job runs. How the job was called is stored with
-    what it makes, not how the caller's program was.
+    with a model. `first` says values that come before those of any class. `threads` and `max_memory` hold
+    while the job runs. How the job was called is stored with what it makes, not how the caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
@@ -94,6 +99,7 @@ def by_options(
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
                 continue
+            values = {**first.get(name, {}), **values}
             if cls is not None and usual and name in usual:
                 values = {**usual[name](cls), **values}
             bound[name] = from_dict(
@@ -209,18 +215,18 @@ def _signature(own: Mapping[str, inspect.Parameter], kinds: Kinds, with_model: b
 PATCHES = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
 RUN = {"training": TrainConfig, "run": RunSettings}
 MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
+NET = {"regularization": HiddenRegularization, "training": TrainConfig}
+OF_NETS = {"training": Network.defaults.training}
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
 train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
-finetune = by_options(
-    _finetune.finetune, RUN | {"finetuning": Finetuning, "regularization": HiddenRegularization}
-)
+finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=OF_NETS)
 classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
-evaluate = by_options(_evaluate.evaluate, MEASURES)
+evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=OF_NETS)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})

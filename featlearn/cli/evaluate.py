@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import click
+
 from featlearn.cli.options import (
     collect,
-    command_named,
     common,
     force_of,
     option,
@@ -14,17 +15,19 @@ from featlearn.cli.options import (
     settings_options,
 )
 from featlearn.cli.output import Messages, Results
+from featlearn.cli.train_options import EvaluateCommand
 from featlearn.errors import ConfigError
-from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, LikelihoodConfig
+from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 
 
-@command_named("evaluate")
+@click.command("evaluate", cls=EvaluateCommand)
 @common(paths("models", many=True, metavar="MODEL..."), paths("dataset"))
 @option("--train", metavar="DATASET", help="The data set that was learned from: adds what follows from it.")
 @common(
     settings_options(CodingConfig, "Codes"),
     settings_options(LikelihoodConfig, "Likelihood"),
     settings_options(ClassifierConfig, "Linear classifier", needs="train"),
+    settings_options(FewLabels, "Fine-tuning", needs="per_class"),
     option(
         "--plot",
         metavar="PATH",
@@ -49,7 +52,9 @@ def command(plot: str | None, messages: Messages, results: Results, **options: A
     --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax
     regression makes on this data set after it has learned that one: from codes (classifier_error) and from
     the inputs (raw_error). With --per-class it learns --draws times so many rows of each class instead, the
-    same ones for all models: mean and standard deviation of the errors.
+    same ones for all models: mean and standard deviation of the errors. --finetune adds what nets come to
+    that learn these same rows (finetuned_error): each model with softmax upon its layers, and with --random
+    the same net from random weights.
 
     --plot draws RMSE against bits per pixel and, with --per-class, errors against labels.
 
@@ -59,10 +64,14 @@ def command(plot: str | None, messages: Messages, results: Results, **options: A
       featlearn evaluate none.h5 l1.h5 l2.h5 patches.h5 --json
       featlearn evaluate rbm.h5 test.h5 --train digits.h5 --likelihood auto
       featlearn evaluate a.h5 b.h5 test.h5 --train digits.h5 --per-class 10,100 --plot ab.png
+      featlearn evaluate dbn.h5 test.h5 --train digits.h5 --per-class 10 --finetune --random relu
     """
     from featlearn.jobs.evaluate import evaluate
+    from featlearn.jobs.train_settings import TrainConfig
+    from featlearn.models.settings.network import HiddenRegularization
 
-    kinds = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
+    kinds: dict[str, Any] = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "few": FewLabels}
+    kinds |= {"classifier": ClassifierConfig, "regularization": HiddenRegularization, "training": TrainConfig}
     options |= {name: collect(kind, options) for name, kind in kinds.items()}
     if plot == "-":
         raise ConfigError("--plot -: standard output is the table's; name a file for the picture")

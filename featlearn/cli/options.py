@@ -159,10 +159,12 @@ def settings_option_objects(
     group: str,
     defaults: Mapping[str, Any] = types.MappingProxyType({}),
     words: Mapping[str, str] = types.MappingProxyType({}),
+    needs: str = "",
 ) -> list[Option]:
     """The same as Click objects, for a command that picks its options when it runs.
 
     `defaults` come before its own, and so do the `words` that say what is taken when nothing is given.
+    `needs` is as of `settings_options`.
     """
     options = []
     for parameter in settings_parameters(cls, group):
@@ -171,7 +173,7 @@ def settings_option_objects(
             parameter |= {"default": defaults[names[1]], "show_default": True}
         elif names[1] in words:
             parameter |= {"show_default": words[names[1]]}
-        options.append(Option(names, **parameter))
+        options.append(Option(names, needs=needs, **parameter))
     return options
 
 

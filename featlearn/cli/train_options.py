@@ -1,4 +1,4 @@
-"""Options of featlearn train and finetune: of the training and the model, and the TOML file for them."""
+"""Options of featlearn train, finetune and evaluate: of trainings and models, and the TOML file for them."""
 
 import difflib
 import json
@@ -73,18 +73,36 @@ class FinetuneCommand(Command):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from featlearn.jobs.train_settings import TrainConfig, usual_in_words
         from featlearn.models.network import Network
-        from featlearn.models.settings.network import HiddenRegularization
         from featlearn.models.untied_dbn import UntiedDBN
 
         *own, help = super().get_params(ctx)
-        cls: Any = UntiedDBN if ctx.meta.get(UP_DOWN) else Network
-        training = settings_option_objects(
-            TrainConfig, "Training", cls.defaults.training, usual_in_words(cls)
-        )
-        net = settings_option_objects(HiddenRegularization, "Net")
-        return [*own, *(one for one in training if one.name != "data_scale"), no_retry(), *net, help]
+        training, net = net_options(UntiedDBN if ctx.meta.get(UP_DOWN) else Network, "Training", "Net")
+        return [*own, *training, no_retry(), *net, help]
+
+
+class EvaluateCommand(Command):
+    """Offers the settings of nets that learn few labels, and of their training."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from featlearn.models.network import Network
+
+        *own, help = super().get_params(ctx)
+        training, net = net_options(Network, "Fine-tuning", "Fine-tuning", needs="finetune")
+        return [*own, *net, *training, help]
+
+
+def net_options(
+    cls: Any, of_training: str, of_net: str, needs: str = ""
+) -> tuple[list[Option], list[Option]]:
+    """Return the options of the training of a model, and those of nets, in the groups of those names."""
+    from featlearn.jobs.train_settings import TrainConfig, usual_in_words
+    from featlearn.models.settings.network import HiddenRegularization
+
+    words, usual = usual_in_words(cls), cls.defaults.training
+    training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
+    net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
+    return [one for one in training if one.name != "data_scale"], net
 
 
 def no_retry() -> Option:

@@ -10,7 +10,7 @@ from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Progress
 from featlearn.jobs.store import LoadedModel
-from featlearn.rows import Encoded, Rows
+from featlearn.rows import Encoded, Float64, Rows
 from featlearn.training.classifier import (
     ClassifierConfig,
     Standardized,
@@ -118,8 +118,13 @@ def _by_labels(what: str, train: Rows, test: Rows, task: Task, progress: Progres
     with progress(len(per_class) * task.config.draws, "classifiers") as bar:
         learned, tried = (train, task.train.labels), (test, task.test.labels)
         errors = errors_per_class(learned, tried, task.config, task.seed, bar.advance)
+    return means_and_spreads(what, errors, task.config)
+
+
+def means_and_spreads(what: str, errors: Float64, config: ClassifierConfig) -> dict[str, float]:
+    """Return means and standard deviations of errors (numbers of rows, draws), as keys of the table."""
     found = {}
-    for number, row in zip(per_class, errors, strict=True):
+    for number, row in zip(config.per_class or (), errors, strict=True):
         found[f"{what}_error_{number}"] = float(row.mean())
         found[f"{what}_spread_{number}"] = float(row.std(ddof=1)) if len(row) > 1 else 0.0
     return found

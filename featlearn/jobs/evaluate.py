@@ -29,15 +29,18 @@ from featlearn.jobs.classification import (
     refuse_too_few,
 )
 from featlearn.jobs.comparison import LEVELS, Measured, Plot
+from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.pictures import Stream
 from featlearn.jobs.results import Result
-from featlearn.jobs.settings import Seed
+from featlearn.jobs.settings import FewLabels, Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, rows_like, warn_of_unfinished
+from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
 from featlearn.rows import Encoded, blocks
 from featlearn.rows import Labelled as LabelledRows
 from featlearn.settings import refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
+from featlearn.training.config import TrainConfig
 from featlearn.training.legs import measure as measure_rows
 
 
@@ -56,6 +59,9 @@ def evaluate(
     coding: CodingConfig | None = None,
     likelihood: LikelihoodConfig | None = None,
     classifier: ClassifierConfig | None = None,
+    few: FewLabels | None = None,
+    regularization: HiddenRegularization | None = None,
+    training: TrainConfig | None = None,
     seed: int = 0,
     plot: str | Stream | None = None,
     force: bool = False,
@@ -65,9 +71,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure models on a data set.
 
-    `train`, the data set that was learned from, adds what follows from it; `plot` is a picture to write, a
-    PNG where it is a stream. `given` settings are refused where they do nothing. Raises DataError,
-    ConfigError.
+    `train`, the data set that was learned from, adds what follows from it. `few` says which nets learn few
+    labels of it, `regularization` and `training` how. `plot` is a picture to write, a PNG where it is a
+    stream. `given` settings are refused where they do nothing. Raises DataError, ConfigError, DivergedError.
     """
     Seed(seed)
     if not models:
@@ -76,6 +82,7 @@ def evaluate(
         coding or CodingConfig(),
         likelihood or LikelihoodConfig(),
         classifier or ClassifierConfig(),
+        Nets(few or FewLabels(), regularization, training),
         seed,
         plot is not None,
         progress,
@@ -130,6 +137,7 @@ class _Measuring:
     coding: CodingConfig
     likelihood: LikelihoodConfig
     classifier: ClassifierConfig
+    nets: Nets
     seed: int
     drawn: bool
     """Whether there will be a picture."""
@@ -144,11 +152,16 @@ class _Measuring:
 
     def refuse_idle(self, given: Collection[str], train: str | None) -> None:
         """Raise ConfigError for given settings that do nothing."""
-        for config in (self.coding, self.likelihood, self.classifier):
+        settings = self.nets.settings
+        for config in (self.coding, self.likelihood, self.classifier, settings):
             refuse_idle(config, given)
-        for one in fields(self.classifier):
-            if one.name in given:
-                refuse_idle_one(one.name, "train", None, {"train": train})
+        values = {"train": train, "per_class": self.classifier.per_class, "finetune": settings.finetune}
+        needed: dict[type[Any], str] = {ClassifierConfig: "train", FewLabels: "per_class"}
+        needed |= dict.fromkeys((HiddenRegularization, TrainConfig), "finetune")
+        for kind, needs in needed.items():
+            for one in fields(kind):
+                if one.name in given:
+                    refuse_idle_one(one.name, needs, None, values)
 
     def refuse_unfit(self, learned: LoadedModel, datasets: list[Dataset]) -> None:
         """Raise ConfigError or DataError where a model cannot be measured so."""
@@ -162,6 +175,8 @@ class _Measuring:
         if not unlabelled:
             refuse_other_classes(*datasets)
             refuse_too_few(datasets[1], self.classifier.per_class or ())
+            if self.nets.settings.finetune:
+                self.nets.refuse_unfit(learned, datasets[1], self.classifier, self.seed)
         elif self.classifier.per_class:
             raise ConfigError(
                 f"--per-class: {show(unlabelled[0])} has no labels; extract it again with --labels"
@@ -206,6 +221,8 @@ class _Measuring:
                 train, test = Labelled(Encoded(model, train_rows[0]), labels), Labelled(codes, dataset.labels)
                 task = Task.of(train, test, self.classifier, self.seed)
                 measures |= classify(learned, task, self.progress, self.raw)
+                if self.nets.settings.finetune:
+                    measures |= errors_of_nets(learned, task, self.nets, self.progress, self.say)
         told = _advice(learned, measures, len(dataset.patches))
         advice.say_all(self.say, told, f"{path}: ")
         return Measured({"model": path, **measures, **likely, "advice": told}, coded)

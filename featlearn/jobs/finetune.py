@@ -73,7 +73,7 @@ def finetune(
 
 def plan_finetuning(
     learned: LoadedModel,
-    dataset: str,
+    dataset: str | Data,
     *,
     finetuning: Finetuning | None,
     regularization: HiddenRegularization | None,
@@ -93,6 +93,7 @@ def plan_finetuning(
     if training is not None and training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
     if how.up_down:
+        assert isinstance(dataset, str)
         _refuse_with_up_down(how, regularization)
         labelled, data = _data_like(dataset, learned, run)
         return plan_up_down(learned, labelled, data, how, training, run, retry, say)
@@ -110,7 +111,7 @@ def plan_finetuning(
     else:
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
-    _, data = _data_like(dataset, learned, run)
+    data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)[1]
     plan = make_plan(data, id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:

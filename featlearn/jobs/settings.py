@@ -110,6 +110,27 @@ class Finetuning(Checked):
 
 
 @dataclass(frozen=True)
+class FewLabels(Checked):
+    """Which nets learn the few labelled rows of each draw."""
+
+    finetune: bool = setting(
+        False, "fine-tune each model on the rows of each draw, as featlearn finetune does", flag=True
+    )
+    random: str | None = setting(
+        None,
+        "beside it, the same net from random weights, with such hidden units; several nets as sigmoid,relu",
+        needs="finetune",
+        off="no such net",
+        metavar="UNITS",
+    )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The hidden units of the nets with random weights."""
+        return tuple(dict.fromkeys(self.random.split(","))) if self.random else ()
+
+
+@dataclass(frozen=True)
 class Drawing(Checked):
     """What to draw, and how; `what` None is decided by the file."""
 

@@ -1,4 +1,4 @@
-"""Errors of a linear classifier with few labels: over random draws of so many labelled rows a class.
+"""Errors with few labels: over random draws of so many labelled rows a class.
 
 The draws follow from the seed and the labels alone, so that all codes of a data set are learned from the same
 rows, and a draw of few rows a class is part of the same draw of more.
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from featlearn.ops.softmax import Labels
 from featlearn.random import Purpose, Random
-from featlearn.rows import Rows, Selected
+from featlearn.rows import Float64, Index, Rows, Selected
 from featlearn.training.classifier import (
     ClassifierConfig,
     Standardized,
@@ -27,29 +27,42 @@ def drawn_rows(labels: Labels, per_class: int, seed: int, draw: int) -> npt.NDAr
     return order[np.sort(np.concatenate(of_class))]
 
 
+def over_draws(
+    labels: Labels, config: ClassifierConfig, seed: int, error: Callable[[Index, int], float]
+) -> Float64:
+    """Return (numbers of rows, draws) the `error` of what learns the rows of a draw.
+
+    It is called with the rows' indices and the number of the draw.
+    """
+    per_class = config.per_class or ()
+    found = np.empty((len(per_class), config.draws))
+    for i, number in enumerate(per_class):
+        for draw in range(config.draws):
+            found[i, draw] = error(drawn_rows(labels, number, seed, draw), draw)
+    return found
+
+
 def errors_per_class(
     train: tuple[Rows, Labels],
     test: tuple[Rows, Labels],
     config: ClassifierConfig,
     seed: int,
     advance: Callable[[int], None] = lambda fits: None,
-) -> npt.NDArray[np.float64]:
-    """Return (numbers of rows, draws) the share of `test` that is put into the wrong class.
+) -> Float64:
+    """Return (numbers of rows, draws) the share of `test` that a linear classifier puts into the wrong class.
 
     It is learned from so many rows a class.
 
     Labels count from 0 in `train`; a label -1 of `test` is
     no class of `train`. `advance` hears of each classifier.
     """
-    classes, per_class = int(train[1].max()) + 1, config.per_class or ()
-    errors = np.empty((len(per_class), config.draws))
-    for i, number in enumerate(per_class):
-        for draw in range(config.draws):
-            index = drawn_rows(train[1], number, seed, draw)
-            codes = Standardized(Selected(train[0], index))
-            classifier, _ = train_classifier(codes, train[1][index], classes, config)
-            errors[i, draw] = classification_error(
-                classifier, Standardized(test[0], codes, memory=0), test[1]
-            )
-            advance(1)
-    return errors
+    classes = int(train[1].max()) + 1
+
+    def error(index: Index, draw: int) -> float:
+        codes = Standardized(Selected(train[0], index))
+        classifier, _ = train_classifier(codes, train[1][index], classes, config)
+        found = classification_error(classifier, Standardized(test[0], codes, memory=0), test[1])
+        advance(1)
+        return found
+
+    return over_draws(train[1], config, seed, error)
