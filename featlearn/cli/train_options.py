@@ -14,6 +14,7 @@ from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
 
+UP_DOWN = "featlearn.up_down"
 NOT_IN_TOML = {
     *("dataset", "output", "config", "show_config", "resume", "force", "messages", "results", "help"),
     *("threads", "max_memory"),
@@ -65,16 +66,23 @@ class TrainCommand(ModelCommand):
 
 
 class FinetuneCommand(Command):
-    """Offers the settings of the net and its training; they stand before --help."""
+    """Offers the settings of the net and its training, as --up-down has them; they stand before --help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[UP_DOWN] = "--up-down" in args
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from featlearn.jobs.train_settings import TrainConfig, usual_in_words
         from featlearn.models.network import Network
         from featlearn.models.settings.network import HiddenRegularization
+        from featlearn.models.untied_dbn import UntiedDBN
 
         *own, help = super().get_params(ctx)
-        words, usual = usual_in_words(Network), Network.defaults.training
-        training = settings_option_objects(TrainConfig, "Training", usual, words)
+        cls: Any = UntiedDBN if ctx.meta.get(UP_DOWN) else Network
+        training = settings_option_objects(
+            TrainConfig, "Training", cls.defaults.training, usual_in_words(cls)
+        )
         net = settings_option_objects(HiddenRegularization, "Net")
         return [*own, *(one for one in training if one.name != "data_scale"), no_retry(), *net, help]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError, show
-from featlearn.files.dataset import read_dataset
+from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.plan import Data, Plan, Start, make_plan
 from featlearn.jobs.refit import RefitPlan
@@ -16,6 +16,7 @@ from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
 from featlearn.jobs.train import learn_into
+from featlearn.jobs.up_down import plan_up_down
 from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
@@ -47,6 +48,8 @@ def finetune(
     should_save: Ask = never,
 ) -> Trained:
     """Put softmax upon the layers of a model, and learn classes by backpropagation through all of them.
+
+    With `up_down` a deep belief net with classes in its top goes on as one (jobs/up_down.py).
 
     The model may be a stack, any one whose encoder is a chain of layers, or a net. Rows are preprocessed as
     it has learned from them. All else is as of `train`. Raises DataError, ConfigError, DivergedError.
@@ -85,11 +88,15 @@ def plan_finetuning(
     for settings in (how, regularization, training):
         if settings is not None:
             refuse_idle(settings, given)
-    training = training or from_dict(TrainConfig, Network.defaults.training)
-    if how.refit and training.patience is None:
+    if how.refit and (training is None or training.patience is None):
         raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
-    if training.data_scale not in (None, 1):
+    if training is not None and training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
+    if how.up_down:
+        _refuse_with_up_down(how, regularization)
+        labelled, data = _data_like(dataset, learned, run)
+        return plan_up_down(learned, labelled, data, how, training, run, retry, say)
+    training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
         layers = learned.model.encoder_layers()
         back = learned.model.decoder_layers() if how.unrolled else []
@@ -103,7 +110,7 @@ def plan_finetuning(
     else:
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
-    data = _data_like(dataset, learned, run)
+    _, data = _data_like(dataset, learned, run)
     plan = make_plan(data, id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:
@@ -138,12 +145,23 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
     return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None}
 
 
-def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> Data:
-    """Describe a data set, its rows preprocessed as those of a model. Raises DataError."""
+def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:
+    """Raise ConfigError for settings of nets that learn by backpropagation."""
+    for name in ("random", "unrolled"):
+        if getattr(how, name):
+            raise ConfigError(f"--{name}: does nothing with --up-down; leave one of them out")
+    usual = to_dict(HiddenRegularization())
+    for name, value in to_dict(regularization or HiddenRegularization()).items():
+        if value != usual[name]:
+            raise ConfigError(f"{option_name(name)}: does nothing with --up-down; leave one of them out")
+
+
+def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
+    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
     data = read_dataset(dataset)
     refuse_other_shape(dataset, data, learned)
     make = partial(Rows, data.patches, dtype=np.dtype(run.dtype), name=show(dataset))
-    return Data(
+    return data, Data(
         dataset, data.digest, data.shape, learned.preprocess, make,
         labels=data.labels, label_names=data.label_names,
     )  # fmt: skip

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.fantasies import begin, fantasies, held
+from featlearn.analysis.fantasies import begin, fantasies
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
 from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
 from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.classes import held_classes
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
@@ -191,7 +192,7 @@ class FeatureModel:
         steps: int = 1000,
         *,
         data: Any = None,
-        classes: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
         seed: int = 0,
         preprocessed: bool = False,
         progress: Progress = no_progress,
@@ -206,7 +207,7 @@ class FeatureModel:
         if data is not None:
             X = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, each)])
             each = len(X)
-        T = None if classes is None else held(self._model, classes, each)
+        T = None if classes is None else held_classes(self._loaded, classes, each)
         V = begin(self._model, X, each if T is None else len(T), chains.seed)
         with progress(chains.steps, "steps") as bar:
             found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance, T)[-1]
