@@ -210,6 +210,7 @@ def learn_layers(
     Raises DataError, ConfigError, DivergedError.
     """
     data, files, models = plan.data, list[ModelFile](), list[LoadedModel]()
+    lowest: Data | None = None
     held = _held(plan, ckpt, force, watch.say) if resume and ckpt is not None else []
     keep = None if ckpt is None else Checkpoint(ckpt, lambda file: plan.file([*files, file], story, False))
     for i, layer in enumerate(plan.layers):
@@ -225,6 +226,7 @@ def learn_layers(
             _of_layer(i + 1, watch.say),
             stream=i,
         )
+        lowest = lowest or own.data
         if i < len(held) and held[i].progress.get("finished"):
             own = own.as_in(held[i])
             _refuse_other(own, held[i], ckpt or "", i + 1)
@@ -250,8 +252,8 @@ def learn_layers(
     done = len(files) == len(plan.layers) and bool(files[-1].progress["finished"])
     made = plan.file(files, story, done)
     stack = loaded_stack(ckpt or "", made, models)
-    if done:
-        rows = plan.data.divided(models[0].preprocess.divisor / plan.data.preprocess.divisor).rows
+    if done and lowest is not None:
+        rows = lowest.rows
         if own.classes is not None:
             rows = Labelled(rows, own.classes.index, len(own.classes.names))
         found = measured(stack.model, rows, np.arange(len(rows)), own=False)
