@@ -10,6 +10,7 @@ thread: processor time is what counts, for a machine has other work. Half an hou
 A. Coates, H. Lee, A. Ng, An analysis of single-layer networks in unsupervised feature learning, AISTATS 2011.
 """
 
+import json
 import os
 import statistics
 import subprocess
@@ -51,14 +52,24 @@ def error(train: str, test: str) -> float:
     )
 
 
+MEASURE = """
+import json, resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+"""
+"""A small process between, for a child begins with the memory of its parent."""
+
+
 def encode(*args: Any, cwd: str) -> tuple[float, float]:
-    """Encode images in a process of its own: processor seconds, and the most memory in MB."""
+    """Encode images in a process of its own. -> processor seconds, and the most memory in MB"""
     command = [*FEATLEARN, "encode", *map(str, args), *map(str, ONE), "-q"]
-    process = subprocess.Popen(command, cwd=cwd, env=environment(), stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
+    words = [sys.executable, "-c", MEASURE, *command]
+    ran = subprocess.run(words, cwd=cwd, env=environment(), stdout=subprocess.PIPE, check=True)
+    status, seconds, memory = json.loads(ran.stdout)
     if status:
-        sys.exit(f"{' '.join(command)}: {status}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        sys.exit(f"{' '.join(command)}: exit {status}")
+    return seconds, memory
 
 
 def share_of_products(model: str, side: int) -> float:

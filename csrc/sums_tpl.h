@@ -85,9 +85,9 @@ static inline void normalize_row(REAL *x, double *mean, double *scale, double fl
     for (int l = 0; j + l < d; l++)
         squares[l] = __builtin_fma((double)x[j + l], (double)x[j + l], squares[l]);
     *scale = __builtin_sqrt(tree(squares) / (double)d + floor);
-    const REAL divisor = (REAL)*scale;
+    const REAL factor = (REAL)(1 / *scale);
     for (j = 0; j < d; j++)
-        x[j] /= divisor;
+        x[j] *= factor;
 }
 
 static void normalize(REAL *x, double *mean, double *scale, double floor, ptrdiff_t d, ptrdiff_t start,

@@ -18,9 +18,9 @@ typedef struct {
      * sums by fma, then a tree. */
     void (*row_sqdist)(double *out, const REAL *x, const REAL *y, ptrdiff_t d, ptrdiff_t start,
                        ptrdiff_t stop);
-    /* Rows start..stop of x (n, d), in place: the mean of each taken off, then, unless floor < 0, divided by
-     * scale = sqrt(the mean square of what is left + floor); mean, scale (n), scale 1 where nothing is
-     * divided. Sums in double as in row_sqdist. d > 0. */
+    /* Rows start..stop of x (n, d), in place: the mean of each taken off, then, unless floor < 0, multiplied
+     * by 1 / scale, scale = sqrt(the mean square of what is left + floor); mean, scale (n), scale 1 where
+     * nothing is divided. Sums in double as in row_sqdist. d > 0. */
     void (*normalize)(REAL *x, double *mean, double *scale, double floor, ptrdiff_t d, ptrdiff_t start,
                       ptrdiff_t stop);
     /* out (n) = sum over columns of log(1 + exp(scale (a + bias[column]))), rows start..stop of a (n, h): 16

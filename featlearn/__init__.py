@@ -8,19 +8,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _OFFERED = (
-    *(
-        "MODELS",
-        "check_gradients",
-        "classify",
-        "encode",
-        "evaluate",
-        "export",
-        "extract_patches",
-        "finetune",
-        "fit",
-        "info",
-    ),
-    *("load_dataset", "load_model", "reconstruct", "sample", "stack", "train", "visualize"),
+    *("MODELS", "check_gradients", "classify", "encode", "evaluate", "export", "extract_patches"),
+    *("finetune", "fit", "info", "load_dataset", "load_model", "reconstruct", "sample", "stack", "train"),
+    "visualize",
 )
 
 

@@ -52,13 +52,14 @@ from featlearn.jobs.settings import (
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
-from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.settings import from_dict
 
 R = TypeVar("R")
 Usual = Callable[[type[Model]], Mapping[str, Any]]
 """Settings that are usual with a model."""
+Of = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Settings that are usual beside those given."""
 Kinds = Mapping[str, type[Any]]
 
 MODELS = tuple(model_ids())
@@ -69,14 +70,15 @@ def by_options(
     job: Callable[..., R],
     kinds: Kinds,
     usual: Mapping[str, Usual] | None = None,
-    first: Mapping[str, Mapping[str, Any]] = types.MappingProxyType({}),
+    first: Mapping[str, Of] = types.MappingProxyType({}),
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
-    with a model. `first` says values that come before those of any class. `threads` and `max_memory` hold
-    while the job runs. How the job was called is stored with what it makes, not how the caller's program was.
+    with a model. `first` says, by all settings that were given, which values come before those. `threads` and
+    `max_memory` hold while the job runs. How the job was called is stored with what it makes, not how the
+    caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
@@ -99,7 +101,8 @@ def by_options(
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
                 continue
-            values = {**first.get(name, {}), **values}
+            if name in first:
+                values = {**first[name](settings), **values}
             if cls is not None and usual and name in usual:
                 values = {**usual[name](cls), **values}
             bound[name] = from_dict(
@@ -216,7 +219,7 @@ PATCHES = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Ima
 RUN = {"training": TrainConfig, "run": RunSettings}
 MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
 NET = {"regularization": HiddenRegularization, "training": TrainConfig}
-OF_NETS = {"training": Network.defaults.training}
+OF_NETS = {"training": lambda given: _finetune.learned_as(given.get("up_down", False)).defaults.training}
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
 train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})

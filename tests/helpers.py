@@ -11,6 +11,8 @@ from featlearn.analysis.measures import Activity, OwnMetrics, Reconstruction, me
 from featlearn.analysis.selectivity import Selectivity
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.models import model_class, model_ids
+from featlearn.patches.fitter import Fitter
+from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import Encoded
 
 COMMANDS = """
@@ -142,3 +144,20 @@ def class_measures(model, rows, labels):
 
 SINGLE = [id for id in model_ids() if not model_class(id).layered()]
 """The models that are learned by one run each."""
+
+
+THIRDS = ("top", "middle", "bottom")
+
+
+def write_thirds(path, names, n=600, seed=0):
+    """Write images 6x6, dark but for a third: it is the class, numbered as in `names`; None: no labels."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    X = rng.random((n, 6, 6)) * 0.2 + 0.7 * (np.arange(6)[:, None] // 2 == y[:, None, None])
+    patches = (X.reshape(n, 36) * 255).astype(np.uint8)
+    fitter = Fitter(PreprocessSpec("none"), 36, np.uint8)
+    fitter.update(patches)
+    labels = None if names is None else np.array([names.index(THIRDS[k]) for k in y])
+    with DatasetWriter(str(path), n, (6, 6, 1), np.uint8, names is not None) as writer:
+        writer.append(patches, np.zeros((n, 3), np.int64), labels)
+        writer.finish(fitter.finish().to_dict(), ["thirds"], None if names is None else list(names), {})

@@ -1,5 +1,6 @@
 """Models on arrays: fit, load_model and load_dataset hold to what the commands make of files."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -11,13 +12,15 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.jobs.pictures import sheet_of_rows
-from helpers import SINGLE
+from featlearn.models import model_class
+from helpers import LABELS, SINGLE, label
 
 N, SHAPE = 300, (4, 5)
 OWN = {  # pca and k-means have no epochs; units of denoising begin silent
     "pca": {},
     "k-means": {"iterations": 2},
     "denoising": {"epochs": 2, "hidden_bias": 0.0},
+    "untied-dbn": {"hidden": (6, 5), "epochs": 2},
 }
 every_model = pytest.mark.parametrize("id", SINGLE)
 
@@ -27,8 +30,24 @@ def pixels(dtype=np.uint8):
     return (X / 255).astype(dtype) if np.dtype(dtype).kind == "f" else X.astype(dtype)
 
 
-def settings(id):
-    return {"hidden": 6, "seed": 4, **OWN.get(id, {"epochs": 2})}
+def settings(id, hidden=6):
+    """Few units, where a model has any."""
+    offered = {field.name for field in dataclasses.fields(model_class(id).Config)}
+    sizes = {"hidden": hidden} if "hidden" in offered else {}
+    return {**sizes, "seed": 4, **OWN.get(id, {"epochs": 2})}
+
+
+def data_of(id, path):
+    """The data set that a model can learn from: with classes where it wants them."""
+    if not model_class(id).labelled:
+        return path
+    label(path, f"labelled-{path}")
+    return f"labelled-{path}"
+
+
+def y_of(id):
+    """The same classes for fit."""
+    return {"y": [LABELS[i % len(LABELS)] for i in range(N)]} if model_class(id).labelled else {}
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +64,27 @@ def test_fit_makes_what_the_commands_make(id, run_here, tmp_path, monkeypatch):
     options = ["--whiten", "zca"] if id == "mcrbm" else []
     assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", *options).code == 0
     arguments = [
-        part for name, value in settings(id).items() for part in (f"--{name.replace('_', '-')}", value)
+        part
+        for name, value in settings(id).items()
+        for part in (
+            f"--{name.replace('_', '-')}",
+            ",".join(map(str, value)) if isinstance(value, tuple) else value,
+        )
     ]
-    ran = run_here("train", "p.h5", "--model", id, *arguments, "-o", "m.h5")
+    data = data_of(id, "p.h5")
+    ran = run_here("train", data, "--model", id, *arguments, "-o", "m.h5")
     assert ran.code == 0, ran.err
     whiten = {"whiten": "zca"} if options else {}
-    ours, theirs = featlearn.fit(id, pixels(), **settings(id), **whiten), featlearn.load_model("m.h5")
+    ours, theirs = (
+        featlearn.fit(id, pixels(), **y_of(id), **settings(id), **whiten),
+        featlearn.load_model("m.h5"),
+    )
     assert ours.content_hash == theirs.content_hash
     assert ours.training == theirs.training
     assert ours.measured == theirs.measured
     for name, column in theirs.history.items():
         assert np.array_equal(ours.history[name], column), name
-    from_data = featlearn.fit(id, featlearn.load_dataset("p.h5"), **settings(id))
+    from_data = featlearn.fit(id, featlearn.load_dataset(data), **settings(id))
     assert from_data.content_hash == theirs.content_hash
 
 
@@ -64,8 +92,9 @@ def test_fit_makes_what_the_commands_make(id, run_here, tmp_path, monkeypatch):
 def test_codes_and_reconstructions_are_those_of_the_commands(id, run_here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", pixels())
-    assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", "--whiten", "zca").code == 0
-    featlearn.train("p.h5", "m.h5", model=id, **settings(id) | {"hidden": 20})
+    white = [] if model_class(id).labelled else ["--whiten", "zca"]
+    assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", *white).code == 0
+    featlearn.train(data_of(id, "p.h5"), "m.h5", model=id, **settings(id, 20))
     assert run_here("encode", "m.h5", "p.h5", "-o", "c.h5").code == 0
     model, data = featlearn.load_model("m.h5"), featlearn.load_dataset("p.h5")
     H = model.encode(pixels())
@@ -73,6 +102,10 @@ def test_codes_and_reconstructions_are_those_of_the_commands(id, run_here, tmp_p
     assert np.array_equal(H, model.encode(data))
     X = model.rows(data)
     assert np.array_equal(H, model.encode(X, preprocessed=True))
+    if not model._model.decodes:
+        with pytest.raises(ConfigError, match="gives no rows back"):
+            model.reconstruct(X, preprocessed=True)
+        return
     again = model.reconstruct(X, preprocessed=True)
     error = float(np.sqrt(np.square(again.astype(float) - X).mean()))
     assert error == pytest.approx(featlearn.reconstruct("m.h5", "p.h5", "r.png").rmse, rel=1e-6)
@@ -275,3 +308,25 @@ def test_a_data_set_as_an_object(work):
     assert data.rows().mean(axis=0) == pytest.approx(np.zeros(64), abs=1e-5)
     assert data.digest == file.digest
     assert "600 images 8x8x1" in repr(data)
+
+
+def test_classes_of_arrays():
+    """Told by name, of arrays and of their rows; what are no classes of them is refused."""
+    X = pixels()
+    y = np.where(X[:, 0, 0] > 127, "bright", "dark")
+    net = featlearn.fit("softmax", X, y, epochs=30, lr=0.05)
+    assert net.classes == ["bright", "dark"]
+    P = net.probabilities(X)
+    assert np.array_equal(P, net.probabilities(net.rows(X), preprocessed=True))
+    told = net.classify(X)
+    assert told == [net.classes[i] for i in P.argmax(axis=1)]
+    assert np.mean(np.array(told) != y) == pytest.approx(net.measured["error_rate"])
+    assert net.measured["error_rate"] < 0.1
+    assert featlearn.fit("softmax", X, y == "dark", epochs=1).classes == ["False", "True"]
+    for wrong in (y[1:], y.astype(object), np.linspace(0, 1, N)):
+        with pytest.raises(DataError, match=r"^y: an array"):
+            featlearn.fit("softmax", X, wrong)
+    with pytest.raises(DataError, match="has no labels"):
+        featlearn.fit("softmax", X)
+    with pytest.raises(ConfigError, match="knows no classes"):
+        featlearn.fit("pca", X).classify(X)

@@ -80,8 +80,9 @@ def test_the_registry_of_shared_options_is_true():
         opts = {"as_json": "--json"}.get(name, "--" + name.replace("_", "-"))
         found = {command for command in SHOWN if opts in option_names(SHOWN[command])}
         said = set(SHOWN) if words == "all" else set(words.split()) & set(SHOWN)
-        if words == "wherever there is an output":
-            said = {command for command in SHOWN if {"--output", "--plot"} & option_names(SHOWN[command])}
+        if words in ("wherever there is an output", "wherever a file is written"):
+            outputs = {"--output"} if name == "output" else {"--output", "--plot"}
+            said = {command for command in SHOWN if outputs & option_names(SHOWN[command])}
         assert found == said, name
 
 

@@ -16,7 +16,10 @@ from featlearn.random import Random
 from helpers import SINGLE, central
 
 VARIANTS = [(id, name) for id in SINGLE for name in model_class(id).variants()]
-CHAINS = {"autoencoder", "denoising", "k-sparse", "network", "pca", "rbm", "sparse-autoencoder"}
+CHAINS = {
+    *("autoencoder", "deep-autoencoder", "denoising", "k-sparse", "network", "pca", "rbm"),
+    "sparse-autoencoder",
+}
 
 
 def layers_of(sizes, activation="sigmoid", kept=0, dtype=np.float64):

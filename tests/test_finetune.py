@@ -114,6 +114,27 @@ def test_it_learns_classes_through_all_layers(bars, run_here, tmp_path, name):
     assert not np.array_equal(before.encoder_layers()[0].W, after.encoder_layers()[0].W)
 
 
+@pytest.mark.parametrize("name", ["rbm", "denoising", "pca", "stack"])
+def test_an_unrolled_model_begins_with_its_reconstructions_and_gets_better(bars, run_here, tmp_path, name):
+    """Without labels; with the control of random weights, and a code of other units."""
+    learned = load_model(str(bars / f"{name}.h5"))
+    plan = finetuning.plan_finetuning(
+        learned, str(bars / "plain.h5"), finetuning=Finetuning(unrolled=True), regularization=None,
+        training=None, run=RunSettings(), retry=True, given=(), say=lambda text: None,
+    )  # fmt: skip
+    run = training_run.fresh(plan)
+    X = run.rows.block(0, 30)
+    wanted = learned.model.decode(learned.model.encode(X))
+    np.testing.assert_allclose(run.model.reconstruct(X), wanted, rtol=1e-4, atol=1e-4)
+    before = float(np.sqrt(np.mean((wanted - X) ** 2)))
+    line = ("finetune", bars / f"{name}.h5", bars / "plain.h5", "--unrolled", "--epochs", 20, "--json")
+    found = json.loads(ok(run_here(*line, "-o", tmp_path / "d.h5")).out)
+    assert found["model"] == "deep-autoencoder"
+    assert found["rmse"] < before
+    ok(run_here(*line, "--random", "--code", "linear", "-o", tmp_path / "e.h5"))
+    assert load_model(str(tmp_path / "e.h5")).model.config.code == "linear"
+
+
 def test_a_stopped_run_goes_on_in_the_same_bytes(bars, run_here, monkeypatch, tmp_path):
     line = ("finetune", bars / "rbm.h5", bars / "train.h5", "--epochs", 2, "--input-dropout", 0.2)
     line += ("--hidden-dropout", 0.5, "--max-norm", 2, "--validation", 0.2, "--patience", 5)
@@ -150,6 +171,10 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(bars, run_here, monkeypatch, tm
         ("rbm", "wide", "", "wide.h5: patches are 2x8x1"),
         ("rbm", "train", "--optimizer lbfgs --hidden-dropout 0.5", "dropout is drawn anew at every update"),
         ("rbm", "train", "--activation relu", "--activation: does nothing without --random"),
+        ("sesm", "plain", "--unrolled", "sesm.h5: a model 'sesm' cannot be fine-tuned"),
+        ("net", "plain", "--unrolled", "net.h5: a model 'network' cannot be unrolled"),
+        ("rbm", "plain", "--unrolled --max-norm 2", "--max-norm: does nothing with --unrolled"),
+        ("rbm", "train", "--code linear", "--code: does nothing without --unrolled"),
         ("rbm", "train", "--random --activation step", "--activation: got 'step'"),
         ("rbm", "train", "--random --activation relu,tanh", "--activation: got 2 for 1 hidden layers"),
     ],

@@ -1,17 +1,24 @@
 """The RBM of rows and classes against enumeration of all its states, and the net with such a top."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import featlearn
 from featlearn.analysis.fantasies import fantasies, held, noise
 from featlearn.errors import ConfigError
+from featlearn.jobs.sample import _start
+from featlearn.jobs.settings import Chains
+from featlearn.jobs.store import load_model, load_rows
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.label_rbm import LabelRBM
 from featlearn.ops.categorical import one_hot
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_model
+from helpers import THIRDS, ok, write_thirds
 
 CLASSES = 3
 
@@ -146,8 +153,6 @@ def test_held_classes():
     model = make()
     np.testing.assert_array_equal(held(model, [2, 0], 2), np.eye(3)[[2, 2, 0, 0]])
     np.testing.assert_array_equal(held(model, None, 1), np.eye(3))
-    with pytest.raises(ConfigError, match="--class 3: the model knows the classes 0 to 2"):
-        held(model, [3], 1)
 
 
 def test_one_class_is_drawn_by_its_probability():
@@ -168,3 +173,92 @@ def test_settings_follow_from_the_data():
         LabelRBM.resolve(LabelRBM.Config(), DataSummary(4, 0.0, 1.0))
     with pytest.raises(ConfigError, match=r"wanted 0\.\.1"):
         LabelRBM.resolve(LabelRBM.Config(), DataSummary(4, -1.0, 1.0, classes=7))
+
+
+# --- files
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Images 6x6 of three bars, one a class, with labels and without."""
+    folder = tmp_path_factory.mktemp("bars")
+    write_thirds(folder / "d.h5", THIRDS)
+    write_thirds(folder / "plain.h5", None)
+    return folder
+
+
+LAYERS = ("--layer", "rbm:hidden=12,epochs=40", "--layer", "label-rbm:hidden=20,epochs=400")
+
+
+@pytest.fixture(scope="module")
+def stack(digits, run_here):
+    ok(run_here("train", digits / "d.h5", "--model", "stack", *LAYERS, "-o", digits / "s.h5"))
+    return digits / "s.h5"
+
+
+def test_a_stack_with_classes_on_top_tells_them(stack, digits):
+    learned = load_model(str(stack))
+    assert learned.file.classes == ["top", "middle", "bottom"]
+    rows, data, _ = load_rows(str(digits / "d.h5"), like=learned)
+    P = learned.model.probabilities(rows.block(0, 600))
+    assert (P.argmax(axis=1) == data.labels).mean() > 0.98
+
+
+def test_samples_of_classes(stack, run_here, tmp_path):
+    """Each line of the picture has bars of its class."""
+
+    def sheet(*args):
+        ok(run_here("sample", stack, *args, "--steps", 100, "-o", tmp_path / "s.png", "--force"))
+        with Image.open(tmp_path / "s.png") as image:
+            return np.asarray(image)
+
+    whole = sheet("--class", "all", "--count", 5)
+    scale = whole.shape[0] // 22
+    assert whole.shape == (22 * scale, 36 * scale)  # 3 lines of 5 tiles of 6, lines between
+    for k in range(3):
+        line = whole[(7 * k + 1) * scale : (7 * k + 7) * scale]
+        assert line.reshape(3, -1).mean(axis=1).argmax() == k
+    assert sheet("--class", "bottom,top", "--count", 5).shape[1] == whole.shape[1]
+    assert ok(run_here("sample", stack, "--class", "middle", "-o", tmp_path / "m.png", "--steps", 1))
+
+
+def test_samples_of_classes_in_python(stack):
+    model = featlearn.load_model(str(stack))
+    X = model.sample(20, 100, classes=["bottom", "top"])
+    assert X.shape == (40, 6, 6, 1)
+    bars = X.reshape(40, 3, -1).mean(axis=2)
+    assert (bars[:20].argmax(axis=1) == 2).mean() >= 0.75
+    assert (bars[20:].argmax(axis=1) == 0).mean() >= 0.75
+
+
+def test_chains_of_classes_begin_at_data(stack, digits, run_here, tmp_path):
+    """Fewer rows than chains that were asked for are all there are, for each class."""
+    learned = load_model(str(stack))
+    chains = Chains(count=700, steps=1, data=str(digits / "d.h5"), class_="top,bottom")
+    V, T = _start(chains, learned)
+    assert len(V) == len(T) == 1200
+    np.testing.assert_array_equal(T[[0, 599, 600, 1199]], np.eye(3)[[0, 0, 2, 2]])
+    args = ("--class", "top", "--data", digits / "d.h5", "--count", 3, "--steps", 4, "--every", 2)
+    ran = ok(run_here("sample", stack, *args, "-o", tmp_path / "s.png", "--json"))
+    assert json.loads(ran.out)["times"] == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("sample", "s.h5", "--class", "left", "-o", "x.png"), ("--class left", "knows top, middle, bottom")),
+        (("sample", "s.h5", "--class", "", "-o", "x.png"), ("--class ''", "knows top, middle, bottom")),
+        (("train", "plain.h5", "--model", "label-rbm", "-o", "x.h5"), ("plain.h5: has no labels",)),
+        (("train", "plain.h5", "--model", "stack", *LAYERS, "-o", "x.h5"), ("plain.h5: has no labels",)),
+    ],
+)
+def test_wrong_use_is_said_in_a_line(args, words, stack, digits, run_here):
+    before = sorted(digits.iterdir())
+    args = [digits / arg if arg in ("s.h5", "plain.h5", "x.png", "x.h5") else arg for arg in args]
+    ran = run_here(*args)
+    assert ran.code in (1, 2)
+    said = [line for line in ran.err.splitlines() if not line.startswith("layer ")]
+    assert len(said) == 1
+    for word in words:
+        assert word in said[0]
+    assert sorted(digits.iterdir()) == before

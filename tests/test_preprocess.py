@@ -509,3 +509,35 @@ def test_divided_values_are_the_same_in_other_units(spec):
     np.testing.assert_allclose(halved.invert(Y, stats), whole.invert(X, stats), atol=1e-12)
     with pytest.raises(DataError, match="'divisor' is 0, wanted a number above 0"):
         Preprocess.from_dict(whole.to_dict() | {"divisor": 0.0})
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (3, 15), (5, 16), (200, 108)])
+@pytest.mark.parametrize("floor", [-1.0, 0.0, 0.01])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_kernel_of_means_and_contrasts(n, d, floor, dtype, threads):
+    X = np.random.default_rng(0).normal(3, 2, (n, d)).astype(dtype)
+    X[0] += np.arange(d)
+    mean, scale, found = np.empty(n), np.empty(n), X.copy()
+    _core.normalize(found, mean, scale, max(floor, 0.1) if d == 1 and floor >= 0 else floor)
+    wanted = X.astype(float)
+    np.testing.assert_allclose(mean, wanted.mean(axis=1), rtol=1e-6)
+    wanted -= wanted.mean(axis=1, keepdims=True)
+    if floor < 0:
+        assert (scale == 1).all()
+    elif d > 1:
+        np.testing.assert_allclose(scale, np.sqrt(np.square(wanted).mean(axis=1) + floor), rtol=1e-5)
+        wanted /= scale[:, None]
+    np.testing.assert_allclose(found, wanted, atol=1e-5 if dtype == "float32" else 1e-12)
+    alone = X[-1:].copy()
+    _core.normalize(alone, mean[:1], scale[:1], floor)
+    assert d == 1 or alone.tobytes() == found[-1:].tobytes()
+
+
+def test_wrong_arguments_of_that_kernel():
+    for args, words in (
+        ((np.zeros((2, 3)), np.zeros(3), np.zeros(2)), r"normalize: mean has shape \(3,\), wanted \(2,\)"),
+        ((np.zeros((2, 0)), np.zeros(2), np.zeros(2)), "wanted at least one column"),
+        ((np.zeros((2, 3)), *2 * [np.zeros(2)]), "shares memory"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            _core.normalize(*args)

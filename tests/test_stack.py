@@ -257,6 +257,22 @@ def test_pictures_of_layers(data, run_here):
     )
 
 
+def test_codes_of_a_layer(data, run_here):
+    train("deep.h5")
+    assert run_here("encode", "deep.h5", data, "--layer", 2, "-o", "codes.npy").code == 0
+    first, second, _ = load_model("deep.h5").model.layers
+    by = load_model("deep.h5").model.divisors[1]
+    np.testing.assert_allclose(np.load("codes.npy"), second.encode(first.encode(inputs()) / by), rtol=1e-6)
+    for model, layer, words in (
+        ("deep.h5", 9, "--layer 9: deep.h5 has 3 layers"),
+        ("a.h5", 1, "is a pca model"),
+    ):
+        featlearn.train(data, "a.h5", model="pca", hidden=2, force=True)
+        ran = run_here("encode", model, data, "--layer", layer, "-o", "no.npy")
+        assert ran.code == 2
+        assert words in ran.err
+
+
 def test_the_row_that_most_activates_a_linear_unit_is_its_weights():
     W = np.random.default_rng(2).normal(size=(9, 4))
     X = maximizers([Dense(W, np.zeros(4))], 3, 2.0, -np.inf, np.inf)

@@ -8,6 +8,10 @@ import pytest
 from featlearn import _core
 from featlearn.analysis.fantasies import begin, fantasies, held
 from featlearn.errors import ConfigError
+from featlearn.jobs.finetune import plan_finetuning
+from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.store import load_model, load_rows
+from featlearn.jobs.training_run import fresh
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.label_rbm import LabelRBM
 from featlearn.models.pca import PCA
@@ -19,7 +23,7 @@ from featlearn.rows import Labelled
 from featlearn.training.config import TrainConfig
 from featlearn.training.gradcheck import check_model
 from featlearn.training.train import Training
-from helpers import Rows
+from helpers import THIRDS, Rows, ok, refused, same, write_thirds
 
 CLASSES = 3
 
@@ -99,11 +103,9 @@ def test_it_begins_at_the_layers():
     layers.append(LabelRBM(LabelRBM.Config(hidden=6, classes=CLASSES, init_scale=0.6, chains=7), np.float64))
     for layer, below in zip(layers, (7, 5, 4), strict=True):
         layer.init(below, rng)
-    model = UntiedDBN(
-        UntiedDBN.Config(hidden=(5, 4, 6), classes=CLASSES, persistent=True, chains=7), np.float64
-    )
+    model = UntiedDBN(UntiedDBN.Config(hidden=(5, 4, 6), classes=CLASSES), np.float64)
     model.init(7, Random(0))
-    model.begin_at(layers)
+    model.params = UntiedDBN.beginning(layers)
     X = rows()[:, :7].copy()
     one, two, top = layers
     below = two.encode(one.encode(X))
@@ -119,11 +121,12 @@ def test_it_begins_at_the_layers():
     np.testing.assert_array_equal(model.probabilities(X), top.probabilities(below))
     H = top.encode(below)
     np.testing.assert_array_equal(model.decode(H), one.decode(two.decode(top.decode(H))))
-    np.testing.assert_array_equal(model.state["chains"], top.state["chains"])
     assert model.shapes(7) == {name: value.shape for name, value in model.params.items()}
-    before = top.params["W"].copy()
-    model.params["W"] += 1
-    np.testing.assert_array_equal(top.params["W"], before)
+    before = top.params["W"].copy(), one.params["W"].copy()
+    for value in model.params.values():
+        value += 1
+    np.testing.assert_array_equal(top.params["W"], before[0])
+    np.testing.assert_array_equal(one.params["W"], before[1])
 
 
 def test_samples_go_down_by_the_generative_weights():
@@ -146,14 +149,13 @@ def test_samples_go_down_by_the_generative_weights():
     assert set(np.unique(begin(model, Z, 5, 0))) <= {0, 1}
 
 
-@pytest.mark.parametrize("persistent", [False, True])
-def test_it_learns_to_make_and_to_tell_its_data(persistent):
+def test_it_learns_to_make_and_to_tell_its_data():
     """Two bars, each with a class: from random weights, by wake and sleep."""
     rng = np.random.default_rng(2)
     y = rng.integers(0, 2, 400)
     X = np.where(y[:, None] == (np.arange(8) < 4), 0.95, 0.05)
     X = (rng.random(X.shape) < X) * 1.0
-    model = UntiedDBN(UntiedDBN.Config(hidden=(6, 4, 5), classes=2, persistent=persistent), np.float64)
+    model = UntiedDBN(UntiedDBN.Config(hidden=(6, 4, 5), classes=2), np.float64)
     model.init(8, Random(1), X.mean(axis=0))
     found = Training(model, Labelled(Rows(X), y, 2), TrainConfig(epochs=80, batch_size=20, momentum=0.5), 0)
     assert found.run()
@@ -185,3 +187,82 @@ def test_a_stack_is_asked_for_what_its_top_can():
 def test_a_net_of_one_layer_is_refused():
     with pytest.raises(ConfigError, match="two hidden layers or more"):
         UntiedDBN.resolve(UntiedDBN.Config(hidden=(5,)), DataSummary(7, 0.0, 1.0, classes=3))
+
+
+# --- featlearn finetune --up-down
+
+
+@pytest.fixture(scope="module")
+def bars(tmp_path_factory, run_here):
+    """Labelled data sets, the second of other numbers for the same names, and nets."""
+    folder = tmp_path_factory.mktemp("bars")
+    write_thirds(folder / "train.h5", THIRDS)
+    write_thirds(folder / "test.h5", THIRDS[::-1], seed=1)
+    write_thirds(folder / "plain.h5", None)
+    net = ("--model", "dbn", "--labels", "--hidden", "16,12,30", "--epochs", 30)
+    ok(run_here("train", folder / "train.h5", *net, "-o", folder / "dbn.h5"))
+    ok(run_here("train", folder / "train.h5", "--model", "dbn", "--hidden", 5, "-o", folder / "plain-dbn.h5"))
+    top, gaussian = "label-rbm:hidden=5,epochs=1", "rbm:hidden=9,visible=gaussian,epochs=1"
+    for name, layers in {"one": (top,), "gaussian": (gaussian, top)}.items():
+        words = [word for layer in layers for word in ("--layer", layer)]
+        ok(run_here("train", folder / "train.h5", "--model", "stack", *words, "-o", folder / f"{name}.h5"))
+    tune = ("--up-down", "--epochs", 20)
+    ok(run_here("finetune", folder / "dbn.h5", folder / "test.h5", *tune, "-o", folder / "ud.h5"))
+    return folder
+
+
+def test_it_goes_on_from_a_greedy_net(bars):
+    """Its classes are numbered as the net's, whatever their numbers in the data set are."""
+    greedy, tuned = (load_model(str(bars / name)) for name in ("dbn.h5", "ud.h5"))
+    assert greedy.file.classes == tuned.file.classes == list(THIRDS)
+    assert tuned.file.model == "untied-dbn"
+    assert tuned.file.progress["start"] == greedy.file.content_hash
+    for name, numbers in (("train.h5", THIRDS), ("test.h5", THIRDS[::-1])):
+        rows, data, _ = load_rows(str(bars / name), like=tuned)
+        wanted = np.array([THIRDS.index(numbers[label]) for label in data.labels])
+        found = tuned.model.probabilities(rows.block(0, len(rows))).argmax(axis=1)
+        assert (found == wanted).mean() > 0.9
+    one = greedy.model.layers[0].params["W"]
+    assert 0 < np.abs(tuned.model.params["R1"] - one).max() < 2
+    assert not np.array_equal(tuned.model.params["R1"], tuned.model.params["G1"])
+
+
+def test_its_first_update_begins_at_the_greedy_net(bars):
+    """A run that has not begun holds the parameters of the layers; one that goes on those of the net."""
+    for name in ("dbn.h5", "ud.h5"):
+        learned = load_model(str(bars / name))
+        plan = plan_finetuning(
+            learned, str(bars / "train.h5"), finetuning=Finetuning(up_down=True), regularization=None,
+            training=None, run=RunSettings(), retry=True, given=(), say=print,
+        )  # fmt: skip
+        begun = fresh(plan).model.params
+        wanted = UntiedDBN.beginning(learned.model.layers) if learned.model.layers else learned.model.params
+        assert same(begun, wanted)
+        assert plan.training.lr == 0.1
+        assert plan.training.momentum == 0
+        assert plan.training.optimizer == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("plain-dbn.h5", "train.h5"), ("plain-dbn.h5", "a label-rbm on top", "--model dbn --labels")),
+        (("one.h5", "train.h5"), ("one.h5", "a label-rbm on top")),
+        (("gaussian.h5", "train.h5"), ("gaussian.h5", "layer 1, of rbm")),
+        (("dbn.h5", "plain.h5"), ("plain.h5: has no labels",)),
+        (("dbn.h5", "train.h5", "--random"), ("--random: does nothing with --up-down",)),
+        (("dbn.h5", "train.h5", "--hidden-dropout", 0.5), ("--hidden-dropout: does nothing with --up-down",)),
+    ],
+)
+def test_wrong_use_is_said_in_a_line(args, words, bars, run_here):
+    before = sorted(bars.iterdir())
+    named = [bars / arg if str(arg).endswith(".h5") else arg for arg in args]
+    ran = run_here("finetune", *named, "--up-down", "-o", bars / "x.h5")
+    refused(ran, *words, code=ran.code)
+    assert ran.code in (1, 2)
+    assert sorted(bars.iterdir()) == before
+
+
+def test_gibbs_steps_without_up_down_are_refused(bars, run_here):
+    ran = run_here("finetune", bars / "dbn.h5", bars / "train.h5", "--cd", 5, "-o", bars / "x.h5")
+    refused(ran, "--cd: does nothing without --up-down", code=ran.code)

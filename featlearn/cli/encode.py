@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import click
+
 from featlearn.cli.inputs import input_options, listed
 from featlearn.cli.options import (
     collect,
@@ -9,6 +11,7 @@ from featlearn.cli.options import (
     common,
     force,
     invocation,
+    option,
     output,
     paths,
     running,
@@ -22,6 +25,12 @@ from featlearn.jobs.settings import ImageFiles, Sliding
 @command_named("encode")
 @common(paths("model"), input_options, settings_options(ImageFiles, "Images"))
 @settings_options(Sliding, "Whole images")
+@option(
+    "--layer",
+    type=click.IntRange(1),
+    help="Write the codes of this layer of a stack, 1 the lowest.",
+    show_default="the top one",
+)
 @common(output("Data set of codes to write (HDF5), or matrix: .npy, .npz or .csv."), force, running)
 def command(
     inputs: tuple[str, ...],
@@ -48,6 +57,7 @@ def command(
       featlearn encode pca.h5 digits.h5 -o codes.h5
       featlearn encode edges.h5 photos --pool 3x3 --pooling max -o photo-codes.h5
       featlearn encode edges.h5 photos --pool none -o maps.h5
+      featlearn encode deep.h5 digits.h5 --layer 1 -o lower.h5
     """
     from featlearn.jobs.encode import encode
 

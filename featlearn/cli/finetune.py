@@ -38,6 +38,7 @@ def command(messages: Messages, results: Results, **options: Any) -> None:
     Examples:
       featlearn finetune dbn.h5 digits.h5 -o net.h5
       featlearn finetune dbn.h5 digits.h5 -o net.h5 --input-dropout 0.2 --label-smoothing 0.1
+      featlearn finetune labelled-dbn.h5 digits.h5 -o both-ways.h5 --up-down
       featlearn finetune dbn.h5 digits.h5 -o control.h5 --random --activation relu
     """
     from featlearn.jobs.advice import say_all

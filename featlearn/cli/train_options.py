@@ -14,6 +14,7 @@ from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
 
+UP_DOWN = "featlearn.up_down"
 NOT_IN_TOML = {
     *("dataset", "output", "config", "show_config", "resume", "force", "messages", "results", "help"),
     *("threads", "max_memory"),
@@ -65,11 +66,17 @@ class TrainCommand(ModelCommand):
 
 
 class FinetuneCommand(Command):
-    """Offers the settings of the net and its training; they stand before --help."""
+    """Offers the settings of the net and its training, as --up-down has them; they stand before --help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[UP_DOWN] = "--up-down" in args
+        return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from featlearn.jobs.finetune import learned_as
+
         *own, help = super().get_params(ctx)
-        training, net = net_options("Training", "Net")
+        training, net = net_options(learned_as(ctx.meta.get(UP_DOWN, False)), "Training", "Net")
         return [*own, *training, no_retry(), *net, help]
 
 
@@ -77,18 +84,21 @@ class EvaluateCommand(Command):
     """Offers the settings of nets that learn few labels, and of their training."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from featlearn.models.network import Network
+
         *own, help = super().get_params(ctx)
-        training, net = net_options("Fine-tuning", "Fine-tuning", needs="finetune")
+        training, net = net_options(Network, "Fine-tuning", "Fine-tuning", needs="finetune")
         return [*own, *net, *training, help]
 
 
-def net_options(of_training: str, of_net: str, needs: str = "") -> tuple[list[Option], list[Option]]:
-    """Return the options of the training of a net, and its own, in the groups of those names."""
+def net_options(
+    cls: Any, of_training: str, of_net: str, needs: str = ""
+) -> tuple[list[Option], list[Option]]:
+    """Return the options of the training of a model that is fine-tuned, and its own, in groups so named."""
     from featlearn.jobs.train_settings import TrainConfig, usual_in_words
-    from featlearn.models.network import Network
     from featlearn.models.settings.network import HiddenRegularization
 
-    words, usual = usual_in_words(Network), Network.defaults.training
+    words, usual = usual_in_words(cls), cls.defaults.training
     training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
     net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
     return [one for one in training if one.name != "data_scale"], net

@@ -60,7 +60,7 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
     found = of_run(model, begun, X, held_out)
     if textured(preprocess, shape):
         if model.descends():
-            found["rows_per_unit"] = len(training.train_rows) / model.config.hidden
+            found["rows_per_unit"] = len(training.train_rows) / _lowest(model)
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
     if not (training.progress.stopped or not model.descends()):
         found["fall"] = fall(_losses(training))
@@ -122,7 +122,7 @@ def _extraction(key: str, model: Model, measures: Mapping[str, float], whitened:
     if key not in ("noise", "few"):
         return ""
     white = ["--whiten zca"] if key == "noise" and not whitened else []
-    more = [f"--count {PATCHES * model.config.hidden}"] if few_rows(measures) else []
+    more = [f"--count {PATCHES * _lowest(model)}"] if few_rows(measures) else []
     return " ".join(white + more)
 
 
@@ -147,7 +147,7 @@ def _helpful(
     if key == "validation" and training["validation"] > 0.2:
         return {"validation": training["validation"] / 2}
     if key == "classifier":
-        return {} if not model.descends() else {"hidden": 4 * model.config.hidden}
+        return {} if not model.descends() else {"hidden": _wider(model.config.hidden)}
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
     if key == "unlearned" and step < few:
@@ -158,6 +158,17 @@ def _helpful(
     if factor is not None and lr is not None:
         return {"lr": float(f"{lr * factor:.3g}")}
     return {"epochs": 2 * training["epochs"]} if key in ("nothing", "unlearned", "activity") else {}
+
+
+def _lowest(model: Model) -> int:
+    """The units of the layer that looks at the rows."""
+    hidden = model.config.hidden
+    return int(hidden[0] if isinstance(hidden, tuple) else hidden)
+
+
+def _wider(hidden: Any) -> Any:
+    """Four times the units, of each layer where there are several."""
+    return tuple(4 * units for units in hidden) if isinstance(hidden, tuple) else 4 * hidden
 
 
 def in_options(settings: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -174,6 +185,8 @@ def in_options(settings: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import DataError, show
+from featlearn.analysis.fantasies import held
+from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.store import LoadedModel
+from featlearn.rows import Array
 
 Labels = npt.NDArray[Any]
 
@@ -51,6 +53,18 @@ def known_classes(data: Dataset, learned: LoadedModel) -> Labels:
             f"{_listed(list(known))}; leave those rows out, or train on data that have them"
         )
     return np.array([known[name] for name in names])[index]
+
+
+def held_classes(learned: LoadedModel, names: Sequence[str] | None, count: int) -> Array:
+    """Return the classes that chains are held to, `count` of each named one; None: of all.
+
+    -> (n, classes), 1 at the class, else 0. Raises ConfigError.
+    """
+    known = {name: i for i, name in enumerate(learned.file.classes or ())}
+    for name in names or ():
+        if known and name not in known:
+            raise ConfigError(f"--class {show(name)}: {show(learned.path)} knows {_listed(list(known))}")
+    return held(learned.model, None if names is None else [known.get(name, 0) for name in names], count)
 
 
 def _name(label: int, names: Sequence[str] | None) -> str:

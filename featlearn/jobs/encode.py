@@ -31,6 +31,7 @@ from featlearn.jobs.store import (
     provenance,
     refuse_other_shape,
     shape_words,
+    upto_layer,
     warn_of_unfinished,
 )
 from featlearn.patches.fitter import Fitter
@@ -82,6 +83,7 @@ def encode(
     *,
     sliding: Sliding | None = None,
     images: ImageFiles | None = None,
+    layer: int | None = None,
     force: bool = False,
     given: Collection[str] = (),
     invocation: Mapping[str, Any] = JOB,
@@ -93,8 +95,9 @@ def encode(
     `inputs` are a data set, or names of image files and folders. The model slides over images, and over rows
     of a data set that are larger than its patches. The suffix of `output` says how codes are written: .npy is
     the matrix (n, units) of float32; .npz has it as "codes", with "labels" and "label_names" where there are
-    any; .csv has a line of names and a line a row, the label last; anything else is a data set. `given`
-    settings are refused where they do nothing. Raises DataError, ConfigError.
+    any; .csv has a line of names and a line a row, the label last; anything else is a data set. Of a stack
+    the codes are those of a `layer`, 1 the lowest, or of the top one. `given` settings are refused where they
+    do nothing. Raises DataError, ConfigError.
     """
     sliding, images = sliding or Sliding(), images or ImageFiles()
     if not inputs:
@@ -107,7 +110,7 @@ def encode(
     elif "normalize" in given:
         raise ConfigError(f"--normalize: says how a data set is read; {kind} is none, leave it out")
     check_output(output, force, named)
-    learned = load_model(model)
+    learned = upto_layer(load_model(model), layer)
     warn_of_unfinished(learned, say)
     slide = Slide(learned.shape, sliding.stride, sliding.grid, sliding.pooling)
     whole: WholeImages | None = None

@@ -1,25 +1,29 @@
 """Fine-tuning: the layers of a model as the beginning of a net that learns classes, or to give rows back."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from featlearn.errors import ConfigError, show
-from featlearn.files.dataset import read_dataset
+from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.plan import Data, Plan, Start, make_plan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
 from featlearn.jobs.train import learn_into
+from featlearn.jobs.up_down import plan_up_down
+from featlearn.models.base import Model
+from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
+from featlearn.models.untied_dbn import UntiedDBN
 from featlearn.ops.dense import Dense
 from featlearn.patches.rows import Rows
-from featlearn.settings import from_dict, refuse_idle, to_dict
+from featlearn.settings import from_dict, option_name, refuse_idle, to_dict
 from featlearn.training.config import TrainConfig
 
 JOB = {"job": "finetune"}
@@ -46,6 +50,8 @@ def finetune(
 ) -> Trained:
     """Put softmax upon the layers of a model, and learn classes by backpropagation through all of them.
 
+    With `up_down` a deep belief net with classes in its top goes on as one (jobs/up_down.py).
+
     The model may be a stack, any one whose encoder is a chain of layers, or a net. Rows are preprocessed as
     it has learned from them. All else is as of `train`. Raises DataError, ConfigError, DivergedError.
     """
@@ -65,6 +71,11 @@ def finetune(
     )  # fmt: skip
 
 
+def learned_as(up_down: bool) -> type[Model]:
+    """Return what fine-tuning makes of a model, whose usual settings of a training are taken."""
+    return UntiedDBN if up_down else Network
+
+
 def plan_finetuning(
     learned: LoadedModel,
     dataset: str | Data,
@@ -82,22 +93,51 @@ def plan_finetuning(
     for settings in (how, regularization, training):
         if settings is not None:
             refuse_idle(settings, given)
-    training = training or from_dict(TrainConfig, Network.defaults.training)
-    if training.data_scale not in (None, 1):
+    if training is not None and training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
+    if how.up_down:
+        _refuse_with_up_down(how, regularization)
+        assert isinstance(dataset, str)
+        labelled, data = _data_like(dataset, learned, run)
+        return plan_up_down(learned, labelled, data, how, training, run, retry, say)
+    training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
         layers = learned.model.encoder_layers()
+        back = learned.model.decoder_layers() if how.unrolled else []
     except ConfigError as error:
         raise ConfigError(f"{show(learned.path)}: {error}") from error
-    own = to_dict(regularization or HiddenRegularization())
-    config = Network.Config(**own, **_shape_of(layers, how))
-    data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)
-    plan = make_plan(data, Network.id, config, replace(training, data_scale=1.0), run, retry, say)
+    config: Any
+    if how.unrolled:
+        for name in sorted(set(given) & {one.name for one in fields(HiddenRegularization)}):
+            raise ConfigError(f"{option_name(name)}: does nothing with --unrolled; leave one of them out")
+        id, config = DeepAutoencoder.id, DeepAutoencoder.Config(**_unrolled(layers, back, how))
+    else:
+        own = to_dict(regularization or HiddenRegularization())
+        id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
+    data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)[1]
+    plan = make_plan(data, id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:
         return replace(plan, start=Start(f"random weights of {digest}"))
-    params = {f"{name}{i}": value for i, layer in enumerate(layers, 1) for name, value in _params(layer)}
+    params = {f"W{i}": layer.W for i, layer in enumerate(layers + back, 1)}
+    params |= {f"c{i}": layer.c for i, layer in enumerate(layers + back, 1)}
     return replace(plan, start=Start(digest, params))
+
+
+def _unrolled(layers: list[Dense], back: list[Dense], how: Finetuning) -> dict[str, Any]:
+    """Return the settings of a deep autoencoder of an encoder and a decoder. Raises ConfigError."""
+    sizes = [layer.units for layer in layers]
+    if [layer.n_in for layer in back] != sizes[::-1]:
+        raise ConfigError("--unrolled: encoder and decoder of the model do not mirror each other")
+    *up, code = (layer.activation for layer in layers)
+    *down, outputs = (layer.activation for layer in back)
+    kept = tuple(layer.kept for layer in layers)
+    found = {"hidden": tuple(sizes), "code": how.code or code, "output_units": outputs}
+    if how.activation:
+        found["activation"] = how.activation
+    elif up:
+        found |= {"activation": ",".join(up), "decoder_activation": ",".join(down)}
+    return found | {"kept": kept if any(kept) else None}
 
 
 def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
@@ -109,16 +149,23 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
     return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None}
 
 
-def _params(layer: Dense) -> list[tuple[str, Any]]:
-    return [("W", layer.W), ("c", layer.c)]
+def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:
+    """Raise ConfigError for settings of nets that learn by backpropagation."""
+    for name in ("random", "unrolled"):
+        if getattr(how, name):
+            raise ConfigError(f"--{name}: does nothing with --up-down; leave one of them out")
+    usual = to_dict(HiddenRegularization())
+    for name, value in to_dict(regularization or HiddenRegularization()).items():
+        if value != usual[name]:
+            raise ConfigError(f"{option_name(name)}: does nothing with --up-down; leave one of them out")
 
 
-def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> Data:
-    """Describe a data set, its rows preprocessed as those of a model. Raises DataError."""
+def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
+    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
     data = read_dataset(dataset)
     refuse_other_shape(dataset, data, learned)
     make = partial(Rows, data.patches, dtype=np.dtype(run.dtype), name=show(dataset))
-    return Data(
+    return data, Data(
         dataset, data.digest, data.shape, learned.preprocess, make,
         labels=data.labels, label_names=data.label_names,
     )  # fmt: skip

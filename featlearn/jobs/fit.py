@@ -1,13 +1,15 @@
 """Learn a model from arrays, without a file."""
 
+import hashlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from featlearn import signals
-from featlearn.errors import ConfigError
+from featlearn.errors import ConfigError, DataError
 from featlearn.jobs.arrays import Patches, array_of, digest, image_shape
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.dataset import ImageData
@@ -32,6 +34,7 @@ JOB = {"job": "fit"}
 def fit(
     model: str,
     X: Any,
+    y: Any = None,
     *,
     config: Any = None,
     training: Any = None,
@@ -50,7 +53,8 @@ def fit(
     X is (n, d), (n, height, width) or (n, height, width, channels), and may lie in a file; or what
     load_dataset gives. Pixels of 8 and 16 bits become 0..1; what else is done to them `preprocess` says, by
     default nothing. A data set brings its own preprocessing. `preprocessed` rows are floats that are learned
-    from as they are.
+    from as they are. y (n,) are the classes of rows, whole numbers or texts, for models that learn classes;
+    a labelled data set brings its own.
 
     A run that `should_stop` ends returns the model as it is then, not `finished`. `given` settings are
     refused where they do nothing. Raises DataError, ConfigError, DivergedError.
@@ -60,6 +64,8 @@ def fit(
         what = "a data set is" if isinstance(X, ImageData) else "rows are"
         raise ConfigError(f"fit: {what} preprocessed already; leave out the settings of a preprocessing")
     data = _describe(X, preprocess or PreprocessSpec(), preprocessed, run.dtype, given, say)
+    if y is not None:
+        data = _labelled(data, y)
     plan = plan_training(
         data, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given, say=say
     )
@@ -82,7 +88,7 @@ def _describe(
     """
     if isinstance(X, ImageData):
         make = partial(Rows, X.raw, dtype=np.dtype(dtype), name=X.path)
-        return Data(X.path, X.digest, X.shape, X.preprocess, make)
+        return Data(X.path, X.digest, X.shape, X.preprocess, make, labels=X.labels, label_names=X.label_names)
     values = array_of(X)
     if preprocessed and values.dtype.kind != "f":
         raise ConfigError(f"X: {values.dtype} values; preprocessed rows are floats")
@@ -95,6 +101,19 @@ def _describe(
     return Data(
         "X", digest(patches, shape), shape, fitted, partial(Rows, patches, dtype=np.dtype(dtype), name="X")
     )
+
+
+def _labelled(data: Data, y: Any) -> Data:
+    """Return the data with classes y (n,), which are part of what they are. Raises DataError."""
+    values = np.asarray(y)
+    if values.shape != (len(data.rows),) or values.dtype.kind not in "biuU":
+        raise DataError(
+            f"y: an array {values.shape} of {values.dtype}, wanted ({len(data.rows)},) whole numbers or texts"
+        )
+    names, labels = np.unique(values, return_inverse=True)
+    texts = [str(name) for name in names.tolist()]
+    sha = hashlib.sha256(f"{data.digest} {texts}\n".encode() + labels.astype("<i8").tobytes())
+    return replace(data, digest=sha.hexdigest(), labels=labels, label_names=texts)
 
 
 def _fitted(patches: Patches, spec: PreprocessSpec) -> Preprocess:

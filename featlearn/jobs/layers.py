@@ -14,6 +14,7 @@ from featlearn import __version__
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Bar, Say
+from featlearn.jobs.classes import classes_of
 from featlearn.jobs.plan import Data, Plan, make_plan
 from featlearn.jobs.resume import difference, identity_in, is_at_the_end
 from featlearn.jobs.settings import RunSettings
@@ -101,6 +102,9 @@ def plan_stack(
     ]
     for name in said:
         _refuse_idle_everywhere(name, layers)
+    for one in settings:
+        if model_class(one.model).labelled:  # said before the layers below take their time
+            classes_of(data.name, data.labels, data.label_names, one.model)
     return StackPlan(model, run, data, config, training, retry, layers)
 
 

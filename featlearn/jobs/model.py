@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.fantasies import begin, fantasies, held
+from featlearn.analysis.fantasies import begin, fantasies
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
 from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
 from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.classes import held_classes
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
+from featlearn.models.base import IsClassifier
+from featlearn.ops.softmax import predicted
 from featlearn.patches.normalize import PatchStats
 from featlearn.patches.rows import make_rows
 from featlearn.patches.sliding import Slide, codes_of_images
@@ -120,6 +123,23 @@ class FeatureModel:
         """Return the codes (n, n_hidden) of images. Raises DataError."""
         return np.concatenate([self._model.encode(rows) for rows, _ in self._blocks(X, preprocessed)])
 
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes that it tells; none of a model of features."""
+        return list(self._loaded.file.classes or ())
+
+    def probabilities(self, X: Any, *, preprocessed: bool = False) -> Array:
+        """Return the probability of each class (n, classes) for images. Raises ConfigError, DataError."""
+        model = self._model
+        if not isinstance(model, IsClassifier):
+            raise ConfigError(f"a {self.id} model knows no classes; featlearn.finetune makes a net of it")
+        return np.concatenate([model.probabilities(rows) for rows, _ in self._blocks(X, preprocessed)])
+
+    def classify(self, X: Any, *, preprocessed: bool = False) -> list[str]:
+        """Return the name of the likeliest class of each image. Raises ConfigError, DataError."""
+        found = predicted(self.probabilities(X, preprocessed=preprocessed))
+        return [self.classes[i] for i in found]
+
     def encode_images(
         self, X: Any, *, stride: int = 1, pool: tuple[int, int] | str = QUADRANTS, pooling: str = "sum"
     ) -> Array:
@@ -172,7 +192,7 @@ class FeatureModel:
         steps: int = 1000,
         *,
         data: Any = None,
-        classes: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
         seed: int = 0,
         preprocessed: bool = False,
         progress: Progress = no_progress,
@@ -187,7 +207,7 @@ class FeatureModel:
         if data is not None:
             X = np.concatenate([rows for rows, _ in self._blocks(data, preprocessed, each)])
             each = len(X)
-        T = None if classes is None else held(self._model, classes, each)
+        T = None if classes is None else held_classes(self._loaded, classes, each)
         V = begin(self._model, X, each if T is None else len(T), chains.seed)
         with progress(chains.steps, "steps") as bar:
             found = fantasies(self._model, V, chains.steps, chains.steps, chains.seed, bar.advance, T)[-1]

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featlearn.analysis.fantasies import begin, fantasies, held, shown
+from featlearn.analysis.fantasies import begin, fantasies, shown
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.classes import held_classes
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Chains
@@ -55,9 +56,9 @@ def sample(
     result = Sampled(file.name, len(V), chains.steps, len(found))
     if chains.every is not None and chains.data is not None:
         found = np.concatenate([shown(learned.model, V)[None], found])
-    columns = len(V) if chains.every is not None else None
-    if chains.several and T is not None and chains.every is None:
-        columns = len(T) // len(np.unique(T, axis=0))
+    columns = None if chains.every is None else len(V)
+    if T is not None and chains.several and chains.every is None:
+        columns = len(T) // len(chains.classes or T[0])
     text = png_text(
         {"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash}
     )
@@ -74,5 +75,5 @@ def _start(chains: Chains, learned: LoadedModel) -> tuple[Array, Array | None]:
         rows, _, _ = load_rows(chains.data, like=learned)
         X = rows.block(0, min(each, len(rows)))
         each = len(X)
-    T = None if chains.class_ is None else held(learned.model, chains.classes, each)
+    T = None if chains.class_ is None else held_classes(learned, chains.classes, each)
     return begin(learned.model, X, each if T is None else len(T), chains.seed), T

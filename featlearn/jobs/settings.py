@@ -3,10 +3,9 @@
 They import nothing that takes time: help pages are made of them.
 """
 
-import re
 from dataclasses import dataclass
 
-from featlearn.errors import ConfigError, show
+from featlearn.errors import ConfigError
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.settings import check, seed_setting, setting
 
@@ -93,6 +92,16 @@ class Finetuning(Checked):
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
+    code: str | None = setting(
+        None, "units of the code  [default: the model's]", choices=("linear", "sigmoid"), needs="unrolled"
+    )
+    up_down: bool = setting(
+        False,
+        "fine-tune a deep belief net with classes in its top by the up-down algorithm instead, so that it "
+        "goes on to make rows, too",
+        flag=True,
+    )
+    cd: int = setting(3, "Gibbs steps of the top at each update", low=1, high=255, needs="up_down")
 
 
 @dataclass(frozen=True)
@@ -248,21 +257,16 @@ class Chains(Checked):
     )
     class_: str | None = setting(
         None,
-        "hold the chains to these classes, one line of the picture each: a number, several as 3,5, or all  "
+        "hold the chains to these classes, one line of the picture each: 7, several as 3,5, or all  "
         "[default: classes are drawn too]",
         metavar="CLASSES",
     )
     seed: int = seed_setting()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.class_ is not None and not re.fullmatch(r"all|[0-9]{1,9}(,[0-9]{1,9})*", self.class_):
-            raise ConfigError(f"--class {show(self.class_)}: wanted a number, several as 3,5, or all")
-
     @property
-    def classes(self) -> tuple[int, ...] | None:
-        """The numbers of the classes; None for all."""
-        return None if self.class_ in (None, "all") else tuple(map(int, str(self.class_).split(",")))
+    def classes(self) -> tuple[str, ...] | None:
+        """The names of the classes; None for all."""
+        return None if self.class_ in (None, "all") else tuple(str(self.class_).split(","))
 
     @property
     def several(self) -> bool:

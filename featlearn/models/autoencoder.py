@@ -17,24 +17,22 @@ of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from featlearn import _core
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Layer, Step
+from featlearn.models.base import UNIT_SPREAD, DataSummary, Defaults, Gradients, HiddenConfig, Layer, Step
+from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
-from featlearn.ops.reduce import column_mean, grand_mean, outer_mean, rmse, row_total
+from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, rounded, setting
-
-RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
+from featlearn.settings import fill, rounded, setting
 
 
 class Autoencoder(Layer):
@@ -54,21 +52,10 @@ class Autoencoder(Layer):
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
-    class Config:
-        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
+    class Config(OutputConfig, HiddenConfig):
         activation: str = setting("leaky-relu", REMARKS, choices=ACTIVATIONS)
         tied: bool | None = setting(
             None, "decode with the encoder's weights  [default: tied; maxout units: no-tied]"
-        )
-        output_units: str = setting(
-            "auto",
-            "output units; auto: sigmoid for data within 0..1, else linear",
-            choices=("auto", "sigmoid", "tanh", "linear"),
-        )
-        loss: str = setting(
-            "auto",
-            "squared error, or cross-entropy of sigmoid outputs; auto: the model's usual one",
-            choices=("auto", "squared", "cross-entropy"),
         )
         init: str = setting(
             "uniform",
@@ -85,46 +72,22 @@ class Autoencoder(Layer):
         hidden_bias: float | None = setting(
             None, "initial bias of the hidden units  [default: 0]", low=-1000, high=1000
         )
-        loss_scale: float | None = setting(
-            None,
-            "what the error in the loss is divided by  "
-            "[default: the data's variance, summed over the values of a row]",
-            above=0,
-        )
 
         def __post_init__(self) -> None:
-            check(self)
+            super().__post_init__()
             if self.tied and self.activation == "maxout":
                 raise ConfigError("--tied: maxout units have two sets of weights; use --no-tied")
-            if self.loss == "cross-entropy" and self.output_units not in ("auto", "sigmoid"):
-                raise ConfigError(
-                    f"--loss cross-entropy: is of probabilities, not --output-units {self.output_units}; "
-                    "use sigmoid"
-                )
 
     config: Config
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
         """Choose output units, loss, the scale of the initial weights, and one or two sets of them."""
-        wanted, loss = config.output_units, config.loss
-        if "auto" in (wanted, loss) and data.known_within(0, 1) is None:
-            raise ConfigError("--output-units, --loss: auto wants the range of the data; say which")
-        if wanted == "auto":
-            wanted = "sigmoid" if data.known_within(0, 1) or loss == "cross-entropy" else "linear"
-        least, most = RANGES.get(wanted, (-math.inf, math.inf))
-        if data.known_within(least, most) is False:
-            option = "--loss cross-entropy" if loss == "cross-entropy" else f"--output-units {wanted}"
-            raise ConfigError(
-                f"{option}: {data.words}, wanted {least:g}..{most:g}; "
-                "extract with --clip 3 --to 0.1,0.9, or use --output-units linear --loss squared"
-            )
-        if loss == "auto":
-            loss = cls.usual_loss if wanted == "sigmoid" else "squared"
+        config = resolve_outputs(config, data, cls.usual_loss)
         bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
-        usual: dict[str, Any] = {"init_scale": bound, "hidden_bias": 0.0, "loss_scale": data.variance or 1.0}
+        usual: dict[str, Any] = {"init_scale": bound, "hidden_bias": 0.0}
         usual["tied"] = config.activation != "maxout"
-        return fill(replace(config, output_units=wanted, loss=loss), usual)
+        return fill(config, usual)
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
@@ -138,9 +101,7 @@ class Autoencoder(Layer):
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
         """About 1, but for outputs that have a range of their own."""
-        outputs, within = config.output_units, data.known_within(0, 1)
-        bounded = outputs in RANGES or (outputs == "auto" and (within or config.loss == "cross-entropy"))
-        return None if bounded else UNIT_SPREAD
+        return None if are_bounded(config, data) else UNIT_SPREAD
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -235,7 +196,8 @@ class Autoencoder(Layer):
         A = product(C, params["W"])
         H = activate(A, params["c"], config.activation)
         cost, row, metrics = self.penalty(H)
-        loss, error, delta_y = self._output_error(product(H, self.decoder, trans_b=True), X, weight)
+        A_y = product(H, self.decoder, trans_b=True)
+        loss, error, delta_y = output_error(A_y, params["b"], X, config.output_units, config.loss, weight)
         delta_h = product(delta_y, self.decoder, scale=share)
         before = A + params["c"] if config.activation == "maxout" else None
         delta_h = backward(delta_h, H, config.activation, row, before)
@@ -247,17 +209,3 @@ class Autoencoder(Layer):
         grads |= {"b": column_mean(delta_y, share), "c": column_mean(delta_h)}
         activity = {"mean_activation": grand_mean(H)}
         return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads
-
-    def _output_error(self, A: Array, X: Array, weight: Array | None) -> tuple[float, float, Array]:
-        """Of the outputs' inputs A without bias: the loss, summed; the RMSE; and v delta_y, in A's place."""
-        b, g = self.params["b"], self.config.output_units
-        squared = self.config.loss == "squared"
-        rows, entropy = np.empty((2, len(X)), np.float64)
-        if not squared:
-            _core.cross_entropy(entropy, A, b, X, weight)
-        activate(A, b, g)
-        error = None if weight is None else rmse(X, A)
-        _core.output_error(A, rows, A, X, g if squared else "linear", weight)
-        squares = row_total(rows)
-        loss = squares / 2 if squared else row_total(entropy)
-        return loss, math.sqrt(squares / X.size) if error is None else error, A

@@ -8,7 +8,7 @@ means of the hidden units below (G. Hinton, R. Salakhutdinov, Reducing the dimen
 networks, Science 313, 2006).
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from featlearn.models.base import MAX_UNITS
@@ -45,7 +45,7 @@ class DBN(Stack):
         layers = [lowest, *(replace(upper, hidden=units) for units in config.hidden[1:])]
         found = [LayerSettings(RBM.id, layer, {}) for layer in layers]
         if labels:
-            names = LabelRBM.Config.__dataclass_fields__
+            names = {field.name for field in fields(LabelRBM.Config)}
             said = {name: value for name, value in asdict(layers[-1]).items() if value != USUAL[name]}
             own = {name: value for name, value in said.items() if name in names}
             found[-1] = LayerSettings(LabelRBM.id, LabelRBM.Config(**own), {})

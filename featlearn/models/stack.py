@@ -151,12 +151,6 @@ class Stack(Model):
     def encode(self, X: Array) -> Array:
         return self.layers[-1].encode(self.inputs(X))
 
-    def probabilities(self, X: Array) -> Array:
-        """Return p(class | x) of each row, by a top that tells classes: (n, visible) -> (n, classes)."""
-        top = self.layers[-1]
-        assert isinstance(top, IsClassifier)
-        return top.probabilities(self.inputs(X))
-
     def decode(self, H: Array) -> Array:
         return self.outputs(self.layers[-1].decode(H))
 
@@ -208,6 +202,13 @@ class Stack(Model):
             else:
                 F = layer.decode(F) - layer.decode(np.zeros_like(F[:1]))
         return F
+
+    def probabilities(self, X: Array) -> Array:
+        """Return p(class | x) of each row by the top layer, (n, classes). Raises ConfigError."""
+        top = self.layers[-1]
+        if not isinstance(top, IsClassifier):
+            raise ConfigError(f"a stack with {top.id!r} on top knows no classes")
+        return top.probabilities(self.inputs(X))
 
     def _chained(self) -> HasChain:
         """Return the top layer, whose chain is the stack's. Raises ConfigError."""

@@ -10,7 +10,7 @@ make each layer of the one above,
 
     dG_k = <(h_k-1 - p(h_k-1 | h_k)) h_k'>,   dg_k = <h_k-1 - p(h_k-1 | h_k)>
 
-Then some Gibbs steps of the top RBM from there, or those of persistent chains, make its own gradient. Down:
+Then some Gibbs steps of the top RBM from there make its own gradient. Down:
 states drawn by the generative weights from where the top has come to teach the recognition weights to find
 their causes,
 
@@ -42,6 +42,7 @@ from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
 TOP = ("W", "b", "c")
+REMEDY = "featlearn train --model dbn --labels makes one"
 WAKE, SLEEP = 0, 1
 """The draws of a layer on the way up and down, of its own stream."""
 
@@ -50,7 +51,7 @@ class UntiedDBN(Model):
     """The deep belief net of recognition and generative weights.
 
     params: R1, R2 ... and G1, G2 ... (units below, units), r1 ... (units,), g1 ... (units below,); W, b, c of
-    the top (models/label_rbm.py). state: chains of the top, where they are persistent.
+    the top (models/label_rbm.py).
     """
 
     id = "untied-dbn"
@@ -67,8 +68,6 @@ class UntiedDBN(Model):
             None, "number of classes  [default: those of the data]", low=2, high=MAX_UNITS
         )
         cd: int = setting(3, "Gibbs steps of the top", low=1, high=MOST_STEPS)
-        persistent: bool = setting(False, "persistent chains (PCD) of the top")
-        chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
 
         def __post_init__(self) -> None:
             check(self)
@@ -85,24 +84,36 @@ class UntiedDBN(Model):
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Make fresh parameters, the same for both directions."""
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
-        layers: list[RBM | LabelRBM] = [
+        layers: list[Model] = [
             RBM(RBM.Config(hidden=units, visible="bernoulli"), self.dtype) for units in config.hidden[:-1]
         ]
         layers.append(LabelRBM(_top_config(config), self.dtype))
         for k, layer in enumerate(layers):
             below = config.hidden[k - 1] if k else n_visible
             layer.init(below, Random(rng.seed, rng.stream + k), None if k else mean)
-        self.begin_at(layers)
+        self.params = self.beginning(layers)
 
-    def begin_at(self, layers: Sequence[RBM | LabelRBM]) -> None:
-        """Take the parameters of RBMs, each learned on the codes of the one below it."""
-        top = layers[-1]
-        self.params = {name: top.params[name].copy() for name in TOP}
-        for k, layer in enumerate(layers[:-1], 1):
-            for way, bias in (("R", "c"), ("G", "b")):
-                self.params[f"{way}{k}"] = layer.params["W"].copy()
-                self.params[f"{way.lower()}{k}"] = layer.params[bias].copy()
-        self.state = {"chains": top.state["chains"].copy()} if self.config.persistent else {}
+    @staticmethod
+    def beginning(layers: Sequence[Model]) -> dict[str, Array]:
+        """Return params, arrays of their own, from layers that each learned the codes of the one below it.
+
+        Raises ConfigError where they are no sigmoid units both ways, or no label-rbm is on top.
+        """
+        *lower, top = layers
+        if not lower or not isinstance(top, LabelRBM):
+            raise ConfigError(f"the up-down algorithm wants a stack with a label-rbm on top; {REMEDY}")
+        params = {name: top.params[name].copy() for name in TOP}
+        for k, layer in enumerate(lower, 1):
+            ways = *layer.encoder_layers(), *layer.decoder_layers()
+            if len(ways) != 2 or any(way.activation != "sigmoid" or way.kept for way in ways):
+                raise ConfigError(
+                    f"the up-down algorithm wants layers of sigmoid units both ways, and layer {k}, "
+                    f"of {layer.id}, is not; {REMEDY}"
+                )
+            up, down = ways
+            params |= {f"R{k}": up.W.copy(), f"r{k}": up.c.copy()}
+            params |= {f"G{k}": np.ascontiguousarray(down.W.T), f"g{k}": down.c.copy()}
+        return params
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         found = LabelRBM(_top_config(self.config)).shapes(self.config.hidden[-2])
@@ -113,9 +124,9 @@ class UntiedDBN(Model):
 
     @property
     def top(self) -> LabelRBM:
-        """The RBM of the two layers above and the classes, with these parameters and this state."""
+        """The RBM of the two layers above and the classes, with these parameters."""
         top = LabelRBM(_top_config(self.config), self.dtype)
-        top.params, top.state = {name: self.params[name] for name in TOP}, self.state
+        top.params = {name: self.params[name] for name in TOP}
         return top
 
     @property
@@ -267,9 +278,7 @@ class UntiedDBN(Model):
         usual: dict[str, Any] = {"classes": 3}
         return {
             "default": cls.Config(**usual | cls.small),
-            "three layers, persistent": cls.Config(
-                **usual, hidden=(5, 4, 6), persistent=True, chains=7, cd=2
-            ),
+            "three layers": cls.Config(**usual, hidden=(5, 4, 6), cd=2),
         }
 
 
@@ -279,10 +288,9 @@ def _top_config(config: UntiedDBN.Config) -> LabelRBM.Config:
         hidden=config.hidden[-1],
         classes=config.classes,
         cd=config.cd,
-        persistent=config.persistent,
-        chains=config.chains,
+        persistent=False,
         sample_data=False,
-        sample_visible=not config.persistent,
+        sample_visible=True,
     )
 
 

@@ -1,0 +1,179 @@
+"""Deep autoencoder: layers down to a code and layers back up, learned as one by backpropagation.
+
+    h_0 = x,   h_l = f_l(W_l'h_{l-1} + c_l)      l = 1 ... 2L; h_L is the code, y = h_2L gives back x
+    J = 1/(n v) sum over cases of  |y - x|^2 / 2                            squared error
+                            or  -sum (x log y + (1 - x) log(1 - y))         cross-entropy of sigmoid outputs
+
+G. Hinton, R. Salakhutdinov, Reducing the dimensionality of data with neural networks, Science 313, 2006: the
+layers are those of a stack of RBMs, unrolled: encoder, then decoder with weights of its own (`featlearn
+finetune --unrolled`). From random weights it begins as models/network.py does. The code is linear. v,
+loss_scale, is the data's variance, summed over the values of a row, as in models/autoencoder.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from featlearn.errors import ConfigError
+from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Step
+from featlearn.models.network import chain_of, chain_shapes, each, grads_of, initial
+from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
+from featlearn.ops import dense
+from featlearn.ops.activations import ACTIVATIONS
+from featlearn.ops.arrays import product
+from featlearn.ops.dense import Dense
+from featlearn.ops.graph import Graph, Value
+from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
+from featlearn.random import Random
+from featlearn.rows import Array
+from featlearn.settings import setting
+
+
+class DeepAutoencoder(Model):
+    """params: of each layer l = 1, 2, ... 2L, from below, W_l (inputs, units), c_l (units,).
+
+    For maxout W_l and c_l have two columns a unit. They are named W1, c1, W2 and so on.
+    """
+
+    id = "deep-autoencoder"
+    defaults = Defaults(
+        rates={"sgd": 1.0}, training={"optimizer": "adam"}, decay_weights={"l1": 1e-5, "l2": 1e-5}
+    )
+    small: ClassVar[dict[str, Any]] = {"hidden": (5, 3)}
+
+    @dataclass(frozen=True)
+    class Config(OutputConfig):
+        hidden: tuple[int, ...] = setting(
+            (1000, 500, 250, 30), "units of each layer of the encoder, the code last", low=1, high=MAX_UNITS
+        )
+        activation: str = setting(
+            "sigmoid",
+            f"units of the layers below the code: {', '.join(ACTIVATIONS)}; one for all, or one each",
+        )
+        code: str = setting("linear", "units of the code", choices=ACTIVATIONS)
+        decoder_activation: str | None = setting(
+            None,
+            "units of the decoder's hidden layers, from the code on  [default: the encoder's, turned round]",
+            off="the encoder's, turned round",
+        )
+        kept: tuple[int, ...] | None = setting(
+            None,
+            "entries that stay of each layer of the encoder, the largest; one number, or one each, 0 for all",
+            low=0,
+            off="all",
+        )
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if not self.hidden:
+                raise ConfigError("--hidden: an autoencoder has a code; give the units of one layer or more")
+            for kind in self.activations[:-1]:
+                if kind not in ACTIVATIONS:
+                    raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
+            for kept, units in zip(self.stays, self.hidden, strict=False):
+                if kept > units:
+                    raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
+
+        @property
+        def activations(self) -> tuple[str, ...]:
+            """The functions of all layers, from below; the last are the output units."""
+            below = len(self.hidden) - 1
+            up = each("activation", tuple(self.activation.split(",")), below)
+            down = up[::-1]
+            if self.decoder_activation is not None:
+                down = each("decoder-activation", tuple(self.decoder_activation.split(",")), below)
+            return (*up, self.code, *down, self.output_units)
+
+        @property
+        def stays(self) -> tuple[int, ...]:
+            """The entries that stay of each layer; 0: all."""
+            layers = len(self.hidden)
+            return each("kept", self.kept or (0,), layers) + layers * (0,)
+
+    config: Config
+
+    @classmethod
+    def resolve(cls, config: Any, data: DataSummary) -> Any:
+        """Choose output units and the loss."""
+        return resolve_outputs(config, data, "cross-entropy")
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """About 1, but for outputs that have a range of their own."""
+        return None if are_bounded(config, data) else UNIT_SPREAD
+
+    @classmethod
+    def variants(cls) -> dict[str, Any]:
+        made: dict[str, dict[str, Any]] = {
+            kind: {"activation": kind, "code": kind, "output_units": "sigmoid"} for kind in ACTIVATIONS
+        }
+        made |= {
+            "three layers, squared": {"hidden": (5, 4, 3), "output_units": "sigmoid", "loss": "squared"},
+            "linear outputs": {"output_units": "linear"},
+            "tanh outputs": {"output_units": "tanh", "decoder_activation": "relu"},
+            "code alone": {"hidden": (4,), "output_units": "linear"},
+            "kept": {"kept": (3, 2), "output_units": "sigmoid"},
+        }
+        return {name: cls.Config(**cls.small | options) for name, options in made.items()}
+
+    def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
+        """Make fresh parameters. Raises ConfigError where output units or loss are auto still."""
+        config = self.config = self.resolve(self.config, DataSummary(n_visible))
+        self.params = {}
+        for name, shape in self.shapes(n_visible).items():
+            layer = len(self.params) // 2
+            if len(shape) == 1:
+                self.params[name] = np.zeros(shape, self.dtype)
+            else:
+                self.params[name] = initial(shape, config.activations[layer], self.dtype, rng, layer)
+
+    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.config.hidden
+        return chain_shapes((n_visible, *hidden, *hidden[-2::-1], n_visible), self.config.activations)
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.params["W1"].shape[0])
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return tuple(name for name in self.shapes(1) if name.startswith("W"))
+
+    def filters(self) -> Array:
+        """Return those of the first layer."""
+        return np.ascontiguousarray(self.params["W1"].T)
+
+    @property
+    def _chain(self) -> list[Dense]:
+        return chain_of(self.params, self.config.activations, self.config.stays)
+
+    def encoder_layers(self) -> list[Dense]:
+        return self._chain[: len(self.config.hidden)]
+
+    def decoder_layers(self) -> list[Dense]:
+        return self._chain[len(self.config.hidden) :]
+
+    def encode(self, X: Array) -> Array:
+        return dense.encode(self.encoder_layers(), X)
+
+    def decode(self, H: Array) -> Array:
+        return dense.encode(self.decoder_layers(), H)
+
+    def portable(self, g: Graph, X: Value) -> Value:
+        return dense.portable(self.encoder_layers(), g, X)
+
+    def gradient(self, X: Array, step: Step) -> Gradients:
+        """Backpropagation of J over the rows X (n, visible)."""
+        config = self.config
+        assert config.loss_scale is not None
+        share = 1 / config.loss_scale
+        *below, top = self._chain
+        passed = dense.forward(below, X)
+        H = passed[-1].H
+        loss, error, delta_y = output_error(product(H, top.W), top.c, X, config.output_units, config.loss)
+        grads = dense.backward(below, passed, product(delta_y, top.W, trans_b=True, scale=share))
+        grads.append((outer_mean(H, delta_y, share), column_mean(delta_y, share)))
+        code = passed[len(config.hidden) - 1].H
+        metrics = {"loss": loss * share / len(X), "error": error, "mean_activation": grand_mean(code)}
+        return metrics, grads_of(grads)
