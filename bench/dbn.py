@@ -3,11 +3,11 @@
     python bench/dbn.py MNIST-FOLDER [FOLDER]
 
 784-500-(500+10)-2000, learned greedily (the top by persistent chains), then fine-tuned by the up-down
-algorithm: errors of the likeliest class by free energy, and pictures made of each class by 1000 Gibbs steps of
-the top from noise. A judge, the vote of the 3 nearest of 20,000 digits, says what class they are; their spread
-is the mean distance of two of one class (of digits 8.8). The control is a top learned by CD-1 at a rate that
-is too high: one picture for all classes. Published: 2.49 % before, 1.25 % after fine-tuning (G. Hinton, S.
-Osindero, Y. Teh 2006). Files and pictures stay in FOLDER; about 25 minutes on two cores.
+algorithm: errors of the likeliest class by free energy, and pictures made of each class by 1000 Gibbs steps
+of the top from noise. A judge, the vote of the 3 nearest of 20,000 digits, says what class they are; their
+spread is the mean distance of two of one class (of digits 8.8). The control is a top learned by CD-1 at a
+rate that is too high: one picture for all classes. Published: 2.49 % before, 1.25 % after fine-tuning (G.
+Hinton, S. Osindero, Y. Teh 2006). Files and pictures stay in FOLDER; about 25 minutes on two cores.
 """
 
 import os
@@ -21,10 +21,11 @@ from cli import at_least, at_most, featlearn, figure, finish
 from featlearn.analysis.fantasies import begin, fantasies, held
 from featlearn.jobs.store import load_model, load_rows
 
-RBM = "lr=0.1,lr_schedule=constant,momentum=0.9,initial_momentum=0.5,initial_epochs=5,decay=l2,decay_weight=2e-4"
-LOWER = f"rbm:hidden=500,epochs=10,{RBM}"
+LOWER = "rbm:hidden=500,epochs=10,lr=0.1,lr_schedule=constant,momentum=0.9,initial_momentum=0.5,"
+LOWER += "initial_epochs=5,decay=l2,decay_weight=2e-4"
 TOP = "label-rbm:hidden=2000,lr=0.05,epochs=30"
-CONTROL = "label-rbm:hidden=2000,persistent=false,sample_data=false,epochs=3,lr=0.1,lr_schedule=constant,momentum=0.9"
+CONTROL = "label-rbm:hidden=2000,persistent=false,sample_data=false,epochs=3,"
+CONTROL += "lr=0.1,lr_schedule=constant,momentum=0.9"
 EACH, STEPS = 12, 1000
 
 
@@ -46,7 +47,7 @@ def error(folder: str, name: str, data: str) -> float:
 
 
 def judged(folder: str, name: str) -> tuple[float, float]:
-    """Draw samples of each class. -> the share that the judge takes for it, the mean distance within a class"""
+    """Draw samples of each class. -> the share that the judge takes for it, the spread within a class"""
     featlearn(
         *("sample", name, "--class", "all", "--count", EACH, "--steps", STEPS, "--force"),
         *("-o", name.replace(".h5", ".png")),

@@ -38,6 +38,11 @@ SMALLER = {
     "--epochs 15": "--epochs 1",
     "--epochs 20": "--epochs 1",
     "--epochs 6": "--epochs 1",
+    ",epochs=10": ",epochs=1",
+    ",epochs=30": ",epochs=1",
+    "hidden=500": "hidden=40",
+    "hidden=2000": "hidden=50",
+    "--class all": "--class all --steps 20",
     "--hidden 1000": "--hidden 50",
     "--hidden 500": "--hidden 40",
     "--hidden 400": "--hidden 20",
@@ -185,6 +190,7 @@ def examples(folder, tmp_path_factory, run_here):
     train("second-codes.h5", "third.h5")
     short = ("--hidden", "9,8,7", "--epochs", 1)
     run("train", made / "digits.h5", "--model", "dbn", *short, "-o", made / "dbn.h5")
+    run("train", made / "digits.h5", "--model", "dbn", "--labels", *short, "-o", made / "labelled-dbn.h5")
     run("finetune", made / "dbn.h5", made / "digits.h5", "--epochs", 1, "-o", made / "net.h5")
     return made
 

@@ -162,6 +162,36 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(bars, run_here, monkeypatch, tm
     refused(control, "starting model was", "random", code=2)
 
 
+def test_a_last_run_on_all_rows(bars, run_here, monkeypatch, tmp_path):
+    """For as many epochs as were best; stopped in either run it goes on in the same bytes."""
+    line = ("finetune", bars / "rbm.h5", bars / "train.h5", "--epochs", 6, "--lr", 0.05)
+    early = (*line, "--validation", 0.2, "--patience", 1)
+    ran = ok(run_here(*early, "--refit", "-o", tmp_path / "whole.h5"))
+    file = read_model(str(tmp_path / "whole.h5"))
+    best = file.progress["refit"]["epochs"]
+    assert f"{best} epochs were best" in ran.err
+    assert len(file.history["epoch"]) == best
+    assert "validation_error_rate" not in file.history
+    plain = ok(run_here(*line[:3], "--epochs", best, "--lr", 0.05, "-o", tmp_path / "plain.h5", "--json"))
+    batch = read_model(str(tmp_path / "plain.h5")).training["batch_size"]
+    if batch == file.training["batch_size"]:
+        assert json.loads(plain.out)["content_hash"] == file.content_hash
+    again = ok(run_here(*early, "--refit", "-o", tmp_path / "whole.h5", "--resume"))
+    assert "already finished" in again.err
+    whole = training_run.Training.run
+
+    def short(training, on_batch, on_epoch):
+        return whole(training, lambda at: on_batch(at) or at.progress.step % 9 == 5, on_epoch)
+
+    monkeypatch.setattr(training_run.Training, "run", short)
+    ok(run_here(*early, "--refit", "-o", tmp_path / "net.h5"))
+    for _ in range(60):
+        if (tmp_path / "net.h5").exists():
+            break
+        ok(run_here(*early, "--refit", "-o", tmp_path / "net.h5", "--resume"))
+    assert read_model(str(tmp_path / "net.h5")).content_hash == file.content_hash
+
+
 @pytest.mark.parametrize(
     ("model", "data", "options", "words"),
     [
@@ -174,6 +204,7 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(bars, run_here, monkeypatch, tm
         ("sesm", "plain", "--unrolled", "sesm.h5: a model 'sesm' cannot be fine-tuned"),
         ("net", "plain", "--unrolled", "net.h5: a model 'network' cannot be unrolled"),
         ("rbm", "plain", "--unrolled --max-norm 2", "--max-norm: does nothing with --unrolled"),
+        ("rbm", "train", "--refit", "--refit: wants to know how many epochs are best"),
         ("rbm", "train", "--code linear", "--code: does nothing without --unrolled"),
         ("rbm", "train", "--random --activation step", "--activation: got 'step'"),
         ("rbm", "train", "--random --activation relu,tanh", "--activation: got 2 for 1 hidden layers"),

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import model_bytes
 from featlearn import _core
 from featlearn.errors import ConfigError, DivergedError
+from featlearn.models import model_class
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Layer
 from featlearn.models.denoising import Denoising
@@ -567,3 +569,44 @@ def test_autoencoders_take_smaller_steps_where_the_mean_row_is_long():
     assert Autoencoder.usual_rates(config, replace(SUMMARY, square=None))["adam"] == 0.005
     config = Denoising.resolve(Denoising.Config(), dark)
     assert [Denoising.usual_rates(config, data)["sgd"] for data in (dark, bright)] == [10.0, 3.6]
+
+
+def averaged(**settings):
+    """A small run whose weights are averaged, of models whose arrays are of either memory order."""
+    for id in ("autoencoder", "k-sparse"):
+        config = model_bytes.configs(model_class(id))["usual"]
+        yield lambda id=id, config=config: model_bytes.fresh(
+            id, config, "float64", optimizer="adam", average=0.9, **settings
+        )
+
+
+def test_the_average_of_weights_is_what_is_learned():
+    """By its definition: memory 0.9, less at the beginning; updates go on from the weights themselves."""
+    for make in averaged():
+        run, means = make(), {}
+        other = Training(make().model, run.rows, replace(run.config, average=None), run.seed)
+
+        def follow(training, means=means):
+            done = training.progress.step - 1
+            share = min(0.9, (1 + done) / (10 + done))
+            for name in training.leg.params if not training.progress.finished else training.model.params:
+                w = training.model.params[name]
+                means[name] = share * means.get(name, w.copy()) + (1 - share) * w
+            return False
+
+        assert other.run(follow)
+        assert run.run()
+        for name, mean in means.items():
+            np.testing.assert_allclose(run.model.params[name], mean, rtol=1e-10, atol=1e-13)
+        assert run.history["error"] == other.history["error"]
+        assert run.history["probe_rmse"] != other.history["probe_rmse"]
+
+
+def test_an_averaged_run_goes_on_in_the_same_bytes():
+    for make in averaged(validation=0.2, patience=2):
+        whole, stopped = make(), make()
+        assert whole.run()
+        while not stopped.run(on_batch=lambda training: True):
+            stopped = go_on(stopped, make())
+        assert same(whole.model.params, stopped.model.params)
+        assert whole.history == stopped.history

@@ -41,7 +41,8 @@ def resolve(config: LikelihoodConfig, model: Model) -> LikelihoodConfig:
     machines = machines_of(model)
     if not machines and config.likelihood:
         raise ConfigError(
-            f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units"
+            f"--likelihood: this {model.id} model has none: it is no machine of binary hidden units, "
+            "nor a stack of such"
         )
     if not machines:
         return config

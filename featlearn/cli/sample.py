@@ -26,7 +26,7 @@ def command(output: str, messages: Messages, results: Results, **options: Any) -
     \b
     Examples:
       featlearn sample rbm.h5 -o fantasies.png
-      featlearn sample dbn.h5 --class all -o digits.png
+      featlearn sample labelled-dbn.h5 --class all -o digits.png
       featlearn sample rbm.h5 --data test.h5 --count 10 --steps 1000 --every 100 -o chains.png
     """
     from featlearn.jobs.sample import sample

@@ -11,6 +11,7 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.plan import Data, Plan, Start, make_plan
+from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
@@ -57,13 +58,14 @@ def finetune(
     """
     run = run or RunSettings()
 
-    def plan_it() -> Plan:
+    def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
         warn_of_unfinished(learned, say)
-        return plan_finetuning(
+        plan = plan_finetuning(
             learned, dataset, finetuning=finetuning, regularization=regularization, training=training,
             run=run, retry=not no_retry, given=given, say=say,
         )  # fmt: skip
+        return RefitPlan(plan) if finetuning is not None and finetuning.refit else plan
 
     return learn_into(
         output, [model, dataset], plan_it, run, resume=resume, force=force, invocation=invocation,
@@ -93,11 +95,13 @@ def plan_finetuning(
     for settings in (how, regularization, training):
         if settings is not None:
             refuse_idle(settings, given)
+    if how.refit and (training is None or training.patience is None):
+        raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
     if training is not None and training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
     if how.up_down:
-        _refuse_with_up_down(how, regularization)
         assert isinstance(dataset, str)
+        _refuse_with_up_down(how, regularization)
         labelled, data = _data_like(dataset, learned, run)
         return plan_up_down(learned, labelled, data, how, training, run, retry, say)
     training = training or from_dict(TrainConfig, Network.defaults.training)
@@ -151,7 +155,7 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
 
 def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:
     """Raise ConfigError for settings of nets that learn by backpropagation."""
-    for name in ("random", "unrolled"):
+    for name in ("random", "unrolled", "refit"):
         if getattr(how, name):
             raise ConfigError(f"--{name}: does nothing with --up-down; leave one of them out")
     usual = to_dict(HiddenRegularization())

@@ -93,6 +93,7 @@ class Plan:
     restarts: int = 0
     stream: int = 0
     start: Start | None = None
+    refit: Mapping[str, Any] | None = None
 
     @property
     def rows(self) -> Rows:
@@ -110,6 +111,7 @@ class Plan:
             "seed": self.run.seed,
             "data set": self.data.digest,
             "starting model": None if self.start is None else self.start.digest,
+            "refit": self.refit,
         }
         return start | to_dict(self.config) | to_dict(self.training)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Identified(Protocol):
 
     @property
     def identity(self) -> dict[str, Any]: ...
-    def as_in(self, file: ModelFile) -> Self: ...
+    def as_in(self, file: ModelFile) -> "Identified": ...
 
 
 def find_finished(plan: Identified, output: str, force: bool, say: Say) -> ModelFile | None:
@@ -85,7 +85,7 @@ def identity_in(saved: ModelFile) -> dict[str, Any]:
         return request if isinstance(request, dict) else {}
     then = {"model": saved.model} | saved.config | saved.training
     then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
-    return then | {"starting model": saved.progress.get("start")}
+    return then | {"starting model": saved.progress.get("start"), "refit": saved.progress.get("refit")}
 
 
 def difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:

@@ -92,6 +92,11 @@ class Finetuning(Checked):
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
+    refit: bool = setting(
+        False,
+        "at the end begin again, with the held-out rows too, for as many epochs as were best",
+        flag=True,
+    )
     code: str | None = setting(
         None, "units of the code  [default: the model's]", choices=("linear", "sigmoid"), needs="unrolled"
     )

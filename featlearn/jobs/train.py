@@ -16,6 +16,7 @@ from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
+from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished
 from featlearn.jobs.run_log import RunLog
@@ -110,7 +111,7 @@ def train(
 def learn_into(
     output: str,
     inputs: list[str],
-    plan_it: Callable[[], Plan | StackPlan],
+    plan_it: Callable[[], Plan | StackPlan | RefitPlan],
     run: RunSettings,
     *,
     resume: bool,
@@ -145,7 +146,9 @@ def learn_into(
     with Output(output, force, inputs) as out, run_log:
         plan = plan or plan_it()
         story = provenance(invocation, seed=run.seed, inputs=inputs)
-        learn = learn_layers if isinstance(plan, StackPlan) else learn_one
+        learn = learn_one
+        if isinstance(plan, StackPlan | RefitPlan):
+            learn = learn_layers if isinstance(plan, StackPlan) else learn_again  # type: ignore[assignment]
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
             _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]

@@ -203,6 +203,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "run": saved.progress,
             "restarts": plan.restarts,
             "start": None if plan.start is None else plan.start.digest,
+            "refit": plan.refit,
         },
         classes=None if plan.classes is None else list(plan.classes.names),
         provenance=story,

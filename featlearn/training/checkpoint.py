@@ -36,22 +36,23 @@ class Best(NamedTuple):
     state: dict[str, Array]
 
 
-def pack(optimizer: dict[str, Array], best: Best | None) -> dict[str, Array]:
-    """Return the arrays of both under one roof."""
-    parts = {"optimizer": optimizer}
+def pack(optimizer: dict[str, Array], best: Best | None, average: dict[str, Array]) -> dict[str, Array]:
+    """Return the arrays of all under one roof."""
+    parts = {"optimizer": optimizer, "average": average}
     if best is not None:
         parts |= {"best": best.params, "best_state": best.state}
     return {f"{part}.{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
 
 
-def unpack(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Best | None]:
+def unpack(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Best | None, dict[str, Array]]:
     """Return what was packed; arrays of other names are left out."""
-    parts: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}, "best_state": {}}
+    parts: dict[str, dict[str, Array]] = {"optimizer": {}, "best": {}, "best_state": {}, "average": {}}
     for key, value in arrays.items():
         part, _, name = key.partition(".")
         if part in parts:
             parts[part][name] = value
-    return parts["optimizer"], Best(parts["best"], parts["best_state"]) if parts["best"] else None
+    best = Best(parts["best"], parts["best_state"]) if parts["best"] else None
+    return parts["optimizer"], best, parts["average"]
 
 
 def layout(arrays: Mapping[str, Array]) -> Layout:
@@ -72,9 +73,11 @@ def misfit(saved: Saved, params: dict[str, Array], state: dict[str, Array], legs
     finished = any(leg.phase.finish for leg in legs[: at.phase])
     if not _fits_state(saved.state, state, finished):
         return "/state is not what this run keeps there"
-    kept, best = unpack(saved.optimizer)
+    kept, best, average = unpack(saved.optimizer)
     wanted = {} if at.finished else legs[at.phase].optimizer.layout(legs[at.phase].params)
-    fits = layout(kept).items() <= wanted.items() and len(saved.optimizer) == len(pack(kept, best))
+    fits = layout(kept).items() <= wanted.items() and len(saved.optimizer) == len(pack(kept, best, average))
+    if average:
+        fits &= not at.finished and layout(average) == layout(legs[at.phase].params)
     if best is not None:
         fits &= layout(best.params) == layout(params) and _fits_state(best.state, state, finished)
     if not fits:

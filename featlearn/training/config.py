@@ -90,6 +90,15 @@ class TrainConfig:
     initial_epochs: int = setting(
         0, "epochs with the initial momentum", low=0, needs=_read_by("initial_epochs")
     )
+    average: float | None = setting(
+        None,
+        "keep the exponential average of the weights over updates, of this memory, e.g. 0.999; "
+        "each epoch is measured by it",
+        above=0,
+        below=1,
+        needs=_read_by("lr"),
+        off="no average",
+    )
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,

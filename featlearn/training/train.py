@@ -14,14 +14,14 @@ import numpy as np
 from featlearn.errors import DivergedError
 from featlearn.models.base import DataSummary, Gradients, Model, Step
 from featlearn.random import Random
-from featlearn.rows import Index, Rows
+from featlearn.rows import Array, Index, Rows
 from featlearn.settings import option_name
 from featlearn.threads import one_blas_thread
 from featlearn.training import checkpoint, schedules, stopping
 from featlearn.training.checkpoint import Best, Saved
 from featlearn.training.config import BY_STEPS, TrainConfig
 from featlearn.training.legs import Leg, measure
-from featlearn.training.optim import UpdateSettings
+from featlearn.training.optim import UpdateSettings, blend
 from featlearn.training.order import PROBE, epoch_order, split_rows, spread
 from featlearn.training.progress import Progress
 
@@ -58,6 +58,7 @@ class Training:
         self.limits = {name: 10 * stopping.largest(w) for name, w in model.params.items()}
         self.good = self._snapshot()
         self.best: Best | None = None
+        self.average: dict[str, Array] = {}
 
     @property
     def leg(self) -> Leg:
@@ -132,6 +133,7 @@ class Training:
             if phase.descends:
                 self._stop_if(stopping.diverged_metrics(at, metrics))
                 self.model.project()
+        self._follow_average(done)
         if self._epoch_ends() and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
             metrics["loss"] += at.batch * leg.decay_cost()
@@ -144,6 +146,7 @@ class Training:
 
     def _end_epoch(self) -> None:
         at, leg = self.progress, self.leg
+        self._exchange()
         over = (at.epoch + 1) * leg.batches >= leg.updates
         enough = leg.phase.after_pass() if leg.phase.after_pass is not None else ""
         if over:
@@ -174,6 +177,30 @@ class Training:
             if not over:
                 self._finish_phase()
             self._leave_phase()
+        else:
+            self._exchange()
+
+    def _follow_average(self, done: int) -> None:
+        """Take the params into their average; its memory grows from 1/10, so that it forgets the beginning.
+
+        `done` updates of the phase came before.
+        """
+        memory = self.leg.config.average
+        if memory is None or self.leg.config.by_searches or not self.leg.phase.descends:
+            return
+        if not self.average:
+            self.average = {name: w.copy(order="K") for name, w in self.leg.params.items()}
+        share = min(memory, (1 + done) / (10 + done))
+        for name, mean in self.average.items():
+            blend(mean, self.model.params[name], share)
+
+    def _exchange(self) -> None:
+        """Put the average in the place of params, and these in its place, if there is one."""
+        for name, mean in self.average.items():
+            w = self.model.params[name]
+            kept = w.copy(order="K")
+            w[...] = mean
+            mean[...] = kept
 
     def _record(self, row: dict[str, float]) -> None:
         """Add a row to the history; what another phase alone measures is no number there."""
@@ -198,6 +225,7 @@ class Training:
         at.last_loss = None
         at.rate = 1.0
         self.best = None
+        self.average = {}
         if not at.finished:
             self.optimizer = self.leg.optimizer()
 
@@ -291,7 +319,7 @@ class Training:
         if not (self.progress.diverged or all(np.isfinite(w).all() for w in self.model.params.values())):
             self._stop_if("a parameter is not finite")
         history = {key: np.array(column) for key, column in self.history.items()}
-        arrays = checkpoint.pack(self.optimizer.arrays, self.best)
+        arrays = checkpoint.pack(self.optimizer.arrays, self.best, self.average)
         return Saved(self.model.params, self.model.state, arrays, asdict(self.progress), history)
 
     def misfit(self, saved: Saved) -> str:
@@ -308,7 +336,10 @@ class Training:
         self.progress = Progress(**copy.deepcopy(saved.progress))
         # integers stay integers
         self.history = {key: column.tolist() for key, column in saved.history.items()}
-        kept, self.best = checkpoint.unpack(saved.optimizer)
+        kept, self.best, average = checkpoint.unpack(saved.optimizer)
+        self.average = {name: self.model.params[name].copy(order="K") for name in average}
+        for name, mean in self.average.items():
+            mean[...] = average[name]
         if not self.progress.finished:
             self.optimizer = self.leg.optimizer()
             self.optimizer.load(kept, self.leg.params)

@@ -12,6 +12,7 @@ from featlearn.training.optim.descent import (  # the order of definition is tha
     SGD,
     Adam,
     Stepper,
+    blend,
 )
 from featlearn.training.optim.searches import CG, LBFGS
 
@@ -25,6 +26,7 @@ __all__ = [
     "Optimizer",
     "Stepper",
     "UpdateSettings",
+    "blend",
     "rates_in_words",
     "readers",
     "usual_rates",

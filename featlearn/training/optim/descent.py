@@ -92,6 +92,11 @@ class Adam(Stepper):
         return metrics
 
 
+def blend(mean: Array, w: Array, share: float) -> None:
+    """Make `mean` that share of itself and the rest of w, in place; both of one shape and memory order."""
+    _core.colsum(_rows_first(mean).reshape(-1), _rows_first(w).reshape(1, -1), 1 - share, share)
+
+
 def _rows_first(a: Array) -> Array:
     """Return the same memory as a C-contiguous array, for kernels that go by element."""
     return a.T if a.flags.f_contiguous else a
