@@ -3,10 +3,10 @@
     python bench/few_labels.py MNIST-FOLDER [FOLDER]
 
 784-500-500, two RBMs learned from the 60,000 training digits without their labels, then softmax on top and
-backpropagation from 100, 1000 and 3000 digits with labels: means and standard deviations over 5 draws, the same
-ones for all nets, of errors on the test set. One command each: without dropout, with dropout of .2 of the
-inputs and .5 of the hidden units, and with max-norm, too. Files stay in FOLDER; those that are there are taken
-as they are. About an hour on one core.
+backpropagation from 100, 1000 and 3000 digits with labels: means and standard deviations over 5 draws, the
+same ones for all nets, of errors on the test set. One command each: without dropout, with dropout of .2 of
+the inputs and .5 of the hidden units, and with max-norm, too. Files stay in FOLDER; those that are there are
+taken as they are. About an hour on one core.
 
 Beside each figure stands that of a prototype (Adam, the same draws for all nets, but other draws than these).
 """
