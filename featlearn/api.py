@@ -15,7 +15,6 @@ import difflib
 import functools
 import inspect
 import os
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -58,8 +57,6 @@ from featlearn.settings import from_dict
 R = TypeVar("R")
 Usual = Callable[[type[Model]], Mapping[str, Any]]
 """Settings that are usual with a model."""
-Of = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Settings that are usual beside those given."""
 Kinds = Mapping[str, type[Any]]
 
 MODELS = tuple(model_ids())
@@ -70,15 +67,15 @@ def by_options(
     job: Callable[..., R],
     kinds: Kinds,
     usual: Mapping[str, Usual] | None = None,
-    first: Mapping[str, Of] = types.MappingProxyType({}),
+    first: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
-    with a model. `first` says, by all settings that were given, which values come before those. `threads` and
-    `max_memory` hold while the job runs. How the job was called is stored with what it makes, not how the
-    caller's program was.
+    with a model. `first` says by what was given which model's settings of the training are usual, where it is
+    another that is trained. `threads` and `max_memory` hold while the job runs. How the job was called is
+    stored with what it makes, not how the caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
@@ -101,8 +98,8 @@ def by_options(
             values = {key: settings[key] for key in _fields(kind) & settings.keys()}
             if not values:
                 continue
-            if name in first:
-                values = {**first[name](settings), **values}
+            if name == "training" and first is not None:
+                values = {**first(options), **values}
             if cls is not None and usual and name in usual:
                 values = {**usual[name](cls), **values}
             bound[name] = from_dict(
@@ -219,17 +216,22 @@ PATCHES = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Ima
 RUN = {"training": TrainConfig, "run": RunSettings}
 MEASURES = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "classifier": ClassifierConfig}
 NET = {"regularization": HiddenRegularization, "training": TrainConfig}
-OF_NETS = {"training": lambda given: _finetune.learned_as(given.get("up_down", False)).defaults.training}
+
+
+def _usual_of_nets(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the usual settings of the training of what is fine-tuned."""
+    return _finetune.learned_as(options.get("up_down", False)).defaults.training
+
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
 train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
-finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=OF_NETS)
+finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=_usual_of_nets)
 classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
-evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=OF_NETS)
+evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
 sample = by_options(_sample.sample, {"chains": Chains})

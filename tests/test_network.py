@@ -100,6 +100,16 @@ def test_a_rate_that_loses_the_classes_is_noticed():
         run.run()
 
 
+def test_a_loss_far_above_that_of_the_shares_has_diverged():
+    """Also where weights and metrics are still numbers."""
+    run = Training(net(hidden=(9,)), data(), TrainConfig(epochs=1))
+    shares = run.model.targets(run.rows.take(run.probe_rows)).mean(axis=0)
+    chance = -float((shares * np.log(shares)).sum())
+    assert run.leg.deviation == pytest.approx(chance, rel=1e-12)
+    assert run.leg.diverged(run.progress, {"probe_loss": 9 * chance}) == ""
+    assert "of the classes' shares: " in run.leg.diverged(run.progress, {"probe_loss": 11 * chance})
+
+
 def test_line_searches_learn_classes_and_refuse_dropout():
     for optimizer in ("lbfgs", "cg"):
         run = Training(net(hidden=(6,)), data(), TrainConfig(optimizer=optimizer, epochs=40))

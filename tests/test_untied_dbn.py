@@ -23,7 +23,7 @@ from featlearn.rows import Labelled
 from featlearn.training.config import TrainConfig
 from featlearn.training.gradcheck import check_model
 from featlearn.training.train import Training
-from helpers import THIRDS, Rows, ok, refused, same, write_thirds
+from helpers import THIRDS, Rows, copied, ok, refused, same, write_thirds
 
 CLASSES = 3
 
@@ -122,11 +122,10 @@ def test_it_begins_at_the_layers():
     H = top.encode(below)
     np.testing.assert_array_equal(model.decode(H), one.decode(two.decode(top.decode(H))))
     assert model.shapes(7) == {name: value.shape for name, value in model.params.items()}
-    before = top.params["W"].copy(), one.params["W"].copy()
+    before = [copied(layer.params) for layer in layers]
     for value in model.params.values():
         value += 1
-    np.testing.assert_array_equal(top.params["W"], before[0])
-    np.testing.assert_array_equal(one.params["W"], before[1])
+    assert all(same(layer.params, then) for layer, then in zip(layers, before, strict=True))
 
 
 def test_samples_go_down_by_the_generative_weights():

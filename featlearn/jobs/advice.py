@@ -95,11 +95,16 @@ def _losses(training: Training) -> npt.NDArray[Any]:
 
 
 def advise(
-    model: Model, training: Mapping[str, Any], measures: Mapping[str, float], whitened: bool = True
+    model: Model,
+    training: Mapping[str, Any],
+    measures: Mapping[str, float],
+    whitened: bool = True,
+    of_codes: bool = False,
 ) -> list[dict[str, str]]:
     """Return what there is to say, as key, text and options.
 
-    `training` are the settings of the model's training.
+    `training` are the settings of the model's training. What has learned `of_codes` has no patches that could
+    be extracted otherwise.
     """
     found = []
     for key in judge(measures):
@@ -107,9 +112,9 @@ def advise(
             found.append({"key": key, "text": WORDS[key].format(**measures), "options": ""})
             continue
         options = in_options(_helpful(key, model, training, measures), {**training, **to_dict(model.config)})
-        if key in UNCENTRED and measures.get("mean_length", 0.0) > FAR_MEAN:
+        if key in UNCENTRED and measures.get("mean_length", 0.0) > FAR_MEAN and not of_codes:
             options = "extract-patches --normalize standardize"
-        again = _extraction(key, model, measures, whitened)
+        again = "" if of_codes else _extraction(key, model, measures, whitened)
         if again:
             options = f"extract-patches {again}, then {options}" if options else f"extract-patches {again}"
         text = WORDS[key].format(**measures)

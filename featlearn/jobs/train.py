@@ -235,13 +235,13 @@ def _of_layer(file: ModelFile) -> dict[str, Any]:
     }
 
 
-def _advice(file: ModelFile) -> list[dict[str, str]]:
+def _advice(file: ModelFile, of_codes: bool = False) -> list[dict[str, str]]:
     """What is wrong with a model, or with the layers of a stack."""
     if not file.layers:
         whitened = file.preprocess["whiten"] != "none"
-        return advice.advise(_model(file), file.training, _measures(file), whitened)
+        return advice.advise(_model(file), file.training, _measures(file), whitened, of_codes)
     return [
         {**one, "text": f"layer {i}: {one['text']}"}
         for i, layer in enumerate(file.layers, 1)
-        for one in _advice(layer)
+        for one in _advice(layer, of_codes=i > 1)
     ]

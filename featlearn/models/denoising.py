@@ -35,6 +35,8 @@ from featlearn.settings import fill, rounded, setting
 
 # times the variance: rows whose mean square is more than that, of bright pictures, want smaller steps
 LONG = 1.8
+# the rate of bounded units at most, times the variance, over the units: a step along all codes of a row
+STEEP = 180
 SHARES = ("masking", "salt-and-pepper")  # of the values that are corrupted; normal noise hits them all
 WHITE, PLAIN = 1.65, 1.1
 """Standard deviations of their total input that rectified units are at first below it: of whitened, of other
@@ -136,7 +138,8 @@ class Denoising(Autoencoder):
         """
         sgd = cls.defaults.rates["sgd"] if data.known_within(0, 1) else 2.0 if data.whitened else 1.0
         if data.variance and data.square:
-            sgd = rounded(min(sgd, LONG * sgd * data.variance / data.square))
+            sgd = min(sgd, LONG * sgd * data.variance / data.square, STEEP * data.variance / config.hidden)
+            sgd = rounded(sgd)
         return {**cls.defaults.rates, "sgd": sgd}
 
     @classmethod
