@@ -8,8 +8,13 @@ import pytest
 import featlearn
 from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.model import read_model
+from featlearn.jobs import training_run
+from featlearn.models.base import Step
+from featlearn.models.network import Network
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
+from featlearn.random import Random
+from featlearn.rows import mixed
 from helpers import ok, refused
 
 SHARED = ("--epochs", 8, "--batch-size", 10, "--hidden-dropout", 0.3, "--max-norm", 3, "--lr", 0.02)
@@ -30,9 +35,9 @@ def bars(n, seed):
     """Bars that lie or stand, or noise alone: (n, 4, 4) pixels and their labels, which are 0, 5 and 7."""
     rng = np.random.default_rng(seed)
     kind, at = rng.integers(0, 3, n), rng.integers(0, 4, n)
-    X = 0.6 * rng.random((n, 4, 4))
+    X = 0.4 * rng.random((n, 4, 4))
     for i in range(n):
-        X[i, at[i] if kind[i] == 0 else slice(None), at[i] if kind[i] == 2 else slice(None)] += 0.4 * (
+        X[i, at[i] if kind[i] == 0 else slice(None), at[i] if kind[i] == 2 else slice(None)] += 0.5 * (
             kind[i] != 1
         )
     return (255 * X).astype(np.uint8), kind
@@ -214,7 +219,158 @@ def test_they_are_in_the_picture(place, run_here, tmp_path):
         assert f"<!-- {name} -->" in text
 
 
+def test_labelled_and_unlabelled_rows_are_mixed_evenly():
+    order = mixed(10, 4000, 0.2)
+    assert np.bincount(order)[10:].tolist() == 4000 * [1]
+    assert np.bincount(order)[:10].tolist() == 10 * [100]
+    for start in range(0, len(order) - 50, 50):
+        assert 9 <= np.count_nonzero(order[start : start + 50] < 10) <= 11
+    assert sorted(mixed(50, 20, 0.2).tolist()) == list(range(70)), "of many each once"
+
+
+def some_net(**options):
+    """A net with random parameters, rows (12, 7), their classes as t (12, 4) and the likeliest ones as t."""
+    net, rng = (
+        Network(Network.Config(hidden=(6, 5), classes=4, **options), np.float64),
+        np.random.default_rng(0),
+    )
+    net.init(7, Random(0))
+    for w in net.params.values():
+        w += 0.5 * rng.normal(size=w.shape)
+    X = rng.random((12, 7))
+    return net, X, np.eye(4)[rng.integers(0, 4, 12)], np.eye(4)[net.probabilities(X).argmax(axis=1)]
+
+
+@pytest.mark.parametrize("options", [{"input_dropout": 0.2, "hidden_dropout": 0.5}, {"label_smoothing": 0.1}])
+def test_unlabelled_rows_learn_the_classes_of_the_net_without_dropout(options):
+    """As many as labelled ones and of the same weight: as if all were labelled so, but for a factor."""
+    net, X, t, likeliest = some_net(pseudo_labels=True, **options)
+    plain = some_net(**options)[0]
+    known = np.arange(12)[:, None] % 2 == 0
+    step = Step(4, 1, progress=0.5)
+    metrics, found = net.gradient(np.hstack([X, t * known]), step)
+    wanted = plain.gradient(np.hstack([X, np.where(known, t, likeliest)]), step)
+    assert metrics["loss"] == pytest.approx(2 * wanted[0]["loss"], rel=1e-12)
+    for name, w in wanted[1].items():
+        np.testing.assert_allclose(found[name], 2 * w, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize(("progress", "share"), [(0.0, 0.0), (0.3, 0.6), (0.5, 1.0), (0.9, 1.0)])
+def test_the_gradient_is_that_of_both_means_by_differences(progress, share):
+    net, X, t, likeliest = some_net(pseudo_labels=True)
+    known = np.arange(12) < 5
+    target = np.where(known[:, None], t, likeliest)
+
+    def loss():
+        each = -(target * np.log(net.probabilities(X))).sum(axis=1)
+        return each[known].mean() + share * each[~known].mean()
+
+    metrics, found = net.gradient(np.hstack([X, t * known[:, None]]), Step(4, 1, progress=progress))
+    assert metrics["loss"] == pytest.approx(loss(), rel=1e-12)
+    wrong = net.probabilities(X).argmax(axis=1) != t.argmax(axis=1)
+    assert metrics["error_rate"] == wrong[known].mean()
+    for name, w in net.params.items():
+        for place in [(0,) * w.ndim, (-1,) * w.ndim]:
+            kept = w[place]
+            w[place] = kept + 1e-6
+            above = loss()
+            w[place] = kept - 1e-6
+            below = loss()
+            w[place] = kept
+            assert found[name][place] == pytest.approx((above - below) / 2e-6, abs=1e-8)
+
+
+@pytest.fixture(scope="module")
+def few(place):
+    """Three labelled rows of each class."""
+    X, y = bars(400, 0)
+    index = drawn(y, 3, 0, 0)
+    write(place / "nine.h5", X[index], y[index])
+    write(place / "unlabelled.h5", X, None)
+    return place
+
+
+def params(path):
+    return {name: value.tobytes() for name, value in read_model(str(path)).params.items()}
+
+
+def test_unlabelled_rows_help_and_their_classes_are_not_told(few, run_here, tmp_path):
+    """The same net comes of a data set with labels; they are not looked at."""
+    line = ("finetune", few / "rbm.h5", few / "nine.h5")
+    ok(run_here(*line, "-o", tmp_path / "alone.h5"))
+    line += ("--batch-size", 20, "--epochs", 40, "--lr", 0.01, "--unlabelled")
+    told = ok(run_here(*line, few / "unlabelled.h5", "-o", tmp_path / "net.h5", "--json"))
+    ok(run_here(*line, few / "train.h5", "-o", tmp_path / "same.h5"))
+    assert params(tmp_path / "net.h5") == params(tmp_path / "same.h5")
+    errors = {}
+    for name in ("alone", "net"):
+        line = (
+            "classify",
+            tmp_path / f"{name}.h5",
+            few / "test.h5",
+            "-o",
+            tmp_path / f"{name}.csv",
+            "--json",
+        )
+        errors[name] = json.loads(ok(run_here(*line)).out)["error_rate"]
+    assert errors["net"] < errors["alone"] - 0.05
+    nine = ("classify", tmp_path / "net.h5", few / "nine.h5", "-o", tmp_path / "9.csv", "--json")
+    assert json.loads(told.out)["error_rate"] == json.loads(ok(run_here(*nine)).out)["error_rate"]
+
+
+def test_beside_unlabelled_rows_a_run_goes_on_in_the_same_bytes(few, run_here, monkeypatch, tmp_path):
+    line = ("finetune", few / "rbm.h5", few / "nine.h5", "--unlabelled", few / "unlabelled.h5", "--epochs", 2)
+    line += ("--hidden-dropout", 0.3, "--batch-size", 50)
+    for threads in (1, 2):
+        ok(run_here(*line, "--threads", threads, "-o", tmp_path / f"{threads}.h5"))
+    assert params(tmp_path / "1.h5") == params(tmp_path / "2.h5")
+    whole = training_run.Training.run
+
+    def short(training, on_batch, on_epoch):
+        return whole(training, lambda at: on_batch(at) or at.progress.step % 7 == 5, on_epoch)
+
+    monkeypatch.setattr(training_run.Training, "run", short)
+    ok(run_here(*line, "-o", tmp_path / "net.h5"))
+    assert not (tmp_path / "net.h5").exists()
+    for _ in range(9):
+        if not (tmp_path / "net.h5").exists():
+            ok(run_here(*line, "-o", tmp_path / "net.h5", "--resume"))
+    monkeypatch.undo()
+    assert params(tmp_path / "net.h5") == params(tmp_path / "1.h5")
+    other = [few / "plain.h5" if word == few / "unlabelled.h5" else word for word in line]
+    refused(run_here(*other, "-o", tmp_path / "net.h5", "--resume"), "learned from other data", code=2)
+
+
+def test_pseudo_labels_of_draws_are_those_of_finetune(few, run_here, tmp_path):
+    how = ("--epochs", 3, "--batch-size", 20)
+    row = evaluated(run_here, few, "--per-class", 3, "--draws", 1, "--finetune", "--pseudo-labels", *how)
+    line = ("finetune", few / "rbm.h5", few / "nine.h5", "--unlabelled", few / "train.h5", *how)
+    ok(run_here(*line, "-o", tmp_path / "net.h5"))
+    told = ok(run_here("classify", tmp_path / "net.h5", few / "test.h5", "-o", tmp_path / "p.csv", "--json"))
+    assert row["finetuned_error_3"] == json.loads(told.out)["error_rate"]
+
+
+UNLABELLED = {
+    "--unlabelled unlabelled.h5 --unrolled": (2, "--unlabelled: does nothing with --unrolled"),
+    "--unlabelled unlabelled.h5 --up-down": (2, "--unlabelled: does nothing with --up-down"),
+    "--unlabelled unlabelled.h5 --validation 0.2": (2, "--validation: labelled rows come again"),
+    "--unlabelled unlabelled.h5 --optimizer lbfgs": (2, "pseudo-labels are those of the net at every update"),
+    "--unlabelled none.h5": (1, "none.h5"),
+    "--unlabelled rbm.h5": (1, "rbm.h5"),
+}
+
+
+@pytest.mark.parametrize("options", UNLABELLED)
+def test_wrong_use_of_unlabelled_rows_is_one_line(options, few, run_here, monkeypatch, tmp_path):
+    monkeypatch.chdir(few)
+    code, words = UNLABELLED[options]
+    ran = run_here("finetune", "rbm.h5", "nine.h5", *options.split(), "-o", tmp_path / "net.h5")
+    refused(ran, words, code=code)
+    assert list(tmp_path.iterdir()) == []
+
+
 WRONG = {
+    "--per-class 4 --pseudo-labels": (2, "--pseudo-labels: does nothing without --finetune"),
     "--finetune": (2, "--finetune: does nothing without --per-class"),
     "--per-class 4 --random relu": (2, "--random: does nothing without --finetune"),
     "--per-class 4 --epochs 3": (2, "--epochs: does nothing without --finetune"),
