@@ -51,9 +51,7 @@ from featlearn.jobs.settings import (
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
-from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
-from featlearn.models.untied_dbn import UntiedDBN
 from featlearn.settings import from_dict
 
 R = TypeVar("R")
@@ -222,7 +220,7 @@ NET = {"regularization": HiddenRegularization, "training": TrainConfig}
 
 def _usual_of_nets(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the usual settings of the training of what is fine-tuned."""
-    return (UntiedDBN if options.get("up_down") else Network).defaults.training
+    return _finetune.learned_as(options.get("up_down", False)).defaults.training
 
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)

@@ -150,6 +150,28 @@ class Selected:
         return self.rows.take(self.index[index])
 
 
+class Joined:
+    """Rows of one data set, then those of another one of the same width and dtype."""
+
+    def __init__(self, first: Rows, second: Rows) -> None:
+        self.first, self.second = first, second
+        self._none = first.take(np.arange(0))
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def block(self, start: int, stop: int) -> Array:
+        return self.take(np.arange(start, stop))
+
+    def take(self, index: Index) -> Array:
+        n = len(self.first)
+        below = index < n
+        out = np.empty((len(index), self._none.shape[1]), self._none.dtype)
+        out[below] = self.first.take(index[below])
+        out[~below] = self.second.take(index[~below] - n)
+        return np.asarray(out)
+
+
 class Divided:
     """Rows of which all values are divided by a number."""
 
@@ -172,13 +194,13 @@ class Divided:
 class Labelled:
     """Rows [x | t] of rows x (n, width) and their classes: t (classes,) is 1 at the class, else 0.
 
-    `labels` (n,) count from 0.
+    `labels` (n,) count from 0; -1: the class is not known, and t is 0 throughout.
     """
 
     def __init__(self, rows: Rows, labels: Index, classes: int) -> None:
         self.rows, self.labels = rows, labels
         dtype = rows.block(0, 1).dtype
-        self._targets = np.eye(classes, dtype=dtype)
+        self._targets = np.eye(classes + 1, classes, dtype=dtype)  # the last one is that of -1
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -188,3 +210,21 @@ class Labelled:
 
     def take(self, index: Index) -> Array:
         return np.hstack([self.rows.take(index), self._targets[self.labels[index]]])
+
+
+def of_known_class(rows: Rows, index: Index) -> Index:
+    """Return those of the rows whose class is known; all of them where it is not asked for."""
+    return index[rows.labels[index] >= 0] if isinstance(rows, Labelled) else index
+
+
+def mixed(labelled: int, unlabelled: int, share: float) -> Index:
+    """Return an order (m,) of so many labelled rows and then unlabelled ones, evenly mixed.
+
+    The labelled ones come again and again, so that they are about that share of all; each unlabelled row
+    comes once, and so does a labelled one that is of many.
+    """
+    times = max(1, round(share / (1 - share) * unlabelled / labelled))
+    again = np.tile(np.arange(labelled), times)
+    places = np.concatenate([(np.arange(n) + 0.5) / n for n in (len(again), unlabelled)])
+    found = np.concatenate([again, labelled + np.arange(unlabelled)])
+    return found[np.argsort(places, kind="stable")]

@@ -234,7 +234,7 @@ def test_an_unknown_option_is_refused_with_the_nearest():
         (lambda: featlearn.fit("rbm", np.zeros((4, 4)), config={"hidden": 3}, hidden=4), "'config'"),
         (lambda: featlearn.train("p.h5", "n.h5", model="rbm", training={"lr": 1.0}, lr=0.1), "'training'"),
         (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", invocation={"argv": []}), "'invocation'"),
-        (lambda: featlearn.fit("rbm", np.zeros((4, 4)), {"hidden": 3}, hidden=4), "too many positional"),
+        (lambda: featlearn.fit("rbm", np.zeros(9), None, {"hidden": 3}, hidden=4), "too many positional"),
         (lambda: featlearn.info("m.h5", "p.h5"), "too many positional"),
         (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", model="o.h5"), "'model' is given twice"),
         (lambda: featlearn.fit(np.zeros((4, 4)), "rbm"), "model: got ndarray"),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from featlearn.pictures import curve as curves
 from featlearn.pictures import figure
-from featlearn.pictures.comparison import Curve, Errors, comparison
+from featlearn.pictures.comparison import Curve, Errors, Labels, comparison
 from featlearn.pictures.curve import curve, panels
 from featlearn.pictures.mosaic import (
     FORMATS,
@@ -178,14 +178,35 @@ def test_what_there_are_curves_of():
 def test_a_comparison_is_a_picture_with_the_same_bytes(count):
     """Also of more models than there are colours, and of errors far apart."""
     curves = [Curve(f"m{i}", [(2, 0.1, 1.0 + i), (5, 0.3, 0.02), (256, 1.0, 0.01)], (5,)) for i in range(13)]
-    errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)] if count == 2 else []
-    raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])] if count == 2 else []
-    data = comparison(curves, errors, raw, "PNG", {"Software": "test"})
-    assert data == comparison(curves, errors, raw, "PNG", {"Software": "test"})
+    errors = [Errors(f"m{i}", [(10, 0.2, 0.01), (1000, 0.05, 0.0)]) for i in range(13)]
+    raw = [Errors("raw inputs", [(10, 0.3, 0.01), (1000, 0.1, 0.0)])]
+    labels = Labels(errors, [], raw) if count == 2 else None
+    data = comparison(curves, labels, "PNG", {"Software": "test"})
+    assert data == comparison(curves, labels, "PNG", {"Software": "test"})
     image = Image.open(io.BytesIO(data))
     assert image.text == {"Software": "test"}
     assert image.width > 600 * count
     assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_nets_of_few_labels_have_lines_of_their_own():
+    """In the legend, too, and a model without rows to be had is in the panel of errors alone."""
+    curves = [Curve("dbn", [(2, 0.1, 1.0), (5, 0.3, 0.02)]), Curve("net", [])]
+    points = [(10, 0.2, 0.01), (100, 0.05, 0.0)]
+    linear, others = [Errors(name, points) for name in ("dbn", "net")], [Errors("raw inputs", points)]
+    nets = [Errors(f"{name}, fine-tuned", points) for name in ("dbn", "net")]
+    random = [Errors("random relu", points), Errors("random sigmoid", points)]
+    found = [
+        comparison(curves, labels, "SVG", {})
+        for labels in (Labels(linear, [], others), Labels(linear, nets, others + random))
+    ]
+    for name, counts in {
+        "dbn": (1, 1),
+        "net": (1, 1),
+        "dbn, fine-tuned": (0, 1),
+        "random relu": (0, 1),
+    }.items():
+        assert tuple(data.count(f"<!-- {name} -->".encode()) for data in found) == counts
 
 
 @pytest.mark.filterwarnings("error")
@@ -193,14 +214,14 @@ def test_a_comparison_is_a_picture_with_the_same_bytes(count):
 def test_any_name_can_be_in_a_comparison(name):
     """No formula; it leaves room for the others; and a file of another format can still be read."""
     curves = [Curve(one, [(2, 0.1, 1.0), (5, 0.3, 0.5)]) for one in (name, "other" * 8)]
-    data = [comparison(shown, [], [], "PNG", {}) for shown in (curves, curves[1:])]
+    data = [comparison(shown, None, "PNG", {}) for shown in (curves, curves[1:])]
     both, other = (np.asarray(Image.open(io.BytesIO(one)).convert("L")) for one in data)
     assert both.shape == other.shape
     legend = both[-60:]
     assert (legend[:, 5:-5] < 128).any()
     assert (legend[:, [0, 1, 2, -3, -2, -1]] > 128).all(), "it goes beyond the picture"
-    xml.dom.minidom.parseString(comparison(curves, [], [], "SVG", {}))
-    assert comparison(curves, [], [], "PDF", {}).rstrip().endswith(b"%%EOF")
+    xml.dom.minidom.parseString(comparison(curves, None, "SVG", {}))
+    assert comparison(curves, None, "PDF", {}).rstrip().endswith(b"%%EOF")
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,10 @@ class FinetuneCommand(Command):
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        from featlearn.models.network import Network
-        from featlearn.models.untied_dbn import UntiedDBN
+        from featlearn.jobs.finetune import learned_as
 
         *own, help = super().get_params(ctx)
-        training, net = net_options(UntiedDBN if ctx.meta.get(UP_DOWN) else Network, "Training", "Net")
+        training, net = net_options(learned_as(ctx.meta.get(UP_DOWN, False)), "Training", "Net")
         return [*own, *training, no_retry(), *net, help]
 
 
@@ -95,7 +94,7 @@ class EvaluateCommand(Command):
 def net_options(
     cls: Any, of_training: str, of_net: str, needs: str = ""
 ) -> tuple[list[Option], list[Option]]:
-    """Return the options of the training of a model, and those of nets, in the groups of those names."""
+    """Return the options of the training of a model that is fine-tuned, and its own, in groups so named."""
     from featlearn.jobs.train_settings import TrainConfig, usual_in_words
     from featlearn.models.settings.network import HiddenRegularization
 

@@ -18,7 +18,7 @@ Labels = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Classes:
-    """The names of classes, and the index (n,) of that of each row."""
+    """The names of classes, and the index (n,) of that of each row; -1 where it is not known."""
 
     names: tuple[str, ...]
     index: Labels

@@ -8,7 +8,7 @@ from typing import Any
 from featlearn.analysis.coding import Coding
 from featlearn.errors import show
 from featlearn.jobs.pictures import PictureFile, Stream, png_text
-from featlearn.pictures.comparison import Curve, Errors, comparison
+from featlearn.pictures.comparison import Curve, Errors, Labels, comparison
 from featlearn.pictures.figure import FORMATS
 
 LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
@@ -33,15 +33,12 @@ class Plot:
         # may hold anything
         names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]
         pairs = list(zip(names, measured, strict=True))
-        curves = [
-            Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs if one.codings
-        ]
-        errors = [_errors(name, "classifier", one.row, per_class) for name, one in pairs] if per_class else []
-        raw = _raw(pairs, per_class) if per_class else []
+        curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
+        labels = _labels(pairs, per_class) if per_class else None
         text = png_text(
             {"Description": "features compared: RMSE against bits of quantised codes, errors against labels"}
         )
-        self._file.write(comparison(curves, errors, raw, self._file.format, text))
+        self._file.write(comparison(curves, labels, self._file.format, text))
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -54,9 +51,25 @@ def _errors(name: str, what: str, row: Mapping[str, Any], per_class: Sequence[in
     return Errors(name, [(n, row[f"{what}_error_{n}"], row[f"{what}_spread_{n}"]) for n in sorted(per_class)])
 
 
-def _raw(pairs: Sequence[tuple[str, Measured]], per_class: Sequence[int]) -> list[Errors]:
-    """One line; one for each preprocessing where the models were trained with several."""
-    lines = {tuple(_errors("", "raw", one.row, per_class).points): name for name, one in pairs[::-1]}
+def _labels(pairs: Sequence[tuple[str, Measured]], per_class: Sequence[int]) -> Labels:
+    """What the panel of errors shows: of each model, and of what has nothing to do with a model."""
+    linear = [_errors(name, "classifier", one.row, per_class) for name, one in pairs]
+    first = pairs[0][1].row
+    nets = []
+    if f"finetuned_error_{per_class[0]}" in first:
+        nets = [_errors(f"{name}, fine-tuned", "finetuned", one.row, per_class) for name, one in pairs]
+    others = _unlike("raw", "raw inputs", pairs, per_class)
+    for what in dict.fromkeys(key.partition("_error_")[0] for key in first if key.startswith("random_")):
+        if "_spread_" not in what:
+            others += _unlike(what, what.replace("_", " "), pairs, per_class)
+    return Labels(linear, nets, others)
+
+
+def _unlike(
+    what: str, words: str, pairs: Sequence[tuple[str, Measured]], per_class: Sequence[int]
+) -> list[Errors]:
+    """One line of that name; where models differ in it one for each of the values."""
+    lines = {tuple(_errors("", what, one.row, per_class).points): name for name, one in pairs[::-1]}
     if len(lines) == 1:
-        return [Errors("raw inputs", next(iter(lines)))]
-    return [Errors(f"raw inputs of {name}", points) for points, name in list(lines.items())[::-1]]
+        return [Errors(words, next(iter(lines)))]
+    return [Errors(f"{words} of {name}", points) for points, name in list(lines.items())[::-1]]

@@ -229,7 +229,8 @@ class _Measuring:
 
     def _likelihoods(self, path: str, learned: LoadedModel, rows: Rows) -> dict[str, Any]:
         machines = machines_of(learned.model)
-        if machines and machines[0].variance is None and not is_binary(rows):
+        asked = len(machines) == 1 or self.likelihood.likelihood is not None
+        if machines and asked and machines[0].variance is None and not is_binary(rows):
             self.say(
                 f"{path}: likelihoods are of binary pixels drawn from the grey ones; "
                 "--threshold makes them binary"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from featlearn.errors import ConfigError, DivergedError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Bar, Progress, Say, never
 from featlearn.jobs.classification import Labelled, Task, means_and_spreads, preprocess_key
-from featlearn.jobs.finetune import plan_finetuning
+from featlearn.jobs.finetune import plan_finetuning, with_unlabelled
 from featlearn.jobs.plan import Data, Plan
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import FewLabels, Finetuning, RunSettings
@@ -106,6 +106,10 @@ class _Beginning:
             self.learned.path, "", self.learned.shape, self.learned.preprocess,
             lambda preprocess: Selected(self.rows, index), self.labels[index],
         )  # fmt: skip
+        if self.nets.settings.pseudo_labels:
+            drawn = with_unlabelled(
+                drawn, replace(drawn, make_rows=lambda preprocess: self.rows, labels=None)
+            )
         run = RunSettings(seed=(self.seed + draw) % SEEDS, dtype=self.learned.model.dtype.name)
         return plan_finetuning(
             self.learned, drawn, finetuning=self.how, regularization=self.nets.regularization,

@@ -17,15 +17,20 @@ from featlearn.jobs.settings import Finetuning, RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
 from featlearn.jobs.train import learn_into
 from featlearn.jobs.up_down import plan_up_down
+from featlearn.models.base import Model
 from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.network import Network
 from featlearn.models.settings.network import HiddenRegularization
+from featlearn.models.untied_dbn import UntiedDBN
 from featlearn.ops.dense import Dense
+from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.rows import Joined, Selected, mixed
 from featlearn.settings import from_dict, option_name, refuse_idle, to_dict
 from featlearn.training.config import TrainConfig
 
 JOB = {"job": "finetune"}
+LABELLED = 0.2  # share of the rows that are learned, where there are unlabelled ones beside a few
 
 
 def finetune(
@@ -56,6 +61,8 @@ def finetune(
     """
     run = run or RunSettings()
 
+    others = [] if finetuning is None or finetuning.unlabelled is None else [finetuning.unlabelled]
+
     def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
         warn_of_unfinished(learned, say)
@@ -66,9 +73,14 @@ def finetune(
         return RefitPlan(plan) if finetuning is not None and finetuning.refit else plan
 
     return learn_into(
-        output, [model, dataset], plan_it, run, resume=resume, force=force, invocation=invocation,
+        output, [model, dataset, *others], plan_it, run, resume=resume, force=force, invocation=invocation,
         progress=progress, say=say, should_stop=should_stop, should_save=should_save,
     )  # fmt: skip
+
+
+def learned_as(up_down: bool) -> type[Model]:
+    """Return what fine-tuning makes of a model, whose usual settings of a training are taken."""
+    return UntiedDBN if up_down else Network
 
 
 def plan_finetuning(
@@ -112,6 +124,15 @@ def plan_finetuning(
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
     data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)[1]
+    if how.unlabelled is not None:
+        data = with_unlabelled(data, _data_like(how.unlabelled, learned, run)[1])
+    if data.known is not None:
+        config = replace(config, pseudo_labels=True)
+        if training.validation:
+            raise ConfigError(
+                "--validation: labelled rows come again and again beside unlabelled ones, so none can be "
+                "held out; leave it out"
+            )
     plan = make_plan(data, id, config, replace(training, data_scale=1.0), run, retry, say)
     digest = learned.file.content_hash
     if how.random:
@@ -119,6 +140,23 @@ def plan_finetuning(
     params = {f"W{i}": layer.W for i, layer in enumerate(layers + back, 1)}
     params |= {f"c{i}": layer.c for i, layer in enumerate(layers + back, 1)}
     return replace(plan, start=Start(digest, params))
+
+
+def with_unlabelled(data: Data, other: Data) -> Data:
+    """Return labelled data mixed with rows of others, whose classes are not told."""
+    if data.labels is None:
+        return data
+    n = len(data.labels)
+    order = mixed(n, len(other.rows), LABELLED)
+
+    def make_rows(preprocess: Preprocess) -> Selected:
+        return Selected(Joined(data.make_rows(preprocess), other.make_rows(preprocess)), order)
+
+    known = order < n
+    digest = f"{data.digest}, unlabelled {other.digest}"
+    return replace(
+        data, digest=digest, make_rows=make_rows, labels=np.asarray(data.labels)[order[known]], known=known
+    )
 
 
 def _unrolled(layers: list[Dense], back: list[Dense], how: Finetuning) -> dict[str, Any]:
@@ -148,7 +186,7 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
 
 def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:
     """Raise ConfigError for settings of nets that learn by backpropagation."""
-    for name in ("random", "unrolled", "refit"):
+    for name in ("random", "unrolled", "unlabelled", "refit"):
         if getattr(how, name):
             raise ConfigError(f"--{name}: does nothing with --up-down; leave one of them out")
     usual = to_dict(HiddenRegularization())

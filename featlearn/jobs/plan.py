@@ -50,8 +50,10 @@ class Data:
     preprocess: Preprocess
     make_rows: Callable[[Preprocess], Rows]
     labels: npt.NDArray[Any] | None = None
-    """(n,) the class of each row, as in a data set."""
+    """(n,) the class of each row, as in a data set; of those of `known` class alone."""
     label_names: Sequence[str] | None = None
+    known: npt.NDArray[np.bool_] | None = None
+    """(n,) whether the class of a row is known; None: of all that are labelled."""
     are_codes: bool = False
 
     @cached_property
@@ -148,6 +150,10 @@ def make_plan(
     classes = None
     if cls.labelled:
         classes = classes_of(data.name, data.labels, data.label_names, model)
+        if data.known is not None:
+            index = np.full(len(data.known), -1)
+            index[data.known] = classes.index
+            classes = replace(classes, index=index)
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"

@@ -89,6 +89,14 @@ class Finetuning(Checked):
         "[default: the model's]",
         needs="random",
     )
+    unlabelled: str | None = setting(
+        None,
+        "learn from this data set, too, without its classes: each row's likeliest class is its target, "
+        "the more weight the longer it has learned",
+        metavar="DATASET",
+        off="no such rows",
+        without="unrolled",
+    )
     unrolled: bool = setting(
         False, "fine-tune encoder and decoder to give rows back, which needs no labels", flag=True
     )
@@ -122,6 +130,13 @@ class FewLabels(Checked):
         needs="finetune",
         off="no such net",
         metavar="UNITS",
+    )
+    pseudo_labels: bool = setting(
+        False,
+        "these nets learn from all rows of --train, too, without their classes: each row's likeliest class "
+        "is its target, the more weight the longer they have learned",
+        flag=True,
+        needs="finetune",
     )
 
     @property

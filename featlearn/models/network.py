@@ -13,6 +13,10 @@ Understanding the difficulty of training deep feedforward neural networks, AISTA
 within sqrt(6 / (inputs + units))), those of the classes at normal(0, 0.01); biases at 0. Dropout
 (ops/dense.py), and max-norm: weights of a unit that are longer than that are made so long after each update
 (N. Srivastava et al., JMLR 15, 2014).
+
+The class of a row [x | 0] is not known. With `pseudo_labels` its target is its likeliest class, by the net
+without dropout (D.-H. Lee, Pseudo-Label, ICML workshop on challenges in representation learning, 2013):
+J = the mean over labelled rows + a that over the others, a from 0 to 1 in the first half of the updates.
 """
 
 import math
@@ -32,21 +36,31 @@ from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import grand_mean, mean
 from featlearn.ops.softmax import cross_entropy, predicted, softmax
 from featlearn.random import Purpose, Random
-from featlearn.rows import Array
+from featlearn.rows import Array, Float64
 from featlearn.settings import fill, setting
 
 RECTIFIED = ("relu", "leaky-relu", "maxout")
+RAMP = 0.5  # of the updates: then pseudo-labels weigh as much as labels
 TOP_SCALE = 0.01  # standard deviation of the classes' weights at first
+SHOWN, FEWEST, TOGETHER = 375_000, 5, 250  # rows, passes and rows in a minibatch with pseudo-labels
 
 
-def length(n: int) -> tuple[int, int]:
-    """Return epochs and rows in a minibatch that suit n labelled rows, from few to many."""
-    return max(10, round(400 * n**-0.3)), max(1, min(100, round(3.2 * n**0.4), n))
+def length(n: int, config: Any) -> tuple[int, int]:
+    """Return epochs and rows in a minibatch that suit n labelled rows, from few to many.
+
+    Where half of the hidden units learn at a time, twice the epochs are worth it. Rows without a class are
+    many, and few passes over them do.
+    """
+    if getattr(config, "pseudo_labels", False):
+        return max(FEWEST, round(SHOWN / n)), min(TOGETHER, n)
+    epochs = max(10, round(400 * n**-0.3)) * (2 if getattr(config, "hidden_dropout", 0) else 1)
+    return epochs, max(1, min(100, round(3.2 * n**0.4), n))
 
 
 LENGTH_IN_WORDS = (
-    "100 of 100 rows, 50 of 1000, 15 of 60,000",
-    "20 of 100 rows, 50 of 1000, 100 of 5500 and more",
+    "100 of 100 rows, 50 of 1000, 15 of 60,000; twice that with hidden dropout; beside unlabelled rows 5 of "
+    "75,000 in all, and more of fewer",
+    "20 of 100 rows, 50 of 1000, 100 of 5500 and more; beside unlabelled rows 250",
 )
 
 
@@ -83,6 +97,8 @@ class Network(Model):
             low=0,
             off="all",
         )
+        pseudo_labels: bool = False
+        """Whether there are rows of unknown class. No option: it follows from the data."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -132,6 +148,7 @@ class Network(Model):
             "dropout": {"input_dropout": 0.2, "hidden_dropout": 0.5},
             "max-norm": {"max_norm": 0.7},
             "smoothing": {"label_smoothing": 0.1},
+            "pseudo-labels": {"pseudo_labels": True},
         }
         return {name: cls.Config(**cls.small | options) for name, options in made.items()}
 
@@ -207,10 +224,19 @@ class Network(Model):
             dropout = Dropout(config.input_dropout, config.hidden_dropout, step.seed, step.draw)
         passed = dense.forward(layers, x, dropout)
         scores = passed[-1].H
+        known = None
+        if config.pseudo_labels:
+            known = np.asarray(t.any(axis=1))
+            t = guessed(t, known, scores if dropout is None else dense.encode(layers, x))
         smooth = X.dtype.type(config.label_smoothing)
         wanted = (1 - smooth) * t + smooth / t.shape[1] if smooth else t
         losses, P = cross_entropy(scores, wanted)
-        grads = dense.backward(layers, passed, P - wanted, dropout)
+        delta = P - wanted
+        if known is not None:
+            weights = weights_of(known, min(1.0, step.progress / RAMP))
+            losses, delta = weights * losses, weights.astype(X.dtype)[:, None] * delta
+            scores, t = scores[known], t[known]
+        grads = dense.backward(layers, passed, delta, dropout)
         metrics = {"loss": mean(losses), "error_rate": error_rate(scores, t)}
         if config.hidden:
             metrics["mean_activation"] = grand_mean(passed[-2].H)
@@ -218,10 +244,12 @@ class Network(Model):
         return metrics, grads_of(below) | {"W": dW, "b": db}
 
     def phases(self) -> list[Phase]:
-        noisy = self.config.input_dropout or self.config.hidden_dropout
-        return [
-            Phase("train", self.gradient, moving_loss="dropout is drawn anew at every update" * bool(noisy))
-        ]
+        why = ""
+        if self.config.input_dropout or self.config.hidden_dropout:
+            why = "dropout is drawn anew at every update"
+        elif self.config.pseudo_labels:
+            why = "pseudo-labels are those of the net at every update"
+        return [Phase("train", self.gradient, moving_loss=why)]
 
     def project(self) -> None:
         """Shorten the incoming weights of hidden units that are longer than max_norm."""
@@ -280,6 +308,18 @@ def shorten(W: Array, limit: float) -> None:
         W *= np.minimum(1, limit / np.sqrt(np.where(squares > 0, squares, 1)))
 
 
+def guessed(t: Array, known: Array, scores: Array) -> Array:
+    """Return t (n, classes) with the likeliest class, by scores (n, classes), where it is not known."""
+    likeliest = np.eye(t.shape[1], dtype=t.dtype)[predicted(scores)]
+    return np.where(known[:, None], t, likeliest)
+
+
+def weights_of(known: Array, share: float) -> Float64:
+    """Return weights (n,) of losses: their mean is that over rows of known class + `share` that of others."""
+    n, labelled = len(known), int(np.count_nonzero(known))
+    return np.where(known, n / max(1, labelled), share * n / max(1, n - labelled))
+
+
 def error_rate(scores: Array, t: Array) -> float:
     """Return the share of rows whose likeliest class, by scores (n, classes), is not that of t."""
-    return float(np.count_nonzero(predicted(scores) != predicted(t)) / len(t))
+    return float(np.count_nonzero(predicted(scores) != predicted(t)) / max(1, len(t)))

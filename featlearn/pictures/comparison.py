@@ -9,6 +9,7 @@ from featlearn.pictures.figure import figure_bytes, new_figure
 SPAN = 20  # a panel whose values differ by more than this factor has a logarithmic axis
 COLOURS = 10  # of matplotlib's cycle; after them the dashes change
 BESIDE = 1.03  # bars of different models stand side by side
+OTHERS = "o^vD"  # markers of the lines that belong to no model
 DASHES = ("-", "--", ":", "-.")
 LONGEST = 40  # characters of a name in the legend
 WIDE, SAMPLE = 75, 8  # characters that have room below a panel; of these the line before a name takes so many
@@ -37,23 +38,26 @@ class Errors:
     points: Sequence[tuple[int, float, float]]
 
 
-def comparison(
-    curves: Sequence[Curve],
-    errors: Sequence[Errors],
-    raw: Sequence[Errors],
-    format: str,
-    text: dict[str, str],
-) -> bytes:
-    """A picture with `text`: RMSE against bits and, where there are any, errors against labels.
+@dataclass(frozen=True)
+class Labels:
+    """The panel of errors: of linear classifiers of each model, of each as a net that was fine-tuned, if any.
 
-    errors[i] belongs to curves[i] and has its colour; those of `raw` inputs are grey.
+    linear[i] and nets[i] belong to the i-th curve and have its colour; `others` are grey.
     """
-    panels = 2 if errors else 1
+
+    linear: Sequence[Errors]
+    nets: Sequence[Errors]
+    others: Sequence[Errors]
+
+
+def comparison(curves: Sequence[Curve], labels: Labels | None, format: str, text: dict[str, str]) -> bytes:
+    """A picture with `text`: RMSE against bits and, where there are any, errors against labels."""
+    panels = 2 if labels else 1
     figure = new_figure(1 + 5.5 * panels, 5.2)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     lines = _codes(axes[0], curves)
-    if errors:
-        lines += _labels(axes[1], errors, raw)
+    if labels:
+        lines += _labels(axes[1], labels)
     longest = max(len(line.get_label()) for line in lines)
     columns = max(min(len(lines), 5, WIDE * panels // (longest + SAMPLE)), 1)
     for label in figure.legend(handles=lines, loc="outside lower center", ncols=columns).get_texts():
@@ -78,7 +82,7 @@ def _look(i: int) -> dict[str, str]:
 def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
     lines = []
     for i, curve in enumerate(curves):
-        _, bits, rmse = zip(*curve.points, strict=True)
+        bits, rmse = ([point[i] for point in curve.points] for i in (1, 2))
         lines += axes.plot(
             bits, rmse, label=_label(curve.name), marker=".", markersize=4, linewidth=1.2, **_look(i)
         )
@@ -100,27 +104,36 @@ def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
     return lines
 
 
-def _labels(axes: Any, errors: Sequence[Errors], raw: Sequence[Errors]) -> list[Any]:
+def _labels(axes: Any, labels: Labels) -> list[Any]:
     from matplotlib.ticker import NullLocator
 
-    for i, line in enumerate(errors):
-        _error_bars(axes, line, BESIDE ** (i - (len(errors) - 1) / 2), **_look(i))
-    lines = [_error_bars(axes, line, color="grey", linestyle=DASHES[1 + i % 3]) for i, line in enumerate(raw)]
-    counts = sorted({count for line in errors for count, _, _ in line.points})
+    middle = (len(labels.linear) - 1) / 2
+    for i, line in enumerate(labels.linear):
+        _error_bars(axes, line, BESIDE ** (i - middle), **_look(i))
+    lines = [
+        _error_bars(axes, line, BESIDE ** (i - middle), **_look(i) | {"linestyle": "--", "marker": "s"})
+        for i, line in enumerate(labels.nets)
+    ]
+    for i, line in enumerate(labels.others):
+        look = {"color": "grey", "linestyle": DASHES[1 + i % 3], "marker": OTHERS[i % len(OTHERS)]}
+        lines.append(_error_bars(axes, line, 1.0, **look))
+    counts = sorted({count for line in labels.linear for count, _, _ in line.points})
     axes.set_xscale("log")
     axes.set_xticks(counts, list(map(str, counts)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(bottom=0)
     axes.set_xlabel("labelled rows per class")
-    axes.set_ylabel("error of a linear classifier (%)")
+    axes.set_ylabel(
+        "error of nets and linear classifiers (%)" if labels.nets else "error of a linear classifier (%)"
+    )
     axes.set_title("mean over draws, bars: standard deviation", fontsize=10)
     axes.grid(alpha=0.3)
     return lines
 
 
-def _error_bars(axes: Any, line: Errors, beside: float = 1.0, **look: str) -> Any:
+def _error_bars(axes: Any, line: Errors, beside: float, **look: str) -> Any:
     counts, means, spreads = zip(*line.points, strict=True)
     percent = [[100 * value for value in values] for values in (means, spreads)]
     places = [count * beside for count in counts]
-    look |= {"label": _label(line.name), "marker": "o"}
+    look = {"label": _label(line.name), "marker": "o"} | look
     return axes.errorbar(places, *percent, markersize=4, capsize=3, linewidth=1.2, **look)

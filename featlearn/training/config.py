@@ -28,7 +28,7 @@ def batch_in_words(model: type[Model]) -> str:
     return f"{model.defaults.batch_size}, or all of fewer rows; {SEARCHING}: all"
 
 
-def usual_length(batch_size: int, n: int) -> tuple[int, int]:
+def usual_length(batch_size: int, n: int, config: Any) -> tuple[int, int]:
     """Return the epochs and the rows in a minibatch of n rows, with models that do not say another length."""
     return min(MOST, max(FEWEST, math.ceil(SHOWN / n))), batch_size
 
@@ -172,7 +172,7 @@ class TrainConfig:
                 f"--epochs {self.epochs}: a {model.id} model is not learned by epochs; leave it out"
             )
         n = data.n_rows or usual_batch
-        epochs, usual_batch = (model.defaults.length or partial(usual_length, usual_batch))(n)
+        epochs, usual_batch = (model.defaults.length or partial(usual_length, usual_batch))(n, config)
         by_default = fill(self, {"batch_size": None if self.by_searches else min(usual_batch, n)})
         batch = by_default.batch_size
         if batch is None:

@@ -14,7 +14,7 @@ import numpy as np
 from featlearn.errors import DivergedError
 from featlearn.models.base import DataSummary, Gradients, Model, Step
 from featlearn.random import Random
-from featlearn.rows import Array, Index, Rows
+from featlearn.rows import Array, Index, Rows, of_known_class
 from featlearn.settings import option_name
 from featlearn.threads import one_blas_thread
 from featlearn.training import checkpoint, schedules, stopping
@@ -46,7 +46,8 @@ class Training:
         self.seed = seed
         self.stream = stream
         self.rng = Random(seed)
-        self.probe_rows = spread(self.train_rows, PROBE)
+        self.known_rows = of_known_class(rows, self.train_rows)
+        self.probe_rows = spread(self.known_rows, PROBE)
         self.legs = [
             Leg(phase, config, model, rows, self.train_rows, self.probe_rows) for phase in model.phases()
         ]
@@ -270,9 +271,10 @@ class Training:
     def _final_measures(self) -> dict[str, float]:
         """Return the error of the finished model over all rows it was trained on, and over those held out.
 
-        It is "rmse", or "error_rate" and "loss". It need not be the model of the last epoch.
+        Rows whose class is not known are left out. It is "rmse", or "error_rate" and "loss". It need not be
+        the model of the last epoch.
         """
-        found = self.measure(self.train_rows, own=False)
+        found = self.measure(self.known_rows, own=False)
         if len(self.validation_rows):
             held_out = self.measure(self.validation_rows, own=False)
             found |= {f"validation_{key}": value for key, value in held_out.items()}

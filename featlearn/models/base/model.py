@@ -43,8 +43,8 @@ class Defaults:
     """Settings of the training, where they are not the usual ones."""
     batch_size: int = 100
     """Rows in a minibatch."""
-    length: Callable[[int], tuple[int, int]] | None = None
-    """Of so many rows, the epochs and the rows in a minibatch, where they are not the usual ones."""
+    length: Callable[[int, Any], tuple[int, int]] | None = None
+    """Of so many rows and a Config: the epochs and the rows in a minibatch, where they are not the usual."""
     length_in_words: tuple[str, str] = ("", "")
     """What these are, in words."""
     patches: Mapping[str, Any] = field(default_factory=lambda: {"size": 16, "normalize": "standardize"})
