@@ -3,6 +3,7 @@
 import itertools
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,6 +244,17 @@ def test_info_says_what_is_in_each_layer(data, run_here):
     history = json.loads(run_here("info", "deep.h5", "--history", "json").out)
     assert [row["epoch"] for row in history] == list(range(1, 7))
     assert [row["phase"] for row in history] == [0, 0, 1, 1, 1, 2]
+
+
+def test_a_log_has_the_epochs_of_all_layers(data):
+    """Also of a run that goes on, whose file may hold epochs that came after the checkpoint."""
+    train("deep.h5", log="whole.jsonl")
+    whole = [json.loads(line) for line in Path("whole.jsonl").read_text("utf-8").splitlines()]
+    assert [row["epoch"] for row in whole] == list(range(1, 7))
+    asked = itertools.count(1)
+    train("two.h5", log="two.jsonl", should_stop=lambda: next(asked) > 14)
+    train("two.h5", log="two.jsonl", resume=True)
+    assert Path("two.jsonl").read_text("utf-8") == Path("whole.jsonl").read_text("utf-8")
 
 
 def test_pictures_of_layers(data, run_here):

@@ -44,6 +44,24 @@ def as_rows(history: Mapping[str, Sequence[Any]], first: int = 0) -> list[dict[s
     return [{name: value for name, value in row if np.isfinite(value)} for row in rows]
 
 
+def joined(histories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return histories as one: epochs, updates and phases are counted on; nan is what a layer has not."""
+    names = dict.fromkeys(name for history in histories for name in history)
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    epochs = phases = steps = 0
+    for history in histories:
+        n = len(history.get("epoch", ()))
+        if not n:
+            continue
+        first = {"epoch": epochs, "phase": phases, "step": steps}
+        for name, parts in columns.items():
+            column = history.get(name, np.full(n, np.nan))
+            parts.append(np.asarray(column) + first.get(name, 0) if name in first else np.asarray(column))
+        epochs, steps = epochs + n, int(columns["step"][-1][-1])
+        phases = int(columns["phase"][-1].max()) + 1
+    return {name: np.concatenate(parts) for name, parts in columns.items() if parts}
+
+
 def _ordered(history: Mapping[str, Any]) -> list[str]:
     """The names of the columns: where a line is of, then the measures."""
     place = [name for name in PLACE if name in history]

@@ -15,6 +15,7 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Bar, Say
 from featlearn.jobs.classes import classes_of
+from featlearn.jobs.history import joined
 from featlearn.jobs.plan import Data, Plan, make_plan
 from featlearn.jobs.resume import difference, identity_in, is_at_the_end
 from featlearn.jobs.settings import RunSettings
@@ -170,31 +171,13 @@ def stack_file(
         seed=seed,
         shape=layers[0].shape,
         params={},
-        history=_joined([layer.history for layer in layers]),
+        history=joined([layer.history for layer in layers]),
         progress=progress,
         provenance=provenance,
         version=__version__,
         classes=layers[-1].classes,
         layers=list(layers),
     )
-
-
-def _joined(histories: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """Return histories as one: epochs, updates and phases are counted on; nan is what a layer has not."""
-    names = dict.fromkeys(name for history in histories for name in history)
-    columns: dict[str, list[Array]] = {name: [] for name in names}
-    epochs = phases = steps = 0
-    for history in histories:
-        n = len(history.get("epoch", ()))
-        if not n:
-            continue
-        first = {"epoch": epochs, "phase": phases, "step": steps}
-        for name, parts in columns.items():
-            column = history.get(name, np.full(n, np.nan))
-            parts.append(np.asarray(column) + first.get(name, 0) if name in first else np.asarray(column))
-        epochs, steps = epochs + n, int(columns["step"][-1][-1])
-        phases = int(columns["phase"][-1].max()) + 1
-    return {name: np.concatenate(parts) for name, parts in columns.items() if parts}
 
 
 def learn_layers(
@@ -210,6 +193,7 @@ def learn_layers(
     Raises DataError, ConfigError, DivergedError.
     """
     data, files, models = plan.data, list[ModelFile](), list[LoadedModel]()
+    lowest: Data | None = None
     held = _held(plan, ckpt, force, watch.say) if resume and ckpt is not None else []
     keep = None if ckpt is None else Checkpoint(ckpt, lambda file: plan.file([*files, file], story, False))
     for i, layer in enumerate(plan.layers):
@@ -225,6 +209,7 @@ def learn_layers(
             _of_layer(i + 1, watch.say),
             stream=i,
         )
+        lowest = lowest or own.data
         if i < len(held) and held[i].progress.get("finished"):
             own = own.as_in(held[i])
             _refuse_other(own, held[i], ckpt or "", i + 1)
@@ -237,6 +222,7 @@ def learn_layers(
                 measure(run, own)
             file = model_file(run, own, {})
         files.append(file)
+        watch.log.before.append(file.history)
         models.append(loaded_layer(ckpt or "", file))
         last = i == len(plan.layers) - 1
         if not file.progress["finished"] or last:
@@ -250,8 +236,8 @@ def learn_layers(
     done = len(files) == len(plan.layers) and bool(files[-1].progress["finished"])
     made = plan.file(files, story, done)
     stack = loaded_stack(ckpt or "", made, models)
-    if done:
-        rows = plan.data.divided(models[0].preprocess.divisor / plan.data.preprocess.divisor).rows
+    if done and lowest is not None:
+        rows = lowest.rows
         if own.classes is not None:
             rows = Labelled(rows, own.classes.index, len(own.classes.names))
         found = measured(stack.model, rows, np.arange(len(rows)), own=False)

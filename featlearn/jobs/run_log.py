@@ -9,7 +9,7 @@ from typing import Any, Self
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.files.atomic import check_output
 from featlearn.jobs.callbacks import Say
-from featlearn.jobs.history import as_rows
+from featlearn.jobs.history import as_rows, joined
 
 FIRST = b'{"epoch": 1, '
 """How every log begins."""
@@ -30,6 +30,8 @@ class RunLog:
         self.path, self._resume, self._force, self._say = path, resume, force, say
         self._file = -1
         self._lines = 0
+        self.before: list[Mapping[str, Any]] = []
+        """The histories of layers that were finished before the one that is learned."""
         if path is None:
             return
         if os.path.realpath(path) in map(os.path.realpath, others):
@@ -57,6 +59,7 @@ class RunLog:
         """
         if self.path is None:
             return
+        history, fresh = joined([*self.before, history]), fresh and not self.before
         text = _lines(history)
         try:
             if self._file < 0:
@@ -75,6 +78,7 @@ class RunLog:
         """Write the epochs that have come since."""
         if self._file < 0:
             return
+        history = joined([*self.before, history])
         try:
             self._write(_lines(history, self._lines))
             self._lines = len(history["epoch"])
