@@ -138,10 +138,11 @@ def test_models_of_one_shape_have_one_control(place, run_here, monkeypatch):
         return whole(plan, *args)
 
     monkeypatch.setattr(few_labels, "train_with_restarts", counted)
-    line = ("evaluate", place / "rbm.h5", place / "rbm.h5", place / "pca.h5", place / "test.h5")
+    (place / "twin.h5").write_bytes((place / "rbm.h5").read_bytes())
+    line = ("evaluate", place / "rbm.h5", place / "twin.h5", place / "pca.h5", place / "test.h5")
     line += ("--train", place / "train.h5", "--per-class", 4, "--draws", 2, "--finetune", "--random", "relu")
     first, second, third = json.loads(ok(run_here(*line, "--epochs", 1, "--json")).out)["models"]
-    assert first == second
+    assert first | {"model": "", "advice": []} == second | {"model": "", "advice": []}
     assert third["random_relu_error_4"] != first["random_relu_error_4"]
     assert learned.count(True) == 4  # for 12 and for 9 units
 

@@ -51,9 +51,9 @@ def length(n: int, config: Any) -> tuple[int, int]:
     Where half of the hidden units learn at a time, twice the epochs are worth it. Rows without a class are
     many, and few passes over them do.
     """
-    if getattr(config, "pseudo_labels", False):
+    if config.pseudo_labels:
         return max(FEWEST, round(SHOWN / n)), min(TOGETHER, n)
-    epochs = max(10, round(400 * n**-0.3)) * (2 if getattr(config, "hidden_dropout", 0) else 1)
+    epochs = max(10, round(400 * n**-0.3)) * (2 if config.hidden_dropout else 1)
     return epochs, max(1, min(100, round(3.2 * n**0.4), n))
 
 
