@@ -104,7 +104,7 @@ def make_seeds(folder):
         for name in ("a", "b"):
             Path("kinds", name).mkdir(parents=True)
             shutil.copy("photo.png", Path("kinds", name))
-        ok("extract-patches kinds --size 4 --count 60 --labels folders -o labelled.h5")
+        ok("extract-patches kinds --size 4 --count 60 --normalize none --labels folders -o labelled.h5")
         whole = training_run._train
         for id in SINGLE:
             data = "open.h5" if id == "mcrbm" else "white.h5"
