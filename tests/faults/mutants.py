@@ -110,7 +110,7 @@ def make_seeds(folder):
             data = "open.h5" if id == "mcrbm" else "white.h5"
             data = "labelled.h5" if model_class(id).labelled else data
             epochs = "--epochs 2" if model_class(id).descends() else ""
-            sizes = "" if id == "softmax" else "--hidden 6"
+            sizes = {"softmax": "", "untied-dbn": "--hidden 6,5"}.get(id, "--hidden 6")
             line = f"train {data} --model {id} {sizes} --batch-size 20 {epochs} -o {id}.h5"
             ok(line)
 
