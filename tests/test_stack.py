@@ -190,6 +190,16 @@ def test_files_of_other_parents_are_refused(models, words, data, run_here):
     assert ran.err.count("\n") == 1
 
 
+def test_a_layer_that_gives_no_rows_back(tmp_path):
+    """Codes of a net of classes can be learned from; there is no reconstruction through it to measure."""
+    X, y = np.random.default_rng(0).random((60, 6)), np.arange(60) % 3
+    layers = ["network:hidden=5,epochs=2", "rbm:hidden=3,epochs=2"]
+    made = featlearn.fit("stack", X, y, layer=layers)
+    made.save(tmp_path / "stack.h5")
+    assert featlearn.load_model(tmp_path / "stack.h5").encode(X).shape == (60, 3)
+    assert "rmse" not in made.measured
+
+
 def test_codes_of_another_layer_or_pooled_ones_are_refused(data, run_here):
     """They are as wide as those of the top, but other ones."""
     ok(run_here("train", data, "--model", "stack", "--layer", "pca", "--hidden", "5,5", "-o", "low.h5"))
