@@ -11,6 +11,7 @@ from featlearn.ops.softmax import cross_entropy
 from featlearn.random import Random
 from featlearn.rows import Labelled
 from featlearn.training.config import TrainConfig
+from featlearn.training.gradcheck import check_gradients
 from featlearn.training.train import Training
 from helpers import Rows
 
@@ -139,3 +140,10 @@ def test_epochs_and_minibatches_follow_from_the_number_of_rows():
         resolved = TrainConfig().resolve(Network, Network.Config(), DataSummary(10, n_rows=n))
         found[n] = resolved.epochs, resolved.batch_size
     assert found == {100: (100, 20), 1000: (50, 51), 60_000: (15, 100)}
+
+
+def test_a_kink_at_an_element_is_no_wrong_gradient():
+    """Differences of all widths agree on the mean of two slopes where one turns into the other just there."""
+    found = check_gradients(Network, Network.variants()["three layers"])
+    assert max(check.difference for check in found) < 1e-9
+    assert sum(check.elements for check in found) > 250

@@ -231,6 +231,7 @@ def test_codes_of_another_layer_or_pooled_ones_are_refused(data, run_here):
         (("--model", "stack", "--layer", "rbm:searches=3"), "--searches: does nothing without --optimizer"),
         (("--model", "dbn", "--searches", "3"), "--searches: does nothing without --optimizer"),
         (("--model", "stacked-autoencoder", "--layer", "rbm"), "--layer rbm: is no autoencoder"),
+        (("--model", "stack", "--layer", "rbm", "--layer", "softmax", "--hidden", "3,4"), "has no hidden"),
         (("--model", "dbn", "--hidden", "0,4"), "--hidden: got 0, must be at least 1"),
     ],
 )  # fmt: skip
@@ -239,6 +240,14 @@ def test_wrong_layers_are_refused_in_one_line(options, words, data, run_here):
     assert ran.code == 2
     assert words in ran.err, ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_layer_that_does_not_fit_the_codes_is_named(data, run_here):
+    """What its data are is known when the layers below have been learned."""
+    layers = ("--layer", "rbm:hidden=4,epochs=1", "--layer", "mcrbm")
+    ran = run_here("train", data, "--model", "stack", *layers, "-o", "deep.h5")
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1].startswith("featlearn: error: layer 2 (mcrbm): ")
 
 
 def test_settings_of_a_layer_may_hold_commas():

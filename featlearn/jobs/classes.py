@@ -28,9 +28,8 @@ def classes_of(name: str, labels: Labels | None, label_names: Sequence[str] | No
     """Return the classes of labelled data for a model to learn. Raises DataError where it cannot."""
     place = show(name)
     if labels is None:
-        raise DataError(
-            f"{place}: has no labels, and --model {model} learns classes; extract it again with --labels"
-        )
+        remedy = "give y" if name == "X" else "extract it again with --labels"
+        raise DataError(f"{place}: has no labels, and --model {model} learns classes; {remedy}")
     found, index = np.unique(labels, return_inverse=True)
     names = tuple(_name(label, label_names) for label in found.tolist())
     if len(names) == 1:

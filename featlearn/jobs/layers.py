@@ -199,16 +199,7 @@ def learn_layers(
     for i, layer in enumerate(plan.layers):
         place, units = f"layer {i + 1} of {len(plan.layers)}", getattr(layer.settings.config, "hidden", "")
         watch.say(f"{place}: {layer.settings.model}" + (f", {units} units" if units else ""))
-        own = make_plan(
-            data,
-            layer.settings.model,
-            layer.settings.config,
-            layer.training,
-            plan.run,
-            plan.retry,
-            _of_layer(i + 1, watch.say),
-            stream=i,
-        )
+        own = _plan_layer(plan, i, data, watch.say)
         lowest = lowest or own.data
         if i < len(held) and held[i].progress.get("finished"):
             own = own.as_in(held[i])
@@ -266,6 +257,16 @@ def _held(plan: StackPlan, ckpt: str, force: bool, say: Say) -> list[ModelFile]:
         say(f"starting anew: {error}")
         return []
     return file.layers
+
+
+def _plan_layer(plan: StackPlan, i: int, data: Data, say: Say) -> Plan:
+    """Resolve the settings of layer i, counted from 0, by its data. Raises DataError, ConfigError."""
+    layer = plan.layers[i]
+    model, config, told = layer.settings.model, layer.settings.config, _of_layer(i + 1, say)
+    try:
+        return make_plan(data, model, config, layer.training, plan.run, plan.retry, told, stream=i)
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"layer {i + 1} ({model}): {error}") from error
 
 
 def _of_layer(number: int, say: Say) -> Say:

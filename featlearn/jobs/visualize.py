@@ -103,7 +103,13 @@ def _wanted(learned: LoadedModel, drawing: Drawing) -> Array:
         units = min(units, drawing.count)
     largest = max(abs(preprocess.low), abs(preprocess.high))
     radius = math.sqrt(preprocess.n_visible) * (LENGTH * largest if math.isfinite(largest) else 1.0)
-    layers = learned.model.encoder_layers()
+    try:
+        layers = learned.model.encoder_layers()
+    except ConfigError as error:
+        raise ConfigError(
+            f"--maximize: {show(learned.path)}: the encoder of a {learned.file.model} model is no chain of "
+            "layers with a derivative; draw its filters"
+        ) from error
     return preprocess.to_pixels(maximizers(layers, units, radius, preprocess.low, preprocess.high))
 
 

@@ -276,6 +276,10 @@ def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:
         if hidden is not None and "hidden" in said:
             raise ConfigError("hidden is said twice, here and by --hidden")
         names = {field.name for field in fields(cls.Config) if field.metadata}
+        if hidden is not None and "hidden" not in names:
+            raise ConfigError(
+                f"{cls.id} has no hidden units; leave --hidden out, and say those of others here"
+            )
         own = {name: from_text(cls.Config, name, value) for name, value in said.items() if name in names}
         config = from_dict(cls.Config, own if hidden is None else {**own, "hidden": hidden})
     except ConfigError as error:

@@ -122,7 +122,7 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
     for i, parameter in enumerate(name for name in model.params if name in grads):  # the order of a file
         w, grad = model.params[parameter], grads[parameter]
         chosen = np.unravel_index(Random(seed).permutation(w.size, Purpose.CHAIN, i)[:ELEMENTS], w.shape)
-        wide, narrow = np.empty((2, len(chosen[0])))
+        wide, narrow, kink = np.empty((3, len(chosen[0])))
         for j, element in enumerate(zip(*chosen, strict=True)):
             values, kept = {}, w[element]
             for k in (-4, -2, -1, 1, 2, 4):
@@ -131,7 +131,11 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
             w[element] = kept
             wide[j] = (8 * (values[2] - values[-2]) - (values[4] - values[-4])) / (12 * epsilon)
             narrow[j] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (6 * epsilon)
-        smooth = np.abs(wide - narrow) <= SMOOTH * (np.abs(narrow) + np.median(np.abs(narrow))) + noise
+            even = {k: values[k] + values[-k] - 2 * metrics["loss"] for k in (1, 2, 4)}
+            kink[j] = (64 * even[1] - 20 * even[2] + even[4]) / (14 * epsilon)  # 0 but for the sixth power
+        # differences of both widths agree, too, where slopes change at the element's own value
+        spread = np.maximum(np.abs(wide - narrow), np.abs(kink))
+        smooth = spread <= SMOOTH * (np.abs(narrow) + np.median(np.abs(narrow))) + 10 * noise
         if 2 * smooth.sum() < len(smooth):
             raise ConfigError(
                 f"{name} has no derivative by most of {parameter} within {epsilon:g}: lower --epsilon, e.g. "
