@@ -193,6 +193,41 @@ def test_a_last_run_on_all_rows(bars, run_here, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        ("", "--refit", "refit was None and is now {"),
+        ("--refit", "", "is now None"),
+        ("--refit --epochs 5", "--refit --epochs 7", "'at most': 7"),
+        ("--refit", "--refit --validation 0.3", "'validation': 0.3"),
+    ],
+)
+def test_a_last_run_on_all_rows_is_of_its_first_one(bars, run_here, tmp_path, then, now, words):
+    """What came out of another first run, or of the first run alone, is not taken for its end."""
+    line = ("finetune", bars / "rbm.h5", bars / "train.h5", "-o", tmp_path / "net.h5")
+    early = (*line, "--epochs", 6, "--validation", 0.2, "--patience", 1)
+    ok(run_here(*early, *then.split()))
+    refused(run_here(*early, *now.split(), "--resume"), "net.h5 is of another run: refit was ", words, code=2)
+
+
+def test_a_stopped_last_run_goes_on_from_its_first_one_alone(bars, run_here, monkeypatch, tmp_path):
+    line = ("finetune", bars / "rbm.h5", bars / "train.h5", "-o", tmp_path / "net.h5")
+    early = (*line, "--validation", 0.2, "--patience", 1, "--lr", 0.05, "--refit")
+    whole = training_run.Training.run
+
+    def held(training, on_batch, on_epoch):
+        last = not training.config.validation
+        return whole(training, lambda at: on_batch(at) or (last and at.progress.step > 3), on_epoch)
+
+    monkeypatch.setattr(training_run.Training, "run", held)
+    ok(run_here(*early, "--epochs", 6))
+    assert (tmp_path / "net.h5.ckpt").exists()
+    monkeypatch.undo()
+    other = run_here(*early, "--epochs", 7, "--resume")
+    refused(other, "net.h5.ckpt is of another run: refit was ", "'at most': 7", code=2)
+    ok(run_here(*early, "--epochs", 6, "--resume"))
+
+
+@pytest.mark.parametrize(
     ("model", "data", "options", "words"),
     [
         ("sesm", "train", "", "sesm.h5: a model 'sesm' cannot be fine-tuned"),

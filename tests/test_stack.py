@@ -25,7 +25,7 @@ from featlearn.settings import from_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments
 from featlearn.training.train import Training
-from helpers import Rows, same
+from helpers import Rows, ok, refused, same
 
 N, SIDE = 200, 6
 LAYERS = ("rbm:hidden=12,lr=0.1,epochs=2", "k-sparse:hidden=10,k=3,epochs=3", "pca:hidden=4")
@@ -188,6 +188,32 @@ def test_files_of_other_parents_are_refused(models, words, data, run_here):
     assert ran.code in (1, 2)
     assert ran.err.startswith(f"featlearn: error: {words}"), ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_layer_that_gives_no_rows_back(tmp_path):
+    """Codes of a net of classes can be learned from; there is no reconstruction through it to measure."""
+    X, y = np.random.default_rng(0).random((60, 6)), np.arange(60) % 3
+    layers = ["network:hidden=5,epochs=2", "rbm:hidden=3,epochs=2"]
+    made = featlearn.fit("stack", X, y, layer=layers)
+    made.save(tmp_path / "stack.h5")
+    assert featlearn.load_model(tmp_path / "stack.h5").encode(X).shape == (60, 3)
+    assert "rmse" not in made.measured
+
+
+def test_codes_of_another_layer_or_pooled_ones_are_refused(data, run_here):
+    """They are as wide as those of the top, but other ones."""
+    ok(run_here("train", data, "--model", "stack", "--layer", "pca", "--hidden", "5,5", "-o", "low.h5"))
+    for layer, code in ((1, 1), (2, 0)):
+        featlearn.encode("low.h5", data, f"codes-{layer}.h5", layer=layer)
+        featlearn.train(f"codes-{layer}.h5", f"top-{layer}.h5", model="pca", hidden=3)
+        ran = run_here("stack", "low.h5", f"top-{layer}.h5", "-o", f"deep-{layer}.h5")
+        assert (ran.code, "does not say that it learned from codes of low.h5" in ran.err) == (code, code == 1)
+    np.save("images.npy", np.random.default_rng(0).random((20, 9, 9)))
+    featlearn.extract_patches("images.npy", "patches.h5", size=4, count=100)
+    featlearn.train("patches.h5", "means.h5", model="k-means", hidden=5)
+    featlearn.encode("means.h5", "images.npy", "pooled.h5", pool=(1, 1))
+    featlearn.train("pooled.h5", "top.h5", model="pca", hidden=3)
+    refused(run_here("stack", "means.h5", "top.h5", "-o", "deep.h5"), "learned from codes of means.h5")
 
 
 @pytest.mark.parametrize(

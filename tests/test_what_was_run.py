@@ -231,8 +231,11 @@ def test_shown_settings_make_the_same_model(id, trained, run_here, tmp_path):
     assert second.content_hash == first.content_hash
     assert second.training == first.training
     said = {line.partition(" = ")[0] for line in shown.out.splitlines()}
-    offered = {key for key, value in (first.config | first.training).items() if value is not None}
-    idle = {"pca": {field.name for field in dataclasses.fields(TrainConfig)}}.get(id, set())
+    fields = (*dataclasses.fields(model_class(id).Config), *dataclasses.fields(TrainConfig))
+    settings = {field.name for field in fields if field.metadata}
+    known = first.config | first.training
+    offered = {key for key, value in known.items() if value is not None and key in {*settings, "dtype"}}
+    idle = set() if model_class(id).descends() else {field.name for field in dataclasses.fields(TrainConfig)}
     assert offered - idle <= said
 
 

@@ -57,7 +57,7 @@ def command(
       featlearn encode pca.h5 digits.h5 -o codes.h5
       featlearn encode edges.h5 photos --pool 3x3 --pooling max -o photo-codes.h5
       featlearn encode edges.h5 photos --pool none -o maps.h5
-      featlearn encode deep.h5 digits.h5 --layer 1 -o lower.h5
+      featlearn encode dbn.h5 digits.h5 --layer 1 -o lower.h5
     """
     from featlearn.jobs.encode import encode
 

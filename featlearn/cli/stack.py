@@ -17,9 +17,7 @@ def command(messages: Messages, results: Results, **options: Any) -> None:
 
     \b
     Examples:
-      featlearn encode a.h5 digits.h5 -o codes.h5
-      featlearn train codes.h5 --model k-sparse -o b.h5
-      featlearn stack a.h5 b.h5 -o deep.h5
+      featlearn stack first.h5 second.h5 -o deep.h5
     """
     from featlearn.jobs.stack import stack
 

@@ -145,6 +145,8 @@ def encode(
                 for warning in preprocess.warnings:
                     say(f"warning: {warning}")
                 story = provenance(invocation, inputs=named)
+                if layer is not None:
+                    story |= {"layer": layer}
                 if whole is not None:
                     story |= {"sliding": to_dict(sliding) | {"pool": sliding.grid or "none"}}
                 writer.finish(preprocess.to_dict(), codes.images, codes.label_names, story)

@@ -21,6 +21,7 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance
 from featlearn.jobs.train import plan_training
 from featlearn.jobs.training_run import Watch, learn_one
+from featlearn.models import model_class
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
@@ -64,6 +65,9 @@ def fit(
         what = "a data set is" if isinstance(X, ImageData) else "rows are"
         raise ConfigError(f"fit: {what} preprocessed already; leave out the settings of a preprocessing")
     data = _describe(X, preprocess or PreprocessSpec(), preprocessed, run.dtype, given, say)
+    cls = model_class(model)
+    if y is not None and not (cls.labelled or cls.layered()):
+        raise ConfigError(f"y: does nothing with model {model!r}, which learns no classes; leave it out")
     if y is not None:
         data = _labelled(data, y)
     plan = plan_training(

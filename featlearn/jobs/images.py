@@ -13,7 +13,7 @@ from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.patches.extract import COLORS
 from featlearn.patches.settings import WHOLE, Extraction
 from featlearn.patches.sliding import Slide, stacks_of
-from featlearn.patches.survey import survey
+from featlearn.patches.survey import NoneFits, survey
 from featlearn.rows import Array
 
 
@@ -60,7 +60,10 @@ def images_in_files(
         sources = first_images(sources, how.first)
     cut = Extraction(WHOLE) if slide.pool is None else Extraction(slide.least, stride=slide.stride)
     with progress(sum(map(len, sources)), "images read") as bar:
-        plan = survey(sources, cut, warn, how.strict, bar.advance)
+        try:
+            plan = survey(sources, cut, warn, how.strict, bar.advance)
+        except NoneFits as error:
+            raise DataError(f"the images: are small, {error.found}; {slide.wants}") from error
     if slide.pool is None and not slide.fits(plan.shape):
         raise DataError(f"the images: are {shape_words(plan.shape)}; {slide.wants}")
     return WholeImages(

@@ -240,7 +240,8 @@ def learn_layers(
         rows = lowest.rows
         if own.classes is not None:
             rows = Labelled(rows, own.classes.index, len(own.classes.names))
-        found = measured(stack.model, rows, np.arange(len(rows)), own=False)
+        tells = stack.model.labelled or stack.model.decodes
+        found = measured(stack.model, rows, np.arange(len(rows)), own=False) if tells else {}
         made.progress["run"] = {"measured": found}
     return stack.model, made
 

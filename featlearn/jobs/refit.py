@@ -19,10 +19,11 @@ class RefitPlan:
 
     first: Plan
 
-    def last(self, epochs: int) -> Plan:
-        """Return the run on all rows, from the same beginning."""
+    def last(self, epochs: int | None) -> Plan:
+        """Return the run on all rows, from the same beginning; None: how long it is to be is not known."""
         then = self.first.training
-        refit = {"epochs": epochs, "validation": then.validation, "patience": then.patience}
+        early = {"at most": then.epochs, "validation": then.validation, "patience": then.patience}
+        refit = {"epochs": epochs} | early
         training = replace(then, validation=0.0, patience=None, epochs=epochs)
         return replace(self.first, training=training, refit=refit)
 
@@ -32,9 +33,11 @@ class RefitPlan:
         return self.first.identity
 
     def as_in(self, file: ModelFile) -> "Plan":
-        """Return the run that a file is of, after its restarts."""
-        epochs = refit_epochs(file.progress)
-        return (self.first if epochs is None else self.last(epochs)).as_in(file)
+        """Return the last run, after the restarts of a file, with the epochs that the file says.
+
+        The file of the first run alone, which says none, is that of another run.
+        """
+        return self.last(refit_epochs(file.progress)).as_in(file)
 
 
 def refit_epochs(progress: Mapping[str, Any]) -> int | None:

@@ -73,10 +73,11 @@ def _refuse_stranger(upper: LoadedModel, lower: LoadedModel) -> None:
     """Raise DataError unless a model has learned from the codes of the one below, by its provenance."""
     inputs = upper.file.provenance.get("inputs") or [{}]
     of_codes = inputs[0].get("provenance") or {}
-    models = [one.get("digest") for one in (of_codes.get("inputs") or [{}])[:1]]
+    encoder = (of_codes.get("inputs") or [{}])[0].get("digest")
     # what has been put together may have been encoded by its top layer, on the codes of those below
     wanted = {one.content_hash for one in (lower.file, *lower.file.layers[-1:])}
-    if not wanted.intersection(models):
+    of_the_top = of_codes.get("layer") in (None, len(lower.file.layers))
+    if "sliding" in of_codes or not of_the_top or encoder not in wanted:
         raise DataError(
             f"{show(upper.path)}: its file does not say that it learned from codes of {show(lower.path)}; "
             "encode the data with that model, and train this one on the codes"

@@ -96,10 +96,18 @@ def _read_all(
     return numbers, shapes, dtypes
 
 
+class NoneFits(DataError):
+    """No image is as large as what is to be cut out; `found` says how large they are."""
+
+    def __init__(self, found: str, text: str) -> None:
+        super().__init__(text)
+        self.found = found
+
+
 def _fitting(extraction: Extraction, shapes: Int64) -> tuple[tuple[int, int], npt.NDArray[np.bool_]]:
     """Return height and width of a patch, and which images of `shapes` (n, 3) give patches.
 
-    Raises DataError where none does.
+    Raises NoneFits where none does.
     """
     if extraction.whole:
         size = Counter(map(tuple, shapes[:, :2].tolist())).most_common(1)[0][0]
@@ -115,9 +123,10 @@ def _fitting(extraction: Extraction, shapes: Int64) -> tuple[tuple[int, int], np
             remedy += (
                 ", or leave it out for rows of numbers; an array that is one grey image is saved as (1, h, w)"
             )
-        raise DataError(
-            f"--size {size[0]}x{size[1]}: larger than each of {len(shapes)} images, "
-            f"the highest of {height} and the widest of {width} pixels; {remedy}"
+        found = f"the highest of {height} and the widest of {width} pixels"
+        raise NoneFits(
+            found,
+            f"--size {size[0]}x{size[1]}: larger than each of {len(shapes)} images, {found}; {remedy}",
         )
     return size, fits
 

@@ -26,9 +26,9 @@ import featlearn
 from featlearn.__main__ import main
 from featlearn.cli.process import run
 from featlearn.files import header
-from featlearn.models import model_class
-from helpers import SINGLE
+from featlearn.models import model_class, model_ids
 
+SINGLE = [id for id in model_ids() if not model_class(id).layered()]
 MEMORY = 3 << 30  # bytes of address space that a command may take
 SECONDS = 60
 NUMBERS = (
@@ -104,13 +104,13 @@ def make_seeds(folder):
         for name in ("a", "b"):
             Path("kinds", name).mkdir(parents=True)
             shutil.copy("photo.png", Path("kinds", name))
-        ok("extract-patches kinds --size 4 --count 60 --labels folders -o labelled.h5")
+        ok("extract-patches kinds --size 4 --count 60 --normalize none --labels folders -o labelled.h5")
         whole = training_run._train
         for id in SINGLE:
             data = "open.h5" if id == "mcrbm" else "white.h5"
             data = "labelled.h5" if model_class(id).labelled else data
-            epochs = "" if id == "pca" else "--epochs 2"
-            sizes = "" if id == "softmax" else "--hidden 6"
+            epochs = "--epochs 2" if model_class(id).descends() else ""
+            sizes = {"softmax": "", "untied-dbn": "--hidden 6,5"}.get(id, "--hidden 6")
             line = f"train {data} --model {id} {sizes} --batch-size 20 {epochs} -o {id}.h5"
             ok(line)
 
