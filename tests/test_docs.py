@@ -33,6 +33,7 @@ SMALLER = {
     "--count 400000": "--count 1500",
     "--count 10000": "--count 1500",
     "--first 20000": "--first 150",
+    "--first 1000": "--first 150",
     "--epochs 200": "--epochs 1",
     "--epochs 10": "--epochs 1",
     "--epochs 15": "--epochs 1",
@@ -50,11 +51,12 @@ SMALLER = {
     "--k 25": "--k 5",
     "--model mcrbm": "--model mcrbm --epochs 1",
     "--per-class 10,100,1000": "--per-class 2 --draws 1",
+    "--per-class 10,100 --draws 5": "--per-class 2 --draws 1 --epochs 2",
     "--likelihood ais": "--likelihood ais --ais-betas 100 --burn-in 10",
     "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
-UNBOUND = r"^(featlearn train (?!.*(--epochs|--model pca|--model k-means)).*)$"
+UNBOUND = r"^(featlearn (?:train|finetune) (?!.*(--epochs|--model pca|--model k-means)).*)$"
 """A training that is not told how long to learn."""
 
 
