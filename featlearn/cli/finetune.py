@@ -18,7 +18,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import FinetuneCommand
+from featlearn.cli.train_options import FinetuneCommand, show_trained
 from featlearn.jobs.settings import Finetuning, RunSettings
 
 
@@ -41,7 +41,6 @@ def command(messages: Messages, results: Results, **options: Any) -> None:
       featlearn finetune labelled-dbn.h5 digits.h5 -o both-ways.h5 --up-down
       featlearn finetune dbn.h5 digits.h5 -o control.h5 --random --activation relu
     """
-    from featlearn.jobs.advice import say_all
     from featlearn.jobs.finetune import finetune
     from featlearn.jobs.train_settings import TrainConfig
     from featlearn.models.settings.network import HiddenRegularization
@@ -62,7 +61,4 @@ def command(messages: Messages, results: Results, **options: Any) -> None:
         should_stop=lambda: signals.noted() is not None,
         should_save=signals.save_asked,
     )
-    signals.check()
-    results.show(done.report())
-    say_all(messages.say, done.advice)
-    messages.say_next(done.next)
+    show_trained(done, messages, results)

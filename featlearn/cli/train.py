@@ -19,7 +19,7 @@ from featlearn.cli.options import (
     settings_options,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand, toml
+from featlearn.cli.train_options import TrainCommand, show_trained, toml
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 
@@ -45,7 +45,6 @@ def command(
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
     """
-    from featlearn.jobs.advice import say_all
     from featlearn.jobs.train import plan_training, train
     from featlearn.jobs.train_settings import training_of
 
@@ -68,7 +67,4 @@ def command(
         should_stop=lambda: signals.noted() is not None,
         should_save=signals.save_asked,
     )
-    signals.check()
-    results.show(done.report())
-    say_all(messages.say, done.advice)
-    messages.say_next(done.next)
+    show_trained(done, messages, results)

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
 from featlearn.cli.options import Command, Option, settings_option_objects
+from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
@@ -102,6 +104,16 @@ def net_options(
     training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
     net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
     return [one for one in training if one.name != "data_scale"], net
+
+
+def show_trained(done: Any, messages: Messages, results: Results) -> None:
+    """Show what a training has made, with advice; end by a signal that came meanwhile."""
+    from featlearn.jobs.advice import say_all
+
+    signals.check()
+    results.show(done.report())
+    say_all(messages.say, done.advice)
+    messages.say_next(done.next)
 
 
 def no_retry() -> Option:

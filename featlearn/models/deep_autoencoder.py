@@ -17,7 +17,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Step
-from featlearn.models.network import chain_of, chain_shapes, each, grads_of, initial
+from featlearn.models.network import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
 from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS
@@ -68,12 +68,8 @@ class DeepAutoencoder(Model):
             super().__post_init__()
             if not self.hidden:
                 raise ConfigError("--hidden: an autoencoder has a code; give the units of one layer or more")
-            for kind in self.activations[:-1]:
-                if kind not in ACTIVATIONS:
-                    raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
-            for kept, units in zip(self.stays, self.hidden, strict=False):
-                if kept > units:
-                    raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
+            layers = len(self.hidden)
+            refuse_layers(self.activations[:-1], self.stays[:layers], self.hidden)
 
         @property
         def activations(self) -> tuple[str, ...]:

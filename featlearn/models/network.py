@@ -20,6 +20,7 @@ J = the mean over labelled rows + a that over the others, a from 0 to 1 in the f
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -102,12 +103,7 @@ class Network(Model):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            for kind in self.activations:
-                if kind not in ACTIVATIONS:
-                    raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
-            for kept, units in zip(self.stays, self.hidden, strict=True):
-                if kept > units:
-                    raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
+            refuse_layers(self.activations, self.stays, self.hidden)
 
         @property
         def activations(self) -> tuple[str, ...]:
@@ -256,6 +252,16 @@ class Network(Model):
         limit = self.config.max_norm
         for i in range(len(self.config.hidden) if limit else 0):
             shorten(self.params[f"W{i + 1}"], limit)
+
+
+def refuse_layers(activations: Sequence[str], stays: Sequence[int], hidden: Sequence[int]) -> None:
+    """Raise ConfigError for unknown functions, and where more entries stay than a layer has units."""
+    for kind in activations:
+        if kind not in ACTIVATIONS:
+            raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
+    for kept, units in zip(stays, hidden, strict=True):
+        if kept > units:
+            raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
 
 
 def each(name: str, values: tuple[Any, ...], layers: int) -> tuple[Any, ...]:
