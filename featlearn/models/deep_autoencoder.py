@@ -17,7 +17,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Step
-from featlearn.models.network import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
+from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
 from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS

@@ -19,8 +19,6 @@ without dropout (D.-H. Lee, Pseudo-Label, ICML workshop on challenges in represe
 J = the mean over labelled rows + a that over the others, a from 0 to 1 in the first half of the updates.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,9 +26,10 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Phase, Step
+from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
 from featlearn.models.settings.network import Classes, HiddenRegularization
 from featlearn.ops import dense
-from featlearn.ops.activations import ACTIVATIONS, pieces
+from featlearn.ops.activations import ACTIVATIONS
 from featlearn.ops.arrays import sum_columns
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
@@ -40,7 +39,6 @@ from featlearn.random import Purpose, Random
 from featlearn.rows import Array, Float64
 from featlearn.settings import fill, setting
 
-RECTIFIED = ("relu", "leaky-relu", "maxout")
 RAMP = 0.5  # of the updates: then pseudo-labels weigh as much as labels
 TOP_SCALE = 0.01  # standard deviation of the classes' weights at first
 SHOWN, FEWEST, TOGETHER = 375_000, 5, 250  # rows, passes and rows in a minibatch with pseudo-labels
@@ -252,59 +250,6 @@ class Network(Model):
         limit = self.config.max_norm
         for i in range(len(self.config.hidden) if limit else 0):
             shorten(self.params[f"W{i + 1}"], limit)
-
-
-def refuse_layers(activations: Sequence[str], stays: Sequence[int], hidden: Sequence[int]) -> None:
-    """Raise ConfigError for unknown functions, and where more entries stay than a layer has units."""
-    for kind in activations:
-        if kind not in ACTIVATIONS:
-            raise ConfigError(f"--activation: got {kind!r}, must be of {', '.join(ACTIVATIONS)}")
-    for kept, units in zip(stays, hidden, strict=True):
-        if kept > units:
-            raise ConfigError(f"--kept {kept}: more than the {units} units of its layer; lower it")
-
-
-def each(name: str, values: tuple[Any, ...], layers: int) -> tuple[Any, ...]:
-    """Return a setting's value for each of the layers, where one stands for all. Raises ConfigError."""
-    if len(values) == 1:
-        return values * layers
-    if len(values) != layers:
-        raise ConfigError(f"--{name}: got {len(values)} for {layers} hidden layers; give one, or one each")
-    return values
-
-
-def chain_shapes(sizes: tuple[int, ...], activations: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of W1, c1, W2, ... of a chain of layers between `sizes` values."""
-    found: dict[str, tuple[int, ...]] = {}
-    for i, kind in enumerate(activations, start=1):
-        width = sizes[i] * pieces(kind)
-        found |= {f"W{i}": (sizes[i - 1], width), f"c{i}": (width,)}
-    return found
-
-
-def chain_of(params: dict[str, Array], activations: tuple[str, ...], stays: tuple[int, ...]) -> list[Dense]:
-    """Return the chain of layers of the params W1, c1, W2, ..."""
-    return [
-        Dense(params[f"W{i}"], params[f"c{i}"], kind, kept)
-        for i, (kind, kept) in enumerate(zip(activations, stays, strict=True), start=1)
-    ]
-
-
-def grads_of(pairs: list[tuple[Array, Array]]) -> dict[str, Array]:
-    """Return the gradients (dW, dc) of each layer by the names of the params: W1, c1, W2, ..."""
-    found: dict[str, Array] = {}
-    for i, (dW, dc) in enumerate(pairs, start=1):
-        found |= {f"W{i}": dW, f"c{i}": dc}
-    return found
-
-
-def initial(shape: tuple[int, ...], kind: str, dtype: Any, rng: Random, draw: int) -> Array:
-    """Return the weights (inputs, pieces * units) that a layer begins with."""
-    if kind in RECTIFIED:
-        return np.asarray(math.sqrt(2 / shape[0]) * rng.normal(shape, dtype, Purpose.INIT, draw), dtype)
-    bound = math.sqrt(6 / (shape[0] + shape[1]))
-    u = rng.uniform(shape[0] * shape[1], Purpose.INIT, draw).reshape(shape)
-    return np.asarray((2 * u - 1) * bound, dtype)
 
 
 def shorten(W: Array, limit: float) -> None:
