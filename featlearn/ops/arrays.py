@@ -48,7 +48,7 @@ def row_squares(A: Array) -> Float64:
 def total(a: Array) -> float:
     """The exact sum of a vector; infinite where that is no number."""
     try:
-        return math.fsum(a) if np.isfinite(a).all() else math.inf
+        return math.fsum(a.tolist()) if np.isfinite(a).all() else math.inf
     except OverflowError:
         return math.inf
 
