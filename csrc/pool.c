@@ -6,12 +6,13 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #define MAX_WORKERS 255
-#define WORKER_SPIN 100000 /* ns that a worker looks out for the next call: kernels follow each other closely */
+#define WORKER_SPIN 500000 /* ns that a worker looks out for the next call; to wake it takes a fifth of that and more */
 #define CALLER_SPIN 20000  /* ns that the caller looks out for the last task to end */
 
 static struct {
@@ -73,9 +74,11 @@ static void *work(void *argument)
     int worker = (int)(ptrdiff_t)argument;
     unsigned long seen = 0;
     for (;;) {
-        for (long long end = now() + WORKER_SPIN; atomic_load(&pool.generation) == seen && now() < end;)
-            for (int i = 0; i < 16; i++)
+        for (long long end = now() + WORKER_SPIN; atomic_load(&pool.generation) == seen && now() < end;) {
+            for (int i = 0; i < 64; i++)
                 relax();
+            sched_yield(); /* to the caller, where both are on one core */
+        }
         pthread_mutex_lock(&pool.lock);
         pool.asleep++;
         while (atomic_load(&pool.generation) == seen)
