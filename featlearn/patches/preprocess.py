@@ -5,11 +5,13 @@ depends on that row alone, to the byte, whoever its neighbours are: sums along a
 the rest is by element.
 
     threshold    1 where x lies above it, else 0
-    center       x - mean(x)                                   each patch its own mean
-    contrast     (x - mean(x)) / sqrt(var(x) + 10 / 255^2)     Coates, Lee & Ng, AISTATS 2011
-    standardize  (x - mean) / sd                               each pixel over the data set
-    whiten       (x - mean) P, P = s V diag(1 / sqrt(lambda + epsilon mean(lambda))) [V' for zca]
-                 with the covariance V diag(lambda) V' and s such that the overall variance is 1
+    center             x - mean(x)                                   each patch its own mean
+    contrast           (x - mean(x)) / sqrt(var(x) + 10 / 255^2)     Coates, Lee & Ng, AISTATS 2011
+    standardize-patch  (x - mean(x)) / sd(x)                         zeros where the patch does not vary
+    standardize        (x - mean) / sd                               each pixel over the data set
+    global             (x - mean) / sd                               all values together
+    whiten             (x - mean) P, P = s V diag(1 / sqrt(lambda + epsilon mean(lambda))) [V' for zca]
+                       with the covariance V diag(lambda) V' and s such that the overall variance is 1
 
 Variances divide by the number of values (not by one less).
 """
@@ -25,8 +27,15 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.ops.graph import Graph, Value
-from featlearn.patches.normalize import CONTRAST, PER_PATCH, PatchStats, normalize_patches, unit_pixels
-from featlearn.patches.settings import PreprocessSpec
+from featlearn.patches.normalize import (
+    CONTRAST,
+    NOTHING,
+    PER_PATCH,
+    PatchStats,
+    normalize_patches,
+    unit_pixels,
+)
+from featlearn.patches.settings import OVER_DATA, PreprocessSpec
 from featlearn.rows import Array, Float64
 from featlearn.settings import from_file, to_dict
 
@@ -83,9 +92,14 @@ class Preprocess:
             bar = np.array(np.float32(spec.threshold), np.float64)  # pixels come rounded so, too
             X = g("Where", g("Greater", X, bar), np.array(1.0), np.array(0.0))
         if spec.normalize in PER_PATCH:
-            X = g("Sub", X, g("ReduceMean", X, axes))
+            mean = g("ReduceMean", X, axes)
+            X = g("Sub", X, mean)
         if spec.normalize == "contrast":
             X = g("Div", X, g("Sqrt", g("Add", g("ReduceMean", g("Mul", X, X), axes), np.array(CONTRAST))))
+        if spec.normalize == "standardize-patch":
+            deviation = g("Sqrt", g("ReduceMean", g("Mul", X, X), axes))
+            varies = g("Greater", deviation, g("Mul", g("Abs", mean), np.array(NOTHING)))
+            X = g("Where", varies, g("Div", X, deviation), np.array(0.0))
         for operation, values in (("Sub", self.mean), ("Div", self.scale), ("MatMul", self.whitening)):
             if values is not None:
                 X = g(operation, X, values)
@@ -247,7 +261,7 @@ class Preprocess:
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
         d = self.n_pixels
-        standardized = self.spec.normalize == "standardize"
+        standardized = self.spec.normalize in OVER_DATA
         whitened = self.spec.whiten != "none"
         return {
             "mean": (d,) if standardized or whitened else None,
