@@ -51,7 +51,8 @@ class Preprocess:
     `low` and `high` bound the results where that is known: of the pixels seen, when nothing else is done to
     them, or of the range mapped to. `divisor` is what all values are divided by in the end, which training
     may ask for. `constant_pixels` counts those that standardize found without variance and left unscaled.
-    `warnings` are what a user should read; they are not stored.
+    `resize` and `linear` say what was done to the images before patches were cut, for others that are read
+    like them; nothing here depends on it. `warnings` are what a user should read; they are not stored.
     """
 
     spec: PreprocessSpec
@@ -66,6 +67,8 @@ class Preprocess:
     high: float = np.inf
     constant_pixels: int = 0
     divisor: float = 1.0
+    resize: str | None = None
+    linear: bool = False
     warnings: list[str] = field(default_factory=list)
     _cast: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
@@ -206,6 +209,8 @@ class Preprocess:
         values["constant_pixels"] = self.constant_pixels
         values["level"], values["spread"] = self.level, self.spread
         values |= {"divisor": self.divisor} if self.divisor != 1 else {}
+        values |= {"resize": self.resize} if self.resize is not None else {}
+        values |= {"linear": 1} if self.linear else {}
         values.update(
             {name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))}
         )
@@ -228,6 +233,7 @@ class Preprocess:
             )
             for name in ("level", "spread", "divisor", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
+            self.resize, self.linear = values.pop("resize", None), bool(values.pop("linear", False))
         except KeyError as err:
             raise DataError(f"preprocessing: {err.args[0]!r} is missing") from None
         except (TypeError, ValueError, ConfigError) as err:
@@ -236,6 +242,8 @@ class Preprocess:
             raise DataError(
                 f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to"
             )
+        if not isinstance(self.resize, str | None):
+            raise DataError(f"preprocessing: 'resize' is {self.resize!r:.40}, wanted a text")
         if not 0 < self.divisor < math.inf:
             raise DataError(f"preprocessing: 'divisor' is {self.divisor:g}, wanted a number above 0")
         for name, wanted in self._shapes().items():
