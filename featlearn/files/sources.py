@@ -9,6 +9,7 @@ import numpy as np
 
 from featlearn.errors import DataError, show
 from featlearn.files import containers, header
+from featlearn.files.cifar import PICKLES, open_cifar, open_pickled_cifar
 from featlearn.files.dataset_source import open_dataset
 from featlearn.files.folders import Excluded, find_images
 from featlearn.files.idx import read_idx
@@ -206,7 +207,11 @@ def _open_file(path: str, said: str | None) -> Sequence[Source] | None:
         return containers.open_hdf5(path, color, member)
     containers.refuse_member(path, member)
     if lower.endswith(".bin"):
-        return [containers.open_cifar(path, color)]
+        return [open_cifar(path, color)]
+    if head.startswith(PICKLES):
+        return [open_pickled_cifar(path, color)]
+    if lower.endswith((".tar", ".tar.gz", ".tgz")):
+        raise DataError(f"{show(path)}: is an archive; unpack it, and give the files in it")
     if lower.endswith((".csv", ".csv.gz")):
         return [containers.open_csv(path, color)]
     if head.startswith((b"\0\0\x08", b"\x1f\x8b")):
