@@ -62,8 +62,8 @@ def command(
     Examples:
       featlearn extract-patches photos -o patches.h5
       featlearn extract-patches more-photos -o test.h5 --like patches.h5
-      featlearn extract-patches pictures -o small.h5 --resize 16x16 --normalize global
-      featlearn extract-patches all.h5 --shuffle --first 50000 -o train.h5 --rest test.h5
+      featlearn extract-patches photos -o small.h5 --resize 32x32 --normalize global
+      featlearn extract-patches digits.h5 --shuffle --first 100 -o train.h5 --rest held-out.h5
     """
     from featlearn.jobs.extract_patches import extract_patches
 
