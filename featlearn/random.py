@@ -4,7 +4,7 @@ A draw is named by its stream, by what it is for and by a running number; nobody
 before.
 """
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from featlearn import _core
 STREAMS = 256
 
 
+@unique
 class Purpose(IntEnum):
     """What a draw is for; part of its name, so that no two uses ever share bits."""
 
@@ -27,6 +28,7 @@ class Purpose(IntEnum):
     ANNEAL = 8
     BINARIZE = 9
     LABELS = 10
+    SHUFFLE = 11
 
 
 def draw_name(purpose: Purpose, index: int = 0, stream: int = 0) -> int:

@@ -125,6 +125,8 @@ PREPROCESSINGS = {
     "contrast, pca": "--normalize contrast --whiten pca",
     "contrast": "--normalize contrast",
     "standardize, clip": "--normalize standardize --clip 1.5",
+    "standardize-patch": "--normalize standardize-patch",
+    "global, clip": "--normalize global --clip 1.5",
     "mapped": "--normalize center --clip 2 --to 0.1,0.9",
     "mapped, zca": "--normalize standardize --whiten zca --clip 1 --to=-1,1",
 }

@@ -119,7 +119,7 @@ def test_a_member_of_a_file_without_names(tmp_path):
     with pytest.raises(DataError, match=r"none\.npz:y: no such file"):
         open_sources([f"{tmp_path}/none.npz:y"])
     (tmp_path / "d.h5").write_bytes(b"featlearn-dataset 1\n")
-    with pytest.raises(DataError, match=r"d\.h5: is a file that featlearn made, wanted images"):
+    with pytest.raises(DataError, match=r"d\.h5: holds no named arrays, leave out ':patches'"):
         open_sources([f"{tmp_path}/d.h5:patches"])
     np.save(tmp_path / "a:b.npy", MATRIX)  # a file of that very name comes first
     assert len(open_sources([f"{tmp_path}/a:b.npy"])[0]) == 9

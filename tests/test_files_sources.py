@@ -15,7 +15,7 @@ from PIL import Image
 
 from featlearn.errors import DataError
 from featlearn.files import sources as module
-from featlearn.files.containers import CIFAR_NAMES
+from featlearn.files.cifar import CIFAR_NAMES
 from featlearn.files.folders import find_images
 from featlearn.files.mat5 import read_mat5
 from featlearn.files.sources import open_sources, read_paths

@@ -51,6 +51,8 @@ SPECS = {
     "contrast": PreprocessSpec("contrast", "none"),
     "contrast, pca": PreprocessSpec("contrast", "pca", epsilon=0.01),
     "standardize, clip": PreprocessSpec("standardize", "none", clip=1.5),
+    "standardize-patch": PreprocessSpec("standardize-patch", "none"),
+    "global": PreprocessSpec("global", "none"),
     "mapped": PreprocessSpec("center", "zca", clip=2, to=(0.1, 0.9)),
 }
 
@@ -58,6 +60,7 @@ SPECS = {
 @pytest.mark.parametrize("name", SPECS)
 def test_rows_of_every_preprocessing(name):
     pixels = np.random.default_rng(0).integers(0, 256, (500, 12)).astype(np.uint8)
+    pixels[7] = 9
     fitter = Fitter(SPECS[name], 12, np.uint8)
     fitter.update(pixels)
     preprocess = fitter.finish().divided(3.0)

@@ -22,14 +22,19 @@ SPECS = [
     PreprocessSpec("none"),
     PreprocessSpec("center"),
     PreprocessSpec("contrast"),
+    PreprocessSpec("standardize-patch"),
     PreprocessSpec("standardize"),
+    PreprocessSpec("global"),
     PreprocessSpec("none", whiten="zca", epsilon=0.0),
     PreprocessSpec("center", whiten="zca"),
     PreprocessSpec("contrast", whiten="zca", epsilon=0.01),
     PreprocessSpec("standardize", whiten="zca"),
+    PreprocessSpec("global", whiten="zca"),
+    PreprocessSpec("standardize-patch", whiten="zca"),
     PreprocessSpec("none", whiten="pca", epsilon=0.0),
     PreprocessSpec("center", whiten="pca"),
     PreprocessSpec("none", clip=2.0),
+    PreprocessSpec("global", clip=2.0),
     PreprocessSpec("center", clip=3.0, to=(0.1, 0.9)),
     PreprocessSpec("standardize", clip=1.5, to=(-1.0, 2.0)),
     PreprocessSpec("center", whiten="zca", clip=3.0, to=(0.0, 1.0)),
@@ -70,8 +75,12 @@ def normalized(spec, rows):
         return x - x.mean(axis=1, keepdims=True)
     if spec.normalize == "contrast":
         return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + CONTRAST)
+    if spec.normalize == "standardize-patch":
+        return (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
     if spec.normalize == "standardize":
         return (x - x.mean(axis=0)) / x.std(axis=0)
+    if spec.normalize == "global":
+        return (x - x.mean()) / x.std()
     return x
 
 
@@ -220,6 +229,34 @@ def test_each_patch_has_mean_zero_and_with_contrast_its_variance(normalize):
         assert (stats.scale == 1).all()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_standardized_patch_has_deviation_one_and_a_flat_one_is_zeros(dtype):
+    """However small its contrast: nothing is added to the variance."""
+    rows = patches(300, dtype=dtype)
+    rows[3] = rows[7].max()
+    rows[4] = 0
+    rows[5] = rows[5, 0]
+    rows[5, 0] += 1 if dtype == np.uint8 else 1e-3
+    done = fit(PreprocessSpec("standardize-patch"), rows)
+    x, stats = done.apply_with_stats(rows, np.float64)
+    varied = np.arange(300)[(rows != rows[:, :1]).any(axis=1)]
+    assert len(varied) == 298
+    assert np.abs(x[varied].mean(axis=1)).max() < 1e-12
+    assert np.abs(x[varied].std(axis=1) - 1).max() < 1e-12
+    assert not x[3:5].any()
+    assert np.abs(done.invert(x, stats) - unit(rows)).max() < 1e-12
+
+
+def test_global_takes_one_mean_and_one_deviation():
+    rows = patches()
+    done = fit(PreprocessSpec("global"), rows)
+    x = done.apply(rows, np.float64)
+    assert abs(x.mean()) < 1e-12
+    assert abs(x.std() - 1) < 1e-12
+    assert len(set(done.mean)) == len(set(done.scale)) == 1
+    assert np.ptp(x.mean(axis=0)) > 0.1  # the means of pixels stay unlike
+
+
 def test_standardize_leaves_constant_pixels_and_counts_them():
     rows = patches()
     constant = np.arange(0, 24, 2)
@@ -317,7 +354,7 @@ def test_few_patches_warn_and_need_epsilon(spec):
         assert not fit(spec, patches(100)).warnings
 
 
-@pytest.mark.parametrize("normalize", ["center", "contrast"])
+@pytest.mark.parametrize("normalize", ["center", "contrast", "standardize-patch"])
 def test_without_epsilon_centred_patches_are_refused(normalize):
     with pytest.raises(DataError, match=rf"--epsilon 0.*--normalize {normalize} always"):
         fit(PreprocessSpec(normalize, "zca", 0.0), patches())
@@ -337,7 +374,7 @@ def test_flat_patches_of_unlike_grey_are_nothing_once_centred(spec):
         fit(spec, rows)
 
 
-@pytest.mark.parametrize("normalize", ["center", "contrast"])
+@pytest.mark.parametrize("normalize", ["center", "contrast", "standardize-patch"])
 def test_patches_that_a_threshold_makes_flat_are_nothing_once_centred(normalize):
     rows = patches(200) // 4 + np.repeat([0, 150], 100).astype(np.uint8)[:, None]
     fit(PreprocessSpec(normalize), rows)

@@ -20,14 +20,13 @@ from featlearn.cli.output import Messages, Results
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.settings import Images
 
-like = option(
-    "--like",
-    metavar="FILE.h5",
-    help="Take size, color mode, fitted preprocessing and numbers of named labels "
-    "from another data set or a model: "
-    "for test sets.",
-    group="Preprocessing",
+ALIKE = (
+    "Take size, color mode, --linear, --resize, fitted preprocessing and numbers of named labels from "
+    "another data set or a model: for test sets."
 )
+REST = "Second data set, of the images that --first leaves, cut and preprocessed like the others."
+like = option("--like", metavar="FILE.h5", help=ALIKE, group="Preprocessing")
+rest = option("--rest", metavar="PATH", needs="first", help=REST, group="Output")
 dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes, and stop.", group="Output")
 
 
@@ -35,7 +34,7 @@ dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes
 @common(input_options, settings_options(Images, "Images"))
 @settings_options(Extraction, "Patches", leave_out=("seed",))
 @common(settings_options(PreprocessSpec, "Preprocessing"), like)
-@common(output("Data set to write (HDF5)."), force, dry_run, seed, running)
+@common(output("Data set to write (HDF5)."), rest, force, dry_run, seed, running)
 def command(
     inputs: tuple[str, ...],
     output: str,
@@ -48,22 +47,23 @@ def command(
     """Cut patches out of images into a data set.
 
     INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz
-    or not), a CIFAR-10 batch, .npy, .npz, .mat, HDF5 or .csv; or the name of images to generate: dead-leaves,
-    dead-leaves-photo, pink-noise. Of an (n, d) array each row is an example, whatever it means; a single grey
-    image is (1, h, w). FILE:NAME takes one of several arrays.
+    or not), a CIFAR batch, .npy, .npz, .mat, HDF5 or .csv; a data set, whose rows are images again; or the
+    name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an (n, d) array each row is an
+    example, whatever it means; a single grey image is (1, h, w). FILE:NAME takes one of several arrays.
 
     Images that are damaged, links that lead nowhere and links to folders that hold them are named and
     skipped.
 
     Pixels are stored as they are; preprocessing is fitted, stored beside them, and applied when they are
     read. Where nothing is said of it, patches cut out of images are centred and whitened, whole images and
-    rows stay as they are.
+    rows stay as they are, and rows of data sets keep theirs.
 
     \b
     Examples:
       featlearn extract-patches photos -o patches.h5
-      featlearn extract-patches photos -o standardized.h5 --size 16 --normalize standardize
       featlearn extract-patches more-photos -o test.h5 --like patches.h5
+      featlearn extract-patches photos -o small.h5 --resize 32x32 --normalize global
+      featlearn extract-patches digits.h5 --shuffle --first 100 -o train.h5 --rest held-out.h5
     """
     from featlearn.jobs.extract_patches import extract_patches
 

@@ -36,7 +36,7 @@ class ArraySource:
 
     name: str
     entries: Array | Stored
-    color: str
+    color: str | None
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False

@@ -1,9 +1,10 @@
 """Images in a folder, links followed."""
 
+import fnmatch
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 from featlearn.errors import DataError, show
 
@@ -11,13 +12,43 @@ MAX_LINKS = 100
 """Links that lead to one folder: beyond it, links to folders of links could multiply without end."""
 
 
-def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict[str, str]]:
+class Excluded:
+    """Patterns of names to leave out, as the shell has them: *, ? and [...].
+
+    One with a slash is held against a path below the folder that is searched, where * also stands for
+    slashes; any other against the name of each file and folder. Of what is named itself, the path as it is
+    named is held against both.
+    """
+
+    def __init__(self, patterns: Sequence[str] = ()) -> None:
+        self._patterns = patterns
+        self._used: set[str] = set()
+        self.left_out: list[str] = []
+
+    def leaves_out(self, path: str, below: str = "") -> bool:
+        """Whether a pattern matches a path, or what of it lies below a folder; it is noted then."""
+        shown = os.path.relpath(path, below) if below else path
+        for pattern in self._patterns:
+            if fnmatch.fnmatchcase(shown if "/" in pattern else os.path.basename(path), pattern):
+                self._used.add(pattern)
+                self.left_out.append(path)
+                return True
+        return False
+
+    def idle(self) -> Iterator[str]:
+        """Yield the patterns that have left nothing out."""
+        return (pattern for pattern in self._patterns if pattern not in self._used)
+
+
+def find_images(
+    folder: str, suffixes: Collection[str], excluded: Excluded | None = None
+) -> tuple[list[str], dict[str, str]]:
     """(paths, problems): the files below a folder, recursively, by their suffix, sorted by bytes.
 
     Symbolic links are followed, to files and to folders. Among the paths are those of links that lead nowhere
     and of what is no regular file, which no one can read, and links to folders that are not followed, with
-    the reason in `problems`. Hidden files and folders are passed over. Raises DataError when there is no
-    path.
+    the reason in `problems`. Hidden files and folders are passed over, and what is `excluded`. Raises
+    DataError when there is no path.
     """
     found: list[str] = []
     problems: dict[str, str] = {}
@@ -30,11 +61,13 @@ def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict
         for entry in _visible(shown):
             path = os.path.join(shown, entry.name)
             suffix = os.path.splitext(entry.name)[1].lower()
+            # What has no suffix and leads nowhere may have been a folder.
             mode = _mode(entry)
+            wanted = stat.S_ISDIR(mode) or suffix in suffixes or (mode == 0 and not suffix)
+            if not wanted or (excluded and excluded.leaves_out(path, folder)):
+                continue
             if not stat.S_ISDIR(mode):
-                # What has no suffix and leads nowhere may have been a folder.
-                if suffix in suffixes or (mode == 0 and not suffix):
-                    found.append(path)
+                found.append(path)
             elif not entry.is_symlink():
                 waiting.append((path, os.path.join(real, entry.name), origins))
             else:
@@ -50,7 +83,10 @@ def find_images(folder: str, suffixes: Collection[str]) -> tuple[list[str], dict
                     waiting.append((path, target, (*origins, real)))
     found += problems
     if not found:
-        raise DataError(f"{show(folder)}: no image in this folder ({' '.join(sorted(suffixes))})")
+        left_out = (
+            f"; {len(excluded.left_out)} left out by --exclude" if excluded and excluded.left_out else ""
+        )
+        raise DataError(f"{show(folder)}: no image in this folder ({' '.join(sorted(suffixes))}){left_out}")
     return sorted(found, key=os.fsencode), problems
 
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from featlearn.errors import DataError, show
 from featlearn.files import containers, header
-from featlearn.files.folders import find_images
+from featlearn.files.cifar import PICKLES, open_cifar, open_pickled_cifar
+from featlearn.files.dataset_source import open_dataset
+from featlearn.files.folders import Excluded, find_images
 from featlearn.files.idx import read_idx
 from featlearn.files.images import SUFFIXES, read_image
 from featlearn.files.limits import MAX_PIXELS
@@ -107,79 +109,32 @@ class ImageFiles:
         return self.reading.lost_color
 
 
-@dataclass
-class First:
-    """The first `count` images of a source."""
-
-    source: Source
-    count: int
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def labels(self) -> Array | None:
-        return None if self.source.labels is None else self.source.labels[: self.count]
-
-    @property
-    def label_names(self) -> list[str] | None:
-        return self.source.label_names
-
-    @property
-    def whole_by_default(self) -> bool:
-        return self.source.whole_by_default
-
-    @property
-    def lost_color(self) -> bool:
-        return self.source.lost_color
-
-    def __len__(self) -> int:
-        return self.count
-
-    def names(self) -> list[str]:
-        return self.source.names()[: self.count]
-
-    def read(self, i: int) -> Array:
-        return self.source.read(i)
-
-
-def first_images(sources: Sequence[Source], count: int) -> list[Source]:
-    """The first `count` images of all sources together. Raises DataError where there are fewer."""
-    total = sum(map(len, sources))
-    if total < count:
-        raise DataError(f"--first {count:,}: there are only {total:,} images; take that many or fewer")
-    found: list[Source] = []
-    for source in sources:
-        taken = min(len(source), count)
-        if taken:
-            found.append(source if taken == len(source) else First(source, taken))
-        count -= taken
-    return found
-
-
 def open_sources(
     inputs: Sequence[str],
-    color: str = "gray",
+    color: str | None = None,
     labels: str | None = None,
     max_pixels: int = MAX_PIXELS,
     warn: Callable[[str], None] = lambda text: None,
+    exclude: Sequence[str] = (),
 ) -> list[Source]:
     """The sources that paths stand for, in their order.
 
-    color: "gray" or "rgb". labels: "folders" (an image's class is the folder right below the input folder
-    that it lies in), the path of an IDX label file (one label for each image of all sources together), or
-    None. Image files of more than `max_pixels` are not read; what is odd about one that is read is told to
-    `warn`. Raises DataError for missing paths, a folder without images, a container that is damaged, labels
-    that do not fit.
+    color: "gray" or "rgb"; None is grey, but data sets stay as they are. labels: "folders" (its
+    class is the folder right below the input folder that it lies in), the path of an IDX label file
+    (one label for each image of all sources together), or None. Image files of more than `max_pixels` are not
+    read; what is odd about one that is read is told to `warn`. What a pattern in `exclude` matches is left
+    out (folders.Excluded). Raises DataError for missing paths, a folder without images, a container that is
+    damaged, labels that do not fit.
     """
     _refuse_missing(inputs)
-    reading = Reading(color, max_pixels, warn)
+    excluded = Excluded(exclude)
+    inputs = [path for path in inputs if os.path.isdir(path) or not excluded.leaves_out(path)]
+    reading = Reading(color or "gray", max_pixels, warn)
     sources: list[Any] = []
     singles: ImageFiles | None = None
     for path in inputs:
         if os.path.isdir(path):
-            opened: Sequence[Source] | None = [_open_folder(path, reading)]
+            opened: Sequence[Source] | None = [_open_folder(path, reading, excluded)]
         else:
             opened = _open_file(path, color)
         if opened is not None:
@@ -190,6 +145,10 @@ def open_sources(
         else:
             singles = ImageFiles(path, [path], reading)
             sources.append(singles)
+    for pattern in excluded.idle():
+        warn(f"--exclude {pattern!r}: leaves nothing out")
+    if not sources:
+        raise DataError(f"--exclude: leaves out all of {len(excluded.left_out)} inputs")
     if labels == "folders":
         _label_by_folder(sources)
     elif labels is not None:
@@ -220,12 +179,12 @@ def _refuse_missing(inputs: Sequence[str]) -> None:
         check_regular(path)
 
 
-def _open_folder(folder: str, reading: Reading) -> ImageFiles:
-    paths, problems = find_images(folder, SUFFIXES)
+def _open_folder(folder: str, reading: Reading, excluded: Excluded) -> ImageFiles:
+    paths, problems = find_images(folder, SUFFIXES, excluded)
     return ImageFiles(folder, paths, reading, problems)
 
 
-def _open_file(path: str, color: str) -> Sequence[Source] | None:
+def _open_file(path: str, said: str | None) -> Sequence[Source] | None:
     """Return the sources in a container, or in FILE:NAME one of its arrays; None for an image.
 
     Its first bytes tell what it is.
@@ -234,9 +193,12 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
     check_regular(path)
     with open_regular(path) as file:
         head = file.read(header.SIZE + 8)
-    lower = path.lower()
-    if head.startswith(b"featlearn-"):
-        raise DataError(f"{show(path)}: is a file that featlearn made, wanted images")
+    lower, color = path.lower(), said or "gray"
+    if head.startswith(header.MODEL.encode()):
+        raise DataError(f"{show(path)}: is a model, wanted images or a data set")
+    if head.startswith(header.DATASET.encode()):
+        containers.refuse_member(path, member)
+        return [open_dataset(path, said)]
     if head.startswith(b"PK\x03\x04"):
         return containers.open_npz(path, color, member)
     if head.startswith(b"MATLAB") or lower.endswith(".mat"):
@@ -245,7 +207,11 @@ def _open_file(path: str, color: str) -> Sequence[Source] | None:
         return containers.open_hdf5(path, color, member)
     containers.refuse_member(path, member)
     if lower.endswith(".bin"):
-        return [containers.open_cifar(path, color)]
+        return [open_cifar(path, color)]
+    if head.startswith(PICKLES):
+        return [open_pickled_cifar(path, color)]
+    if lower.endswith((".tar", ".tar.gz", ".tgz")):
+        raise DataError(f"{show(path)}: is an archive; unpack it, and give the files in it")
     if lower.endswith((".csv", ".csv.gz")):
         return [containers.open_csv(path, color)]
     if head.startswith((b"\0\0\x08", b"\x1f\x8b")):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,18 +11,19 @@ import numpy as np
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.containers import split_member
-from featlearn.files.dataset import DatasetWriter, read_dataset
+from featlearn.files.dataset import DatasetWriter
 from featlearn.files.header import MODEL, file_kind
 from featlearn.files.paths import size_words
-from featlearn.files.sources import Source, first_images, open_sources, read_paths
+from featlearn.files.sources import Source, read_paths
+from featlearn.files.treatment import Treatment
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
 from featlearn.jobs.hints import to_measure, to_train
 from featlearn.jobs.images import say_joined
+from featlearn.jobs.inputs import Inputs, Like, fitted, kept_preprocessing, open_inputs
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
-from featlearn.jobs.store import check_hdf5_name, load_model, provenance, shape_words
-from featlearn.patches.dead_leaves import NAMES, Generated
-from featlearn.patches.extract import COLORS, Plan
+from featlearn.jobs.store import check_hdf5_name, provenance, shape_words
+from featlearn.patches.extract import Int64, Plan
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
@@ -32,6 +33,7 @@ from featlearn.settings import refuse_idle, to_dict, unresolved
 __all__ = ["Extracted", "extract_patches", "read_paths"]
 
 JOB = {"job": "extract_patches"}
+KEPT = "rows of a data set: its preprocessing is kept; --normalize, --whiten or --like gives them another"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Extracted(Result):
     low: float | None = None
     high: float | None = None
     """Between which values the preprocessed data lie, where that is known."""
+    rest: str | None = optional()
+    """The data set of the images that --first left."""
+    rest_patches: int | None = optional()
     visible: str | None = optional()
     """The visible units that suit them; None of a dry run."""
     next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)
@@ -65,16 +70,6 @@ class Extracted(Result):
         return found
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What --like takes from a data set or a model."""
-
-    path: str
-    preprocess: Preprocess
-    shape: tuple[int, int, int]
-    label_names: list[str] | None = None
-
-
 def extract_patches(
     inputs: Sequence[str],
     output: str,
@@ -83,6 +78,7 @@ def extract_patches(
     preprocess: PreprocessSpec | None = None,
     images: Images | None = None,
     like: str | None = None,
+    rest: str | None = None,
     force: bool = False,
     dry_run: bool = False,
     given: Collection[str] = (),
@@ -93,8 +89,9 @@ def extract_patches(
     """Cut patches out of images into a data set, and fit its preprocessing.
 
     `inputs` are names of files, of folders, or of images to generate; `like` is a data set or a model to take
-    size and preprocessing from. A `dry_run` writes nothing. `given` settings are refused where they do
-    nothing. Raises DataError, ConfigError.
+    size and preprocessing from. Images that are not among the first ones asked for become a data set, too:
+    the `rest`, with the same preprocessing. A `dry_run` writes nothing. `given` settings are refused where
+    they do nothing. Raises DataError, ConfigError.
     """
     extraction = extraction or Extraction()
     spec = preprocess or PreprocessSpec()
@@ -104,56 +101,100 @@ def extract_patches(
     refits = spec != PreprocessSpec() or not (extraction.size is None or extraction.whole)
     if like is not None and refits:
         raise ConfigError("--like takes size and preprocessing from that file: leave out their options")
+    if rest is not None and images.first is None:
+        raise ConfigError("--rest: gets the images that --first leaves; add that or leave it out")
     if not unresolved(spec):
         refuse_idle(spec, given)
     named = [split_member(name)[0] for name in (*inputs, like, images.labels) if name]
     files = [name for name in named if os.path.exists(name)]
-    check_hdf5_name(output)
-    if not dry_run:
-        check_output(output, force, files)
-    fitted = None if like is None else _fitted(like)
+    outputs = [output] if rest is None else [output, rest]
+    for path in outputs:
+        check_hdf5_name(path)
+        if not dry_run:
+            check_output(path, force, files)
+    if len(set(map(os.path.realpath, outputs))) < len(outputs):
+        raise ConfigError(f"--rest {show(output)}: is the output itself; name another file")
     warn = partial(_warn, say)
-    sources = _open(inputs, extraction, images, fitted, warn)
-    say_joined(inputs, sources, say)
-    plan = _survey(sources, extraction, images.strict, fitted, warn, progress)
-    if images.color is None and fitted is None and any(source.lost_color for source in sources):
+    known = None if like is None else fitted(like)
+    opened = open_inputs(inputs, extraction, images, known, warn)
+    say_joined(inputs, opened.sources, say)
+    like_them = known or kept_preprocessing(opened, extraction, spec, images)
+    plans = _plans(opened, extraction, images.strict, like_them, output, rest, warn, progress)
+    plan = plans[0]
+    if images.color is None and known is None and opened.lost_color:
         say("colour images are read as grey; --color rgb keeps their colours")
-    say(f"{plan.n:,} patches {shape_words(plan.shape)}, {size_words(plan.n_bytes)}")
-    resolved, reason = (fitted.preprocess.spec, None) if fitted else _choose(spec, extraction, plan, given)
+    for one in plans:
+        say(f"{one.n:,} patches {shape_words(one.shape)}, {size_words(one.n_bytes)}")
+    if like_them is None:
+        resolved, reason = _choose(spec, extraction, plan, given)
+    else:
+        resolved, reason = like_them.preprocess.spec, None if known else KEPT
     if reason is not None:
         say(reason)
-    plan.extraction = plan.extraction.resolve(whitened=resolved.whiten != "none")
+    for one in plans:
+        one.extraction = one.extraction.resolve(whitened=resolved.whiten != "none")
     found: dict[str, Any] = {
         "output": output, "patches": plan.n, "shape": plan.shape, "dtype": str(plan.dtype),
-        "bytes": plan.n_bytes, "images": len(plan.images), "skipped": plan.skipped,
+        "bytes": plan.n_bytes, "images": len(plan.images), "skipped": sum(one.skipped for one in plans),
         "normalize": resolved.normalize, "whiten": resolved.whiten, "preprocess_reason": reason,
     }  # fmt: skip
+    if rest is not None:
+        found |= {"rest": rest, "rest_patches": plans[1].n}
     if dry_run:
         return Extracted(**found)
-    fit = fitted.preprocess if fitted else Fitter(resolved, plan.n_pixels, plan.dtype)
+    fit = like_them.preprocess if like_them else Fitter(resolved, plan.n_pixels, plan.dtype)
     more = [name for name in (images.labels, like) if name and os.path.isfile(name)]
 
     def story() -> dict[str, Any]:
         came = provenance(invocation, seed=plan.extraction.seed, inputs=[*inputs, *more])
         return came | {"extraction": to_dict(plan.extraction) | {"preprocess_reason": reason}}
 
-    writer = DatasetWriter(output, plan.n, plan.shape, plan.dtype, plan.labels is not None, force, files)
-    done = _write(writer, plan, fit, story, say, progress)
-    return Extracted(**found, **_range(done), next=_next(output, done, like))
+    how = opened.treatment
+    for path, one in zip(outputs, plans, strict=True):
+        writer = DatasetWriter(path, one.n, one.shape, one.dtype, one.labels is not None, force, files)
+        fit = _write(writer, one, fit, how, story, say, progress)
+    assert isinstance(fit, Preprocess)
+    return Extracted(**found, **_range(fit), next=_next(output, fit, like))
+
+
+def _plans(
+    opened: Inputs,
+    extraction: Extraction,
+    strict: bool,
+    like: Like | None,
+    output: str,
+    rest: str | None,
+    warn: Say,
+    progress: Progress,
+) -> list[Plan]:
+    """Plan the patches of the images to take, and of the rest, which become like them. Raises DataError."""
+    first = _survey(opened.sources, opened.order, extraction, strict, like, warn, progress)
+    if rest is None:
+        return [first]
+    if not len(opened.rest):
+        raise DataError(
+            f"--rest: --first {len(opened.order):,} takes all images; take fewer, or leave it out"
+        )
+    likeness = Like(output, first.shape, first.label_names)
+    return [
+        first,
+        _survey(opened.sources, opened.rest, first.extraction, strict, likeness, warn, progress),
+    ]
 
 
 def _survey(
     sources: Sequence[Source],
+    order: Int64,
     extraction: Extraction,
     strict: bool,
-    like: Fitted | None,
+    like: Like | None,
     warn: Say,
     progress: Progress,
 ) -> Plan:
-    """Look at all images. Raises DataError where they do not give patches like those of `like`."""
+    """Look at the images of these numbers. Raises DataError where patches are not as those of `like`."""
     known, size = (like.label_names, like.shape[:2]) if like else (None, None)
-    with progress(sum(map(len, sources)), "images read") as bar:
-        plan = survey(sources, extraction, warn, strict, bar.advance, known, size)
+    with progress(len(order), "images read") as bar:
+        plan = survey(sources, extraction, warn, strict, bar.advance, known, size, order)
     if like is not None and plan.shape != like.shape:
         larger = all(ours >= theirs for ours, theirs in zip(plan.shape, like.shape, strict=True))
         uncut = plan.extraction.whole and not extraction.whole and larger
@@ -202,22 +243,6 @@ def _warn(say: Say, text: str) -> None:
     say(f"warning: {text}")
 
 
-def _color(said: str | None, like: Fitted | None) -> str:
-    """How to read the images: as said, else as those of --like, else grey.
-
-    Raises ConfigError where the two differ.
-    """
-    if like is None or like.shape[2] not in COLORS:
-        return said or "gray"
-    color = COLORS[like.shape[2]]
-    if said not in (None, color):
-        raise ConfigError(
-            f"--color {said}: {show(like.path)} was made of {color} images, patches "
-            f"{shape_words(like.shape)}; leave out --color"
-        )
-    return color
-
-
 def _next(output: str, preprocess: Preprocess, like: str | None) -> Next:
     """Say what to do next: measure on a data set that is like another, learn from any other."""
     if like is None:
@@ -239,6 +264,7 @@ def _write(
     writer: DatasetWriter,
     plan: Plan,
     fit: Fitter | Preprocess,
+    treatment: Treatment,
     story: Callable[[], dict[str, Any]],
     say: Say,
     progress: Progress,
@@ -252,37 +278,8 @@ def _write(
             writer.append(block.patches, block.origin, block.labels)
             bar.advance(len(block.patches))
         preprocess = fit.finish() if isinstance(fit, Fitter) else fit
+        preprocess = replace(preprocess, linear=treatment.linear, resize=treatment.resize)
         for warning in preprocess.warnings:
             say(f"warning: {warning}")
         writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story())
     return preprocess
-
-
-def _open(
-    inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None, warn: Say
-) -> list[Source]:
-    """Files and folders first, generated images after them; a file of that name is a file."""
-    color = _color(images.color, like)
-    made = [name for name in inputs if name in NAMES and not os.path.exists(name)]
-    files = [name for name in inputs if name not in made]
-    n_images = images.images or min(max((extraction.count or COUNT) // 1000, 8), 64)
-    if made and color != "gray":
-        said = f"--color {color}" if images.color or like is None else f"--like {like.path}"
-        raise ConfigError(f"{said}: wants colour, {made[0]} images are grey")
-    if images.images is not None and not made:
-        raise ConfigError(
-            "--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise"
-        )
-    opened = open_sources(files, color, images.labels, images.max_pixels, warn) if files else []
-    generated = [Generated(name, n_images, 256, extraction.seed) for name in made]
-    sources: list[Source] = [*opened, *generated]
-    return sources if images.first is None else first_images(sources, images.first)
-
-
-def _fitted(path: str) -> Fitted:
-    """What --like takes from that file. Raises DataError."""
-    if file_kind(path) == MODEL:
-        learned = load_model(path)
-        return Fitted(path, learned.preprocess, learned.shape)
-    dataset = read_dataset(path)
-    return Fitted(path, Preprocess.from_dict(dataset.preprocess), dataset.shape, dataset.label_names)

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
-from featlearn.files.sources import Source, first_images, open_sources
+from featlearn.files.sources import Source, open_sources
+from featlearn.files.treatment import Treated
 from featlearn.jobs.callbacks import Progress, Say
+from featlearn.jobs.inputs import choice, treatment_of
 from featlearn.jobs.settings import ImageFiles
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.patches.extract import COLORS
@@ -45,8 +49,8 @@ def images_in_files(
 ) -> WholeImages:
     """Read all images of files and folders once, and find those that are large enough.
 
-    Their colours are those that the model has learned from. Without pooling all must have one size, and those
-    of another are skipped. Raises DataError.
+    They are read as those that the model has learned from: colours, light, size. Without pooling all must
+    have one size, and those of another are skipped. Raises DataError.
     """
     if slide.shape[2] not in COLORS or slide.shape[0] == 1:
         raise DataError(
@@ -54,14 +58,15 @@ def images_in_files(
             "give a data set like its own"
         )
     warn = partial(_warn, say)
-    sources = open_sources(inputs, COLORS[slide.shape[2]], how.labels, how.max_pixels, warn)
-    say_joined(inputs, sources, say)
-    if how.first is not None:
-        sources = first_images(sources, how.first)
+    treatment = treatment_of(learned.preprocess, learned.shape)
+    opened = open_sources(inputs, treatment.read_as, how.labels, how.max_pixels, warn, how.exclude)
+    say_joined(inputs, opened, say)
+    sources = [Treated(source, treatment) for source in opened]
+    count = choice(sum(map(len, sources)), how.first)
     cut = Extraction(WHOLE) if slide.pool is None else Extraction(slide.least, stride=slide.stride)
-    with progress(sum(map(len, sources)), "images read") as bar:
+    with progress(count, "images read") as bar:
         try:
-            plan = survey(sources, cut, warn, how.strict, bar.advance)
+            plan = survey(sources, cut, warn, how.strict, bar.advance, order=np.arange(count))
         except NoneFits as error:
             raise DataError(f"the images: are small, {error.found}; {slide.wants}") from error
     if slide.pool is None and not slide.fits(plan.shape):

@@ -12,6 +12,7 @@ from featlearn.errors import DataError, show
 from featlearn.files.header import file_kind
 from featlearn.files.images import read_image
 from featlearn.jobs.callbacks import Say, log
+from featlearn.jobs.inputs import treatment_of
 from featlearn.jobs.pictures import PictureFile, Stream, png_text
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Reconstruction
@@ -92,8 +93,9 @@ def _photo(
     path: str, settings: Reconstruction, learned: LoadedModel, say: Say
 ) -> tuple[Array, dict[str, Any]]:
     """The whole image from its overlapping patches; `levels`: black and white where they are not 0 and 1."""
-    color = "gray" if learned.shape[2] == 1 else "rgb"
-    image = read_image(path, color, settings.max_pixels, lambda text: say(f"warning: {text}"))
+    how = treatment_of(learned.preprocess, learned.shape)
+    image = read_image(path, how.read_as or "gray", settings.max_pixels, lambda text: say(f"warning: {text}"))
+    image = how.of(image, lambda: path)
     if image.shape[0] < learned.shape[0] or image.shape[1] < learned.shape[1]:
         raise DataError(
             f"{show(path)}: has {image.shape[0]}x{image.shape[1]} pixels, patches of the model have "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from featlearn.errors import ConfigError
 from featlearn.files.limits import MAX_PIXELS
+from featlearn.files.scale import parse_scale
 from featlearn.settings import check, seed_setting, setting
 
 WIDER = "input=larger_image"  # what is larger than a model's patches
@@ -44,6 +45,12 @@ class ImageFiles(Checked):
     max_pixels: int = max_pixels_setting()
     labels: str | None = setting(None, "labels: an IDX file, or the folders' names", metavar="FILE|folders")
     first: int | None = setting(None, "use only the first so many of the images", low=1)
+    exclude: tuple[str, ...] = setting(
+        (),
+        "leave out files and folders whose name matches this pattern of the shell, or their path below the "
+        "folder if it has a slash. Again for each other pattern",
+        metavar="PATTERN",
+    )
     strict: bool = setting(False, "an image that cannot be used is an error, not skipped", flag=True)
 
 
@@ -52,14 +59,37 @@ class Images(ImageFiles):
     """Which images are read or made, and how."""
 
     color: str | None = setting(
-        None, "color mode  [default: that of --like, else gray]", choices=("gray", "rgb")
+        None, "color mode  [default: that of --like or of a data set, else gray]", choices=("gray", "rgb")
     )
+    linear: bool = setting(
+        False,
+        "undo the gamma of sRGB: 16-bit values proportional to light; greys are its luminance",
+        flag=True,
+    )
+    resize: str | float | None = setting(
+        None,
+        "shrink each image by averaging areas before anything is cut: to a width and height, or by a factor "
+        "below 1. One that would be enlarged is skipped  [default: that of --like, else none]",
+        metavar="WxH|FACTOR",
+        off="images keep their size",
+    )
+    shuffle: bool = setting(False, "take the images, or the rows of a data set, in random order", flag=True)
     images: int | None = setting(
         None,
         "how many 256x256 images to generate  [default: a thousandth of --count, 8 to 64]",
         low=1,
         high=65535,
     )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.resize is not None:
+            parse_scale(self.resize)
+
+    @property
+    def scale(self) -> str | None:
+        """The text of --resize."""
+        return None if self.resize is None else str(self.resize)
 
 
 @dataclass(frozen=True)

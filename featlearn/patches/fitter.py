@@ -9,16 +9,15 @@ from featlearn import _core
 from featlearn.errors import DataError
 from featlearn.ops.arrays import product
 from featlearn.ops.eigen import eigen
-from featlearn.patches.normalize import PER_PATCH, normalize_patches, unit_pixels
+from featlearn.patches.normalize import NOTHING, PER_PATCH, normalize_patches, unit_pixels
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.settings import WIDEST, PreprocessSpec
+from featlearn.patches.settings import OVER_DATA, WIDEST, PreprocessSpec
 from featlearn.rows import Array, Float64
 from featlearn.settings import unresolved
 
 FIT_ROWS = 256  # rows of the block that a fit sums over
 FIT_PIXELS = 1 << 22  # its pixels at most: fewer rows where they are very wide
 SINGULAR = 1e-9  # smallest eigenvalue over the largest, below which whitening to 1e-6 is beyond float64
-NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
 
 
 class Fitter:
@@ -47,7 +46,7 @@ class Fitter:
             # OpenBLAS takes its memory at the first call, for good, and ends the process where there is none:
             # so do that before an output is open.
             np.linalg.eigh(np.ones((8, 8)))
-        elif spec.normalize == "standardize" or spec.clip is not None:
+        elif spec.normalize in OVER_DATA or spec.clip is not None:
             self._squares = np.zeros(d)
         self._block = np.empty((max(1, min(FIT_ROWS, FIT_PIXELS // d)), d), dtype)
         self._filled = 0
@@ -108,16 +107,20 @@ class Fitter:
                     f"{done.constant_pixels} of {self.d} pixels never vary; they are left unscaled"
                 )
             done.mean, done.scale = np.where(constant, low, mean), np.where(constant, 1, np.sqrt(variance))
+        else:
+            level = 0.0 if spec.normalize in PER_PATCH else math.fsum(mean) / self.d
+            spread = math.sqrt(math.fsum(variance + (mean - level) ** 2) / self.d)
+            if spec.normalize == "global":
+                done.mean, done.scale = np.full(self.d, level), np.full(self.d, spread)
+            elif self._products is None:
+                done.level, done.spread = level, spread
         if self._products is not None:
             covariance = self._products / self.n - offset[:, None] * offset
-            if done.scale is None:
-                done.mean = mean
-            else:
+            if spec.normalize != "standardize":
+                done.mean = mean  # whitening takes each pixel's own
+            if done.scale is not None:
                 covariance /= done.scale[:, None] * done.scale
             self._whiten(done, covariance, float(np.maximum(abs(low), abs(high)).max()))
-        elif spec.normalize != "standardize":
-            done.level = 0.0 if spec.normalize in PER_PATCH else math.fsum(mean) / self.d
-            done.spread = math.sqrt(math.fsum(variance + (mean - done.level) ** 2) / self.d)
         return done
 
     def _add(self, rows: Array) -> None:

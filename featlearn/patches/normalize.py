@@ -8,7 +8,9 @@ from featlearn import _core
 from featlearn.rows import Array, Float64
 
 CONTRAST = 10 / 255**2  # keeps flat patches from being blown up to noise
-PER_PATCH = ("center", "contrast")
+NOTHING = 1e-12  # a standard deviation that small beside the values is rounding
+PER_PATCH = ("center", "contrast", "standardize-patch")
+_FLOORS = {"center": -1.0, "contrast": CONTRAST, "standardize-patch": 0.0}
 
 
 class PatchStats(NamedTuple):
@@ -30,8 +32,14 @@ def unit_pixels(rows: Array, threshold: float | None = None) -> Float64:
 
 
 def normalize_patches(X: Float64, how: str | None) -> PatchStats:
-    """Takes each row's mean and, for contrast, its scale from X (n, d) in place; returns them."""
+    """Take each row's mean and, unless it is only centred, its scale from X (n, d) in place; return them.
+
+    A row that is standardised, but does not vary, becomes zeros; its scale is 1.
+    """
     mean, scale = np.zeros(len(X)), np.ones(len(X))
-    if how in PER_PATCH:
-        _core.normalize(X, mean, scale, CONTRAST if how == "contrast" else -1.0)
+    if how in _FLOORS:
+        _core.normalize(X, mean, scale, _FLOORS[how])
+    if how == "standardize-patch":
+        flat = ~(scale > NOTHING * abs(mean))
+        X[flat], scale[flat] = 0, 1
     return PatchStats(mean, scale)

@@ -5,11 +5,13 @@ depends on that row alone, to the byte, whoever its neighbours are: sums along a
 the rest is by element.
 
     threshold    1 where x lies above it, else 0
-    center       x - mean(x)                                   each patch its own mean
-    contrast     (x - mean(x)) / sqrt(var(x) + 10 / 255^2)     Coates, Lee & Ng, AISTATS 2011
-    standardize  (x - mean) / sd                               each pixel over the data set
-    whiten       (x - mean) P, P = s V diag(1 / sqrt(lambda + epsilon mean(lambda))) [V' for zca]
-                 with the covariance V diag(lambda) V' and s such that the overall variance is 1
+    center             x - mean(x)                                   each patch its own mean
+    contrast           (x - mean(x)) / sqrt(var(x) + 10 / 255^2)     Coates, Lee & Ng, AISTATS 2011
+    standardize-patch  (x - mean(x)) / sd(x)                         zeros where the patch does not vary
+    standardize        (x - mean) / sd                               each pixel over the data set
+    global             (x - mean) / sd                               all values together
+    whiten             (x - mean) P, P = s V diag(1 / sqrt(lambda + epsilon mean(lambda))) [V' for zca]
+                       with the covariance V diag(lambda) V' and s such that the overall variance is 1
 
 Variances divide by the number of values (not by one less).
 """
@@ -25,8 +27,15 @@ import numpy.typing as npt
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.ops.graph import Graph, Value
-from featlearn.patches.normalize import CONTRAST, PER_PATCH, PatchStats, normalize_patches, unit_pixels
-from featlearn.patches.settings import PreprocessSpec
+from featlearn.patches.normalize import (
+    CONTRAST,
+    NOTHING,
+    PER_PATCH,
+    PatchStats,
+    normalize_patches,
+    unit_pixels,
+)
+from featlearn.patches.settings import OVER_DATA, PreprocessSpec
 from featlearn.rows import Array, Float64
 from featlearn.settings import from_file, to_dict
 
@@ -42,7 +51,8 @@ class Preprocess:
     `low` and `high` bound the results where that is known: of the pixels seen, when nothing else is done to
     them, or of the range mapped to. `divisor` is what all values are divided by in the end, which training
     may ask for. `constant_pixels` counts those that standardize found without variance and left unscaled.
-    `warnings` are what a user should read; they are not stored.
+    `resize` and `linear` say what was done to the images before patches were cut, for others that are read
+    like them; nothing here depends on it. `warnings` are what a user should read; they are not stored.
     """
 
     spec: PreprocessSpec
@@ -57,6 +67,8 @@ class Preprocess:
     high: float = np.inf
     constant_pixels: int = 0
     divisor: float = 1.0
+    resize: str | None = None
+    linear: bool = False
     warnings: list[str] = field(default_factory=list)
     _cast: dict[str, Array] = field(default_factory=dict, repr=False, compare=False)
 
@@ -83,9 +95,14 @@ class Preprocess:
             bar = np.array(np.float32(spec.threshold), np.float64)  # pixels come rounded so, too
             X = g("Where", g("Greater", X, bar), np.array(1.0), np.array(0.0))
         if spec.normalize in PER_PATCH:
-            X = g("Sub", X, g("ReduceMean", X, axes))
+            mean = g("ReduceMean", X, axes)
+            X = g("Sub", X, mean)
         if spec.normalize == "contrast":
             X = g("Div", X, g("Sqrt", g("Add", g("ReduceMean", g("Mul", X, X), axes), np.array(CONTRAST))))
+        if spec.normalize == "standardize-patch":
+            deviation = g("Sqrt", g("ReduceMean", g("Mul", X, X), axes))
+            varies = g("Greater", deviation, g("Mul", g("Abs", mean), np.array(NOTHING)))
+            X = g("Where", varies, g("Div", X, deviation), np.array(0.0))
         for operation, values in (("Sub", self.mean), ("Div", self.scale), ("MatMul", self.whitening)):
             if values is not None:
                 X = g(operation, X, values)
@@ -192,6 +209,8 @@ class Preprocess:
         values["constant_pixels"] = self.constant_pixels
         values["level"], values["spread"] = self.level, self.spread
         values |= {"divisor": self.divisor} if self.divisor != 1 else {}
+        values |= {"resize": self.resize} if self.resize is not None else {}
+        values |= {"linear": 1} if self.linear else {}
         values.update(
             {name: getattr(self, name) for name in ("low", "high") if np.isfinite(getattr(self, name))}
         )
@@ -214,6 +233,7 @@ class Preprocess:
             )
             for name in ("level", "spread", "divisor", "low", "high"):
                 setattr(self, name, float(values.pop(name, getattr(self, name))))
+            self.resize, self.linear = values.pop("resize", None), bool(values.pop("linear", False))
         except KeyError as err:
             raise DataError(f"preprocessing: {err.args[0]!r} is missing") from None
         except (TypeError, ValueError, ConfigError) as err:
@@ -222,6 +242,8 @@ class Preprocess:
             raise DataError(
                 f"preprocessing: 'spread' is {self.spread:g}, wanted above 0 for a range to clip to"
             )
+        if not isinstance(self.resize, str | None):
+            raise DataError(f"preprocessing: 'resize' is {self.resize!r:.40}, wanted a text")
         if not 0 < self.divisor < math.inf:
             raise DataError(f"preprocessing: 'divisor' is {self.divisor:g}, wanted a number above 0")
         for name, wanted in self._shapes().items():
@@ -247,7 +269,7 @@ class Preprocess:
     def _shapes(self) -> dict[str, tuple[int, ...] | None]:
         """The fitted arrays and the shape that each must have, None where there is none."""
         d = self.n_pixels
-        standardized = self.spec.normalize == "standardize"
+        standardized = self.spec.normalize in OVER_DATA
         whitened = self.spec.whiten != "none"
         return {
             "mean": (d,) if standardized or whitened else None,

@@ -13,6 +13,7 @@ SIZE = (12, 12)  # the default, as the next two
 COUNT = 40_000
 DROP_FLAT = 0.2  # of patches that are whitened
 ENOUGH = 10  # patches a pixel from which on they are whitened unasked
+OVER_DATA = ("standardize", "global")  # normalisations whose means and deviations are those of the data set
 WIDEST = 8192  # pixels up to which whitening is fitted: its matrices take pixels^2 of memory
 
 
@@ -92,9 +93,11 @@ class PreprocessSpec:
 
     normalize: str | None = setting(
         None,
-        "center each patch, scale its contrast too, or standardize each pixel  "
+        "center each patch; scale its contrast too, or standardize-patch: to mean 0 and deviation 1 exactly, "
+        "a flat one to zeros; or by the data set: standardize each pixel, global for one mean and one "
+        "deviation of all values  "
         "[default: center; none for whole images without --whiten and with --threshold]",
-        choices=("none", "center", "contrast", "standardize"),
+        choices=("none", "center", "contrast", "standardize-patch", "standardize", "global"),
     )
     whiten: str | None = setting(
         None,

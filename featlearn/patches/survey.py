@@ -39,11 +39,13 @@ def survey(
     tick: Callable[[], object] = lambda: None,
     known: Sequence[str] | None = None,
     like: tuple[int, int] | None = None,
+    order: Int64 | None = None,
 ) -> Plan:
     """Reads every image once, calling `tick` after each, and plans the patches.
 
     What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by
-    the size (height, width) of the patches that theirs shall be `like`, if that is given. Unreadable images
+    the size (height, width) of the patches that theirs shall be `like`, if that is given. `order` has
+    the numbers of the images to take, in that order; None: all. Unreadable images
     and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that have
     names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
     colour images are mixed, or for a label that is not known.
@@ -52,7 +54,8 @@ def survey(
     if not images.names:
         raise DataError("no images found; give image files, folders or arrays of images")
     labels, label_names = _labels(sources, known)
-    numbers, shapes, dtypes = _read_all(images, skipped, tick)
+    order = np.arange(len(images.names)) if order is None else order
+    numbers, shapes, dtypes = _read_all(images, order, skipped, tick)
     table = np.array(shapes, np.int64)
     if (table[:, 2] != table[0, 2]).any():
         odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
@@ -65,7 +68,7 @@ def survey(
     for k in np.flatnonzero(~fits).tolist():
         skipped.add(f"{images.names[numbers[k]]}: {shapes[k][0]}x{shapes[k][1]} pixels, wanted {wanted}")
     if skipped.count > NAMED:
-        warn(f"skipped {skipped.count} of {len(images.names)} images in all")
+        warn(f"skipped {skipped.count} of {len(order)} images in all")
     index = np.array(numbers, np.int64)[fits]
     shape = (size[0], size[1], int(table[0, 2]))
     dtype = max((dtypes[k] for k in np.flatnonzero(fits).tolist()), key=DTYPES.index)
@@ -73,14 +76,14 @@ def survey(
 
 
 def _read_all(
-    images: Images, skipped: _Skipped, tick: Callable[[], object]
+    images: Images, order: Int64, skipped: _Skipped, tick: Callable[[], object]
 ) -> tuple[list[int], list[tuple[int, ...]], list[np.dtype[Any]]]:
     """Return numbers, shapes and dtypes of the images that can be read. Raises DataError where none can."""
     numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
     dtypes: list[np.dtype[Any]] = []
     first_problem = ""
-    for number in range(len(images.names)):
+    for number in order.tolist():
         try:
             image = images.read(number)
         except DataError as err:
@@ -92,7 +95,7 @@ def _read_all(
             dtypes.append(image.dtype)
         tick()
     if not numbers:
-        raise DataError(f"none of {len(images.names)} images can be read: {first_problem}")
+        raise DataError(f"none of {len(order)} images can be read: {first_problem}")
     return numbers, shapes, dtypes
 
 
