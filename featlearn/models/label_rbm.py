@@ -155,12 +155,18 @@ class LabelRBM(RBMSettings, ChainOfRows):
         return H
 
     def portable(self, g: Graph, X: Value) -> Value:
-        A = g("MatMul", X, self.params["W"][: self.n_visible])
-        A = g("Add", g("Unsqueeze", A, np.array([1])), self._biases())  # (n, classes, hidden)
-        scores = g("ReduceSum", g("Softplus", A), np.array([2]), keepdims=0)
-        P = g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
-        means = g("Mul", g("Unsqueeze", P, np.array([2])), g("Sigmoid", A))
+        P = g("Unsqueeze", self.portable_probabilities(g, X), np.array([2]))
+        means = g("Mul", P, g("Sigmoid", self._portable_input(g, X)))
         return g("ReduceSum", means, np.array([1]), keepdims=0)
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        scores = g("ReduceSum", g("Softplus", self._portable_input(g, X)), np.array([2]), keepdims=0)
+        return g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
+
+    def _portable_input(self, g: Graph, X: Value) -> Value:
+        """Write down what the hidden units get of rows and each class, (n, classes, hidden)."""
+        A = g("MatMul", X, self.params["W"][: self.n_visible])
+        return g("Add", g("Unsqueeze", A, np.array([1])), self._biases())
 
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""

@@ -180,10 +180,17 @@ class Stack(Model):
         return found
 
     def portable(self, g: Graph, X: Value) -> Value:
-        for i, layer in enumerate(self.layers):
-            if i and self.divisors[i] != 1:
-                X = g("Div", X, np.array(self.divisors[i], self.dtype))
+        return self.layers[-1].portable(g, self._portable_inputs(g, X))
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        return self._classifier().portable_probabilities(g, self._portable_inputs(g, X))
+
+    def _portable_inputs(self, g: Graph, X: Value) -> Value:
+        """Write down what the top layer sees."""
+        for layer, divisor in zip(self.layers[:-1], self.divisors[1:], strict=True):
             X = layer.portable(g, X)
+            if divisor != 1:
+                X = g("Div", X, np.array(divisor, self.dtype))
         return X
 
     def filters(self) -> Array:
@@ -205,10 +212,14 @@ class Stack(Model):
 
     def probabilities(self, X: Array) -> Array:
         """Return p(class | x) of each row by the top layer, (n, classes). Raises ConfigError."""
+        return self._classifier().probabilities(self.inputs(X))
+
+    def _classifier(self) -> IsClassifier:
+        """Return the top layer, whose classes are the stack's. Raises ConfigError."""
         top = self.layers[-1]
         if not isinstance(top, IsClassifier):
             raise ConfigError(f"a stack with {top.id!r} on top knows no classes")
-        return top.probabilities(self.inputs(X))
+        return top
 
     def _chained(self) -> HasChain:
         """Return the top layer, whose chain is the stack's. Raises ConfigError."""
