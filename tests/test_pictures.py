@@ -207,6 +207,9 @@ def test_nets_of_few_labels_have_lines_of_their_own():
         "random relu": (0, 1),
     }.items():
         assert tuple(data.count(f"<!-- {name} -->".encode()) for data in found) == counts
+    alone = comparison([Curve("dbn", []), Curve("net", [])], Labels(linear, nets, others), "SVG", {})
+    for name in ("dbn", "net", "dbn, fine-tuned"):
+        assert alone.count(f"<!-- {name} -->".encode()) == 1
 
 
 @pytest.mark.filterwarnings("error")

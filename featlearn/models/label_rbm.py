@@ -232,9 +232,8 @@ class LabelRBM(RBMSettings, ChainOfRows):
         return [Phase("train", self.gradient, moving_loss=MOVING)]
 
     def extra_metrics(self, XT: Array) -> dict[str, float]:
-        """Return the mean free energy of rows [x | t], and how often their class is not the likeliest."""
-        wrong = self.probabilities(self.visible(XT)).argmax(axis=1) != self.targets(XT).argmax(axis=1)
-        return self.joint.extra_metrics(XT) | {"error_rate": mean(wrong.astype(np.float64))}
+        """Return the mean free energy of rows [x | t]."""
+        return self.joint.extra_metrics(XT)
 
     @property
     def bernoulli(self) -> bool:
