@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.advice import of_classifier
+from featlearn.analysis.advice import commonest_error, of_classifier
 from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
 from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
@@ -255,6 +255,7 @@ def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: 
     there is no finite loss. Where it knows the class of no row there is nothing to tell.
     """
     labels, strange = classes_in(dataset, learned)
+    commonest = {"commonest_error": commonest_error(np.asarray(dataset.labels))}
     known = np.flatnonzero(labels >= 0)
     if not len(known):
         say(f"warning: {strange}, none of them: error_rate and loss are left out; classes go by their names")
@@ -262,13 +263,13 @@ def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: 
     labelled = LabelledRows(rows, labels, len(learned.file.classes or ()))
     found = measure_rows(learned.model, labelled, known, own=False)
     if not strange:
-        return found
+        return found | commonest
     unknown = len(rows) - len(known)
     say(
         f"warning: {strange}; these {unknown} rows count as wrong, and loss is left out; "
         "for the errors of the others leave them out of the data set"
     )
-    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)}
+    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)} | commonest
 
 
 def _advice(learned: LoadedModel, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
