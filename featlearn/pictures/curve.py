@@ -58,7 +58,7 @@ def _names(axes: Any, names: Mapping[float, str]) -> None:
     for x, name in names.items():
         tall = LETTER * len(name) + LINE / 2
         beside = [place for place, end in zip(taken, ends, strict=True) if end > x]
-        downs = [0.0, *(bottom for _, bottom in beside if bottom + tall < 0.85 * HIGH * 72)]
+        downs = [0.0, *(bottom for _, bottom in beside if bottom + tall < 0.9 * HIGH * 72)]
         free = (d for d in sorted(downs) if all(d >= bottom or d + tall <= top for top, bottom in beside))
         down = next(free, downs[-1])
         taken.append((down, down + tall))
