@@ -66,6 +66,7 @@ class LabelRBM(RBMSettings, ChainOfRows):
 
     id = "label-rbm"
     labelled = True
+    tunable = "--up-down, which fine-tunes a deep belief net with it on top"
     defaults = Defaults(
         rates={"sgd": RATE / 2},
         rate_unit="over the mean squared length of a row, at most 0.05",

@@ -56,6 +56,7 @@ class UntiedDBN(Model):
 
     id = "untied-dbn"
     labelled = True
+    tunable = "--up-down, which goes on with it"
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
     defaults = Defaults(rates={"sgd": 0.1}, training={"momentum": 0.0})
 
