@@ -354,7 +354,7 @@ def test_floats_in_other_units_than_those_of_the_training_are_said(options, capl
     assert caplog.text == ""
     for use in (model.encode, model.reconstruct, model.rows):
         caplog.clear()
-        use(X.astype(np.float32))
+        use(np.tile(X, (20, 1)).astype(np.float32))  # more than a block
         assert caplog.text.count("\n") == caplog.text.count("it has learned from about") == 1
     if not options:
         caplog.clear()
