@@ -20,8 +20,8 @@ from cli import FEATLEARN, at_most, environment, featlearn, figure, finish
 
 TUNED = (
     "two.h5 squares.h5 --epochs 40",
-    "two.h5 squares.h5 --optimizer cg --epochs 150",
-    "two.h5 squares.h5 --optimizer lbfgs --epochs 150",
+    "two.h5 squares.h5 --optimizer cg --epochs 100",
+    "two.h5 squares.h5 --optimizer lbfgs --epochs 100",
     "two.h5 squares.h5 --unrolled --epochs 25",
     "labels.h5 squares.h5 --up-down --epochs 25",
 )
