@@ -36,7 +36,7 @@ from featlearn.jobs.dataset import ImageData, load_dataset
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
-from featlearn.jobs.resources import limits
+from featlearn.jobs.resources import limits, use_threads
 from featlearn.jobs.settings import (
     Chains,
     Drawing,
@@ -44,6 +44,7 @@ from featlearn.jobs.settings import (
     GradientCheck,
     ImageFiles,
     Images,
+    OneLayer,
     Reconstruction,
     RunSettings,
     Sliding,
@@ -230,7 +231,7 @@ fit = by_options(
 )
 finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=_usual_of_nets)
 classify = by_options(_classify.classify, {})
-encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
+encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles, "upto": OneLayer})
 evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
@@ -241,6 +242,8 @@ check_gradients = by_options(
     _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
 )
 info = by_options(_info.info, {})
+
+use_threads(None)  # the kernels by themselves know nothing of a container's quota
 
 __all__ = [
     "MODELS",

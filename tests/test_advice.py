@@ -13,6 +13,7 @@ from featlearn.analysis.advice import (
     excess,
     fall,
     judge,
+    of_classes,
     of_classifier,
     of_filters,
     of_run,
@@ -26,11 +27,12 @@ from featlearn.jobs.advice import WORDS, advise, in_options
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import DataSummary
 from featlearn.models.k_sparse import KSparse
+from featlearn.models.network import Network
 from featlearn.models.rbm import RBM
 from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
-from helpers import SINGLE
+from helpers import SINGLE, THIRDS, ok, write_thirds
 
 GOOD = {
     **{
@@ -382,6 +384,63 @@ def test_each_line_has_one_measure_and_words_of_one_line(key, change):
     assert one["key"] == key
     assert one["text"].endswith(f"; try {one['options']}" if one["options"] else "")
     assert "\n" not in one["text"]
+
+
+def test_units_that_say_the_same_of_all_rows_are_alike():
+    H = np.array([[0.5, 0.5, 0.0, 3.0], [0.5, 0.5, 0.0, 3.0], [0.5, 0.502, 0.0, 3.004]])
+    units = units_of(H[:2], H[2:])
+    assert units.alike().tolist() == [True, True, True, False]
+    assert units_of(H[:, :3]).alike().tolist() == [True, False, True]
+
+
+def test_a_net_is_measured_by_its_codes_and_the_shares_of_classes():
+    net = Network(Network.Config(hidden=(6, 4), classes=3))
+    net.init(5, Random(0))
+    X = np.random.default_rng(0).random((40, 5)).astype(np.float32)
+    labels = np.array([0, 2, 2, 1, 2])
+    found = of_classes(net, X, labels)
+    assert found["commonest_error"] == pytest.approx(0.4)
+    assert found["shares_loss"] == pytest.approx(-0.4 * math.log(0.2) - 0.6 * math.log(0.6))
+    assert found["alike_units"] < 1
+    net.params["c1"][:] = -100  # dead: the layer above has nothing to go by
+    assert of_classes(net, X, labels)["alike_units"] == 1
+
+
+def test_a_net_that_tells_nothing_has_a_remedy():
+    """More updates where there were few; then another rate, lower where the net knows less than nothing."""
+    net = Network(Network.Config(hidden=(6, 4), classes=3))
+    good = {"error_rate": 0.5, "commonest_error": 0.6, "loss": 1.0, "shares_loss": 1.1, "alike_units": 0.5}
+    training = {"epochs": 10, "decay": "none", "lr": 0.01, "validation": 0.0}
+
+    def said(change, place):
+        return [(one["key"], one["options"]) for one in advise(net, training, good | change | place)]
+
+    few, many = {"step": 100, "epoch": 10}, {"step": 1000, "epoch": 10}
+    assert said({}, few) == said({}, many) == []
+    bad = {"error_rate": 0.58}
+    assert said(bad, few) == [("classes", "--epochs 100")]
+    assert said(bad, many) == said(bad, {}) == [("classes", "--lr 0.1")]
+    assert said(bad | {"loss": 1.2}, many) == [("classes", "--lr 0.001")]
+    assert said(bad | {"alike_units": 0.95}, many) == [("alike", "--lr 0.001")]
+    training["lr"] = None
+    assert said(bad, many) == [("classes", "--epochs 20")]
+
+
+def test_nets_that_tell_nothing_are_said(run_here, tmp_path):
+    """By train and by evaluate, of a net and of a stack with classes on top; good ones are not."""
+    write_thirds(tmp_path / "thirds.h5", THIRDS, 200)
+    train = ("train", tmp_path / "thirds.h5", "-o", tmp_path / "net.h5", "--force", "--json", "--model")
+    assert json.loads(ok(run_here(*train, "softmax")).out)["advice"] == []
+    short = ("--epochs", 1, "--batch-size", 100, "--lr", 1e-6, "--activation", "sigmoid")
+    [one] = json.loads(ok(run_here(*train, "network", *short)).out)["advice"]
+    assert (one["key"], one["options"]) == ("classes", "--epochs 500")
+    assert measured(tmp_path / "net.h5")["commonest_error"] == pytest.approx(0.6, abs=0.06)
+    ran = ok(run_here("evaluate", tmp_path / "net.h5", tmp_path / "thirds.h5", "--json"))
+    [found] = json.loads(ran.out)["models"]
+    assert [(one["key"], one["options"]) for one in found["advice"]] == [("classes", "--epochs 500")]
+    layers = ("--layer", "rbm:hidden=5", "--layer", "label-rbm:hidden=4,epochs=1")
+    found = json.loads(ok(run_here(*train, "stack", *layers)).out)["advice"]
+    assert "layer 2: " in next(one["text"] for one in found if one["key"] in ("classes", "alike"))
 
 
 def test_the_classifier_is_judged_by_two_standard_errors():

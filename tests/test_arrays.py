@@ -330,3 +330,40 @@ def test_classes_of_arrays():
         featlearn.fit("softmax", X)
     with pytest.raises(ConfigError, match="knows no classes"):
         featlearn.fit("pca", X).classify(X)
+
+
+SPECS = [{}, {"normalize": "standardize"}, {"normalize": "standardize", "whiten": "zca"}, {"whiten": "pca"}]
+SPECS += [{"normalize": "center", "whiten": "zca"}, {"clip": 2.0}, {"normalize": "center", "clip": 3.0}]
+
+
+@pytest.mark.parametrize("options", SPECS, ids=str)
+def test_floats_in_other_units_than_those_of_the_training_are_said(options, caplog):
+    """Pixels 0..255 as floats, of a model of uint8; not what is merely rare."""
+    rng = np.random.default_rng(0)
+    X = (255 * rng.beta(1, 3, (300, 1)) * rng.random((300, 16))).astype(np.uint8)
+    X[:, 0] = rng.random(300) < 0.01  # a pixel that is hardly ever lit, and one that hardly varies
+    X[:, 1] = rng.random(300) < 0.5
+    model = featlearn.fit("pca", X, hidden=3, **options)
+    ordinary = X / 255
+    ordinary[3, :2] = 1
+    caplog.clear()
+    fine = (X, ordinary, ordinary[:1], 3 * ordinary + 1, np.zeros((1, 16)), np.ones((1, 16), np.float32))
+    for values in fine:
+        model.encode(values)
+    model.encode(250 * rng.random((3, model.n_visible)), preprocessed=True)
+    assert caplog.text == ""
+    for use in (model.encode, model.reconstruct, model.rows):
+        caplog.clear()
+        use(np.tile(X, (20, 1)).astype(np.float32))  # more than a block
+        assert caplog.text.count("\n") == caplog.text.count("it has learned from about") == 1
+    if not options:
+        caplog.clear()
+        model.encode(-X.astype(np.float64))
+        assert f"values hold -{X.max()};" in caplog.text
+
+
+def test_nothing_is_said_of_units_that_nobody_knows(caplog):
+    X = np.random.default_rng(0).integers(0, 256, (300, 16), np.uint8)
+    for options in ({"normalize": "contrast"}, {"normalize": "center"}, {"threshold": 0.5}):
+        featlearn.fit("pca", X, hidden=3, **options).encode(X.astype(np.float64))
+    assert caplog.text == ""

@@ -115,6 +115,27 @@ def test_codes_of_every_variant(id, name, dtype, data, page, run_here, tmp_path)
     )
 
 
+@pytest.mark.parametrize("id", [id for id in SINGLE if model_class(id).labelled])
+def test_probabilities_of_classes(id, data, run_here, tmp_path):
+    """They come first, agree with featlearn classify, and the metadata name the classes."""
+    write_variant(tmp_path / "model.h5", data, id, next(iter(model_class(id).variants())), np.float32)
+    ok(run_here("classify", tmp_path / "model.h5", data, "-o", tmp_path / "told.npz"))
+    told = np.load(tmp_path / "told.npz")
+    for suffix in SUFFIXES:
+        ok(run_here("export", tmp_path / "model.h5", "-o", tmp_path / f"m.{suffix}"))
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    pixels = (load_dataset(str(data)).pixels / 255).astype(np.float32)
+    probabilities, codes = session.run(None, {"pixels": pixels})
+    assert [(one.name, one.shape[1]) for one in session.get_outputs()] == [
+        ("probabilities", 3),
+        ("codes", codes.shape[1]),
+    ]
+    assert len(np.unique(told["probabilities"], axis=0)) > 100
+    np.testing.assert_allclose(probabilities, told["probabilities"], rtol=0, atol=1e-5)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == ["a", "b", "c"]
+    assert json.loads(str(np.load(tmp_path / "m.npz")["classes"])) == ["a", "b", "c"]
+
+
 PREPROCESSINGS = {
     "nothing": "--normalize none",
     "threshold": "--threshold 0.4",

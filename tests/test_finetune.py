@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from featlearn.errors import DataError
 from featlearn.files.dataset import DatasetWriter, read_dataset
@@ -172,10 +173,9 @@ def test_a_last_run_on_all_rows(bars, run_here, monkeypatch, tmp_path):
     assert f"{best} epochs were best" in ran.err
     assert len(file.history["epoch"]) == best
     assert "validation_error_rate" not in file.history
-    plain = ok(run_here(*line[:3], "--epochs", best, "--lr", 0.05, "-o", tmp_path / "plain.h5", "--json"))
-    batch = read_model(str(tmp_path / "plain.h5")).training["batch_size"]
-    if batch == file.training["batch_size"]:
-        assert json.loads(plain.out)["content_hash"] == file.content_hash
+    plain = (*line[:3], "--epochs", best, "--lr", 0.05, "--batch-size", file.training["batch_size"])
+    ran_plain = ok(run_here(*plain, "-o", tmp_path / "plain.h5", "--json"))
+    assert json.loads(ran_plain.out)["content_hash"] == file.content_hash
     again = ok(run_here(*early, "--refit", "-o", tmp_path / "whole.h5", "--resume"))
     assert "already finished" in again.err
     whole = training_run.Training.run
@@ -321,7 +321,35 @@ def test_a_net_is_measured_beside_others(bars, run_here, tmp_path):
     assert net["error_rate"] == json.loads(ok(told).out)["error_rate"]
     ok(run_here(*line, "--plot", tmp_path / "x.png"))
     alone = ("evaluate", bars / "net.h5", bars / "train.h5", "--plot", tmp_path / "y.png")
-    refused(run_here(*alone), "give no rows back", code=2)
+    refused(run_here(*alone), "give no rows back; add --train and --per-class", code=2)
+    few = ("--train", bars / "train.h5", "--per-class", 5, "--draws", 1)
+    ok(run_here(*alone, *few))
+    both = ("evaluate", bars / "net.h5", bars / "rbm.h5", bars / "train.h5", "--plot", tmp_path / "both.png")
+    ok(run_here(*both, *few))
+    with Image.open(tmp_path / "y.png") as one, Image.open(tmp_path / "both.png") as two:
+        assert 600 < one.width < two.width / 1.5
+
+
+def test_rows_of_classes_that_a_net_does_not_know_are_errors(bars, run_here, tmp_path):
+    """Said in a line; where it knows none of them there is no error to tell."""
+    learned = load_model(str(bars / "net.h5"))
+    rows, data, _ = load_rows(str(bars / "other.h5"), like=learned)
+    told = [learned.file.classes[i] for i in learned.model.probabilities(rows.block(0, 30)).argmax(axis=1)]
+    names = [data.label_names[i] for i in data.labels]
+    ran = ok(run_here("evaluate", bars / "net.h5", bars / "other.h5", "--json"))
+    [line] = [one for one in ran.err.splitlines() if one.startswith("warning")]
+    assert "class slanting, but" in line
+    assert "these 10 rows count as wrong" in line
+    [found] = json.loads(ran.out)["models"]
+    assert found["error_rate"] == pytest.approx(np.mean([a != b for a, b in zip(told, names, strict=True)]))
+    assert 1 / 3 <= found["error_rate"] < 1
+    assert "loss" not in found
+    write_bars(tmp_path / "all.h5", 30, NAMES, 2, called=["a", "b", "c"])
+    ran = ok(run_here("evaluate", bars / "net.h5", bars / "rbm.h5", tmp_path / "all.h5", "--json"))
+    assert ran.err.count("rows of class a, b, c") == ran.err.count("are left out") == 1
+    net, rbm = json.loads(ran.out)["models"]
+    assert not {"error_rate", "loss"} & net.keys()
+    assert "rmse" in rbm
 
 
 def test_classes_that_do_not_fit_the_file_are_refused(bars, tmp_path):

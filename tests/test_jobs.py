@@ -209,6 +209,8 @@ WRONG = [
     (lambda: featlearn.fit("rbm", np.zeros((4, 4)), hidden=0), "--hidden"),
     (lambda: featlearn.evaluate([], "p.h5"), "no MODEL"),
     (lambda: featlearn.info("m.h5", threads=0), "--threads"),
+    (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", layer="2"), "--layer: got '2', must be a whole"),
+    (lambda: featlearn.encode("m.h5", "p.h5", "n.h5", layer=0), "--layer: got 0, must be at least 1"),
     (lambda: featlearn.info("m.h5", max_memory="4GB"), "--max-memory"),
 ]
 
@@ -316,6 +318,41 @@ def test_words_go_to_the_log(work, tmp_path, caplog):
     told = [(record.levelname, record.message.partition(":")[0]) for record in caplog.records]
     assert ("WARNING", "skipped") in told
     assert any(level == "INFO" and "600 patches 8x8x1" in text for level, text in told)
+
+
+def test_a_log_of_fit_is_replaced_where_that_is_said(tmp_path):
+    path, rows = tmp_path / "log.jsonl", np.random.default_rng(0).random((40, 4))
+    options = {"hidden": 2, "epochs": 2, "log": path}
+    featlearn.fit("rbm", rows, **options)
+    lines = path.read_text()
+    path.write_text("mine")
+    with pytest.raises(DataError, match=r"log\.jsonl: exists; use --force to replace it"):
+        featlearn.fit("rbm", rows, **options)
+    assert path.read_text() == "mine"
+    featlearn.fit("rbm", rows, **options, force=True)
+    assert path.read_text() == lines
+
+
+THREADS = """
+import os
+import numpy as np
+import featlearn.api
+from featlearn import _core
+
+print(_core.get_threads())
+_core.set_threads(3)
+model = featlearn.fit("rbm", np.random.default_rng(0).random((300, 50)), hidden=200, epochs=1, threads=1)
+print(_core.get_threads(), len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 1)
+"""
+
+
+def test_python_uses_as_many_threads_as_the_command_line():
+    """And a job that is told to use one starts no other."""
+    env = {**os.environ, "OMP_NUM_THREADS": "5", "OPENBLAS_NUM_THREADS": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", THREADS], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stdout.split() == ["5", "3", "1"]
 
 
 def test_threads_and_memory_hold_for_a_job_alone(place):

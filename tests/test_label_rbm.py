@@ -18,7 +18,8 @@ from featlearn.models.label_rbm import LabelRBM
 from featlearn.ops.categorical import one_hot
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_model
-from helpers import THIRDS, ok, write_thirds
+from featlearn.training.legs import measure
+from helpers import THIRDS, Rows, ok, write_thirds
 
 CLASSES = 3
 
@@ -81,9 +82,11 @@ def test_free_energy_is_that_of_rows_and_classes():
         np.testing.assert_allclose(-F - log_p[:, k], (-F - log_p[:, k])[0], atol=1e-12)
         assert model.extra_metrics(VT)["free_energy"] == pytest.approx(F.mean())
     joint = p.sum(axis=2)
-    X, T = V.repeat(CLASSES, axis=0), np.tile(np.eye(CLASSES), (len(V), 1))
-    wrong = np.repeat(joint.argmax(axis=1), CLASSES) != T.argmax(axis=1)
-    assert model.extra_metrics(np.hstack([X, T]))["error_rate"] == pytest.approx(wrong.mean())
+    for k in range(CLASSES):
+        VT = np.hstack([V, np.tile(np.eye(CLASSES)[k], (len(V), 1))])
+        found = measure(model, Rows(VT), np.arange(len(VT)))
+        assert found["error_rate"] == np.mean(joint.argmax(axis=1) != k)
+        assert found["loss"] == pytest.approx(-np.log(joint[:, k] / joint.sum(axis=1)).mean())
 
 
 def test_probabilities_stay_finite_where_free_energies_are_huge():

@@ -8,6 +8,7 @@ from featlearn.errors import ConfigError
 from featlearn.files.onnx import OnnxGraph
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary
+from featlearn.models.stack import Stack
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.normalize import unit_pixels
 from featlearn.patches.settings import PreprocessSpec
@@ -19,7 +20,7 @@ VARIANTS = [(id, name) for id in SINGLE for name in model_class(id).variants()]
 
 
 def run(graph, codes, units, pixels):
-    made = graph.to_bytes(codes, SHAPE, units, {"model": "one"})
+    made = graph.to_bytes({"codes": (codes, units)}, SHAPE, {"model": "one"})
     session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert session.get_modelmeta().custom_metadata_map == {"model": "one"}
     return session.run(None, {"pixels": pixels.reshape(-1, *SHAPE).astype(np.float32)})[0]
@@ -70,3 +71,26 @@ def test_rows_of_every_preprocessing(name):
     wanted = preprocess.apply(pixels)
     np.testing.assert_allclose(run(graph, codes, 12, unit_pixels(pixels)), wanted, atol=2e-6)
     assert len(np.unique(wanted)) > 1
+
+
+def test_a_stack_with_classes_on_top():
+    """Its layers below are written down once; codes are divided on the way."""
+    rng, X = np.random.default_rng(0), np.random.default_rng(1).random((50, 12)).astype(np.float32)
+    layers = []
+    for id, n, options in (("rbm", 12, {"hidden": 5}), ("label-rbm", 5, {"hidden": 4, "classes": 3})):
+        cls = model_class(id)
+        layer = cls(cls.resolve(cls.Config(**options), DataSummary(n, 0.0, 1.0, variance=1.0)))
+        layer.init(n, Random(0))
+        for value in layer.params.values():
+            value += rng.normal(0, 1, value.shape).astype(np.float32)
+        layers.append(layer)
+    stack, graph = Stack.of(layers, [1.0, 0.5]), OnnxGraph()
+    rows = graph("Reshape", "pixels", np.array([-1, 12]))
+    told, codes = stack.portable_probabilities(graph, rows), stack.portable(graph, rows)
+    written = [tuple(node.input) for node in graph.nodes if node.op_type in ("MatMul", "Div")]
+    assert len(written) == len(set(written)) == 3
+    assert len(graph.constants) == len(
+        {(one.data_type, tuple(one.dims), one.raw_data) for one in graph.constants}
+    )
+    np.testing.assert_allclose(run(graph, told, 3, X), stack.probabilities(X), atol=1e-6)
+    np.testing.assert_allclose(run(graph, codes, 4, X), stack.encode(X), atol=1e-6)

@@ -1,6 +1,7 @@
 """Sheets and curves: what stands where, in which tone, and the same bytes for the same picture."""
 
 import io
+import itertools
 import os
 import xml.dom.minidom
 
@@ -155,7 +156,28 @@ def test_each_phase_begins_under_its_name():
     found = [
         data.count(f"<!-- {name} -->".encode()) for name in ("layer 0", "layer 1", "search", "refinement")
     ]
-    assert found == [0, 2, 2, 0]  # in each panel; a fourth has no name
+    assert found == [2, 2, 2, 0]  # in each panel; a fourth has no name
+
+
+@pytest.mark.parametrize("lengths", [(50, 1, 50), (50, 1, 1, 40), (3, 3, 3), (99, 1), (1, 1), (1, 200, 1)])
+def test_names_of_phases_stand_where_these_begin_and_hide_none(lengths, monkeypatch):
+    seen = []
+    monkeypatch.setattr(curves, "figure_bytes", lambda figure, *rest: seen.append(figure))
+    n = sum(lengths)
+    phase = np.repeat(np.arange(len(lengths)), lengths)
+    names = [f"layer {k}" for k in range(len(lengths))]
+    names[-1] += ", refinement"
+    curve({"epoch": np.arange(1.0, n + 1), "phase": phase, "probe_rmse": np.ones(n)}, "m", "PNG", {}, names)
+    [drawn] = seen
+    drawn.canvas.draw()
+    [axes] = drawn.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == names
+    for begin, box in zip(np.cumsum([0, *lengths]), boxes, strict=False):
+        assert 0 < box.x0 - axes.transData.transform((begin + 0.5, 0))[0] < 10
+        assert box.x1 < axes.bbox.x1
+        assert axes.bbox.y0 < box.y0 < box.y1 < axes.bbox.y1
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_what_there_are_curves_of():
@@ -207,6 +229,9 @@ def test_nets_of_few_labels_have_lines_of_their_own():
         "random relu": (0, 1),
     }.items():
         assert tuple(data.count(f"<!-- {name} -->".encode()) for data in found) == counts
+    alone = comparison([Curve("dbn", []), Curve("net", [])], Labels(linear, nets, others), "SVG", {})
+    for name in ("dbn", "net", "dbn, fine-tuned"):
+        assert alone.count(f"<!-- {name} -->".encode()) == 1
 
 
 @pytest.mark.filterwarnings("error")

@@ -29,11 +29,18 @@ from helpers import SINGLE
 
 QUICK = {"epochs": 2, "k": 1, "random_state": 0}
 """For the models that have such a parameter; scikit-learn's checks ask for one component, too."""
-FITTING = {"mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, "chains": 3}}
+FITTING = {
+    "mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, "chains": 3},
+    "softmax": {"epochs": 20},
+    "network": {"hidden": (10,), "epochs": 20, "lr": 0.01},
+    "label-rbm": {"hidden": 10, "clip": 2.0, "to": (0.0, 1.0), "chains": 20}
+    | {"epochs": 60, "lr": 0.1, "discriminative": 10.0},
+}
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
 FEATURES = [id for id in SINGLE if not model_class(id).labelled]
-"""Those that learn from rows alone; scikit-learn has nets that tell classes of its own."""
+"""Those that learn from rows alone."""
+CLASSES = ["label-rbm", "network", "softmax"]
 ALL = pytest.mark.parametrize("id", FEATURES)
 
 
@@ -55,7 +62,7 @@ def same_codes(A, B):
     np.testing.assert_array_equal(A, B)
 
 
-@ALL
+@pytest.mark.parametrize("id", FEATURES + CLASSES)
 def test_checks_of_scikit_learn(id):
     found = check_estimator(quick(id), on_skip=None, on_fail=None)
     assert len(found) > 40
@@ -274,8 +281,30 @@ def test_a_worker_keeps_to_its_threads(X, monkeypatch):
 
 
 def test_every_model_has_a_name_of_its_own():
-    assert [cls._id for cls in all_estimators().values()] == FEATURES
-    assert {"network", "softmax"}.isdisjoint(FEATURES)
+    assert sorted(cls._id for cls in all_estimators().values()) == sorted(FEATURES + CLASSES)
+
+
+@pytest.mark.parametrize("id", CLASSES)
+def test_classes_are_told_as_by_the_model_of_fit(id, X):
+    """By the names that they have in y; through a pickle, too."""
+    names = np.array(["maple", "ash", "oak"])
+    y = names[np.arange(90) % 3]
+    estimator = quick(id, dtype="float64").fit(X, y)
+    assert estimator.classes_.tolist() == ["ash", "maple", "oak"]
+    model = featlearn.fit(id, X, y, seed=0, dtype="float64", **FITTING[id])
+    assert model.classes == ["ash", "maple", "oak"]
+    found = estimator.predict_proba(X)
+    np.testing.assert_array_equal(found, model.probabilities(X))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert estimator.predict(X).tolist() == model.classify(X)
+    assert estimator.score(X, y) == np.mean(np.array(model.classify(X)) == y) > 0.6
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(again.predict_proba(X), found)
+    search = GridSearchCV(quick(id), {"batch_size": [10, 40]}, cv=2).fit(X, y)
+    assert search.best_score_ > 0.5
+    assert not {"classes", "seed", "n_components"} & estimator.get_params().keys()
+    with pytest.raises(ValueError, match="all its rows are of class"):
+        quick(id).fit(X[::3], y[::3])
 
 
 @pytest.mark.parametrize(

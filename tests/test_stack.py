@@ -220,7 +220,8 @@ def test_codes_of_another_layer_or_pooled_ones_are_refused(data, run_here):
     ("options", "words"),
     [
         (("--model", "stack", "--layer", "rbm:hidden=x"), "--hidden: got 'x', must be a whole number"),
-        (("--model", "stack", "--layer", "foo"), "--layer foo: unknown model 'foo'; known: "),
+        (("--model", "stack", "--layer", "foo"), "layer 1: --layer foo: unknown model 'foo'; known: "),
+        (("--model", "stack", "--layer", "rbm", "--layer", "rbm:lr=x"), "layer 2: --layer rbm: --lr: got"),
         (("--model", "stack", "--layer", "dbn"), "--layer dbn: dbn is no single layer"),
         (("--model", "stack", "--layer", "rbm:epoch=3"), "unknown setting 'epoch'; did you mean epochs?"),
         (("--model", "stack", "--layer", "rbm:hidden"), "'hidden' is no SETTING=VALUE"),
@@ -230,7 +231,7 @@ def test_codes_of_another_layer_or_pooled_ones_are_refused(data, run_here):
         (("--model", "stack", "--layer", "pca", "--lr", "3"), "--lr: does nothing with --model pca"),
         (("--model", "stack", "--layer", "rbm:searches=3"), "--searches: does nothing without --optimizer"),
         (("--model", "dbn", "--searches", "3"), "--searches: does nothing without --optimizer"),
-        (("--model", "stacked-autoencoder", "--layer", "rbm"), "--layer rbm: is no autoencoder"),
+        (("--model", "stacked-autoencoder", "--layer", "rbm"), "layer 1: --layer rbm: is no autoencoder"),
         (("--model", "stack", "--layer", "rbm", "--layer", "softmax", "--hidden", "3,4"), "has no hidden"),
         (("--model", "dbn", "--hidden", "0,4"), "--hidden: got 0, must be at least 1"),
     ],
@@ -334,3 +335,15 @@ def test_a_stack_of_one_divides_nothing():
     stack = Stack.of([model], [3.0])
     X = np.random.default_rng(0).random((4, 5), np.float32)
     assert stack.encode(X).tobytes() == model.encode(X).tobytes()
+
+
+@pytest.mark.parametrize(("number", "model"), [(1, "sesm"), (2, "mcrbm"), (3, "sesm")])
+def test_a_layer_that_is_no_chain_is_named_by_its_number(number, model):
+    layers = [model_class("rbm")(model_class("rbm").Config(visible="bernoulli")) for _ in range(3)]
+    layers[number - 1] = model_class(model)()
+    for layer in layers:
+        layer.params = {"W": np.zeros((100, 100), np.float32), "b": np.zeros(100), "c": np.zeros(100)}
+    stack = Stack.of(layers, (1.0, 1.0, 1.0))
+    for chain in (stack.encoder_layers, stack.decoder_layers):
+        with pytest.raises(ConfigError, match=f"^layer {number}: a model '{model}' cannot be "):
+            chain()

@@ -262,6 +262,18 @@ def test_wrong_use_is_said_in_a_line(args, words, bars, run_here):
     assert sorted(bars.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("dbn.h5", ("dbn.h5: layer 3: a model 'label-rbm' cannot", "--up-down, which fine-tunes a deep")),
+        ("ud.h5", ("ud.h5: a model 'untied-dbn' cannot", "--up-down, which goes on with it")),
+    ],
+)
+def test_backpropagation_through_classes_names_up_down(name, words, bars, run_here):
+    ran = run_here("finetune", bars / name, bars / "train.h5", "-o", bars / "x.h5")
+    refused(ran, *words, code=2)
+
+
 def test_gibbs_steps_without_up_down_are_refused(bars, run_here):
     ran = run_here("finetune", bars / "dbn.h5", bars / "train.h5", "--cd", 5, "-o", bars / "x.h5")
     refused(ran, "--cd: does nothing without --up-down", code=ran.code)

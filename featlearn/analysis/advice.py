@@ -16,6 +16,10 @@
     validation_excess   rmse of held-out rows over that of training rows, less 1, at the lower end of two
                         standard errors
     classifier_excess   error of a classifier of codes less that of one of the rows, at that end too
+    commonest_error     of a model that tells classes: the error of naming the commonest class of all rows,
+                        beside its own error_rate
+    shares_loss         the loss of saying the shares of the classes of all rows, beside its own loss
+    alike_units         of such a model: share of the units whose codes of all rows are as good as the same
 
 docs/advice.md lists the values that good and bad runs have, and bench/advice.py measures them.
 """
@@ -46,6 +50,8 @@ OFF_TARGET = 2.0  # activity over the wanted one, or the other way round
 FEW_ROWS, PARTLY = 20, 0.5  # rows a hidden unit, orientation: below both filters are partly noise
 FALLING = 0.01  # share of the loss
 OVERFIT = 0.1  # share of the error
+UNTOLD = 0.95  # of the commonest class's error: from there on a model tells classes no better than that
+ALL_ALIKE = 0.9  # share of the units
 FIRST = 100  # rows that tell how active units are at the start
 SILENT = 0.01  # mean activation below which units hardly ever learn; or half of the wanted one
 CAUSES = {  # what needs no word of its own where one of these is said
@@ -53,6 +59,7 @@ CAUSES = {  # what needs no word of its own where one of these is said
     "noise": {"unlearned"},
     "few": {"worse", "nothing", "noise", "unlearned"},
     "unlearned": {"dead"},
+    "classes": {"alike"},
 }
 
 
@@ -126,6 +133,24 @@ def of_run(model: Model, begun: Model, X: Array, held_out: Array) -> dict[str, f
     if len(held_out):
         found["validation_excess"] = excess(errors, row_errors(model, held_out))
     return found
+
+
+def of_classes(model: Model, X: Array, labels: Array) -> dict[str, float]:
+    """Measure a model that tells classes: its codes of rows X (n, visible), and labels (m,) of all rows."""
+    units = Units(model.encode(X[:1]).shape[1])
+    units.add(model.encode(X))
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    return {
+        "commonest_error": commonest_error(labels),
+        "shares_loss": -float(shares @ np.log(shares)),
+        "alike_units": float(np.mean(units.alike())),
+    }
+
+
+def commonest_error(labels: Array) -> float:
+    """Return the share of labels (n,) that are not the commonest one."""
+    _, counts = np.unique(labels, return_counts=True)
+    return float(1 - counts.max() / counts.sum())
 
 
 def row_errors(model: Model, X: Array) -> Array:
@@ -204,6 +229,7 @@ def judge(measures: Mapping[str, float]) -> list[str]:
     activity = measures.get("relative_activity", 1.0)
     bars = {"orientation_gain": NOISE_GAIN, "orientation": ORIENTED, "kurtosis": SPOTS, "lag1": SMOOTH}
     explained = measures.get("explained_variance", 1.0)
+    untold = UNTOLD * measures.get("commonest_error", math.inf)
     found = {
         "worse": explained < WORSE,
         "nothing": explained <= NOTHING,
@@ -216,6 +242,8 @@ def judge(measures: Mapping[str, float]) -> list[str]:
         "falling": beyond("fall", FALLING),
         "validation": beyond("validation_excess", OVERFIT),
         "classifier": beyond("classifier_excess", 0.0),
+        "alike": beyond("alike_units", ALL_ALIKE),
+        "classes": measures.get("error_rate", 0.0) > untold,
     }
     said = {key for key, true in found.items() if true}
     return [key for key in found if key in said and not CAUSES.get(key, set()) & said]

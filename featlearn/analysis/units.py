@@ -5,6 +5,7 @@ import numpy as np
 from featlearn.rows import Array
 
 DEAD, SATURATED = 0.01, 0.99
+ALIKE = 1e-3  # codes of all rows within this share of the largest code are as good as the same
 
 
 class Units:
@@ -27,6 +28,11 @@ class Units:
     def mean(self) -> Array:
         """(units,) mean code."""
         return self.sum / self.n
+
+    def alike(self) -> Array:
+        """Which units (units,) do not tell rows apart: their codes differ by 0.001 of the largest at most."""
+        largest = max(float(np.abs(end).max(initial=0.0)) for end in (self.highest, self.lowest))
+        return np.asarray(self.highest - self.lowest <= ALIKE * largest)
 
     def dead(self, rest: float = 0.0) -> Array:
         """Which units (units,) never leave `rest`.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import click
-
 from featlearn.cli.inputs import input_options, listed
 from featlearn.cli.options import (
     collect,
@@ -11,7 +9,6 @@ from featlearn.cli.options import (
     common,
     force,
     invocation,
-    option,
     output,
     paths,
     running,
@@ -19,18 +16,13 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.jobs.settings import ImageFiles, Sliding
+from featlearn.jobs.settings import ImageFiles, OneLayer, Sliding
 
 
 @command_named("encode")
 @common(paths("model"), input_options, settings_options(ImageFiles, "Images"))
 @settings_options(Sliding, "Whole images")
-@option(
-    "--layer",
-    type=click.IntRange(1),
-    help="Write the codes of this layer of a stack, 1 the lowest.",
-    show_default="the top one",
-)
+@settings_options(OneLayer)
 @common(output("Data set of codes to write (HDF5), or matrix: .npy, .npz or .csv."), force, running)
 def command(
     inputs: tuple[str, ...],
@@ -62,7 +54,8 @@ def command(
     from featlearn.jobs.encode import encode
 
     images, sliding = collect(ImageFiles, options), collect(Sliding, options, decided=False)
-    options |= {"images": images, "sliding": sliding, "given": typed(), "invocation": invocation()}
+    options |= {"images": images, "sliding": sliding, "upto": collect(OneLayer, options)}
+    options |= {"given": typed(), "invocation": invocation()}
     options |= {"say": messages.say, "progress": messages.progress}
     done = encode(inputs=[*inputs, *listed(files_from, null)], **options)
     messages.say_next(done.next)

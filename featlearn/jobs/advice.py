@@ -7,11 +7,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.analysis.advice import FAR_MEAN, IDLE, began_silent, fall, few_rows, judge, of_filters, of_run
+from featlearn.analysis.advice import (
+    FAR_MEAN,
+    IDLE,
+    began_silent,
+    fall,
+    few_rows,
+    judge,
+    of_classes,
+    of_filters,
+    of_run,
+)
 from featlearn.jobs.callbacks import Say
 from featlearn.models.base import Model
+from featlearn.ops.softmax import predicted
 from featlearn.patches.preprocess import Preprocess
 from featlearn.random import Random
+from featlearn.rows import edges
 from featlearn.settings import option_name, to_dict
 from featlearn.training.order import PROBE, spread
 from featlearn.training.progress import Progress
@@ -19,7 +31,7 @@ from featlearn.training.train import Training
 
 FEW, ENOUGH = 500, 1000  # updates: too few to judge a learning rate by, and what to try then
 FEW_SEARCHES, ENOUGH_SEARCHES = 50, 100  # of line searches
-FROM_RUN = ("initial_activity", "mean_length", "rows_per_unit")
+FROM_RUN = ("initial_activity", "mean_length", "rows_per_unit", "shares_loss")
 """What only a run knows and a remedy depends on."""
 PATCHES = 100  # to have a hidden unit: of 1000 units twice as many become edges as with 10
 UNCENTRED = ("worse", "nothing", "dead", "unlearned", "saturated")
@@ -42,18 +54,36 @@ WORDS = {
     "classifier": "a linear classifier errs more on these codes ({classifier_error:.1%}) "
     "than on the rows themselves "
     "({raw_error:.1%})",
+    "alike": "{alike_units:.0%} of the units of the last hidden layer have the same code for all rows",
+    "classes": "{error_rate:.1%} of the rows are put into the wrong class, "
+    "hardly fewer than if the commonest one were named always ({commonest_error:.1%})",
 }
 
 
 def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, int, int]) -> dict[str, float]:
     """Measure a run that has just ended, on its probe rows and on as many held-out ones.
 
-    Advice is about features and reconstructions: of a model that learns classes nothing is measured. Four
-    digits are kept: the last ones of numpy's sums are not the same on every processor.
+    Four digits are kept: the last ones of numpy's sums are not the same on every processor.
     """
+    if training.model.labelled:
+        found = _measure_classes(training)
+    else:
+        found = _measure_features(training, preprocess, shape)
+    return {key: float(f"{value:.4g}") for key, value in found.items()}
+
+
+def _measure_classes(training: Training) -> dict[str, float]:
     model, take = training.model, training.rows.take
-    if model.labelled:
-        return {}
+    labels = np.concatenate(
+        [predicted(model.targets(take(training.known_rows[a:b]))) for a, b in edges(len(training.known_rows))]
+    )
+    return of_classes(model, model.visible(take(training.probe_rows)), labels)
+
+
+def _measure_features(
+    training: Training, preprocess: Preprocess, shape: tuple[int, int, int]
+) -> dict[str, float]:
+    model, take = training.model, training.rows.take
     begun = type(model)(model.config, model.dtype)
     begun.init(model.n_visible, Random(training.seed, training.stream))
     X, held_out = take(training.probe_rows), take(spread(training.validation_rows, PROBE))
@@ -64,14 +94,17 @@ def measure_run(training: Training, preprocess: Preprocess, shape: tuple[int, in
         found |= of_filters(preprocess.to_pixels(model.filters()).reshape(-1, *shape))
     if not (training.progress.stopped or not model.descends()):
         found["fall"] = fall(_losses(training))
-    return {key: float(f"{value:.4g}") for key, value in found.items()}
+    return found
 
 
 def known_of_run(progress: Mapping[str, Any]) -> dict[str, float]:
     """Return what remedies depend on and only a run can measure, out of what a model file says of it."""
     place = progress.get("run")
-    found = place.get("measured", {}) if isinstance(place, dict) and Progress.fits(place) else {}
-    return {key: found[key] for key in FROM_RUN if key in found}
+    if not isinstance(place, dict) or not Progress.fits(place):
+        return {}
+    at = Progress(**place)
+    done = {"step": at.step, "epoch": at.epochs_done} if at.step else {}
+    return done | {key: at.measured[key] for key in FROM_RUN if key in at.measured}
 
 
 def textured(preprocess: Preprocess, shape: tuple[int, int, int]) -> bool:
@@ -155,14 +188,18 @@ def _helpful(
         return {} if not model.descends() else {"hidden": _wider(model.config.hidden)}
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
-    if key == "unlearned" and step < few:
+    if key in ("unlearned", "alike", "classes") and step < few:
         return {"epochs": math.ceil(enough * measures["epoch"] / step)}
-    factor = {"worse": 0.1, "dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
+    factor = {"unlearned": 10.0, "classes": 10.0}.get(key)
+    too_far = key == "classes" and measures["loss"] > measures.get("shares_loss", math.inf)
+    if key in ("worse", "dead", "saturated", "alike") or too_far:
+        factor = 0.1
     if key == "unlearned" and measures["dead_units"]:
         factor = None  # a rate that makes some units die is not too low for others
     if factor is not None and lr is not None:
         return {"lr": float(f"{lr * factor:.3g}")}
-    return {"epochs": 2 * training["epochs"]} if key in ("nothing", "unlearned", "activity") else {}
+    wants_more = key in ("nothing", "unlearned", "activity", "alike", "classes")
+    return {"epochs": 2 * training["epochs"]} if wants_more else {}
 
 
 def _lowest(model: Model) -> int:

@@ -38,7 +38,21 @@ def classes_of(name: str, labels: Labels | None, label_names: Sequence[str] | No
 
 
 def known_classes(data: Dataset, learned: LoadedModel) -> Labels:
-    """Return the class (n,) of each row of a data set, as the model numbers them. Raises DataError."""
+    """Return the class (n,) of each row of a data set, as the model numbers them.
+
+    Raises DataError where it does not know them all.
+    """
+    index, strange = classes_in(data, learned)
+    if strange:
+        raise DataError(f"{strange}; leave those rows out, or train on data that have them")
+    return index
+
+
+def classes_in(data: Dataset, learned: LoadedModel) -> tuple[Labels, str]:
+    """Return the class (n,) of each row of a data set, as the model numbers them; -1: it does not know it.
+
+    Also words about the classes that it does not know, "" where it knows all. Raises DataError.
+    """
     place = show(data.path)
     if data.labels is None:
         raise DataError(f"{place}: has no labels; extract it again with --labels")
@@ -46,12 +60,11 @@ def known_classes(data: Dataset, learned: LoadedModel) -> Labels:
     found, index = np.unique(data.labels, return_inverse=True)
     names = [_name(label, data.label_names) for label in found.tolist()]
     others = [name for name in names if name not in known]
+    strange = ""
     if others:
-        raise DataError(
-            f"{place}: has rows of class {_listed(others)}, but {show(learned.path)} knows "
-            f"{_listed(list(known))}; leave those rows out, or train on data that have them"
-        )
-    return np.array([known[name] for name in names])[index]
+        strange = f"{place}: has rows of class {_listed(others)}, but {show(learned.path)} knows "
+        strange += _listed(list(known))
+    return np.array([known.get(name, -1) for name in names])[index], strange
 
 
 def held_classes(learned: LoadedModel, names: Sequence[str] | None, count: int) -> Array:

@@ -23,7 +23,7 @@ from featlearn.jobs.formats import suffix
 from featlearn.jobs.hints import to_train
 from featlearn.jobs.images import WholeImages, images_in_data_set, images_in_files
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
-from featlearn.jobs.settings import ImageFiles, Sliding
+from featlearn.jobs.settings import ImageFiles, OneLayer, Sliding
 from featlearn.jobs.store import (
     LoadedModel,
     check_hdf5_name,
@@ -83,7 +83,7 @@ def encode(
     *,
     sliding: Sliding | None = None,
     images: ImageFiles | None = None,
-    layer: int | None = None,
+    upto: OneLayer | None = None,
     force: bool = False,
     given: Collection[str] = (),
     invocation: Mapping[str, Any] = JOB,
@@ -96,10 +96,10 @@ def encode(
     of a data set that are larger than its patches. The suffix of `output` says how codes are written: .npy is
     the matrix (n, units) of float32; .npz has it as "codes", with "labels" and "label_names" where there are
     any; .csv has a line of names and a line a row, the label last; anything else is a data set. Of a stack
-    the codes are those of a `layer`, 1 the lowest, or of the top one. `given` settings are refused where they
+    the codes are those of the layer `upto`, or of the top one. `given` settings are refused where they
     do nothing. Raises DataError, ConfigError.
     """
-    sliding, images = sliding or Sliding(), images or ImageFiles()
+    sliding, images, layer = sliding or Sliding(), images or ImageFiles(), (upto or OneLayer()).layer
     if not inputs:
         raise ConfigError("no INPUT: give a data set, image files or folders")
     files = [split_member(name)[0] for name in inputs]

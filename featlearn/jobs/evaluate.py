@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.advice import of_classifier
+from featlearn.analysis.advice import commonest_error, of_classifier
 from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
 from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
@@ -18,7 +18,7 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
-from featlearn.jobs.classes import known_classes
+from featlearn.jobs.classes import classes_in
 from featlearn.jobs.classification import (
     Labelled,
     RawErrors,
@@ -93,8 +93,12 @@ def evaluate(
     paths = [dataset] if train is None else [dataset, train]
     picture = None if plot is None else Plot(plot, force, [*models, *paths])
     loaded = [load_model(path) for path in models]
-    if picture and not any(learned.model.decodes for learned in loaded):
-        raise ConfigError("--plot: is of errors of reconstructions, and these models give no rows back")
+    per_class = measuring.classifier.per_class or ()
+    if picture and not per_class and not any(learned.model.decodes for learned in loaded):
+        raise ConfigError(
+            "--plot: draws errors of reconstructions, and these models give no rows back; add --train and "
+            "--per-class, whose errors it draws, too, or leave it out"
+        )
     datasets = [read_dataset(path) for path in paths]
     for learned in loaded:  # what one of them cannot be asked is refused before another has taken its time
         measuring.refuse_unfit(learned, datasets)
@@ -107,7 +111,7 @@ def evaluate(
         found[i] = measuring.measure(loaded[i], data)
     measured = [found[i] for i in range(len(loaded))]
     if picture:
-        picture.write(measured, measuring.coding.bins, measuring.classifier.per_class or ())
+        picture.write(measured, measuring.coding.bins, per_class)
     return Evaluation(tuple(dict(one.row) for one in measured))
 
 
@@ -211,7 +215,7 @@ class _Measuring:
         if model.decodes:
             coded = codings(model, codes, extent, reconstruction.variance, self.levels)
         if model.labelled and dataset.labels is not None:
-            measures |= _errors_of_classes(learned, rows, dataset)
+            measures |= _errors_of_classes(learned, rows, dataset, self.say)
         measures |= _coding_keys(coded, self.coding) | of_classes
         if train_rows:
             labels = others[0].labels
@@ -244,11 +248,28 @@ class _Measuring:
         return found
 
 
-def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset) -> dict[str, float]:
-    """The share of rows put into the wrong class, and the loss. Raises DataError for unknown classes."""
-    classes = len(learned.file.classes or ())
-    labelled = LabelledRows(rows, known_classes(dataset, learned), classes)
-    return measure_rows(learned.model, labelled, np.arange(len(rows)), own=False)
+def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: Say) -> dict[str, float]:
+    """The share of rows put into the wrong class, and the loss.
+
+    Rows of a class that the model does not know are put into a wrong one, as by the linear classifiers; then
+    there is no finite loss. Where it knows the class of no row there is nothing to tell.
+    """
+    labels, strange = classes_in(dataset, learned)
+    commonest = {"commonest_error": commonest_error(np.asarray(dataset.labels))}
+    known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        say(f"warning: {strange}, none of them: error_rate and loss are left out; classes go by their names")
+        return {}
+    labelled = LabelledRows(rows, labels, len(learned.file.classes or ()))
+    found = measure_rows(learned.model, labelled, known, own=False)
+    if not strange:
+        return found | commonest
+    unknown = len(rows) - len(known)
+    say(
+        f"warning: {strange}; these {unknown} rows count as wrong, and loss is left out; "
+        "for the errors of the others leave them out of the data set"
+    )
+    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)} | commonest
 
 
 def _advice(learned: LoadedModel, measures: dict[str, Any], n: int) -> list[dict[str, str]]:

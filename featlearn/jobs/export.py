@@ -15,6 +15,7 @@ from featlearn.jobs.formats import refuse_other_suffix, suffix
 from featlearn.jobs.history import as_csv, columns_of
 from featlearn.jobs.results import Result
 from featlearn.jobs.store import LoadedModel, load_model, warn_of_unfinished
+from featlearn.models.base import IsClassifier
 from featlearn.patches.preprocess import Preprocess
 from featlearn.rows import Array
 from featlearn.settings import to_dict
@@ -40,8 +41,9 @@ class Exported(Result):
 def export(model: str, output: str, *, force: bool = False, say: Say = log) -> Exported:
     """Write a model in the format that the suffix of `output` says: one of FORMATS.
 
-    .onnx holds the encoder, from pixels in 0..1 to codes; .npz and .safetensors all that encoding and
-    decoding need; .csv the history, a line an epoch. The same model gives the same bytes.
+    .onnx holds the encoder, from pixels in 0..1 to codes, of a model that knows classes to their
+    probabilities, too; .npz and .safetensors all that encoding and decoding need; .csv the history, a line an
+    epoch. The same model gives the same bytes.
     Raises DataError, ConfigError.
     """
     refuse_other_suffix("-o", output, FORMATS, "an export")
@@ -55,7 +57,7 @@ def export(model: str, output: str, *, force: bool = False, say: Say = log) -> E
 
 
 def _onnx(learned: LoadedModel) -> bytes:
-    """The graph of the encoder.
+    """The graph of the encoder, and of the probabilities of classes where the model knows any.
 
     Raises ConfigError for a model that has none, DataError without the library.
     """
@@ -69,8 +71,11 @@ def _onnx(learned: LoadedModel) -> bytes:
     g, model, preprocess = OnnxGraph(), learned.model, learned.preprocess
     flat = g("Reshape", PIXELS, np.array([-1, preprocess.n_pixels]))
     rows = preprocess.portable(g, g.cast(flat, np.dtype(np.float64)))
+    seen, classes, outputs = g.cast(rows, model.dtype), learned.file.classes, {}
     try:
-        codes = model.portable(g, g.cast(rows, model.dtype))
+        if classes is not None and isinstance(model, IsClassifier):
+            outputs["probabilities"] = model.portable_probabilities(g, seen), len(classes)
+        outputs["codes"] = model.portable(g, seen), learned.units
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}; .npz and .safetensors hold its arrays") from error
     if g.n_bytes > LARGEST:
@@ -79,7 +84,8 @@ def _onnx(learned: LoadedModel) -> bytes:
             "take .safetensors"
         )
     words = {name: text for name, text in _words(learned).items() if name != "preprocess"}
-    return g.to_bytes(g.cast(codes, np.dtype(np.float32)), learned.shape, learned.units, words)
+    single = {name: (g.cast(made, np.dtype(np.float32)), width) for name, (made, width) in outputs.items()}
+    return g.to_bytes(single, learned.shape, words)
 
 
 def _arrays(learned: LoadedModel) -> dict[str, Array]:
@@ -102,9 +108,12 @@ def _arrays(learned: LoadedModel) -> dict[str, Array]:
 
 def _words(learned: LoadedModel) -> dict[str, str]:
     """What the arrays mean: all but the names of model and content in JSON."""
-    plain = {"config": learned.file.config, "preprocess": _plain(learned.preprocess), "shape": learned.shape}
+    file = learned.file
+    plain = {"config": file.config, "preprocess": _plain(learned.preprocess), "shape": learned.shape}
+    if file.classes is not None:
+        plain["classes"] = file.classes
     made = {name: json.dumps(value, allow_nan=False, sort_keys=True) for name, value in plain.items()}
-    return {"model": learned.file.model, "content_hash": learned.file.content_hash} | made
+    return {"model": file.model, "content_hash": file.content_hash} | made
 
 
 def _plain(preprocess: Preprocess) -> dict[str, Any]:

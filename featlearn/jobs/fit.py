@@ -43,6 +43,7 @@ def fit(
     preprocessed: bool = False,
     run: RunSettings | None = None,
     no_retry: bool = False,
+    force: bool = False,
     given: Collection[str] = (),
     invocation: Mapping[str, Any] = JOB,
     progress: Progress = no_progress,
@@ -57,8 +58,10 @@ def fit(
     from as they are. y (n,) are the classes of rows, whole numbers or texts, for models that learn classes;
     a labelled data set brings its own.
 
-    A run that `should_stop` ends returns the model as it is then, not `finished`. `given` settings are
-    refused where they do nothing. Raises DataError, ConfigError, DivergedError.
+    A run that `should_stop` ends returns the model as it is then, not `finished`. `force` replaces a log that
+    is there. `given` settings are refused where they do nothing.
+
+    Raises DataError, ConfigError, DivergedError.
     """
     run = run or RunSettings()
     if (preprocessed or isinstance(X, ImageData)) and preprocess not in (None, PreprocessSpec()):
@@ -74,7 +77,7 @@ def fit(
         data, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given, say=say
     )
     story = provenance(invocation, seed=run.seed)
-    run_log = RunLog(run.log, False, False, [], say)
+    run_log = RunLog(run.log, False, force, [], say)
     watch = Watch(say, progress, should_stop, never, float("inf"), run_log)
     learn = learn_layers if isinstance(plan, StackPlan) else learn_one
     with run_log, signals.deferred():

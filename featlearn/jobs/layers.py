@@ -32,7 +32,7 @@ from featlearn.jobs.training_run import (
 )
 from featlearn.models import model_class
 from featlearn.models.base import Model
-from featlearn.models.stack import LayerSettings
+from featlearn.models.stack import LayerSettings, in_layer
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.rows import Array, Divided, Encoded, Labelled, Rows
@@ -97,10 +97,10 @@ def plan_stack(
     """Decide what each layer is to be. Raises ConfigError."""
     settings = model_class(model).layer_settings(config)  # type: ignore[attr-defined]
     said = {name: value for name, value in to_dict(training).items() if value is not None}
-    layers = [
-        LayerPlan(one, _training_of(one, said if i == 0 else _without(said, LOWEST)))
-        for i, one in enumerate(settings)
-    ]
+    layers = []
+    for i, one in enumerate(settings):
+        with in_layer(i + 1):
+            layers.append(LayerPlan(one, _training_of(one, said if i == 0 else _without(said, LOWEST))))
     for name in said:
         _refuse_idle_everywhere(name, layers)
     for one in settings:
@@ -263,10 +263,8 @@ def _plan_layer(plan: StackPlan, i: int, data: Data, say: Say) -> Plan:
     """Resolve the settings of layer i, counted from 0, by its data. Raises DataError, ConfigError."""
     layer = plan.layers[i]
     model, config, told = layer.settings.model, layer.settings.config, _of_layer(i + 1, say)
-    try:
+    with in_layer(i + 1, model):
         return make_plan(data, model, config, layer.training, plan.run, plan.retry, told, stream=i)
-    except (ConfigError, DataError) as error:
-        raise type(error)(f"layer {i + 1} ({model}): {error}") from error
 
 
 def _of_layer(number: int, say: Say) -> Say:

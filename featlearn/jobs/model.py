@@ -15,7 +15,7 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
 from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
-from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.callbacks import Progress, log, no_progress
 from featlearn.jobs.classes import held_classes
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
@@ -263,9 +263,15 @@ class FeatureModel:
         if isinstance(X, ImageData) and X.shape != self.shape:
             raise DataError(f"{show(X.path)}: images are {shape_words(X.shape)}, but {self._trained}")
         patches = X.raw if isinstance(X, ImageData) else patches_like(X, self.shape, self._trained)
+        preprocess, dtype, far = self._loaded.preprocess, self._model.dtype, ""
         for start, stop in edges(len(patches) if most is None else min(most, len(patches))):
-            numbers, dtype = np.arange(start, stop), self._model.dtype
-            yield make_rows(patches[start:stop], self._loaded.preprocess, dtype, "X", numbers)
+            part = patches[start:stop]
+            made = make_rows(part, preprocess, dtype, "X", np.arange(start, stop))
+            if not far and part.dtype.kind == "f":
+                far = preprocess.far_pixels(part)
+                if far:
+                    log(f"warning: X: values {far}; give pixels as uint8, or floats in the units of these")
+            yield made
 
     def _out(self, rows: Array, stats: PatchStats | None, preprocessed: bool) -> Array:
         """Rows as they are, or as images in 0..1."""

@@ -250,6 +250,15 @@ NO_POOL = "none"
 
 
 @dataclass(frozen=True)
+class OneLayer(Checked):
+    """Which layer of a stack is used as if it were the top one."""
+
+    layer: int | None = setting(
+        None, "write the codes of this layer of a stack, 1 the lowest  [default: the top one]", low=1
+    )
+
+
+@dataclass(frozen=True)
 class Sliding(Checked):
     """How a model slides over whole images, and what becomes of its codes."""
 

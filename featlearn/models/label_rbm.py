@@ -66,6 +66,7 @@ class LabelRBM(RBMSettings, ChainOfRows):
 
     id = "label-rbm"
     labelled = True
+    tunable = "--up-down, which fine-tunes a deep belief net with it on top"
     defaults = Defaults(
         rates={"sgd": RATE / 2},
         rate_unit="over the mean squared length of a row, at most 0.05",
@@ -155,12 +156,18 @@ class LabelRBM(RBMSettings, ChainOfRows):
         return H
 
     def portable(self, g: Graph, X: Value) -> Value:
-        A = g("MatMul", X, self.params["W"][: self.n_visible])
-        A = g("Add", g("Unsqueeze", A, np.array([1])), self._biases())  # (n, classes, hidden)
-        scores = g("ReduceSum", g("Softplus", A), np.array([2]), keepdims=0)
-        P = g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
-        means = g("Mul", g("Unsqueeze", P, np.array([2])), g("Sigmoid", A))
+        P = g("Unsqueeze", self.portable_probabilities(g, X), np.array([2]))
+        means = g("Mul", P, g("Sigmoid", self._portable_input(g, X)))
         return g("ReduceSum", means, np.array([1]), keepdims=0)
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        scores = g("ReduceSum", g("Softplus", self._portable_input(g, X)), np.array([2]), keepdims=0)
+        return g("Softmax", g("Add", scores, self.params["b"][self.n_visible :]), axis=1)
+
+    def _portable_input(self, g: Graph, X: Value) -> Value:
+        """Write down what the hidden units get of rows and each class, (n, classes, hidden)."""
+        A = g("MatMul", X, self.params["W"][: self.n_visible])
+        return g("Add", g("Unsqueeze", A, np.array([1])), self._biases())
 
     def decode(self, H: Array) -> Array:
         """E[v | h] for each row: (n, hidden) -> (n, visible)."""
@@ -226,9 +233,8 @@ class LabelRBM(RBMSettings, ChainOfRows):
         return [Phase("train", self.gradient, moving_loss=MOVING)]
 
     def extra_metrics(self, XT: Array) -> dict[str, float]:
-        """Return the mean free energy of rows [x | t], and how often their class is not the likeliest."""
-        wrong = self.probabilities(self.visible(XT)).argmax(axis=1) != self.targets(XT).argmax(axis=1)
-        return self.joint.extra_metrics(XT) | {"error_rate": mean(wrong.astype(np.float64))}
+        """Return the mean free energy of rows [x | t]."""
+        return self.joint.extra_metrics(XT)
 
     @property
     def bernoulli(self) -> bool:

@@ -207,6 +207,9 @@ class Network(Model):
     def portable(self, g: Graph, X: Value) -> Value:
         if self.config.hidden:
             return dense.portable(self._hidden, g, X)
+        return self.portable_probabilities(g, X)
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
         return g("Softmax", dense.portable(self._layers, g, X), axis=1)
 
     def gradient(self, X: Array, step: Step) -> Gradients:

@@ -10,14 +10,15 @@ A layer is a complete model of its own, with the defaults, rates and advice that
 ask for: it is trained by a run of its own (jobs/layers.py), not by a phase of one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.errors import ConfigError
+from featlearn.errors import ConfigError, DataError
 from featlearn.models import model_class
 from featlearn.models.base import (
     MAX_UNITS,
@@ -110,7 +111,11 @@ class Stack(Model):
                 f"--hidden: {len(hidden)} numbers for {len(specs)} layers; give one for each --layer"
             )
         sizes: Sequence[int | None] = [None] * len(specs) if hidden is None else hidden
-        return [layer_of(spec, size) for spec, size in zip(specs, sizes, strict=True)]
+        found = []
+        for i, (spec, size) in enumerate(zip(specs, sizes, strict=True), 1):
+            with in_layer(i):
+                found.append(layer_of(spec, size))
+        return found
 
     @classmethod
     def layered(cls) -> bool:
@@ -167,23 +172,33 @@ class Stack(Model):
     def encoder_layers(self) -> list[Dense]:
         """Return the layers of all layers; what codes are divided by is in the weights above."""
         found: list[Dense] = []
-        for layer, divisor in zip(self.layers, (1.0, *self.divisors[1:]), strict=True):
-            first, *others = layer.encoder_layers()
+        for i, (layer, divisor) in enumerate(zip(self.layers, (1.0, *self.divisors[1:]), strict=True), 1):
+            with in_layer(i):
+                first, *others = layer.encoder_layers()
             found += [_scaled(first, 1 / divisor), *others]
         return found
 
     def decoder_layers(self) -> list[Dense]:
         found: list[Dense] = []
-        for layer, divisor in zip(reversed(self.layers), (1.0, *reversed(self.divisors[1:])), strict=True):
-            first, *others = layer.decoder_layers()
+        divisors = (1.0, *reversed(self.divisors[1:]))
+        for below, (layer, divisor) in enumerate(zip(reversed(self.layers), divisors, strict=True)):
+            with in_layer(len(self.layers) - below):
+                first, *others = layer.decoder_layers()
             found += [_scaled(first, divisor), *others]
         return found
 
     def portable(self, g: Graph, X: Value) -> Value:
-        for i, layer in enumerate(self.layers):
-            if i and self.divisors[i] != 1:
-                X = g("Div", X, np.array(self.divisors[i], self.dtype))
+        return self.layers[-1].portable(g, self._portable_inputs(g, X))
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        return self._classifier().portable_probabilities(g, self._portable_inputs(g, X))
+
+    def _portable_inputs(self, g: Graph, X: Value) -> Value:
+        """Write down what the top layer sees."""
+        for layer, divisor in zip(self.layers[:-1], self.divisors[1:], strict=True):
             X = layer.portable(g, X)
+            if divisor != 1:
+                X = g("Div", X, np.array(divisor, self.dtype))
         return X
 
     def filters(self) -> Array:
@@ -205,10 +220,14 @@ class Stack(Model):
 
     def probabilities(self, X: Array) -> Array:
         """Return p(class | x) of each row by the top layer, (n, classes). Raises ConfigError."""
+        return self._classifier().probabilities(self.inputs(X))
+
+    def _classifier(self) -> IsClassifier:
+        """Return the top layer, whose classes are the stack's. Raises ConfigError."""
         top = self.layers[-1]
         if not isinstance(top, IsClassifier):
             raise ConfigError(f"a stack with {top.id!r} on top knows no classes")
-        return top.probabilities(self.inputs(X))
+        return top
 
     def _chained(self) -> HasChain:
         """Return the top layer, whose chain is the stack's. Raises ConfigError."""
@@ -252,6 +271,15 @@ class Stack(Model):
             return ()
         machines = tuple(one[0] for one in made)
         return machines if all(machine.variance is None for machine in machines[1:]) else ()
+
+
+@contextmanager
+def in_layer(number: int, model: str = "") -> Iterator[None]:
+    """Within, errors say in which layer they are; it counts from 1."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"layer {number}{f' ({model})' if model else ''}: {error}") from error
 
 
 def layer_of(spec: str, hidden: int | None = None) -> LayerSettings:

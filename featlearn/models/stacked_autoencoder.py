@@ -9,7 +9,7 @@ from typing import Any
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS
-from featlearn.models.stack import HIDDEN, LayerSettings, Stack
+from featlearn.models.stack import HIDDEN, LayerSettings, Stack, in_layer
 from featlearn.settings import setting
 
 KINDS = ("autoencoder", "denoising", "k-sparse", "sparse-autoencoder")
@@ -34,9 +34,11 @@ class StackedAutoencoder(Stack):
     @classmethod
     def layer_settings(cls, config: Any) -> list[LayerSettings]:
         layers = super().layer_settings(config)
-        for layer in layers:
-            if layer.model not in KINDS:
-                raise ConfigError(
-                    f"--layer {layer.model}: is no autoencoder ({', '.join(KINDS)}); --model stack takes any"
-                )
+        for i, layer in enumerate(layers, 1):
+            with in_layer(i):
+                if layer.model not in KINDS:
+                    raise ConfigError(
+                        f"--layer {layer.model}: is no autoencoder ({', '.join(KINDS)}); "
+                        "--model stack takes any"
+                    )
         return layers

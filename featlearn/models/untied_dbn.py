@@ -56,6 +56,7 @@ class UntiedDBN(Model):
 
     id = "untied-dbn"
     labelled = True
+    tunable = "--up-down, which goes on with it"
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
     defaults = Defaults(rates={"sgd": 0.1}, training={"momentum": 0.0})
 
@@ -150,9 +151,15 @@ class UntiedDBN(Model):
         return self.top.encode(self.to_chain(X))
 
     def portable(self, g: Graph, X: Value) -> Value:
+        return self.top.portable(g, self._portable_to_chain(g, X))
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        return self.top.portable_probabilities(g, self._portable_to_chain(g, X))
+
+    def _portable_to_chain(self, g: Graph, X: Value) -> Value:
         for k in self.lower:
             X = g("Sigmoid", affine(g, X, self.params[f"R{k}"], self.params[f"r{k}"]))
-        return self.top.portable(g, X)
+        return X
 
     def decode(self, H: Array) -> Array:
         return self.from_chain(self.top.decode(H))

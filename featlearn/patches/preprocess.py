@@ -40,6 +40,7 @@ from featlearn.rows import Array, Float64
 from featlearn.settings import from_file, to_dict
 
 CHUNK = 1 << 17  # pixels that apply works on at a time: they stay in the cache
+FAR = 50.0  # times half of the usual range of pixels: other units are farther away, rare ordinary pixels not
 
 
 @dataclass
@@ -134,6 +135,39 @@ class Preprocess:
             X = self.unit_pixels(rows[part])
             stats.mean[part], stats.scale[part] = self.apply_to_units(X, out[part])
         return out, stats
+
+    def far_pixels(self, rows: Array) -> str:
+        """Say how far raw rows (n, n_pixels) of floats lie from all that it was fitted on; "" if not too far.
+
+        Then they are in other units. Of binary pixels, of contrast, which has no unit, and of patches that
+        are centred and nothing else, of which no range is known, nothing is said.
+        """
+        if self.spec.threshold is not None or self.spec.normalize == "contrast":
+            return ""
+        if self.mean is not None:
+            spread = self.scale
+            if spread is None:
+                assert self.unwhitening is not None
+                spread = np.sqrt(np.square(self.unwhitening).sum(axis=0))
+            center = float(self.mean.mean())
+            reach = 3 * float(spread.max()) + float(np.abs(self.mean - center).max())
+        elif self.spec.clip is not None:
+            center, reach = self.level, 3 * self.spread
+        elif math.isfinite(self.high - self.low):
+            center = self.divisor * (self.low + self.high) / 2
+            reach = self.divisor * (self.high - self.low) / 2
+        else:
+            return ""
+        X = rows.astype(np.float64)
+        normalize_patches(X, self.spec.normalize)
+        low, high = float(X.min(initial=center)), float(X.max(initial=center))
+        extreme = high if high - center > center - low else low
+        if abs(extreme - center) <= FAR * reach:
+            return ""
+        own = ", its own mean taken off" if self.spec.normalize in PER_PATCH else ""
+        return (
+            f"hold {extreme:.4g}{own}; it has learned from about {center - reach:.2g}..{center + reach:.2g}"
+        )
 
     def unit_pixels(self, pixels: Array) -> Float64:
         """Return raw pixels, of any shape, as float64 in 0..1, or 0 and 1 with a threshold."""

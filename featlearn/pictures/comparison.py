@@ -51,13 +51,15 @@ class Labels:
 
 
 def comparison(curves: Sequence[Curve], labels: Labels | None, format: str, text: dict[str, str]) -> bytes:
-    """A picture with `text`: RMSE against bits and, where there are any, errors against labels."""
-    panels = 2 if labels else 1
+    """A picture with `text`: RMSE against bits and errors against labels, each where there are any."""
+    coded = any(curve.points for curve in curves)
+    panels = coded + (labels is not None)
     figure = new_figure(1 + 5.5 * panels, 5.2)
     axes = figure.subplots(1, panels, squeeze=False)[0]
-    lines = _codes(axes[0], curves)
+    lines = _codes(axes[0], curves) if coded else []
     if labels:
-        lines += _labels(axes[1], labels)
+        linear, others = _labels(axes[-1], labels)
+        lines += others if coded else linear + others
     longest = max(len(line.get_label()) for line in lines)
     columns = max(min(len(lines), 5, WIDE * panels // (longest + SAMPLE)), 1)
     for label in figure.legend(handles=lines, loc="outside lower center", ncols=columns).get_texts():
@@ -104,12 +106,14 @@ def _codes(axes: Any, curves: Sequence[Curve]) -> list[Any]:
     return lines
 
 
-def _labels(axes: Any, labels: Labels) -> list[Any]:
+def _labels(axes: Any, labels: Labels) -> tuple[list[Any], list[Any]]:
+    """Draw the panel of errors; return the lines that look as those of the models' codes, and the others."""
     from matplotlib.ticker import NullLocator
 
     middle = (len(labels.linear) - 1) / 2
-    for i, line in enumerate(labels.linear):
-        _error_bars(axes, line, BESIDE ** (i - middle), **_look(i))
+    linear = [
+        _error_bars(axes, line, BESIDE ** (i - middle), **_look(i)) for i, line in enumerate(labels.linear)
+    ]
     lines = [
         _error_bars(axes, line, BESIDE ** (i - middle), **_look(i) | {"linestyle": "--", "marker": "s"})
         for i, line in enumerate(labels.nets)
@@ -128,7 +132,7 @@ def _labels(axes: Any, labels: Labels) -> list[Any]:
     )
     axes.set_title("mean over draws, bars: standard deviation", fontsize=10)
     axes.grid(alpha=0.3)
-    return lines
+    return linear, lines
 
 
 def _error_bars(axes: Any, line: Errors, beside: float, **look: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.models.base.phases import Step
 from featlearn.ops.arrays import product, row_squares
+from featlearn.ops.graph import Graph, Value
 from featlearn.rows import Array, Float64
 
 
@@ -114,4 +115,8 @@ class IsClassifier(Protocol):
 
     def probabilities(self, X: Array) -> Array:
         """Return p(class | x) of each row: (n, visible) -> (n, classes)."""
+        ...
+
+    def portable_probabilities(self, g: Graph, X: Value) -> Value:
+        """Write `probabilities` down for other programs: of preprocessed rows X (n, visible)."""
         ...

@@ -67,6 +67,9 @@ class Model:
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
+    tunable: ClassVar[str] = "a model such as rbm, autoencoder or k-sparse"
+    """What can be fine-tuned instead of it, where its encoder is no chain of layers."""
+
     layers: tuple["Model", ...] = ()
     """The models that it is a stack of, from below; none of a single one."""
 
@@ -110,7 +113,7 @@ class Model:
         """Return the chain of layers that encode is: what fine-tuning goes on from. Raises ConfigError."""
         raise ConfigError(
             f"a model {self.id!r} cannot be fine-tuned: its encoder is no chain of layers with a derivative; "
-            "take a model such as rbm, autoencoder or k-sparse"
+            f"take {self.tunable}"
         )
 
     def decoder_layers(self) -> list[Dense]:
