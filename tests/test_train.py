@@ -610,3 +610,39 @@ def test_an_averaged_run_goes_on_in_the_same_bytes():
             stopped = go_on(stopped, make())
         assert same(whole.model.params, stopped.model.params)
         assert whole.history == stopped.history
+
+
+UPDATES = {"batch_size": 100, "lr": 0.05, "lr_schedule": "linear", "validation": 0.1}
+
+
+def trained(**config):
+    training = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES | config), seed=4)
+    training.run()
+    return training
+
+
+def test_so_many_updates_are_as_many_as_whole_epochs_have():
+    """Also under a schedule, which is over the run."""
+    by_updates, by_epochs = trained(updates=9), trained(epochs=3)
+    assert same(by_updates.model.params, by_epochs.model.params)
+    assert by_updates.history == by_epochs.history
+
+
+def test_a_run_ends_after_so_many_updates_in_the_midst_of_an_epoch():
+    whole = trained(updates=7)
+    assert whole.total_updates == whole.progress.step == 9  # with the refinement, which has its own
+    assert whole.history["step"] == [3, 6, 7, 9]
+    assert whole.history["phase"] == [0, 0, 0, 1]
+    begun = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES, updates=7), seed=4)
+    stops = 0
+    while not begun.run(on_batch=lambda training: True):
+        again = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES, updates=7), seed=4)
+        begun, stops = go_on(begun, again), stops + 1
+    assert stops == 8
+    assert same(whole.model.params, begun.model.params)
+    assert whole.history == begun.history
+
+
+def test_epochs_and_updates_are_not_both_said():
+    with pytest.raises(ConfigError, match=r"^--epochs 3, --updates 5: say one of them$"):
+        TrainConfig(epochs=3, updates=5)

@@ -48,6 +48,13 @@ class TrainConfig:
         f"{SEARCHING} on all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, "
         f"down to {FEWEST_ITERATIONS}]",
         low=1,
+        off="as many as --updates take",
+    )
+    updates: int | None = setting(
+        None,
+        "updates in all, each of a minibatch, in place of --epochs; the last pass ends in its midst",
+        low=1,
+        off="as many as the epochs have",
     )
     batch_size: int | None = setting(
         None, f"rows in a minibatch  [default: {batch_in_words(Model)}]", low=1, off="all rows"
@@ -136,6 +143,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if None not in (self.epochs, self.updates):
+            raise ConfigError(f"--epochs {self.epochs}, --updates {self.updates}: say one of them")
         if self.patience is not None and not self.validation:
             raise ConfigError("--patience needs held-out rows: give --validation, e.g. 0.1")
         if self.decay == "none" and self.decay_weight:
@@ -178,7 +187,7 @@ class TrainConfig:
         if batch is None:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
         usual: dict[str, Any] = {
-            "epochs": epochs if descends else passes,
+            "epochs": None if self.updates is not None else epochs if descends else passes,
             "lr": None if not descends else usual_rates(model, config, data).get(self.optimizer),
             "decay_weight": model.defaults.decay_weights.get(self.decay),
             "data_scale": 1.0,

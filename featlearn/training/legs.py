@@ -41,7 +41,8 @@ class Leg:
         self.batch_size = self.config.batch_size or len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
         epochs = (self.config.epochs or 0) if phase.descends else phase.passes
-        self.updates = self.batches * epochs if phase.updates is None else phase.updates
+        said = phase.updates or (self.config.updates if phase.descends else None)
+        self.updates = said or self.batches * epochs
         self.decay: Decay = self.config.weight_decay
         self.release()
 
