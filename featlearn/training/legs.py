@@ -38,7 +38,8 @@ class Leg:
         self.rows = rows
         self.train_rows = train_rows
         self.probe_rows = probe_rows
-        self.batch_size = self.config.batch_size or len(train_rows)
+        size = self.config.batch_size
+        self.batch_size = size if isinstance(size, int) else len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
         epochs = (self.config.epochs or 0) if phase.descends else phase.passes
         said = phase.updates or (self.config.updates if phase.descends else None)
@@ -73,6 +74,11 @@ class Leg:
     @property
     def optimizer(self) -> type[Optimizer]:
         return OPTIMIZERS[self.config.optimizer]
+
+    @property
+    def only_falls(self) -> bool:
+        """Whether no update raises the loss of all rows, since each is a line search on them."""
+        return self.config.by_searches and self.config.all_rows
 
     def steps(
         self, optimizer: Optimizer, evaluate: Callable[[], Gradients], settings: UpdateSettings
