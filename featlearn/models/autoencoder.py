@@ -170,6 +170,21 @@ class Autoencoder(Layer):
     def decoder_layers(self) -> list[Dense]:
         return [Dense(np.ascontiguousarray(self.decoder.T), self.params["b"], self.config.output_units)]
 
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        """Decode with weights of its own where the other model does."""
+        found = {
+            "hidden": encoder.units,
+            "activation": encoder.activation,
+            "output_units": decoder.activation,
+        }
+        return found | ({} if decoder.is_mirror_of(encoder) else {"tied": False})
+
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        values = {"W": encoder.W, "c": encoder.c, "D": decoder.W.T, "b": decoder.c}
+        for name, w in self.params.items():
+            w[...] = values[name]
+
     def portable(self, g: Graph, X: Value) -> Value:
         return portable(g, affine(g, X, self.params["W"], self.params["c"]), self.config.activation)
 

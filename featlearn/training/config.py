@@ -114,7 +114,8 @@ class TrainConfig:
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
-        "strength of the decay, multiplied by the learning rate  "
+        "strength of the decay, of the sum of absolute weights (l1) or half the sum of squares (l2), "
+        "multiplied by the learning rate  "
         "[default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
         off="no decay",
