@@ -17,6 +17,7 @@ SEARCHED = 8_000_000  # rows times iterations in between
 ALL = "all"  # rows in one minibatch
 # the settings that do something where nothing is descended
 STILL = ("batch_size", "data_scale", "validation")
+SHORTER = ", ".join(f"{name} 1/{cls.worth} of that" for name, cls in OPTIMIZERS.items() if cls.worth > 1)
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
 RATES_IN_WORDS = rates_in_words(Model)
@@ -47,7 +48,7 @@ class TrainConfig:
         None,
         f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; "
         f"where each takes all rows at once {ITERATIONS}, of more than {SEARCHED // ITERATIONS:,} rows "
-        f"fewer, down to {FEWEST_ITERATIONS}]",
+        f"fewer, down to {FEWEST_ITERATIONS}; of {SHORTER}]",
         low=1,
         off="as many as --updates take",
     )
@@ -198,6 +199,7 @@ class TrainConfig:
         by_default = fill(self, {"batch_size": ALL if self.by_searches else min(usual_batch, n)})
         if by_default.all_rows:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
+            epochs //= OPTIMIZERS[self.optimizer].worth
         usual: dict[str, Any] = {
             "epochs": None if self.updates is not None else epochs if descends else passes,
             "lr": None if not descends else usual_rates(model, config, data).get(self.optimizer),

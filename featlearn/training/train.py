@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -120,6 +121,7 @@ class Training:
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
             leg.decay,
             self.model.weights,
+            None if phase.curvature is None else partial(phase.curvature, X),
         )
         at.batch += 1
         at.step += 1

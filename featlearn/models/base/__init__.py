@@ -43,7 +43,7 @@ from featlearn.models.base.capabilities import (
 )
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
-from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
+from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
 
 __all__ = [
     "DRAWS",
@@ -63,5 +63,6 @@ __all__ = [
     "Loss",
     "Model",
     "Phase",
+    "Product",
     "Step",
 ]
