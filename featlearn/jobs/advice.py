@@ -178,7 +178,7 @@ def _helpful(
     if key == "falling":
         last = model.phases()[-1]
         if last.updates is None:
-            return {"epochs": 2 * training["epochs"]}
+            return _longer(training)
         return {last.options["updates"]: 2 * last.updates} if "updates" in last.options else {}
     if key == "nothing" and training["decay"] != "none":
         return {"decay": "none"}
@@ -189,6 +189,8 @@ def _helpful(
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
     if key in ("unlearned", "alike", "classes") and step < few:
+        if training.get("updates") is not None:
+            return {"updates": enough}
         return {"epochs": math.ceil(enough * measures["epoch"] / step)}
     factor = {"unlearned": 10.0, "classes": 10.0}.get(key)
     too_far = key == "classes" and measures["loss"] > measures.get("shares_loss", math.inf)
@@ -199,7 +201,13 @@ def _helpful(
     if factor is not None and lr is not None:
         return {"lr": float(f"{lr * factor:.3g}")}
     wants_more = key in ("nothing", "unlearned", "activity", "alike", "classes")
-    return {"epochs": 2 * training["epochs"]} if wants_more else {}
+    return _longer(training) if wants_more else {}
+
+
+def _longer(training: Mapping[str, Any]) -> dict[str, int]:
+    """Return twice the length of a training, in the unit that it was said in."""
+    unit = "epochs" if training.get("updates") is None else "updates"
+    return {unit: 2 * training[unit]}
 
 
 def _lowest(model: Model) -> int:

@@ -16,6 +16,8 @@ What training and all commands need:
     filters()           what each hidden unit looks for
     encoder_layers(), decoder_layers()  encode and decode as chains of dense layers, for fine-tuning
     tunable             what can be fine-tuned instead, in words, where encode is no such chain
+    settings_like(encoder, decoder), begin_as(encoder, decoder)  settings and params with which it codes as
+                        these layers of another model do
     labelled            whether it learns of rows with their classes
     layered(), layers   whether it is a stack of models, and which: those are trained one by one
 
@@ -42,7 +44,7 @@ from featlearn.models.base.capabilities import (
 )
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
-from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
+from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
 
 __all__ = [
     "DRAWS",
@@ -62,5 +64,6 @@ __all__ = [
     "Loss",
     "Model",
     "Phase",
+    "Product",
     "Step",
 ]
