@@ -35,12 +35,12 @@ from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.resources import limits, use_threads
 from featlearn.jobs.settings import (
     Chains,
     Drawing,
-    Finetuning,
     GradientCheck,
     ImageFiles,
     Images,

@@ -12,8 +12,9 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.files.model import read_model, write_model
 from featlearn.jobs import finetune as finetuning
 from featlearn.jobs import training_run
+from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.layers import stack_file
-from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec

@@ -9,7 +9,8 @@ from featlearn import _core
 from featlearn.analysis.fantasies import begin, fantasies, held
 from featlearn.errors import ConfigError
 from featlearn.jobs.finetune import plan_finetuning
-from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.finetune_settings import Finetuning
+from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.jobs.training_run import fresh
 from featlearn.models.base import DataSummary, Step

@@ -19,7 +19,8 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import FinetuneCommand, show_trained
-from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.finetune_settings import Finetuning
+from featlearn.jobs.settings import RunSettings
 
 
 @click.command("finetune", cls=FinetuneCommand)

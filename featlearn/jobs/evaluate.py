@@ -30,9 +30,10 @@ from featlearn.jobs.classification import (
 )
 from featlearn.jobs.comparison import LEVELS, Measured, Plot
 from featlearn.jobs.few_labels import Nets, errors_of_nets
+from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.jobs.pictures import Stream
 from featlearn.jobs.results import Result
-from featlearn.jobs.settings import FewLabels, Seed
+from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows

@@ -2,7 +2,7 @@
 
 from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
-from featlearn.jobs.settings import FewLabels
+from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.training.classifier import ClassifierConfig
 
 __all__ = ["ClassifierConfig", "CodingConfig", "FewLabels", "LikelihoodConfig"]

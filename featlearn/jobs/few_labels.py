@@ -14,9 +14,10 @@ from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Bar, Progress, Say, never
 from featlearn.jobs.classification import Labelled, Task, means_and_spreads, preprocess_key
 from featlearn.jobs.finetune import plan_finetuning, with_unlabelled
+from featlearn.jobs.finetune_settings import FewLabels, Finetuning
 from featlearn.jobs.plan import Data, Plan
 from featlearn.jobs.run_log import RunLog
-from featlearn.jobs.settings import FewLabels, Finetuning, RunSettings
+from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel
 from featlearn.jobs.training_run import Watch, fresh, train_with_restarts
 from featlearn.models.base import IsClassifier, Model

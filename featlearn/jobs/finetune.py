@@ -8,10 +8,11 @@ import numpy as np
 
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.plan import Data, Plan, Start, data_like, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
-from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, warn_of_unfinished
 from featlearn.jobs.train import learn_into
 from featlearn.jobs.up_down import plan_up_down

@@ -10,8 +10,9 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, known_classes
+from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.plan import Data, Plan, Start, make_plan
-from featlearn.jobs.settings import Finetuning, RunSettings
+from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel
 from featlearn.models.stack import Stack
 from featlearn.models.untied_dbn import UntiedDBN
