@@ -32,8 +32,8 @@ typedef struct {
     double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold;
 } fl_adam;
 
-/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift
- * = q (gain z below -21 counts as -21 in float, below -177 as that in double): code |z - f|^2 + sparsity sum
+/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)), f
+ * and q (gain z below -21 counts as -21 in float, below -177 as that in double): code |z - f|^2 + sparsity sum
  * log(1 + l^2)   its cost
  * + l'm'm l - 2 q'l                            gram: m is that matrix m'm itself, symmetric */
 typedef struct {

@@ -79,7 +79,7 @@ cdef extern from "fl.h" nogil:
                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*adam)(real *w, real *m, real *v, const real *grad, const fl_adam *how, Py_ssize_t start,
                      Py_ssize_t stop) noexcept nogil
-        void (*relax)(real *z, real *l, real *slope, double *cost, real *y, const real *f, const real *shift,
+        void (*relax)(real *z, real *l, real *slope, double *cost, real *y, const real *f, const real *q,
                       const real *m, const fl_relax *how, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,
                       Py_ssize_t stop, real *work) noexcept nogil
         void (*triangle)(real *z, const real *x, const real *squares, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,

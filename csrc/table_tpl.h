@@ -118,8 +118,8 @@ typedef struct {
     /* `steps` times z -= step * slope, rows start..stop of z, f (n, h), from z on; a step that would raise
      * the energy of a sample is not taken, and halves all of that sample's that follow. Also at the z
      * reached: l (n, h), cost (n), slope (n, h), the derivative of the energy by z, and y (n, d) = m l, but
-     * not with gram. shift (h), m (d, h). work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */
-    void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift,
+     * not with gram. q (n, h), m (d, h). work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */
+    void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *q,
                   const REAL *m, const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,
                   ptrdiff_t stop, REAL *work);
     /* z (n, h): on entry the products of rows with centroids, on return max(0, m - z), where

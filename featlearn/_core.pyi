@@ -254,7 +254,7 @@ def relax(
     cost: npt.NDArray[np.float64],
     y: Floats | None,
     f: Floats,
-    shift: Floats,
+    q: Floats,
     m: Floats,
     gain: float,
     code: float,
@@ -266,9 +266,9 @@ def relax(
 
     With l = 1 / (1 + exp(-gain z)) the energy is
 
-        code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
+        code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 q'l
 
-    m (d, h), or where y is None the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a
+    m (d, h), or where y is None the matrix m'm (h, h) itself; f, q (n, h). A step that would raise a
     row's energy is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by
     z, and y (n, d) = m l are of the z reached; with no steps, of the z given.
     """

@@ -55,7 +55,7 @@ for threads in (1, 2):
         codes = [np.ascontiguousarray(w[:, :53]) for _ in range(4)]
         for codes_by in (y / 9, np.ascontiguousarray(y[:53] + y[:53].T)):
             made = None if len(codes_by) == 53 else np.empty_like(x)
-            around = codes[3], codes_by[0].copy(), codes_by
+            around = codes[3], np.ascontiguousarray(x[:, :53]), codes_by
             _core.relax(*codes[:3], entropy, made, *around, 3.0, 1.0, 0.3, 0.1, 4)
             layer += [code.copy() for code in codes[:3]] + [entropy if made is None else made]
         for array in (*arrays, *products, sums, distances, w, x, *layer, entropy, loss, m, v):

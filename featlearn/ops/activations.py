@@ -7,7 +7,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.ops.graph import Graph, Value
-from featlearn.rows import Array
+from featlearn.rows import Array, Float64
 
 SLOPE = 0.01  # of leaky-relu below zero, as in csrc
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
@@ -31,6 +31,13 @@ def exp(z: Array) -> Array:
     p = sigmoid(-np.abs(z)[None], np.zeros_like(z))[0]
     small = p / (1 - p)
     return np.asarray(np.where(z < 0, small, 1 / small))
+
+
+def softplus(z: Array) -> Float64:
+    """log(1 + exp(z)) of a vector by the kernels' arithmetic, in float64."""
+    out = np.empty(len(z), np.float64)
+    _core.row_softplus(out, z[:, None], np.zeros(1, z.dtype))
+    return out
 
 
 def pieces(kind: str) -> int:

@@ -318,7 +318,7 @@ static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
 }
 
 /* relax of `samples` rows, in two parts as threads work: codes, then what else it tells of them. */
-static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *shift, const REAL *m, int gram,
+static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *q, const REAL *m, int gram,
                      ptrdiff_t d, ptrdiff_t h, ptrdiff_t samples)
 {
     fl_relax how = {3, 0.5, 0.3, 0.1, 3, gram};
@@ -328,8 +328,8 @@ static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *sh
     double cost[7];
     REAL *y = gram ? NULL : out + 3 * size + samples;
     memcpy(out, f, (size_t)size * sizeof *out);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, 0, middle, work);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, middle, samples, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, q, m, &how, d, h, 0, middle, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, q, m, &how, d, h, middle, samples, work);
     for (ptrdiff_t i = 0; i < samples; i++)
         out[3 * size + i] = (REAL)cost[i];
     check(release(work, work_bytes), isa->name, "relax wrote outside its work", h);
