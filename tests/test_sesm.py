@@ -117,6 +117,7 @@ def test_gradient_by_the_parameters(config):
     np.testing.assert_allclose(grads["c"], -1.6 * E.mean(axis=0), rtol=1e-9, atol=1e-12)
     assert metrics["loss"] == pytest.approx(loss(model, X, Z).mean(), rel=1e-12)
     assert metrics["error"] == pytest.approx(np.sqrt(np.square(R).mean()), rel=1e-12)
+    assert metrics["code_error"] == pytest.approx(np.sqrt(np.square(E).mean()), rel=1e-9)
     assert metrics["mean_activation"] == pytest.approx(L.mean(), rel=1e-12)
 
 

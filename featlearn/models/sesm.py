@@ -37,7 +37,7 @@ from featlearn import _core
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
 from featlearn.models.settings.sesm import SESMSettings
 from featlearn.ops.activations import sigmoid, softplus
-from featlearn.ops.arrays import add_bias, product, sum_columns
+from featlearn.ops.arrays import add_bias, product, row_squares, sum_columns
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, outer_means
 from featlearn.random import Purpose, Random
@@ -207,6 +207,7 @@ class SESM(SESMSettings):
             grads |= {"W": outer_mean(X, E, -2 * a_e), "D": outer_mean(R, at.L, 2)}
         metrics = {
             "error": float(np.sqrt(mean(squares) / X.shape[1])),
+            "code_error": math.sqrt(mean(row_squares(E)) / E.shape[1]),
             "mean_activation": grand_mean(at.L),
             "loss": mean(at.cost + squares),
         }
