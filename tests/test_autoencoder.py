@@ -65,6 +65,48 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
         assert metrics["mean_activation"] == pytest.approx(H.mean())
 
 
+@pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
+def test_dropout_leaves_hidden_units_out_of_what_the_decoder_sees(cls):
+    """By the mask that the derivative of the loss by the decoder's weights shows; the rest is scaled up."""
+    options = {"tied": False, "output_units": "linear", "activation": "sigmoid", "loss": "squared"}
+    more = {"noise": 0.0, "corruption": "masking"} if cls is Denoising else {}
+    model, X = make(cls, hidden=40, hidden_dropout=0.3, **options, **more), data(400)
+    p, H = model.params, model.encode(X)
+    masks = []
+    for i in range(len(X)):
+        _, grads = model.gradient(X[i : i + 1], Step(i, 0))
+        masks.append(grads["D"].any(axis=0))
+        seen = H[i] * masks[-1] / 0.7
+        R = seen @ p["D"].T + p["b"] - X[i]
+        np.testing.assert_allclose(grads["D"], np.outer(R, seen), rtol=1e-9, atol=1e-12)
+        if cls is not SparseAutoencoder:
+            wanted = R @ p["D"] * masks[-1] / 0.7 * H[i] * (1 - H[i])
+            np.testing.assert_allclose(grads["c"], wanted, rtol=1e-9, atol=1e-12)
+    assert np.mean(masks) == pytest.approx(0.7, abs=0.01)
+
+
+def test_dropout_and_salt_are_drawn_apart():
+    """Were they the same draws, the units left out would be those of the salted pixels."""
+    model, X = (
+        make(
+            Denoising,
+            d=40,
+            hidden=40,
+            tied=False,
+            hidden_dropout=0.5,
+            corruption="salt-and-pepper",
+            noise=0.5,
+        ),
+        data(200, 40),
+    )
+    left, hit = [], []
+    for i in range(len(X)):
+        step = Step(i, 0)
+        left.append(~model.gradient(X[i : i + 1], step)[1]["D"].any(axis=0))
+        hit.append(model.corrupt(X[i : i + 1], step)[0][0] != X[i])
+    assert abs(np.corrcoef(np.ravel(left), np.ravel(hit))[0, 1]) < 0.05
+
+
 @pytest.mark.parametrize("f", ["sigmoid", "tanh"])
 def test_sparsity_penalty_is_the_divergence_of_the_whole_batch(f):
     model, X = make(SparseAutoencoder, activation=f, rho=0.2, beta=2.0), data(30)

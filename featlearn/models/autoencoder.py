@@ -12,7 +12,8 @@ D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagati
 in the notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D).
 v, loss_scale, is 1 in the papers. Here it is the data's variance, summed over the pixels, so that one rate,
 decay and penalty suit all data: a paper's rate is v times larger here, and its decays and penalties are v
-times smaller (v of MNIST is 53, of patches with unit variance the number of pixels). Two hooks make its kin
+times smaller (v of MNIST is 53, of patches with unit variance the number of pixels). Dropout (ops/dense.py)
+leaves hidden units out of what the decoder sees; codes for use need nothing of it. Two hooks make its kin
 of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
 """
 
@@ -23,16 +24,29 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import UNIT_SPREAD, DataSummary, Defaults, Gradients, HiddenConfig, Layer, Step
+from featlearn.models.base import (
+    UNIT_SPREAD,
+    DataSummary,
+    Defaults,
+    Gradients,
+    HiddenConfig,
+    Layer,
+    Phase,
+    Step,
+)
+from featlearn.models.settings.network import HiddenDropout
 from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product
-from featlearn.ops.dense import Dense
+from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
+
+HIDDEN_DRAW = 2
+"""The random draw of dropout; those before are for what is done to the input."""
 
 
 class Autoencoder(Layer):
@@ -52,7 +66,7 @@ class Autoencoder(Layer):
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
-    class Config(OutputConfig, HiddenConfig):
+    class Config(HiddenDropout, OutputConfig, HiddenConfig):
         activation: str = setting("leaky-relu", REMARKS, choices=ACTIVATIONS)
         tied: bool | None = setting(
             None, "decode with the encoder's weights  [default: tied; maxout units: no-tied]"
@@ -117,7 +131,15 @@ class Autoencoder(Layer):
                 for tied in (False, True) if f != "maxout" else (False,):
                     name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
                     found[name] = cls.Config(**cls.small, activation=f, tied=tied, output_units=g, loss=loss)
+        found["dropout"] = cls.Config(**cls.small, output_units="linear", hidden_dropout=0.4)
         return found
+
+    def phases(self) -> list[Phase]:
+        return [Phase("train", self.gradient, moving_loss=self.draws_anew())]
+
+    def draws_anew(self) -> str:
+        """What is drawn anew at every update, in words; "" where nothing is."""
+        return "dropout is drawn anew at every update" if self.config.hidden_dropout else ""
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Make fresh parameters. Raises ConfigError where output units or loss are auto still."""
@@ -196,16 +218,18 @@ class Autoencoder(Layer):
         A = product(C, params["W"])
         H = activate(A, params["c"], config.activation)
         cost, row, metrics = self.penalty(H)
-        A_y = product(H, self.decoder, trans_b=True)
+        dropout = Dropout(0.0, config.hidden_dropout, step.seed, step.draw)
+        seen = dropout(HIDDEN_DRAW, H)
+        A_y = product(seen, self.decoder, trans_b=True)
         loss, error, delta_y = output_error(A_y, params["b"], X, config.output_units, config.loss, weight)
-        delta_h = product(delta_y, self.decoder, scale=share)
+        delta_h = dropout(HIDDEN_DRAW, product(delta_y, self.decoder, scale=share))
         before = A + params["c"] if config.activation == "maxout" else None
         delta_h = backward(delta_h, H, config.activation, row, before)
         grads = {"W": outer_mean(C, delta_h)}
         if config.tied:
-            outer_mean(delta_y, H, share, out=grads["W"])
+            outer_mean(delta_y, seen, share, out=grads["W"])
         else:
-            grads["D"] = outer_mean(delta_y, H, share)
+            grads["D"] = outer_mean(delta_y, seen, share)
         grads |= {"b": column_mean(delta_y, share), "c": column_mean(delta_h)}
         activity = {"mean_activation": grand_mean(H)}
         return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads
