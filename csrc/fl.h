@@ -23,9 +23,8 @@
 #define FL_BLOCK 256  /* sums are made of in-order sums over blocks of this many terms */
 #define FL_CHUNK 2048 /* elements worked on at a time: random words fill a buffer of this many in L1 */
 
-/* Kinds of activation functions; leaky: FL_LEAK x below zero. */
-enum { FL_LINEAR, FL_SIGMOID, FL_TANH, FL_RELU, FL_LEAKY };
-#define FL_LEAK 0.01
+/* Kinds of activation functions. */
+enum { FL_LINEAR, FL_SIGMOID, FL_TANH, FL_RELU };
 
 /* How Adam makes an update; c1, c2: 1 / (1 - beta^step). */
 typedef struct {

@@ -98,6 +98,12 @@ typedef struct {
     /* delta = (delta + row[column]) f', f' where the function is y; h columns. */
     void (*backward)(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,
                      ptrdiff_t stop);
+    /* out = a + bias[column], times leak[column] where that is below 0; h columns; out may be a. */
+    void (*leaky)(REAL *out, const REAL *a, const REAL *bias, const REAL *leak, ptrdiff_t h, ptrdiff_t start,
+                  ptrdiff_t stop);
+    /* delta = delta + row[column], times leak[column] where y is not above 0; h columns. */
+    void (*leaky_backward)(REAL *delta, const REAL *y, const REAL *row, const REAL *leak, ptrdiff_t h,
+                           ptrdiff_t start, ptrdiff_t stop);
     /* delta = weight (y - x) f', f' where the function is y; loss (n) = sum over columns of weight (y - x)^2,
      * summed as row_sqdist; rows start..stop of (n, d); weight: NULL is 1; delta may be y. */
     void (*output_error)(REAL *delta, double *loss, const REAL *y, const REAL *x, const REAL *weight,

@@ -178,7 +178,7 @@ def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: f
 def activate(out: Floats, a: Floats, bias: Floats, kind: str) -> None:
     """out (n, h) = f(a + bias); out may be a.
 
-    kind: linear, sigmoid, tanh, relu, or leaky (slope .01 below zero).
+    kind: linear, sigmoid, tanh or relu.
     """
 
 def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> None:
@@ -187,6 +187,12 @@ def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> 
     f' is the derivative of `kind` where the function is h (n, h). At a kink the derivative is the one below
     it.
     """
+
+def leaky(out: Floats, a: Floats, bias: Floats, leak: Floats) -> None:
+    """out (n, h) = a + bias, times leak (h,) where that is below 0; out may be a."""
+
+def leaky_backward(delta: Floats, h: Floats, row: Floats, leak: Floats) -> None:
+    """delta (n, h), in place, = delta + row (h,), times leak (h,) where h (n, h) is not above 0."""
 
 def output_error(
     delta: Floats,

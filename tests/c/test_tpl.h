@@ -114,11 +114,14 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                 COMPARE("add_bias", n, use->TABLE->add_bias(out, a, bias, h, 0, n));
                 COMPARE("sigmoid", n, use->TABLE->sigmoid(out, a, bias, h, 0, n));
                 COMPARE("sigmoid in place", n, use->TABLE->sigmoid(out, out, bias, h, 0, n));
-                for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++) {
+                for (int kind = FL_LINEAR; kind <= FL_RELU; kind++) {
                     COMPARE("activate", n, use->TABLE->activate(out, a, bias, kind, h, 0, n));
                     COMPARE("activate in place", n, use->TABLE->activate(out, out, bias, kind, h, 0, n));
                     COMPARE("backward", n, use->TABLE->backward(out, c, bias, kind, h, 0, n));
                 }
+                COMPARE("leaky", n, use->TABLE->leaky(out, a, bias, c, h, 0, n));
+                COMPARE("leaky in place", n, use->TABLE->leaky(out, out, bias, c, h, 0, n));
+                COMPARE("leaky_backward", n, use->TABLE->leaky_backward(out, c, bias, b, h, 0, n));
                 COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, n % 5, 0, n));
                 COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, n % 5, 0, n));
             }
@@ -170,7 +173,7 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
             isa->TABLE->row_softplus(mine, x, y, 0.7, d, n / 2, n);
             plain->TABLE->row_softplus(theirs, x, y, 0.7, d, 0, n);
             check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_softplus", n * 1000 + d);
-            for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++)
+            for (int kind = FL_LINEAR; kind <= FL_RELU; kind++)
                 for (int weighted = 0; weighted < 2; weighted++) {
                     COMPARE("output_error", n * d, double *loss = which ? theirs : mine; memcpy(out, y, n_bytes);
                             use->TABLE->output_error(out, loss, out, x, weighted ? y + d : NULL, kind, d, 0, n / 2);
