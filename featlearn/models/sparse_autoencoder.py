@@ -72,7 +72,6 @@ class SparseAutoencoder(Autoencoder):
                         "rho": 0.1,
                     }
                     found[name] = cls.Config(**cls.small, **settings)
-        found["dropout"] = replace(found["sigmoid, linear output, squared"], hidden_dropout=0.4)
         return found
 
     @property
