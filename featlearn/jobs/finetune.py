@@ -171,7 +171,9 @@ def _unrolled(layers: list[Dense], back: list[Dense], how: Finetuning) -> dict[s
         found["activation"] = how.activation
     elif up:
         found |= {"activation": ",".join(up), "decoder_activation": ",".join(down)}
-    return found | {"kept": kept if any(kept) else None, "slope": slope_of(layers + back, how.activation)}
+    stays = [] if how.activation else layers[:-1] + back[:-1]
+    stays += [] if how.code else layers[-1:]
+    return found | {"kept": kept if any(kept) else None, "slope": slope_of(stays)}
 
 
 def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
     kinds = [layer.activation for layer in layers]
     kept = tuple(layer.kept for layer in layers)
     activation = how.activation or (kinds[0] if len(set(kinds)) == 1 else ",".join(kinds))
-    slope = slope_of(layers, how.activation)
+    slope = None if how.activation else slope_of(layers)
     return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None, "slope": slope}
 
 

@@ -79,12 +79,12 @@ def params_of(layers: Sequence[Dense]) -> dict[str, Array]:
     return found
 
 
-def slope_of(layers: Sequence[Dense], other: str | None) -> float | None:
-    """Return the slope of the leaky units of layers; None where `other` units stand for theirs.
+def slope_of(layers: Sequence[Dense]) -> float | None:
+    """Return the slope of the leaky units of layers, which keep them; None where there are none.
 
     Raises ConfigError where layers have several, which a net cannot have.
     """
-    found = {float(layer.slope) for layer in layers if layer.activation == "leaky-relu" and not other}
+    found = {float(layer.slope) for layer in layers if layer.activation == "leaky-relu"}
     if len(found) > 1:
         words = ", ".join(f"{slope:g}" for slope in sorted(found))
         raise ConfigError(
