@@ -38,6 +38,7 @@ SMALLER = {
     "--epochs 10": "--epochs 1",
     "--epochs 15": "--epochs 1",
     "--epochs 20": "--epochs 1",
+    "--epochs 30": "--epochs 1",
     "--epochs 6": "--epochs 1",
     ",epochs=10": ",epochs=1",
     ",epochs=30": ",epochs=1",

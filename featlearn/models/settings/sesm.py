@@ -16,6 +16,7 @@ class SESMSettings(Layer):
 
     defaults = Defaults(
         rates={"sgd": 0.1},
+        rate_unit="(sparsifying logistic: 0.02)",
         decay_weights={"l1": 4e-4, "l2": 1e-4},
         training={"momentum": 0.0, "decay": "l1"},
         batch_size=10,
@@ -43,7 +44,7 @@ class SESMSettings(Layer):
         )
         eta: float | None = setting(
             None,
-            "share of the newest row in that sum; the smaller, the sparser the codes  [default: 0.02]",
+            "share of the newest row in that sum; the smaller, the sparser the codes  [default: 0.1]",
             above=0,
             below=1,
             needs="logistic=sparsifying",
@@ -80,8 +81,13 @@ class SESMSettings(Layer):
     def resolve(cls, config: Config, data: DataSummary) -> Config:
         """Ask for sparser codes of whitened data, whose filters are noise else."""
         if config.logistic == "sparsifying":
-            return fill(config, {"sparsity": 0.0, "gain": SPARSIFYING_GAIN, "eta": 0.02})
+            return fill(config, {"sparsity": 0.0, "gain": SPARSIFYING_GAIN, "eta": 0.1})
         return fill(config, {"sparsity": 3.0 if data.whitened else 0.5, "gain": GAIN})
+
+    @classmethod
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """Return a smaller rate where thresholds follow the codes: they must keep up with them."""
+        return {"sgd": 0.02} if config.logistic == "sparsifying" else dict(cls.defaults.rates)
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
