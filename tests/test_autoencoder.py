@@ -122,12 +122,15 @@ def test_dropout_and_salt_are_drawn_apart():
         ),
         data(200, 40),
     )
-    left, hit = [], []
+    left, hit, white = [], [], []
     for i in range(len(X)):
         step = Step(i, 0)
         left.append(~model.gradient(X[i : i + 1], step)[1]["D"].any(axis=0))
-        hit.append(model.corrupt(X[i : i + 1], step)[0][0] != X[i])
-    assert abs(np.corrcoef(np.ravel(left), np.ravel(hit))[0, 1]) < 0.05
+        seen = model.corrupt(X[i : i + 1], step)[0][0]
+        hit.append(seen != X[i])
+        white.append(seen == 1)
+    for corrupted in (hit, white):
+        assert abs(np.corrcoef(np.ravel(left), np.ravel(corrupted))[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("f", ["sigmoid", "tanh"])

@@ -33,6 +33,7 @@ SMALLER = {
     "--count 400000": "--count 1500",
     "--count 10000": "--count 1500",
     "--first 20000": "--first 150",
+    "--first 10000": "--first 150",
     "--first 1000": "--first 150",
     "--epochs 200": "--epochs 1",
     "--epochs 10": "--epochs 1",
