@@ -17,7 +17,7 @@ from cli import featlearn, figure, finish
 from deep import Bench
 
 NEAR = 0.3  # percentage points
-GUIDE = ("--lr", 0.05, "--lr-schedule", "linear", "--momentum", 0.9, "--initial-momentum", 0.5)
+GUIDE = ("--lr", 0.05, "--lr-schedule", "linear", "--momentum", 0.9)
 UNITS = ("--activation", "relu", "--optimizer", "adam", "--lr", 0.001, "--lr-schedule", "linear")
 NOISE = ("--corruption", "masking", "--noise", 0.2, "--batch-size", 100)
 SPARSE = ("--model", "k-sparse", "--lr-schedule", "linear")
