@@ -23,17 +23,16 @@
 #define FL_BLOCK 256  /* sums are made of in-order sums over blocks of this many terms */
 #define FL_CHUNK 2048 /* elements worked on at a time: random words fill a buffer of this many in L1 */
 
-/* Kinds of activation functions; leaky: FL_LEAK x below zero. */
-enum { FL_LINEAR, FL_SIGMOID, FL_TANH, FL_RELU, FL_LEAKY };
-#define FL_LEAK 0.01
+/* Kinds of activation functions. */
+enum { FL_LINEAR, FL_SIGMOID, FL_TANH, FL_RELU };
 
 /* How Adam makes an update; c1, c2: 1 / (1 - beta^step). */
 typedef struct {
     double lr, beta1, beta2, eps, c1, c2, l1, l2, threshold;
 } fl_adam;
 
-/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)) and f - shift
- * = q (gain z below -21 counts as -21 in float, below -177 as that in double): code |z - f|^2 + sparsity sum
+/* The energy that codes are relaxed on (SESM), of one sample with z, l = 1 / (1 + exp(-gain z)), f
+ * and q (gain z below -21 counts as -21 in float, below -177 as that in double): code |z - f|^2 + sparsity sum
  * log(1 + l^2)   its cost
  * + l'm'm l - 2 q'l                            gram: m is that matrix m'm itself, symmetric */
 typedef struct {

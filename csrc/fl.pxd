@@ -71,6 +71,10 @@ cdef extern from "fl.h" nogil:
                          Py_ssize_t stop) noexcept nogil
         void (*backward)(real *delta, const real *y, const real *row, int kind, Py_ssize_t h, Py_ssize_t start,
                          Py_ssize_t stop) noexcept nogil
+        void (*leaky)(real *out, const real *a, const real *bias, const real *leak, Py_ssize_t h, Py_ssize_t start,
+                      Py_ssize_t stop) noexcept nogil
+        void (*leaky_backward)(real *delta, const real *y, const real *row, const real *leak, Py_ssize_t h,
+                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*output_error)(real *delta, double *loss, const real *y, const real *x, const real *weight, int kind,
                              Py_ssize_t d, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*cross_entropy)(double *loss, const real *a, const real *bias, const real *x, const real *weight,
@@ -79,7 +83,7 @@ cdef extern from "fl.h" nogil:
                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil
         void (*adam)(real *w, real *m, real *v, const real *grad, const fl_adam *how, Py_ssize_t start,
                      Py_ssize_t stop) noexcept nogil
-        void (*relax)(real *z, real *l, real *slope, double *cost, real *y, const real *f, const real *shift,
+        void (*relax)(real *z, real *l, real *slope, double *cost, real *y, const real *f, const real *q,
                       const real *m, const fl_relax *how, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,
                       Py_ssize_t stop, real *work) noexcept nogil
         void (*triangle)(real *z, const real *x, const real *squares, Py_ssize_t d, Py_ssize_t h, Py_ssize_t start,

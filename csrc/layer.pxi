@@ -1,6 +1,6 @@
 # A layer element by element; bodies in layer_tpl.h.
 
-KINDS = ("linear", "sigmoid", "tanh", "relu", "leaky")  # in the order of fl.h
+KINDS = ("linear", "sigmoid", "tanh", "relu")  # in the order of fl.h
 
 
 cdef int kind_of(str name, object kind) except -1:
@@ -49,6 +49,48 @@ def backward(delta, h, kind, row=None):
         o.apart(v)
         c.bias = v.reals()
     spread(run_backward, &c)
+
+
+cdef void run_leaky(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    c.table.leaky(c.out, c.a, c.bias, c.weight, c.columns, begin(c, task), end(c, task))
+
+
+def leaky(out, a, bias, leak):
+    """out (n, h) = a + bias, times leak (h,) where that is below 0; out may be a."""
+    cdef Array o = take(out, "leaky: out", b"fd", True)
+    cdef Array x = take(a, "leaky: a", o.kind, False)
+    cdef Array v = take(bias, "leaky: bias", o.kind, False)
+    cdef Array w = take(leak, "leaky: leak", o.kind, False)
+    cdef Call c = with_bias(o, x, v)
+    w.vector(c.columns)
+    o.apart(w)
+    c.weight = w.reals()
+    spread(run_leaky, &c)
+
+
+cdef void run_leaky_backward(void *call, Py_ssize_t task, int worker) noexcept nogil:
+    cdef Call *c = <Call *>call
+    c.table.leaky_backward(c.out, c.a, c.bias, c.weight, c.columns, begin(c, task), end(c, task))
+
+
+def leaky_backward(delta, h, row, leak):
+    """delta (n, h), in place, = delta + row, times leak (h,) where h is not above 0."""
+    cdef Array o = take(delta, "leaky_backward: delta", b"fd", True)
+    cdef Array y = take(h, "leaky_backward: h", o.kind, False)
+    cdef Array v = take(row, "leaky_backward: row", o.kind, False)
+    cdef Array w = take(leak, "leaky_backward: leak", o.kind, False)
+    cdef Array one
+    cdef Call c = call_on(o)
+    o.matrix(ANY, ANY)
+    y.like(o)
+    c.columns = o.length(1)
+    for one in (v, w):
+        one.vector(c.columns)
+    for one in (y, v, w):
+        o.apart(one)
+    c.a, c.bias, c.weight = y.reals(), v.reals(), w.reals()
+    spread(run_leaky_backward, &c)
 
 
 cdef void run_output_error(void *call, Py_ssize_t task, int worker) noexcept nogil:

@@ -12,7 +12,6 @@ static inline REAL function(const int kind, REAL x)
     case FL_SIGMOID: return sigmoid_of(x);
     case FL_TANH: return tanh_of(x);
     case FL_RELU: return x < 0 ? (REAL)0 : x; /* NaN stays NaN */
-    case FL_LEAKY: return x < 0 ? (REAL)FL_LEAK * x : x;
     default: return x;
     }
 }
@@ -24,7 +23,6 @@ static inline REAL slope(const int kind, REAL y)
     case FL_SIGMOID: return y * (1 - y);
     case FL_TANH: return FMA(-y, y, (REAL)1);
     case FL_RELU: return y > 0 ? (REAL)1 : (REAL)0;
-    case FL_LEAKY: return y > 0 ? (REAL)1 : (REAL)FL_LEAK;
     default: return (REAL)1;
     }
 }
@@ -43,7 +41,6 @@ static inline REAL slope(const int kind, REAL y)
         ONE_KIND(case FL_SIGMOID, FL_SIGMOID, call)                                                          \
         ONE_KIND(case FL_TANH, FL_TANH, call)                                                                \
         ONE_KIND(case FL_RELU, FL_RELU, call)                                                                \
-        ONE_KIND(case FL_LEAKY, FL_LEAKY, call)                                                              \
         ONE_KIND(default, FL_LINEAR, call)                                                                   \
     }
 
@@ -70,6 +67,33 @@ static inline __attribute__((always_inline)) void backward_chunk(REAL *a, const 
 static void backward(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,
                      ptrdiff_t stop){
     EACH_KIND(kind, FOR_CHUNKS(backward_chunk(delta, y, row, KIND, h, lo, hi)))}
+
+static inline __attribute__((always_inline)) void leaky_chunk(REAL *out, const REAL *a, const REAL *bias,
+                                                              const REAL *leak, ptrdiff_t h, ptrdiff_t lo,
+                                                              ptrdiff_t hi)
+{
+    FOR_COLUMNS(out[e] = x < 0 ? leak[j0 + e - e0] * x : x)
+}
+
+static void leaky(REAL *out, const REAL *a, const REAL *bias, const REAL *leak, ptrdiff_t h, ptrdiff_t start,
+                  ptrdiff_t stop)
+{
+    FOR_CHUNKS(leaky_chunk(out, a, bias, leak, h, lo, hi))
+}
+
+static inline __attribute__((always_inline)) void leaky_backward_chunk(REAL *a, const REAL *y,
+                                                                       const REAL *bias, const REAL *leak,
+                                                                       ptrdiff_t h, ptrdiff_t lo,
+                                                                       ptrdiff_t hi)
+{
+    FOR_COLUMNS(a[e] = y[e] > 0 ? x : leak[j0 + e - e0] * x)
+}
+
+static void leaky_backward(REAL *delta, const REAL *y, const REAL *row, const REAL *leak, ptrdiff_t h,
+                           ptrdiff_t start, ptrdiff_t stop)
+{
+    FOR_CHUNKS(leaky_backward_chunk(delta, y, row, leak, h, lo, hi))
+}
 
 /* One error: its delta, and its square into a sum. */
 #define ERROR_OF(l)                                                                                          \

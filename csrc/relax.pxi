@@ -7,6 +7,7 @@ cdef struct Relaxation:
     Call call  # first: fl_spread hands on a pointer to it
     fl_relax how
     const real *f
+    const real *q
     const real *m
     real *slope
     real *y
@@ -18,18 +19,18 @@ cdef void run_relax(void *call, Py_ssize_t task, int worker) noexcept nogil:
     cdef Relaxation *r = <Relaxation *>call
     cdef Call *c = &r.call
     cdef real *work = <real *>(r.work + worker * r.work_bytes)
-    c.table.relax(c.out, c.second, r.slope, c.sums, r.y, r.f, c.bias, r.m, &r.how, r.d, r.h,
+    c.table.relax(c.out, c.second, r.slope, c.sums, r.y, r.f, r.q, r.m, &r.how, r.d, r.h,
                   begin(c, task), end(c, task), work)
 
 
-def relax(z, l, slope, cost, y, f, shift, m, double gain, double code, double sparsity, double step, int steps):
+def relax(z, l, slope, cost, y, f, q, m, double gain, double code, double sparsity, double step, int steps):
     """Gradient descent of codes z (n, h), in place, on the energy of _core.pyi; also l, slope (n, h), cost (n,), y (n, d)."""
     cdef Array o = take(z, "relax: z", b"fd", True)
     cdef Array x = take(l, "relax: l", o.kind, True)
     cdef Array g = take(slope, "relax: slope", o.kind, True)
     cdef Array p = take(cost, "relax: cost", b"d", True)
     cdef Array a = take(f, "relax: f", o.kind, False)
-    cdef Array b = take(shift, "relax: shift", o.kind, False)
+    cdef Array b = take(q, "relax: q", o.kind, False)
     cdef Array w = take(m, "relax: m", o.kind, False)
     cdef Array v, one, other
     cdef bint gram = y is None
@@ -37,10 +38,9 @@ def relax(z, l, slope, cost, y, f, shift, m, double gain, double code, double sp
     memset(&r, 0, sizeof(Relaxation))
     o.matrix(ANY, ANY)
     cdef Py_ssize_t n = o.length(0), h = o.length(1)
-    for one in (x, g, a):
+    for one in (x, g, a, b):
         one.like(o)
     p.vector(n)
-    b.vector(h)
     w.matrix(h if gram else ANY, h)
     outputs = [o, x, g, p]
     if not gram:
@@ -54,7 +54,7 @@ def relax(z, l, slope, cost, y, f, shift, m, double gain, double code, double sp
         raise ValueError(f"relax: steps is {steps}, wanted at least 0")
     r.call = call_on(o)
     r.call.second, r.slope, r.call.sums = x.reals(), g.reals(), p.doubles()
-    r.f, r.call.bias, r.m = a.reals(), b.reals(), w.reals()
+    r.f, r.q, r.m = a.reals(), b.reals(), w.reals()
     r.how = fl_relax(gain, code, sparsity, step, steps, gram)
     r.d, r.h = w.length(0), h
     if not gram:

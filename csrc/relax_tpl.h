@@ -178,7 +178,7 @@ static inline __attribute__((always_inline)) void relax_product(Relaxing w, cons
 
 /* The energy at z and its cost part; acc = m'm l becomes the slope. */
 static double relax_energy(double *paid, REAL *acc, const REAL *z, const REAL *l, const REAL *f,
-                           const REAL *shift, const fl_relax *how, ptrdiff_t h)
+                           const REAL *q, const fl_relax *how, ptrdiff_t h)
 {
     const REAL gain = (REAL)how->gain, code = (REAL)(2 * how->code), sparsity = (REAL)(2 * how->sparsity);
     double cost[16] = {0}, energy[16] = {0};
@@ -187,10 +187,10 @@ static double relax_energy(double *paid, REAL *acc, const REAL *z, const REAL *l
         ptrdiff_t n = h - j0 < FL_BLOCK ? h - j0 : FL_BLOCK, j = 0;
         INDEPENDENT
         for (ptrdiff_t i = 0; i < n; i++) {
-            REAL x = l[j0 + i], a = acc[j0 + i], q = f[j0 + i] - shift[j0 + i];
+            REAL x = l[j0 + i], a = acc[j0 + i];
             y[i] = log1p_of(x * x);
-            u[i] = a - 2 * q;
-            REAL by_l = FMA(sparsity, x / (1 + x * x), 2 * (a - q));
+            u[i] = a - 2 * q[j0 + i];
+            REAL by_l = FMA(sparsity, x / (1 + x * x), 2 * (a - q[j0 + i]));
             acc[j0 + i] = FMA(gain * (x * (1 - x)), by_l, code * (z[j0 + i] - f[j0 + i]));
         }
         for (; j + 16 <= n; j += 16) {
@@ -206,7 +206,7 @@ static double relax_energy(double *paid, REAL *acc, const REAL *z, const REAL *l
 }
 
 static inline __attribute__((always_inline)) void relax_group(REAL *z, REAL *l, REAL *slope, double *cost,
-                                                              REAL *y, const REAL *f, const REAL *shift,
+                                                              REAL *y, const REAL *f, const REAL *q,
                                                               const REAL *m, const fl_relax *how, ptrdiff_t d,
                                                               ptrdiff_t h, Relaxing w, const int rows)
 {
@@ -231,7 +231,7 @@ static inline __attribute__((always_inline)) void relax_group(REAL *z, REAL *l, 
             relax_product(w, m, d, h, 0, rows);
         for (int s = 0; s < rows; s++) {
             double paid, energy = relax_energy(&paid, w.acc + s * WIDE, w.z + s * WIDE, w.l + s * WIDE,
-                                               f + s * h, shift, how, h);
+                                               f + s * h, q + s * h, how, h);
             if (t == 0 || energy <= lowest[s]) {
                 lowest[s] = energy;
                 cost[s] = paid;
@@ -250,7 +250,7 @@ static inline __attribute__((always_inline)) void relax_group(REAL *z, REAL *l, 
     }
 }
 
-static void relax(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift,
+static void relax(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *q,
                   const REAL *m, const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,
                   ptrdiff_t stop, REAL *work)
 {
@@ -273,7 +273,7 @@ static void relax(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const RE
 #define GROUP_OF(count)                                                                                      \
     case count:                                                                                              \
         relax_group(z + i * h, l + i * h, slope + i * h, cost + i, how->gram ? y : y + i * d, f + i * h,     \
-                    shift, m, how, d, h, w, count);                                                          \
+                    q + i * h, m, how, d, h, w, count);                                                          \
         break;
         switch (rows) {
             GROUP_OF(1)

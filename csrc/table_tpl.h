@@ -98,6 +98,12 @@ typedef struct {
     /* delta = (delta + row[column]) f', f' where the function is y; h columns. */
     void (*backward)(REAL *delta, const REAL *y, const REAL *row, int kind, ptrdiff_t h, ptrdiff_t start,
                      ptrdiff_t stop);
+    /* out = a + bias[column], times leak[column] where that is below 0; h columns; out may be a. */
+    void (*leaky)(REAL *out, const REAL *a, const REAL *bias, const REAL *leak, ptrdiff_t h, ptrdiff_t start,
+                  ptrdiff_t stop);
+    /* delta = delta + row[column], times leak[column] where y is not above 0; h columns. */
+    void (*leaky_backward)(REAL *delta, const REAL *y, const REAL *row, const REAL *leak, ptrdiff_t h,
+                           ptrdiff_t start, ptrdiff_t stop);
     /* delta = weight (y - x) f', f' where the function is y; loss (n) = sum over columns of weight (y - x)^2,
      * summed as row_sqdist; rows start..stop of (n, d); weight: NULL is 1; delta may be y. */
     void (*output_error)(REAL *delta, double *loss, const REAL *y, const REAL *x, const REAL *weight,
@@ -118,8 +124,8 @@ typedef struct {
     /* `steps` times z -= step * slope, rows start..stop of z, f (n, h), from z on; a step that would raise
      * the energy of a sample is not taken, and halves all of that sample's that follow. Also at the z
      * reached: l (n, h), cost (n), slope (n, h), the derivative of the energy by z, and y (n, d) = m l, but
-     * not with gram. shift (h), m (d, h). work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */
-    void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *shift,
+     * not with gram. q (n, h), m (d, h). work: FL_RELAX_WORK(d, h). The sums: relax_tpl.h. */
+    void (*relax)(REAL *z, REAL *l, REAL *slope, double *cost, REAL *y, const REAL *f, const REAL *q,
                   const REAL *m, const fl_relax *how, ptrdiff_t d, ptrdiff_t h, ptrdiff_t start,
                   ptrdiff_t stop, REAL *work);
     /* z (n, h): on entry the products of rows with centroids, on return max(0, m - z), where

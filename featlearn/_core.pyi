@@ -178,7 +178,7 @@ def row_softplus(out: npt.NDArray[np.float64], a: Floats, bias: Floats, scale: f
 def activate(out: Floats, a: Floats, bias: Floats, kind: str) -> None:
     """out (n, h) = f(a + bias); out may be a.
 
-    kind: linear, sigmoid, tanh, relu, or leaky (slope .01 below zero).
+    kind: linear, sigmoid, tanh or relu.
     """
 
 def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> None:
@@ -187,6 +187,12 @@ def backward(delta: Floats, h: Floats, kind: str, row: Floats | None = None) -> 
     f' is the derivative of `kind` where the function is h (n, h). At a kink the derivative is the one below
     it.
     """
+
+def leaky(out: Floats, a: Floats, bias: Floats, leak: Floats) -> None:
+    """out (n, h) = a + bias, times leak (h,) where that is below 0; out may be a."""
+
+def leaky_backward(delta: Floats, h: Floats, row: Floats, leak: Floats) -> None:
+    """delta (n, h), in place, = delta + row (h,), times leak (h,) where h (n, h) is not above 0."""
 
 def output_error(
     delta: Floats,
@@ -254,7 +260,7 @@ def relax(
     cost: npt.NDArray[np.float64],
     y: Floats | None,
     f: Floats,
-    shift: Floats,
+    q: Floats,
     m: Floats,
     gain: float,
     code: float,
@@ -266,9 +272,9 @@ def relax(
 
     With l = 1 / (1 + exp(-gain z)) the energy is
 
-        code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 (f - shift)'l
+        code |z - f|^2 + sparsity sum log(1 + l^2)  [cost (n,) float64]  + |m l|^2 - 2 q'l
 
-    m (d, h), or where y is None the matrix m'm (h, h) itself; f (n, h), shift (h,). A step that would raise a
+    m (d, h), or where y is None the matrix m'm (h, h) itself; f, q (n, h). A step that would raise a
     row's energy is not taken, and halves all that follow in that row. l and slope (n, h), the derivative by
     z, and y (n, d) = m l are of the z reached; with no steps, of the z given.
     """

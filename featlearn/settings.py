@@ -48,6 +48,7 @@ def setting(
     metavar: str | None = None,
     flag: bool = False,
     infinite: bool = False,
+    share: bool = False,
 ) -> Any:
     """Return a dataclass field with default, help and range.
 
@@ -61,12 +62,13 @@ def setting(
     the words say what None means there.
 
     `metavar` stands for the value on the help page. A `flag` can be set only, not taken back. An `infinite`
-    number may be infinity.
+    number may be infinity. A whole number with `share` may be said as a share, "2.5%": see `number_of`.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "below": below, "choices": choices}
     metadata |= {"needs": needs, "without": without, "off": off}
     return dataclasses.field(
-        default=default, metadata=metadata | {"metavar": metavar, "flag": flag, "infinite": infinite}
+        default=default,
+        metadata=metadata | {"metavar": metavar, "flag": flag, "infinite": infinite, "share": share},
     )
 
 
@@ -84,6 +86,9 @@ def check(config: Settings) -> None:
         value, m = getattr(config, field.name), field.metadata
         name = option_name(field.name)
         if not m:
+            continue
+        if m["share"] and isinstance(value, str):
+            number_of(name, value, 1)
             continue
         kinds = get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
         wanted = WORDS.get(kinds[0]) or _tuple_words(kinds[0])
@@ -106,6 +111,22 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
     for key, outside, words in BOUNDS:
         if m[key] is not None and outside(value, m[key]):
             raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+
+
+def number_of(name: str, value: Any, whole: int) -> Any:
+    """Return "2.5%" as a number out of `whole`, rounded to the nearest, a half up, and at least 1.
+
+    What is no text comes back as it is. Raises ConfigError, with the `name` of the option.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        share = float(value.strip().removesuffix("%")) if value.strip().endswith("%") else math.nan
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 100:
+        raise ConfigError(f"{name}: got {value[:60]!r}, must be a whole number or a share such as 2.5%")
+    return max(1, math.floor(whole * share / 100 + 0.5))
 
 
 def _tuple_words(kind: Any) -> str:
@@ -240,6 +261,8 @@ def from_text(cls: type[Settings], name: str, text: str) -> Any:
     kinds = get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     one = kinds[0]
     try:
+        if text.strip().endswith("%") and _may_be_share(cls, name):
+            return text
         if get_origin(one) is tuple:
             return tuple(_plain_value(get_args(one)[0], part) for part in text.split(","))
         return _plain_value(one, text)
@@ -248,6 +271,10 @@ def from_text(cls: type[Settings], name: str, text: str) -> Any:
             return text
         wanted = WORDS.get(one) or _tuple_words(one)
         raise ConfigError(f"{option_name(name)}: got {text!r}, must be {wanted}") from None
+
+
+def _may_be_share(cls: type[Settings], name: str) -> bool:
+    return any(field.name == name and field.metadata["share"] for field in dataclasses.fields(cls))
 
 
 def _plain_value(kind: Any, text: str) -> Any:

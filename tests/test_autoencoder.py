@@ -18,6 +18,7 @@ FUNCTIONS = {
     "tanh": np.tanh,
     "relu": lambda a: np.maximum(a, 0),
     "leaky-relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "prelu": None,  # its slopes are learned
     "maxout": lambda a: np.maximum(*np.split(a, 2, axis=1)),
     "linear": lambda a: a,
 }
@@ -51,7 +52,8 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
     ]:
         model, X = make(Autoencoder, activation=f, tied=tied, output_units=g, loss=loss), data()
         p = model.params
-        H = FUNCTIONS[f](X @ p["W"] + p["c"])
+        A = X @ p["W"] + p["c"]
+        H = np.where(A > 0, A, p["s"] * A) if f == "prelu" else FUNCTIONS[f](A)
         assert ("D" in p) == (f == "maxout" if tied is None else not tied)
         Y = FUNCTIONS[g](H @ p.get("D", p["W"]).T + p["b"])
         np.testing.assert_allclose(model.encode(X), H, rtol=1e-12)
@@ -63,6 +65,72 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
         assert metrics["loss"] == pytest.approx(wanted, rel=1e-12)
         assert metrics["error"] == pytest.approx(np.sqrt(np.mean((Y - X) ** 2)), rel=1e-12)
         assert metrics["mean_activation"] == pytest.approx(H.mean())
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
+def test_dropout_leaves_hidden_units_out_of_what_the_decoder_sees(cls):
+    """By the mask that the derivative of the loss by the decoder's weights shows; the rest is scaled up."""
+    options = {"tied": False, "output_units": "linear", "activation": "sigmoid", "loss": "squared"}
+    more = {"noise": 0.0, "corruption": "masking"} if cls is Denoising else {}
+    model, X = make(cls, hidden=40, hidden_dropout=0.3, **options, **more), data(400)
+    p, H = model.params, model.encode(X)
+    masks = []
+    for i in range(len(X)):
+        _, grads = model.gradient(X[i : i + 1], Step(i, 0))
+        masks.append(grads["D"].any(axis=0))
+        seen = H[i] * masks[-1] / 0.7
+        R = seen @ p["D"].T + p["b"] - X[i]
+        np.testing.assert_allclose(grads["D"], np.outer(R, seen), rtol=1e-9, atol=1e-12)
+        if cls is not SparseAutoencoder:
+            wanted = R @ p["D"] * masks[-1] / 0.7 * H[i] * (1 - H[i])
+            np.testing.assert_allclose(grads["c"], wanted, rtol=1e-9, atol=1e-12)
+    assert np.mean(masks) == pytest.approx(0.7, abs=0.01)
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, Denoising])
+@pytest.mark.parametrize("f", ["leaky-relu", "prelu"])
+def test_slopes_below_zero(cls, f):
+    model = make(cls, activation=f, slope=0.3)
+    fresh = cls(model.config, np.float64)
+    fresh.init(12, Random(0))
+    X = data()
+    for one in (model, fresh):
+        p, A = one.params, X @ one.params["W"] + one.params["c"]
+        assert ("s" in p) == (f == "prelu")
+        slopes = p["s"] if f == "prelu" else 0.3
+        np.testing.assert_allclose(one.encode(X), np.where(A > 0, A, slopes * A), rtol=1e-12)
+    assert f == "leaky-relu" or (fresh.params["s"] == 0.3).all()
+    assert "s" not in model.weights
+    assert make(cls, activation=f).config.slope == (0.25 if f == "prelu" else 0.01)
+    with pytest.raises(ConfigError, match="--slope: does nothing without --activation leaky-relu or prelu"):
+        cls.Config(activation="relu", slope=0.3)
+    with pytest.raises(TypeError, match="slope"):
+        SparseAutoencoder.Config(slope=0.3)
+
+
+def test_dropout_and_salt_are_drawn_apart():
+    """Were they the same draws, the units left out would be those of the salted pixels."""
+    model, X = (
+        make(
+            Denoising,
+            d=40,
+            hidden=40,
+            tied=False,
+            hidden_dropout=0.5,
+            corruption="salt-and-pepper",
+            noise=0.5,
+        ),
+        data(200, 40),
+    )
+    left, hit, white = [], [], []
+    for i in range(len(X)):
+        step = Step(i, 0)
+        left.append(~model.gradient(X[i : i + 1], step)[1]["D"].any(axis=0))
+        seen = model.corrupt(X[i : i + 1], step)[0][0]
+        hit.append(seen != X[i])
+        white.append(seen == 1)
+    for corrupted in (hit, white):
+        assert abs(np.corrcoef(np.ravel(left), np.ravel(corrupted))[0, 1]) < 0.05
 
 
 @pytest.mark.parametrize("f", ["sigmoid", "tanh"])

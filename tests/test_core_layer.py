@@ -7,21 +7,19 @@ from scipy.special import expit, log_softmax, softmax
 from featlearn import _core
 
 DTYPES = [np.float32, np.float64]
-KINDS = ("linear", "sigmoid", "tanh", "relu", "leaky")
+KINDS = ("linear", "sigmoid", "tanh", "relu")
 SHAPES = [(0, 3), (3, 0), (1, 1), (7, 9), (61, 301), (200, 784)]
 FUNCTIONS = {
     "linear": lambda a: a,
     "sigmoid": expit,
     "tanh": np.tanh,
     "relu": lambda a: np.maximum(a, 0),
-    "leaky": lambda a: np.where(a > 0, a, 0.01 * a),
 }
 SLOPES = {
     "linear": np.ones_like,
     "sigmoid": lambda y: y * (1 - y),
     "tanh": lambda y: (1 - y) * (1 + y),
     "relu": lambda y: 1.0 * (y > 0),
-    "leaky": lambda y: np.where(y > 0, 1, 0.01),
 }
 
 
@@ -58,6 +56,24 @@ def test_activations_and_their_derivatives(shape, kind, dtype, threads):
         _core.backward(found, out, kind, r)
         wanted = (delta if r is None else delta + r).astype(np.float64) * SLOPES[kind](out.astype(np.float64))
         close(found, wanted, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_leaky_units_and_their_derivatives(shape, dtype, threads):
+    """With slopes of either sign, to the byte: there is one product."""
+    a, bias, leak = numbers(shape, dtype), numbers(shape[1:], dtype, 1), numbers(shape[1:], dtype, 4)
+    out = np.empty_like(a)
+    _core.leaky(out, a, bias, leak)
+    x = a + bias
+    assert out.tobytes() == np.where(x < 0, leak * x, x).tobytes()
+    in_place = a.copy()
+    _core.leaky(in_place, in_place, bias, leak)
+    assert in_place.tobytes() == out.tobytes()
+    delta = numbers(shape, dtype, 2)
+    total = delta + bias
+    _core.leaky_backward(delta, x, bias, leak)
+    assert delta.tobytes() == np.where(x > 0, total, leak * total).tobytes()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -185,6 +201,15 @@ REFUSED = {
         r"bias has shape \(2,\), wanted \(3,\)",
     ),
     "row": (lambda a: _core.backward(a, a.copy(), "tanh", a[0, :2].copy()), r"row has shape \(2,\)"),
+    "leak": (
+        lambda a: _core.leaky(a, a, a[0].copy(), a[0, :2].copy()),
+        r"leak has shape \(2,\), wanted \(3,\)",
+    ),
+    "leak back": (
+        lambda a: _core.leaky_backward(a, a.copy(), a[0].copy(), a[0, :2].copy()),
+        r"leak has shape \(2,\), wanted \(3,\)",
+    ),
+    "shared leak": (lambda a: _core.leaky_backward(a, a.copy(), a[0].copy(), a[0]), "shares memory"),
     "shared": (lambda a: _core.backward(a, a, "tanh"), "shares memory"),
     "loss": (
         lambda a: _core.output_error(a, np.empty(5), a, a.copy(), "tanh"),

@@ -41,12 +41,16 @@ for threads in (1, 2):
         _core.update(w, x, arrays[3], 0.1, 0.9, 0.3, 0.2, True)
         _core.update(w, x, arrays[3], 0.1, 0.9, 0.3, 0.2, False)
         layer = [x.copy() for _ in range(5)]
-        for out, kind in zip(list(layer), ("linear", "sigmoid", "tanh", "relu", "leaky")):
+        for out, kind in zip(list(layer), ("linear", "sigmoid", "tanh", "relu")):
             _core.activate(out, x, bias, kind)
             delta, error = w.copy(), np.empty(61)
             _core.backward(delta, out, kind, bias)
             _core.output_error(delta, error, delta, out, kind, w)
             layer += [delta, error]
+        leaky, slopes = [w.copy(), w.copy()], np.linspace(-1, 2, 301).astype(dtype)
+        _core.leaky(leaky[0], x, bias, slopes)
+        _core.leaky_backward(leaky[1], x, bias, slopes)
+        layer += leaky
         entropy, loss, labels = np.empty(61), np.empty(61), np.arange(61, dtype=np.int32)
         _core.cross_entropy(entropy, x, bias, arrays[0], arrays[4])
         _core.softmax(layer[0], loss, x, bias, labels)
@@ -55,7 +59,7 @@ for threads in (1, 2):
         codes = [np.ascontiguousarray(w[:, :53]) for _ in range(4)]
         for codes_by in (y / 9, np.ascontiguousarray(y[:53] + y[:53].T)):
             made = None if len(codes_by) == 53 else np.empty_like(x)
-            around = codes[3], codes_by[0].copy(), codes_by
+            around = codes[3], np.ascontiguousarray(x[:, :53]), codes_by
             _core.relax(*codes[:3], entropy, made, *around, 3.0, 1.0, 0.3, 0.1, 4)
             layer += [code.copy() for code in codes[:3]] + [entropy if made is None else made]
         for array in (*arrays, *products, sums, distances, w, x, *layer, entropy, loss, m, v):

@@ -27,7 +27,9 @@ def layers_of(sizes, activation="sigmoid", kept=0, dtype=np.float64):
     for n_in, units in itertools.pairwise(sizes):
         width = units * pieces(activation)
         W, c = rng.normal(size=(n_in, width)), rng.normal(size=width)
-        found.append(Dense(W.astype(dtype), c.astype(dtype), activation, kept))
+        # slopes that are learned may come to be below zero
+        slope = rng.normal(size=width).astype(dtype) if activation == "prelu" else 0.3
+        found.append(Dense(W.astype(dtype), c.astype(dtype), activation, kept, slope))
     return found
 
 
@@ -35,7 +37,7 @@ FUNCTIONS = {
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "tanh": np.tanh,
     "relu": lambda a: np.maximum(a, 0),
-    "leaky-relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "leaky-relu": lambda a: np.where(a > 0, a, 0.3 * a),
     "maxout": lambda a: a,  # of the larger of both
     "linear": lambda a: a,
 }
@@ -49,7 +51,7 @@ def test_codes_are_those_of_the_equations(activation, kept):
     A = X @ layer.W + layer.c
     if activation == "maxout":
         A = np.maximum(A[:, :8], A[:, 8:])
-    H = FUNCTIONS[activation](A)
+    H = np.where(A > 0, A, layer.slope * A) if activation == "prelu" else FUNCTIONS[activation](A)
     if kept:
         least = np.sort(A, axis=1)[:, -kept, None]
         H = np.where(least <= A, H, 0)
@@ -76,8 +78,9 @@ def test_derivatives_of_a_chain(activation, kept, dropout):
 
     passed = dense.forward(layers, X, dropout)
     grads = dense.backward(layers, passed, V.copy(), dropout)
-    for layer, pair in zip(layers, grads, strict=True):
-        for parameter, grad in zip((layer.W, layer.c), pair, strict=True):
+    for layer, found in zip(layers, grads, strict=True):
+        learned = (layer.W, layer.c, layer.slope) if activation == "prelu" else (layer.W, layer.c)
+        for parameter, grad in zip(learned, found, strict=True):
             np.testing.assert_allclose(grad, central(loss, parameter, h=1e-5), rtol=1e-6, atol=1e-8)
 
 

@@ -360,3 +360,34 @@ def test_classes_that_do_not_fit_the_file_are_refused(bars, tmp_path):
         write_model(str(tmp_path / f"{i}.h5"), file)
         with pytest.raises(DataError, match="do not fit together"):
             load_model(str(tmp_path / f"{i}.h5"))
+
+
+@pytest.mark.parametrize("kind", ["leaky-relu", "prelu"])
+def test_slopes_go_on_from_what_they_were(bars, run_here, tmp_path, kind):
+    """In a net and unrolled; a net of other units has none."""
+    how = ("--activation", kind, "--slope", 0.3, "--hidden", 8, "--epochs", 2)
+    ok(run_here("train", bars / "train.h5", "--model", "autoencoder", *how, "-o", tmp_path / "a.h5"))
+    learned = load_model(str(tmp_path / "a.h5"))
+    line = ("finetune", tmp_path / "a.h5", bars / "train.h5", "--epochs", 1, "--lr", 1e-9)
+    for more, name in (((), "net.h5"), (("--unrolled",), "deep.h5")):
+        ok(run_here(*line, *more, "-o", tmp_path / name))
+        (layer,) = load_model(str(tmp_path / name)).model.encoder_layers()
+        np.testing.assert_allclose(layer.slope, learned.model.params.get("s", 0.3), rtol=1e-5)
+    ok(run_here(*line, "--random", "--activation", "relu", "-o", tmp_path / "other.h5"))
+    assert load_model(str(tmp_path / "other.h5")).model.config.slope is None
+
+
+def test_layers_of_several_slopes_make_no_net(bars, run_here, tmp_path):
+    layers = [
+        f"autoencoder:hidden={n},activation=leaky-relu,slope={slope}" for n, slope in ((8, 0.1), (4, 0.2))
+    ]
+    words = [word for layer in layers for word in ("--layer", layer)]
+    ok(
+        run_here(
+            "train", bars / "train.h5", "--model", "stack", *words, "--epochs", 1, "-o", tmp_path / "s.h5"
+        )
+    )
+    ran = run_here("finetune", tmp_path / "s.h5", bars / "train.h5", "-o", tmp_path / "net.h5")
+    assert ran.code in (1, 2)
+    assert "--slope: the layers have several, 0.1, 0.2; train them again with one, or with prelu" in ran.err
+    assert len(ran.err.splitlines()) == 1

@@ -8,12 +8,15 @@ from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import read_model
 from featlearn.models import model_class
 from featlearn.ops import dense
+from featlearn.ops.dense import Dense
 from featlearn.random import Random
 
 VISIBLE = 7
 SIGMOID = {"activation": "sigmoid", "output_units": "linear", "loss": "squared"}
 LINEAR = SIGMOID | {"activation": "linear"}
 RELU = SIGMOID | {"activation": "relu"}
+LEAKY = SIGMOID | {"activation": "leaky-relu", "slope": 0.2}
+PRELU = SIGMOID | {"activation": "prelu"}
 MAXOUT = SIGMOID | {"activation": "maxout", "tied": False}
 PAIRS = {
     "rbm, tied autoencoder": ("rbm", {"visible": "gaussian"}, "autoencoder", SIGMOID),
@@ -34,13 +37,16 @@ PAIRS = {
         "rbm",
         {"visible": "gaussian", "units": "rectified"},
         "k-sparse",
-        {"units": "rectified"},
+        {"activation": "relu"},
     ),
     "autoencoder, rbm": ("autoencoder", SIGMOID | {"tied": True}, "rbm", {"visible": "gaussian"}),
     "untied, sparse": ("autoencoder", SIGMOID | {"tied": False}, "sparse-autoencoder", SIGMOID),
     "maxout, denoising": ("autoencoder", MAXOUT, "denoising", MAXOUT | {"corruption": "gaussian"}),
     "autoencoder, k-sparse": ("autoencoder", LINEAR | {"tied": False}, "k-sparse", {"tied": False}),
-    "autoencoder, k-sparse, own mean": ("autoencoder", RELU, "k-sparse", {"units": "rectified"}),
+    "autoencoder, k-sparse, own mean": ("autoencoder", RELU, "k-sparse", {"activation": "relu"}),
+    "sigmoid autoencoder, k-sparse": ("autoencoder", SIGMOID, "k-sparse", {"activation": "sigmoid"}),
+    "slopes of leaky units": ("autoencoder", LEAKY, "denoising", LEAKY),
+    "slopes of prelu units": ("autoencoder", PRELU, "denoising", PRELU | {"slope": 0.1}),
     "autoencoder, k-sparse, learned": ("autoencoder", LINEAR, "k-sparse", {"pre_bias": "learned"}),
     "autoencoder, k-sparse, none": ("autoencoder", LINEAR, "k-sparse", {"pre_bias": "none"}),
     "k-sparse, autoencoder": ("k-sparse", {"k": 5, "alpha": 1.0}, "autoencoder", LINEAR | {"tied": True}),
@@ -137,10 +143,6 @@ REFUSED = {
     "hidden": ({"hidden": 6}, "rbm.h5: its hidden is 5, not 6; leave --hidden out"),
     "the usual, said": ({"hidden": 100}, "rbm.h5: its hidden is 5, not 100"),
     "activation": ({"activation": "tanh"}, "its activation is sigmoid, not tanh"),
-    "no such units": (
-        {"model": "k-sparse"},
-        "its units are sigmoid, its outputs linear; those of a k-sparse",
-    ),
     "first weights": ({"init_scale": 0.1}, "--init-scale: does nothing with --init-from"),
     "a scale": ({"data_scale": 2.0}, "--data-scale: rows are divided as the model has learned"),
     "no such start": ({"model": "mcrbm"}, "'mcrbm' does not begin as another"),
@@ -154,6 +156,14 @@ def test_what_does_not_fit_is_refused_in_one_line(work, options, words):
         begin(work, **options)
     assert words in str(found.value)
     assert "\n" not in str(found.value)
+
+
+def test_a_k_sparse_model_does_not_begin_as_leaky_units():
+    encoder, decoder = made("autoencoder", 1, **LEAKY).encoder_layers(), Dense(np.eye(5), np.zeros(5))
+    with pytest.raises(
+        ConfigError, match="its units are leaky-relu, its outputs linear; those of a k-sparse"
+    ):
+        model_class("k-sparse").settings_like(encoder[0], decoder)
 
 
 def test_other_rows_and_other_shapes_are_refused(work):

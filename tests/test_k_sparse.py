@@ -6,6 +6,7 @@ import pytest
 
 from featlearn.analysis.filters import filter_statistics
 from featlearn.errors import ConfigError
+from featlearn.jobs.store import load_model
 from featlearn.models.base import DataSummary, Step
 from featlearn.models.k_sparse import KSparse
 from featlearn.ops import sparse_code
@@ -24,20 +25,25 @@ STEP = Step(0, 3)
 
 VARIANTS = {
     "plain": {},
-    "rectified": {"units": "rectified"},
+    "rectified": {"activation": "relu"},
     "untied": {"tied": False},
-    "untied rectified": {"tied": False, "units": "rectified"},
+    "untied rectified": {"tied": False, "activation": "relu"},
     "no pre-bias": {"pre_bias": "none"},
     "learned pre-bias": {"pre_bias": "learned"},
     "learned pre-bias untied": {"pre_bias": "learned", "tied": False},
     "batch": {"batch_top_k": True},
-    "batch rectified": {"batch_top_k": True, "units": "rectified"},
+    "batch rectified": {"batch_top_k": True, "activation": "relu"},
     "aux": {"aux_k": 2},
-    "aux untied rectified learned": {"aux_k": 2, "tied": False, "units": "rectified", "pre_bias": "learned"},
+    "aux untied rectified learned": {"aux_k": 2, "tied": False, "activation": "relu", "pre_bias": "learned"},
     "matryoshka": {"matryoshka": "2,5"},
+    "sigmoid output": {"output_units": "sigmoid"},
+    "sigmoid output squared": {"output_units": "sigmoid", "loss": "squared", "activation": "sigmoid"},
+    "sigmoid untied": {"output_units": "sigmoid", "activation": "sigmoid", "tied": False, "aux_k": 2},
+    "tanh matryoshka": {"output_units": "tanh", "activation": "tanh", "matryoshka": "2,5", "aux_k": 2},
+    "sigmoid batch": {"batch_top_k": True, "activation": "sigmoid", "output_units": "sigmoid"},
     "everything": {
         **{"matryoshka": "2,5", "aux_k": 3, "aux_weight": 0.5, "batch_top_k": True, "pre_bias": "learned"},
-        **{"tied": False, "units": "rectified"},
+        **{"tied": False, "activation": "relu"},
     },
 }
 
@@ -76,6 +82,14 @@ def kept(A, k, rectified=False):
     return K & (A > 0) if rectified else K
 
 
+FUNCTIONS = {
+    "linear": lambda a: a,
+    "relu": lambda a: np.maximum(a, 0),
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "tanh": np.tanh,
+}
+
+
 class Twin:
     """The loss of the docstring in numpy, through the entries that were kept for the parameters it was made
     with."""
@@ -84,7 +98,7 @@ class Twin:
         self.model, self.X, config = model, X, model.config
         p = {name: value.astype(np.float64) for name, value in model.params.items()}
         A = centred(model, p, X) @ p["W"] + p["c"]
-        rectified = config.units == "rectified"
+        rectified = config.activation == "relu"
         if config.batch_top_k:
             self.K = kept(A.reshape(1, -1), len(X) * k, rectified).reshape(A.shape)
         else:
@@ -93,17 +107,31 @@ class Twin:
         self.dead_K = np.zeros(A.shape, bool)
         if config.aux_k:
             self.dead_K[:, dead] = kept(A[:, dead], min(config.aux_k, dead.sum()), rectified)
-        self.e = X - self.outputs(p)[-1]
+        self.entropy = model.config.output_units == "sigmoid" and model.config.loss != "squared"
+        last = self.outputs(p)[-1]
+        self.rmse = np.sqrt(np.mean((X - last) ** 2))
+        slope = {"sigmoid": last * (1 - last), "tanh": 1 - last**2}.get(model.config.output_units, 1)
+        self.e = (X - last) * (1 if self.entropy else slope)
+
+    def code(self, p, kept):
+        A = centred(self.model, p, self.X) @ p["W"] + p["c"]
+        return (
+            A * kept
+            if self.model.config.activation == "relu"
+            else FUNCTIONS[self.model.config.activation](A) * kept
+        )
 
     def outputs(self, p):
-        Z = (centred(self.model, p, self.X) @ p["W"] + p["c"]) * self.K
-        return [Z[:, : s.stop] @ p.get("D", p["W"]).T[: s.stop] + p["b"] for s in self.model.config.sections]
+        Z, D, g = self.code(p, self.K), p.get("D", p["W"]), FUNCTIONS[self.model.config.output_units]
+        return [g(Z[:, : s.stop] @ D.T[: s.stop] + p["b"]) for s in self.model.config.sections]
 
     def loss(self, p):
-        Y = self.outputs(p)
-        loss = np.mean([((self.X - y) ** 2).sum() for y in Y])
+        X, Y = self.X, self.outputs(p)
+        loss = np.mean([((X - y) ** 2).sum() for y in Y])
+        if self.entropy:
+            loss = np.mean([-(X * np.log(y) + (1 - X) * np.log(1 - y)).sum() for y in Y])
         if self.model.config.aux_k:
-            Z = (centred(self.model, p, self.X) @ p["W"] + p["c"]) * self.dead_K
+            Z = self.code(p, self.dead_K)
             weight = self.model.config.aux_weight or 1 / 32
             loss += weight * ((self.e - Z @ p.get("D", p["W"]).T) ** 2).sum()
         return loss / (len(self.X) * self.model.config.loss_scale)
@@ -112,15 +140,16 @@ class Twin:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_gradient_is_the_derivative_through_the_kept_entries(name):
     model, X = make(**VARIANTS[name]), data()
-    twin = Twin(model, X)
+    X = X if model.config.output_units == "linear" else 1 / (1 + np.exp(-X))
+    twin, linear = Twin(model, X), model.config.output_units == "linear"
     p = {key: value.copy() for key, value in model.params.items()}
     metrics, grads = model.gradient(X, STEP)
-    assert twin.K.sum() == N * K or model.config.units == "rectified"
+    assert twin.K.sum() == N * K or model.config.activation == "relu"
     assert metrics["loss"] == pytest.approx(twin.loss(p), rel=1e-12)
-    assert metrics["error"] == pytest.approx(np.sqrt(np.mean(twin.e**2)), rel=1e-12)
+    assert metrics["error"] == pytest.approx(twin.rmse, rel=1e-12)
     assert model.config.aux_k is None or (twin.dead_K.any() and metrics["dead_share"] == 0.3)
     for key in grads:
-        numeric = central(lambda: twin.loss(p), p[key], 0.05)
+        numeric = central(lambda: twin.loss(p), p[key], 0.05 if linear else 1e-3)
         assert np.linalg.norm(numeric - grads[key]) < 1e-9 * np.linalg.norm(numeric), key
 
 
@@ -131,17 +160,22 @@ def test_the_code_is_that_of_the_docstring(name, dtype):
     model, X = make(dtype, **VARIANTS[name]), data(70, dtype=dtype)
     p = {key: value.astype(np.float64) for key, value in model.params.items()}
     A = centred(model, p, X.astype(np.float64)) @ p["W"] + p["c"]
-    rectified = model.config.units == "rectified"
+    rectified = model.config.activation == "relu"
     exact = {"rtol": 0, "atol": 1e-5 if dtype == "float32" else 1e-13}
+    f, g = FUNCTIONS[model.config.activation], FUNCTIONS[model.config.output_units]
     if model.config.batch_top_k:
         model.state["threshold"][:] = 0.5
-        H = A * (A > 0.5)
+        H = f(A) * (A > 0.5)
         again = H
     else:
-        H, again = A * kept(A, 3 * K, rectified), A * kept(A, K, rectified)
+        H, again = f(A) * kept(A, 3 * K, rectified), f(A) * kept(A, K, rectified)
     np.testing.assert_allclose(model.encode(X), H, **exact)
-    np.testing.assert_allclose(model.decode(H.astype(dtype)), H @ p.get("D", p["W"]).T + p["b"], **exact)
-    np.testing.assert_allclose(model.reconstruct(X), again @ p.get("D", p["W"]).T + p["b"], **exact)
+    np.testing.assert_allclose(model.decode(H.astype(dtype)), g(H @ p.get("D", p["W"]).T + p["b"]), **exact)
+    np.testing.assert_allclose(model.reconstruct(X), g(again @ p.get("D", p["W"]).T + p["b"]), **exact)
+    if not model.config.batch_top_k:
+        (encoder,), (back,) = model.encoder_layers(), model.decoder_layers()
+        np.testing.assert_allclose(encoder.encode(X), H, **exact)
+        np.testing.assert_allclose(back.encode(H.astype(dtype)), model.decode(H.astype(dtype)), **exact)
     wanted = model.encode(X).tobytes(), model.gradient(X, STEP)[1]
     model.params = {key: value.copy(order="C") for key, value in model.params.items()}
     assert model.encode(X).tobytes() == wanted[0]
@@ -238,10 +272,10 @@ class Plain:
         return self.X[index]
 
 
-@pytest.mark.parametrize("units", ["linear", "rectified"])
+@pytest.mark.parametrize("units", ["linear", "relu"])
 def test_units_are_counted_dead(units):
     """Rows since a unit was last kept; a rectified one must also have been above zero."""
-    model = make(units=units, dead_after=12)
+    model = make(activation=units, dead_after=12)
     model.params["W"][...] = 0
     model.params["c"][...] = [1, 1, -1, -1, *[-2] * 6]
     shares = [model.gradient(data(5), STEP)[0]["dead_share"] for _ in range(3)]
@@ -322,6 +356,15 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
         ({"k_ramp": 0.3, "k_start": 3}, "--k-ramp: k does not fall"),
         ({"batch_top_k": True, "alpha": 2.0}, "--alpha: .* threshold"),
         ({"unit_norm": True, "init_scale": 0.1}, "--init-scale: .* norm 1"),
+        (
+            {"pre_bias": "learned", "output_units": "sigmoid"},
+            "--pre-bias learned: the bias of linear outputs",
+        ),
+        ({"output_units": "tanh", "loss": "cross-entropy"}, "--loss cross-entropy: is of probabilities"),
+        ({"k": "0%"}, "--k: got '0%', must be a whole number or a share such as 2.5%"),
+        ({"k": "101%"}, "--k: got '101%'"),
+        ({"k": "nan%"}, "--k: got 'nan%'"),
+        ({"k": "some"}, "--k: got 'some'"),
         ({"aux_weight": 0.1}, "--aux-weight .* add --aux-k"),
         ({"matryoshka": "2,x"}, "--matryoshka '2,x': must be numbers"),
         ({"matryoshka": ""}, "--matryoshka '': must be numbers"),
@@ -337,6 +380,39 @@ def test_dead_units_come_back_with_the_auxiliary_loss():
 def test_contradictions_are_refused(config, words):
     with pytest.raises(ConfigError, match=words):
         KSparse.Config(**{"hidden": 10, "k": 3, **config})
+
+
+@pytest.mark.parametrize(
+    ("hidden", "share", "k"),
+    [(1000, "2.5%", 25), (100, "2.5%", 3), (100, "2.4%", 2), (100, ".1%", 1), (7, "100%", 7)],
+)
+def test_a_share_is_the_nearest_number_of_units(hidden, share, k):
+    assert KSparse.Config(hidden=hidden, k=share).k == k
+
+
+def test_a_share_can_be_typed_wherever_k_is(run_here, tmp_path, monkeypatch):
+    """On the command line, in a settings file, in the words for a layer of a stack."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "how.toml").write_text('k = "4%"\n')
+    layer = ("--model", "stacked-autoencoder", "--layer", "k-sparse:k=4%", "--hidden", "50")
+    for options in (("--k", "4%"), ("--config", "how.toml"), layer):
+        model = ("--model", "k-sparse", "--hidden", "50") if "--layer" not in options else ()
+        ran = run_here("train", *model, *options, "--epochs", "1", "-q", "-o", "made.h5", "--force")
+        assert ran.code == 0, ran.err
+        model = load_model("made.h5").model
+        assert (model.layers[0] if model.layers else model).config.k == 2
+    ran = run_here("train", "--model", "k-sparse", "--k", "2.5")
+    assert ran.code == 2
+    assert "--k" in ran.err
+
+
+def test_outputs_of_their_own_range_begin_at_the_mean():
+    mean = np.linspace(0.1, 0.9, 5)
+    for kind in ("sigmoid", "tanh", "linear"):
+        model = KSparse(KSparse.Config(output_units=kind), "float64")
+        model.init(5, Random(0), mean)
+        np.testing.assert_allclose(model.decode(np.zeros((1, 100)))[0], mean)
+        assert (model.params["mu"] == mean).all()
 
 
 def test_matryoshka_widths():

@@ -37,17 +37,22 @@ def rows(n, visible=14, dtype=np.float64):
 def loss(model, X, Z):
     """(n,) L of the paper without a_r |W|, by numpy."""
     config, (W, b, c) = model.config, (model.params[name] for name in ("W", "b", "c"))
+    D = model.params.get("D", W)
     L = 1 / (1 + np.exp(-config.gain * Z))
     return (
         config.code_error * np.square(Z - (X @ W + c)).sum(axis=1)
-        + np.square(X - (L @ W.T + b)).sum(axis=1)
+        + np.square(X - (L @ D.T + b)).sum(axis=1)
         + config.sparsity * np.log(1 + L**2).sum(axis=1)
     )
 
 
-def test_gradient_by_the_code():
+UNTIED = dataclasses.replace(CONFIG, tied=False)
+
+
+@pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
+def test_gradient_by_the_code(config):
     """dL/dz at any z, by central differences of numpy's L."""
-    model, X = make(), rows(3)
+    model, X = make(config), rows(3)
     Z = np.random.default_rng(3).normal(size=(3, 9)) / 2
     slope = model.relax(X, Z, 0).slope
     worst = 0.0
@@ -65,9 +70,10 @@ WIDE = dataclasses.replace(CONFIG, hidden=90)
 
 
 @pytest.mark.parametrize("n", [2, 200])
-def test_loss_never_rises_over_a_relaxation(n):
+@pytest.mark.parametrize("tied", [True, False])
+def test_loss_never_rises_over_a_relaxation(n, tied):
     """Also with steps that are much too long; and it is the whole of L that falls, not E alone."""
-    model, X = make(dataclasses.replace(WIDE, relax_step=2.0), 100), rows(n, 100)
+    model, X = make(dataclasses.replace(WIDE, relax_step=2.0, tied=tied), 100), rows(n, 100)
     losses = [loss(model, X, model.relax(X, None, steps).Z) for steps in range(25)]
     rises = np.diff(losses, axis=0)
     assert rises.max() < 1e-10
@@ -93,18 +99,25 @@ def test_codes_are_the_same_alone_and_together():
     assert 0 < np.abs(together - alone).max() < 1e-9
 
 
-def test_gradient_by_the_parameters():
+@pytest.mark.parametrize("config", [CONFIG, UNTIED], ids=["tied", "untied"])
+def test_gradient_by_the_parameters(config):
     """The paper's dL/dW, dL/db, dL/dc at the relaxed codes; the metrics are those of L."""
-    model, X = make(), rows(6)
+    model, X = make(config), rows(6)
     Z, (W, b, c) = model.relax(X).Z, (model.params[name] for name in ("W", "b", "c"))
     L = 1 / (1 + np.exp(-4 * Z))
-    R, E = L @ W.T + b - X, Z - (X @ W + c)
+    R, E = L @ model.params.get("D", W).T + b - X, Z - (X @ W + c)
     metrics, grads = model.gradient(X, Step(0, 0))
-    np.testing.assert_allclose(grads["W"], 2 / 6 * (R.T @ L - 0.8 * X.T @ E), rtol=1e-9, atol=1e-12)
+    by_decoder, by_encoder = 2 / 6 * R.T @ L, -2 / 6 * 0.8 * X.T @ E
+    if config.tied:
+        np.testing.assert_allclose(grads["W"], by_decoder + by_encoder, rtol=1e-9, atol=1e-12)
+    else:
+        np.testing.assert_allclose(grads["W"], by_encoder, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(grads["D"], by_decoder, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(grads["b"], 2 * R.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(grads["c"], -1.6 * E.mean(axis=0), rtol=1e-9, atol=1e-12)
     assert metrics["loss"] == pytest.approx(loss(model, X, Z).mean(), rel=1e-12)
     assert metrics["error"] == pytest.approx(np.sqrt(np.square(R).mean()), rel=1e-12)
+    assert metrics["code_error"] == pytest.approx(np.sqrt(np.square(E).mean()), rel=1e-9)
     assert metrics["mean_activation"] == pytest.approx(L.mean(), rel=1e-12)
 
 
@@ -114,6 +127,58 @@ def test_code_for_use_is_the_encoders():
     H = 1 / (1 + np.exp(-4 * (X @ W + c)))
     np.testing.assert_allclose(model.encode(X), H, rtol=1e-12)
     np.testing.assert_allclose(model.decode(H), H @ W.T + b, rtol=1e-12)
+
+
+def test_the_norms_of_the_decoders_columns_are_told():
+    for config, name in ((CONFIG, "W"), (UNTIED, "D")):
+        model = make(config)
+        norms = np.linalg.norm(model.params[name], axis=0)
+        told = model.extra_metrics(rows(2))
+        assert list(told.values()) == pytest.approx([norms.min(), norms.mean(), norms.max()], rel=1e-12)
+
+
+def test_the_sparsifying_logistic_is_that_of_the_paper_of_2006():
+    """Over rows one by one: v(k) = eta exp(beta z) + (1 - eta) v(k - 1), code eta exp(beta z) / v(k)."""
+    eta, beta = 0.3, 1.7
+    config = SESM.Config(hidden=9, logistic="sparsifying", eta=eta, gain=beta, tied=False, sparsity=0.2)
+    model, X = make(config), rows(40)
+    W, c = (model.params[name] for name in ("W", "c"))
+    v = mean_v = eta / (1 - eta) * np.exp(model.state["threshold"])
+    for x in X[:, None]:
+        threshold = model.state["threshold"]
+        at = model.relax(x)
+        z = at.Z[0] + threshold / beta
+        np.testing.assert_allclose(at.F[0] + threshold / beta, (x @ W + c)[0], rtol=1e-12)
+        v = eta * np.exp(beta * z) + (1 - eta) * v
+        np.testing.assert_allclose(at.L[0], eta * np.exp(beta * z) / v, rtol=1e-12)
+        mean_v = mean_v + (v - mean_v) / 1000
+        model.gradient(x, Step(0, 0))
+    for name, wanted in (("threshold", v), ("mean_threshold", mean_v)):
+        np.testing.assert_allclose(model.state[name], np.log((1 - eta) / eta * wanted), rtol=1e-12)
+    H = 1 / (1 + np.exp(-beta * (X @ W + c)) * (1 - eta) / eta * mean_v)
+    np.testing.assert_allclose(model.encode(X), H, rtol=1e-12)
+
+
+def test_thresholds_see_the_rows_of_a_minibatch_in_order():
+    config = SESM.Config(hidden=9, logistic="sparsifying", eta=0.3, sparsity=0.2)
+    model, X = make(config), rows(6)
+    z = model.relax(X).Z + model.state["threshold"]
+    v = 0.3 / 0.7 * np.exp(model.state["threshold"])
+    model.gradient(X, Step(0, 0))
+    for row in z:
+        v = 0.3 * np.exp(row) + 0.7 * v
+    np.testing.assert_allclose(model.state["threshold"], np.log(0.7 / 0.3 * v), rtol=1e-12)
+
+
+class Plain:
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def take(self, index):
+        return self.X[index]
 
 
 def bars(n, side=6, seed=0):
@@ -128,15 +193,8 @@ def bars_found(**settings):
     model = SESM(SESM.Config(hidden=20, sparsity=0.7, **settings))
     model.init(36, Random(0), X.mean(axis=0))
 
-    class Data:
-        def __len__(self):
-            return len(X)
-
-        def take(self, index):
-            return X[index]
-
     how = TrainConfig(epochs=15, batch_size=10, momentum=0.0, decay="l1", lr_schedule="linear", lr=0.1)
-    Training(model, Data(), how).run()
+    Training(model, Plain(X), how).run()
     alone = np.array([np.eye(6)[[i]].T @ np.ones((1, 6)) for i in range(6)])
     wanted = np.concatenate([alone, alone.transpose(0, 2, 1)]).reshape(12, 36)
     found = np.corrcoef(np.concatenate([wanted, model.filters()]))[:12, 12:].max(axis=1) > 0.9
@@ -183,6 +241,7 @@ def test_edges_from_images_and_none_from_noise():
             2,
             "--relax-step: does nothing without --relax-steps",
         ),
+        (("--eta", "0.1"), 2, "--eta: does nothing without --logistic sparsifying"),
         (("--gain", "0"), 2, "--gain"),
         (("--sparsity", "-1"), 2, "--sparsity"),
         (("--lr", "5"), 3, "diverged"),

@@ -30,6 +30,7 @@ T = TypeVar("T", bound=Settings)
 METAVARS = {
     "IntRange": "N",
     "IntParamType": "N",
+    "CountOrShare": "N|X%",
     "FloatRange": "X",
     "FloatParamType": "X",
 }

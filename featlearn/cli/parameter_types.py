@@ -37,6 +37,14 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return low, high
 
 
+class CountOrShare(click.IntRange):
+    """A whole number within bounds, or a share such as 2.5%, whose range the settings check."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        is_share = isinstance(value, str) and value.strip().endswith("%")
+        return value.strip() if is_share else super().convert(value, param, ctx)
+
+
 class Size(click.ParamType):  # type: ignore[type-arg]
     """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word."""
 
@@ -122,6 +130,8 @@ def plain_type(annotation: Any) -> Any:
 def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if m["choices"] is not None:
         return click.Choice(m["choices"])
+    if m["share"]:
+        return CountOrShare(m["low"], m["high"])
     if m["infinite"]:
         return Number(m["low"], m["high"])
     if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
@@ -153,6 +163,8 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
     if isinstance(param.type, CountOr) and isinstance(value, str):
         return None if value == param.type.word else f"a whole number, or {param.type.word}"
+    if isinstance(param.type, CountOrShare) and isinstance(value, str):
+        return None
     if isinstance(param.type, click.types.IntParamType):
         return None if small or (number and value.is_integer()) else WORDS[int]
     if isinstance(param.type, click.types.FloatParamType):

@@ -19,6 +19,7 @@ from featlearn.jobs.up_down import plan_up_down
 from featlearn.models.base import Model
 from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.network import Network
+from featlearn.models.settings.chain import params_of, slope_of
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.models.untied_dbn import UntiedDBN
 from featlearn.ops.dense import Dense
@@ -135,9 +136,7 @@ def plan_finetuning(
     digest = learned.file.content_hash
     if how.random:
         return replace(plan, start=Start(f"random weights of {digest}"))
-    params = {f"W{i}": layer.W for i, layer in enumerate(layers + back, 1)}
-    params |= {f"c{i}": layer.c for i, layer in enumerate(layers + back, 1)}
-    return replace(plan, start=Start(digest, params))
+    return replace(plan, start=Start(digest, params_of(layers + back)))
 
 
 def with_unlabelled(data: Data, other: Data) -> Data:
@@ -170,7 +169,9 @@ def _unrolled(layers: list[Dense], back: list[Dense], how: Finetuning) -> dict[s
         found["activation"] = how.activation
     elif up:
         found |= {"activation": ",".join(up), "decoder_activation": ",".join(down)}
-    return found | {"kept": kept if any(kept) else None}
+    stays = [] if how.activation else layers[:-1] + back[:-1]
+    stays += [] if how.code else layers[-1:]
+    return found | {"kept": kept if any(kept) else None, "slope": slope_of(stays)}
 
 
 def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
@@ -179,7 +180,8 @@ def _shape_of(layers: list[Dense], how: Finetuning) -> dict[str, Any]:
     kinds = [layer.activation for layer in layers]
     kept = tuple(layer.kept for layer in layers)
     activation = how.activation or (kinds[0] if len(set(kinds)) == 1 else ",".join(kinds))
-    return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None}
+    slope = None if how.activation else slope_of(layers)
+    return {"hidden": hidden, "activation": activation, "kept": kept if any(kept) else None, "slope": slope}
 
 
 def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization | None) -> None:

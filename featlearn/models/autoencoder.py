@@ -12,7 +12,8 @@ D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagati
 in the notation of A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011 (his W1 is W', his W2 is D).
 v, loss_scale, is 1 in the papers. Here it is the data's variance, summed over the pixels, so that one rate,
 decay and penalty suit all data: a paper's rate is v times larger here, and its decays and penalties are v
-times smaller (v of MNIST is 53, of patches with unit variance the number of pixels). Two hooks make its kin
+times smaller (v of MNIST is 53, of patches with unit variance the number of pixels). Dropout (ops/dense.py)
+leaves hidden units out of what the decoder sees; codes for use need nothing of it. Two hooks make its kin
 of it: `corrupt` (denoising.py) and `penalty` (sparse_autoencoder.py).
 """
 
@@ -34,6 +35,7 @@ from featlearn.models.base import (
     Product,
     Step,
 )
+from featlearn.models.settings.network import HiddenDropout
 from featlearn.models.settings.outputs import (
     OutputConfig,
     are_bounded,
@@ -41,27 +43,23 @@ from featlearn.models.settings.outputs import (
     output_top,
     resolve_outputs,
 )
-from featlearn.ops.activations import (
-    ACTIVATIONS,
-    REMARKS,
-    activate,
-    backward,
-    has_curvature,
-    pieces,
-    portable,
-)
+from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
+from featlearn.ops.activations import ACTIVATIONS, REMARKS, SLOPE, activate, has_curvature, pieces
 from featlearn.ops.arrays import product
 from featlearn.ops.curvature import Curvature, Penalty
-from featlearn.ops.dense import Dense
-from featlearn.ops.graph import Graph, Value, affine
+from featlearn.ops.dense import Dense, Dropout
+from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
 
+HIDDEN_DRAW = 2
+"""The random draw of dropout; those before are for what is done to the input."""
+
 
 class Autoencoder(Layer):
-    """params: W (visible, hidden), b (visible,), c (hidden,), untied D (visible, hidden).
+    """params: W (visible, hidden), b (visible,), c (hidden,), untied D (visible, hidden), prelu s (hidden,).
 
     For maxout W and c have two columns a hidden unit.
     """
@@ -77,7 +75,9 @@ class Autoencoder(Layer):
     usual_loss: ClassVar[str] = "cross-entropy"
 
     @dataclass(frozen=True)
-    class Config(OutputConfig, HiddenConfig):
+    class Common(HiddenDropout, OutputConfig, HiddenConfig):
+        """The settings of all kinds of units."""
+
         activation: str = setting("leaky-relu", REMARKS, choices=ACTIVATIONS)
         tied: bool | None = setting(
             None, "decode with the encoder's weights  [default: tied; maxout units: no-tied]"
@@ -103,7 +103,14 @@ class Autoencoder(Layer):
             if self.tied and self.activation == "maxout":
                 raise ConfigError("--tied: maxout units have two sets of weights; use --no-tied")
 
-    config: Config
+    @dataclass(frozen=True)
+    class Config(SlopeConfig, Common):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.activation != "auto":
+                refuse_idle_slope(self.slope, (self.activation,))
+
+    config: Any
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
@@ -112,7 +119,7 @@ class Autoencoder(Layer):
         bound = 0.01 if config.init == "normal" else math.sqrt(6 / (data.n_visible + config.hidden + 1))
         usual: dict[str, Any] = {"init_scale": bound, "hidden_bias": 0.0}
         usual["tied"] = config.activation != "maxout"
-        return fill(config, usual)
+        return with_slope(fill(config, usual), (config.activation,))
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
@@ -142,6 +149,7 @@ class Autoencoder(Layer):
                 for tied in (False, True) if f != "maxout" else (False,):
                     name = f"{f}, {g} output, {loss}{', tied' if tied else ''}"
                     found[name] = cls.Config(**cls.small, activation=f, tied=tied, output_units=g, loss=loss)
+        found["dropout"] = cls.Config(**cls.small, output_units="linear", hidden_dropout=0.4)
         return found
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
@@ -164,12 +172,15 @@ class Autoencoder(Layer):
             "b": np.zeros(n_visible, self.dtype),
             "c": np.full(width, config.hidden_bias, self.dtype),
         }
+        if config.activation == "prelu":
+            self.params["s"] = np.full(width, config.slope, self.dtype)
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
         width = hidden * pieces(self.config.activation)
-        untied = {} if self.config.tied else {"D": (n_visible, hidden)}
-        return {"W": (n_visible, width)} | untied | {"b": (n_visible,), "c": (width,)}
+        untied: dict[str, tuple[int, ...]] = {} if self.config.tied else {"D": (n_visible, hidden)}
+        slopes: dict[str, tuple[int, ...]] = {"s": (width,)} if self.config.activation == "prelu" else {}
+        return {"W": (n_visible, width)} | untied | {"b": (n_visible,), "c": (width,)} | slopes
 
     def remedies(self) -> dict[str, dict[str, Any]]:
         """No setting makes edges of it: any turn of the subspace that it finds is as good."""
@@ -184,13 +195,18 @@ class Autoencoder(Layer):
         """D (visible, hidden)."""
         return self.params["W" if self.config.tied else "D"]
 
+    @property
+    def encoder(self) -> Dense:
+        """The hidden layer; of a denoising autoencoder it sees here what is not corrupted."""
+        slope = self.params.get("s", SLOPE if self.config.slope is None else self.config.slope)
+        return Dense(self.params["W"], self.params["c"], self.config.activation, slope=slope)
+
     def encode(self, X: Array) -> Array:
         """f(W'x + c) of each row: (n, visible) -> (n, hidden)."""
-        return activate(product(X, self.params["W"]), self.params["c"], self.config.activation)
+        return self.encoder.encode(X)
 
     def encoder_layers(self) -> list[Dense]:
-        """One layer; of a denoising autoencoder it sees what is not corrupted."""
-        return [Dense(self.params["W"], self.params["c"], self.config.activation)]
+        return [self.encoder]
 
     def decoder_layers(self) -> list[Dense]:
         return [Dense(np.ascontiguousarray(self.decoder.T), self.params["b"], self.config.output_units)]
@@ -198,20 +214,22 @@ class Autoencoder(Layer):
     @classmethod
     def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
         """Decode with weights of its own where the other model does."""
-        found = {
+        found: dict[str, Any] = {
             "hidden": encoder.units,
             "activation": encoder.activation,
             "output_units": decoder.activation,
         }
+        if encoder.activation == "leaky-relu":
+            found["slope"] = encoder.slope
         return found | ({} if decoder.is_mirror_of(encoder) else {"tied": False})
 
     def begin_as(self, encoder: Dense, decoder: Dense) -> None:
-        values = {"W": encoder.W, "c": encoder.c, "D": decoder.W.T, "b": decoder.c}
+        values = {"W": encoder.W, "c": encoder.c, "s": encoder.slope, "D": decoder.W.T, "b": decoder.c}
         for name, w in self.params.items():
             w[...] = values[name]
 
     def portable(self, g: Graph, X: Value) -> Value:
-        return portable(g, affine(g, X, self.params["W"], self.params["c"]), self.config.activation)
+        return self.encoder.portable(g, X)
 
     def decode(self, H: Array) -> Array:
         """g(D h + b) of each row: (n, hidden) -> (n, visible)."""
@@ -231,7 +249,12 @@ class Autoencoder(Layer):
 
     def phases(self) -> list[Phase]:
         known = has_curvature(self.config.activation)
-        return [Phase("train", self.gradient, curvature=self.curvature if known else None)]
+        curvature = self.curvature if known else None
+        return [Phase("train", self.gradient, curvature=curvature, moving_loss=self.draws_anew())]
+
+    def draws_anew(self) -> str:
+        """What is drawn anew at every update, in words; "" where nothing is."""
+        return "dropout is drawn anew at every update" if self.config.hidden_dropout else ""
 
     def curvature(self, X: Array) -> Product:
         """Products with the curvature of J over rows X (n, visible)."""
@@ -265,19 +288,23 @@ class Autoencoder(Layer):
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         C, weight = self.corrupt(X, step)
-        A = product(C, params["W"])
-        H = activate(A, params["c"], config.activation)
+        encoder = self.encoder
+        passed = encoder.forward(C)
+        H = passed.H
         cost, row, metrics = self.penalty(H)
-        A_y = product(H, self.decoder, trans_b=True)
+        dropout = Dropout(0.0, config.hidden_dropout, step.seed, step.draw)
+        seen = dropout(HIDDEN_DRAW, H)
+        A_y = product(seen, self.decoder, trans_b=True)
         loss, error, delta_y = output_error(A_y, params["b"], X, config.output_units, config.loss, weight)
-        delta_h = product(delta_y, self.decoder, scale=share)
-        before = A + params["c"] if config.activation == "maxout" else None
-        delta_h = backward(delta_h, H, config.activation, row, before)
-        grads = {"W": outer_mean(C, delta_h)}
+        delta_h = dropout(HIDDEN_DRAW, product(delta_y, self.decoder, scale=share))
+        if row is not None:
+            delta_h += row
+        _, (dW, dc, *slopes) = encoder.gradients(passed, delta_h)
+        grads = {"W": dW}
         if config.tied:
-            outer_mean(delta_y, H, share, out=grads["W"])
+            outer_mean(delta_y, seen, share, out=grads["W"])
         else:
-            grads["D"] = outer_mean(delta_y, H, share)
-        grads |= {"b": column_mean(delta_y, share), "c": column_mean(delta_h)}
+            grads["D"] = outer_mean(delta_y, seen, share)
+        grads |= {"b": column_mean(delta_y, share), "c": dc} | dict(zip("s", slopes, strict=False))
         activity = {"mean_activation": grand_mean(H)}
         return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads

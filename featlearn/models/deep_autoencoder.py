@@ -28,11 +28,11 @@ from featlearn.models.base import (
     Step,
 )
 from featlearn.models.settings.chain import (
+    begun,
     chain_of,
     chain_shapes,
     each,
     grads_of,
-    initial,
     pairs_of,
     refuse_layers,
 )
@@ -43,6 +43,7 @@ from featlearn.models.settings.outputs import (
     output_top,
     resolve_outputs,
 )
+from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS, has_curvature
 from featlearn.ops.arrays import product
@@ -58,7 +59,8 @@ from featlearn.settings import setting
 class DeepAutoencoder(Model):
     """params: of each layer l = 1, 2, ... 2L, from below, W_l (inputs, units), c_l (units,).
 
-    For maxout W_l and c_l have two columns a unit. They are named W1, c1, W2 and so on.
+    For maxout W_l and c_l have two columns a unit; prelu has slopes s_l (units,). Their names are W1, c1, W2
+    and so on.
     """
 
     id = "deep-autoencoder"
@@ -68,7 +70,7 @@ class DeepAutoencoder(Model):
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 3)}
 
     @dataclass(frozen=True)
-    class Config(OutputConfig):
+    class Config(SlopeConfig, OutputConfig):
         hidden: tuple[int, ...] = setting(
             (1000, 500, 250, 30), "units of each layer of the encoder, the code last", low=1, high=MAX_UNITS
         )
@@ -95,6 +97,7 @@ class DeepAutoencoder(Model):
                 raise ConfigError("--hidden: an autoencoder has a code; give the units of one layer or more")
             layers = len(self.hidden)
             refuse_layers(self.activations[:-1], self.stays[:layers], self.hidden)
+            refuse_idle_slope(self.slope, self.activations)
 
         @property
         def activations(self) -> tuple[str, ...]:
@@ -116,8 +119,8 @@ class DeepAutoencoder(Model):
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
-        """Choose output units and the loss."""
-        return resolve_outputs(config, data, "cross-entropy")
+        """Choose output units, the loss and the slope of leaky units."""
+        return with_slope(resolve_outputs(config, data, "cross-entropy"), config.activations)
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
@@ -143,11 +146,7 @@ class DeepAutoencoder(Model):
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
         self.params = {}
         for name, shape in self.shapes(n_visible).items():
-            layer = len(self.params) // 2
-            if len(shape) == 1:
-                self.params[name] = np.zeros(shape, self.dtype)
-            else:
-                self.params[name] = initial(shape, config.activations[layer], self.dtype, rng, layer)
+            self.params[name] = begun(name, shape, config.activations, config.slope, self.dtype, rng)
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
@@ -167,7 +166,7 @@ class DeepAutoencoder(Model):
 
     @property
     def _chain(self) -> list[Dense]:
-        return chain_of(self.params, self.config.activations, self.config.stays)
+        return chain_of(self.params, self.config.activations, self.config.stays, self.config.slope)
 
     def encoder_layers(self) -> list[Dense]:
         return self._chain[: len(self.config.hidden)]

@@ -28,7 +28,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
-from featlearn.models.base import DataSummary, Phase, Step
+from featlearn.models.base import DataSummary, Step
 from featlearn.ops.activations import ACTIVATIONS, REMARKS
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
@@ -148,6 +148,7 @@ class Denoising(Autoencoder):
             "masking": {"corruption": "masking"},
             "salt-and-pepper": {"corruption": "salt-and-pepper"},
             "gaussian": {"corruption": "gaussian"},
+            "dropout": {"corruption": "salt-and-pepper", "hidden_dropout": 0.4},
             "emphasis": {"corruption": "masking", "emphasis": 1.0, "clean_weight": 0.5},
         }
         found = {}
@@ -164,9 +165,8 @@ class Denoising(Autoencoder):
                     found[name] = cls.Config(**cls.small, **settings, **options)
         return found
 
-    def phases(self) -> list[Phase]:
-        moving = "the corruption is drawn anew at every update" if self.config.noise else ""
-        return [Phase("train", self.gradient, moving_loss=moving)]
+    def draws_anew(self) -> str:
+        return "the corruption is drawn anew at every update" if self.config.noise else super().draws_anew()
 
     def corrupt(self, X: Array, step: Step) -> tuple[Array, Array | None]:
         config = self.config

@@ -1,13 +1,14 @@
 """k-sparse autoencoder: of each row's hidden activations only the k largest are kept.
 
-    a = W'(x - mu) + c,   y = D z + b
-    z = the k largest entries of a, the others 0 (rectified: then max(0, z))
-    loss = |x - y|^2 / v,   r = 2 (y - x) / v
+    a = W'(x - mu) + c,   y = g(D z + b)
+    z = f(a) of the k largest entries of a, the others 0
+    loss = |x - y|^2 / v,   r = 2 (y - x) g' / v
+           or the cross-entropy of sigmoid outputs / v, r = (y - x) / v
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r
-    delta = D'r where an entry was kept, 0 elsewhere
+    delta = D'r f' where an entry was kept, 0 elsewhere
 
 A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and
-linear units. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
+f, g linear. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
 learning rate suits all data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here).
 Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first
 part of the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha
@@ -17,8 +18,8 @@ k largest, but a reconstruction takes k. What came later:
                    smallest positive activation so kept (B. Bussmann, P. Leask, N. Nanda, BatchTopK sparse
                    autoencoders, 2024)
     aux_k          + weight |e - D z'|^2: the aux_k largest activations of dead units explain what is left
-                   over, e = x - y, taken as given (L. Gao et al., Scaling and evaluating sparse
-                   autoencoders, 2024)
+                   over, e = (x - y) g' or x - y as in r, taken as given (L. Gao et al., Scaling and
+                   evaluating sparse autoencoders, 2024)
     unit_norm      features of D have norm 1; what is parallel to them is left out of their gradient (the
                    same)
     matryoshka     the mean of the losses with the first m_1, m_2, ... units alone (B. Bussmann, N. Nabeshima,
@@ -28,20 +29,16 @@ k largest, but a reconstruction takes k. What came later:
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
-from featlearn.models.settings.k_sparse import KSparseSettings
-from featlearn.ops.arrays import add_bias, product, row_sum
-from featlearn.ops.dense import Dense
-from featlearn.ops.graph import Graph, Value, affine
+from featlearn.models.parts.k_sparse import KSparseCode
+from featlearn.models.settings.outputs import inputs_for, output_error
+from featlearn.ops.arrays import product, row_sum
 from featlearn.ops.reduce import column_sum, rmse
 from featlearn.ops.sparse_code import (
     Code,
-    activations,
     backward,
     chosen,
     decoder,
@@ -55,7 +52,7 @@ from featlearn.rows import Array
 MEMORY = 0.999  # of the threshold's running mean
 
 
-class KSparse(KSparseSettings):
+class KSparse(KSparseCode):
     """The k-sparse autoencoder.
 
     params: W (visible, hidden), b (visible,), c (hidden,); untied: D (visible, hidden); pre_bias mean: mu
@@ -66,12 +63,6 @@ class KSparse(KSparseSettings):
     """
 
     id = "k-sparse"
-    encode_state = ("threshold",)
-    config: KSparseSettings.Config
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        return ("W",) if self.config.tied else ("W", "D")
 
     def phases(self) -> list[Phase]:
         """One, whose losses can be compared as soon as k no longer falls, which alone makes them rise.
@@ -83,25 +74,6 @@ class KSparse(KSparseSettings):
         at_rest = ramp * (1 - 0.5 / falls) if falls else 0.0  # where k_at rounds to k
         learns = tuple(name for name in self.shapes(1) if name != "mu")
         return [Phase("train", self.gradient, learns, moving_loss=moving, comparable_from=at_rest)]
-
-    @classmethod
-    def variants(cls) -> dict[str, Any]:
-        modern = {"batch_top_k": True, "unit_norm": True, "aux_k": 2, "dead_after": 50, "matryoshka": "2,4"}
-        made: dict[str, dict[str, Any]] = {
-            "tied": {},
-            "untied": {"tied": False},
-            "rectified": {"units": "rectified"},
-            "rectified, untied": {"units": "rectified", "tied": False},
-            "no pre-bias": {"pre_bias": "none"},
-            "learned pre-bias": {"pre_bias": "learned"},
-            "learned pre-bias, untied": {"pre_bias": "learned", "tied": False},
-            "batch top-k": {"batch_top_k": True},
-            "matryoshka": {"matryoshka": "2,4"},
-            "matryoshka, untied": {"matryoshka": "2,4", "tied": False},
-            "unit norm": {"unit_norm": True},
-            "modern": modern | {"tied": False, "units": "rectified", "pre_bias": "learned"},
-        }
-        return {name: cls.Config(**cls.small, **options) for name, options in made.items()}
 
     def losses(self) -> dict[str, Loss]:
         """Return the loss by the parameters that follow it.
@@ -123,124 +95,19 @@ class KSparse(KSparseSettings):
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
         scale = config.init_scale or 1.0  # none: unit_norm scales
         W = (scale * rng.normal((config.hidden, n_visible), self.dtype, Purpose.INIT)).T
-        b = np.zeros(n_visible, self.dtype) if mean is None else mean.astype(self.dtype)
-        self.params = {"W": W, "b": b, "c": np.zeros(config.hidden, self.dtype)}
+        mu = np.zeros(n_visible, self.dtype) if mean is None else mean.astype(self.dtype)
+        b = mu if mean is None else np.asarray(inputs_for(mean, config.output_units), self.dtype)
+        self.params = {"W": W, "b": b.copy(), "c": np.zeros(config.hidden, self.dtype)}
         if not config.tied:
             self.params["D"] = W.copy(order="K")
         if config.pre_bias == "mean":
-            self.params["mu"] = b.copy()
+            self.params["mu"] = mu.copy()
         self.state = {"silent": np.zeros(config.hidden, np.int64)}
         if config.batch_top_k:
             self.state["threshold"] = np.full(1, -1, self.dtype)
         if config.unit_norm:
             _to_unit_norm(W)
             self.project()
-
-    def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
-        hidden = self.config.hidden
-        found: dict[str, tuple[int, ...]] = {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)}
-        if not self.config.tied:
-            found["D"] = (n_visible, hidden)
-        return found | ({"mu": (n_visible,)} if self.config.pre_bias == "mean" else {})
-
-    def _units(self) -> dict[str, Array]:
-        """W, c, and D where it is not W, a row for each unit."""
-        names = ("W", "c") if self.config.tied else ("W", "c", "D")
-        return {name: np.ascontiguousarray(self.params[name].T) for name in names}
-
-    def _centred(self, X: Array) -> Array:
-        """What the encoder sees of rows X."""
-        return X if self.config.pre_bias == "none" else X - self._pre_bias
-
-    @property
-    def _pre_bias(self) -> Array:
-        return self.params["b" if self.config.pre_bias == "learned" else "mu"]
-
-    @property
-    def _kept(self) -> int:
-        """The entries of a code that are kept, alpha k."""
-        assert self.config.alpha is not None
-        return round(min(self.config.alpha * self.config.k, self.config.hidden))
-
-    def _select(self, seen: Array, k: int, units: dict[str, Array], batch: bool = False) -> Code:
-        """The k largest activations of each row, or k a row of the whole batch."""
-        code = (largest_of_batch if batch else largest)(seen, units["W"], units["c"], k)
-        if self.config.units == "rectified":
-            np.maximum(code.value, 0, out=code.value)
-        return code
-
-    def encode(self, X: Array) -> Array:
-        """Return the alpha k largest activations of each row, or those above the threshold.
-
-        (n, visible) -> (n, hidden)
-        """
-        config, units = self.config, self._units()
-        if config.batch_top_k:
-            A, threshold = activations(self._centred(X), units["W"], units["c"]), self.state["threshold"]
-            return np.where(np.maximum(threshold, 0) < A, A, 0)
-        return self._select(self._centred(X), self._kept, units).dense(config.hidden)
-
-    def encoder_layers(self) -> list[Dense]:
-        """One layer that keeps the alpha k largest; the mean that is taken off is in its biases.
-
-        Raises ConfigError for batch_top_k, whose codes keep what exceeds a threshold.
-        """
-        if self.config.batch_top_k:
-            raise ConfigError(
-                "a model 'k-sparse' of --batch-top-k cannot be fine-tuned: how many entries its codes keep "
-                "depends on a threshold; take one without"
-            )
-        W, c = np.ascontiguousarray(self.params["W"]), self.params["c"]
-        if self.config.pre_bias != "none":
-            c = c - product(self._pre_bias[None], W)[0]
-        return [Dense(W, c, "relu" if self.config.units == "rectified" else "linear", self._kept)]
-
-    def decoder_layers(self) -> list[Dense]:
-        return [Dense(decoder(self._units()), self.params["b"])]
-
-    @classmethod
-    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
-        """Take linear or rectified units; of each code k entries stay. Raises ConfigError."""
-        units = {"linear": "linear", "relu": "rectified"}.get(encoder.activation)
-        if units is None or decoder.activation != "linear":
-            raise ConfigError(
-                f"its units are {encoder.activation}, its outputs {decoder.activation}; "
-                "those of a k-sparse model are linear or relu, and linear"
-            )
-        found: dict[str, Any] = {"hidden": encoder.units, "units": units}
-        return found | ({} if decoder.is_mirror_of(encoder) else {"tied": False})
-
-    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
-        """Give back to the biases the mean that is taken off the data."""
-        params, c = self.params, encoder.c
-        params["b"][...] = decoder.c
-        if self.config.pre_bias != "none":
-            c = c + product(self._pre_bias[None], np.ascontiguousarray(encoder.W))[0]
-        for name, value in {"W": encoder.W, "c": c, "D": decoder.W.T}.items():
-            if name in params:
-                params[name][...] = value
-
-    def portable(self, g: Graph, X: Value) -> Value:
-        config, zero = self.config, np.zeros((), self.dtype)
-        seen = g("Sub", X, self._pre_bias) if config.pre_bias != "none" else X
-        A = affine(g, seen, self.params["W"], self.params["c"])
-        if config.batch_top_k:
-            return g("Where", g("Greater", A, np.maximum(self.state["threshold"], 0)), A, zero)
-        values, index = g("TopK", A, np.array([self._kept]))
-        if config.units == "rectified":
-            values = g("Relu", values)
-        return g("ScatterElements", g("Mul", A, zero), index, values, axis=1)
-
-    def decode(self, H: Array) -> Array:
-        """D h + b of each row, (n, hidden) -> (n, visible)."""
-        return add_bias(product(H, decoder(self._units())), self.params["b"])
-
-    def reconstruct(self, X: Array, H: Array | None = None) -> Array:
-        """Return each row from its k largest activations: what was trained, not encode's richer code."""
-        if self.config.batch_top_k:
-            return super().reconstruct(X, H)
-        units = self._units()
-        return self._select(self._centred(X), self.config.k, units).decode(decoder(units), self.params["b"])
 
     def k_at(self, progress: float) -> int:
         """k when that share of the training is done."""
@@ -255,23 +122,26 @@ class KSparse(KSparseSettings):
         units = self._units()
         k = self.k_at(step.progress)
         seen, sections = self._centred(X), config.sections
-        code = self._select(seen, k, units, config.batch_top_k)
+        choose = largest_of_batch if config.batch_top_k else largest
+        code = choose(seen, units["W"], units["c"], k)
         if config.batch_top_k:
             self._follow_threshold(code, falling=k != config.k)
+        code = code.activated(config.activation)
         self._count(code)
         parts = [code.between(at.start, at.stop) for at in sections] if len(sections) > 1 else [code]
-        outputs = prefix_outputs(parts, [decoder(units)[at] for at in sections], self.params["b"])
-        errors = [rmse(X, Y) for Y in outputs]
+        outputs = prefix_outputs(parts, [decoder(units)[at] for at in sections])
+        kind, b = config.output_units, self.params["b"]
+        found = [output_error(A, b, X, kind, config.loss) for A in outputs]
         assert config.loss_scale is not None
-        loss = X.shape[1] * sum(error * error for error in errors) / (len(errors) * config.loss_scale)
-        residuals = [Y - X for Y in outputs]
+        alpha = (2 if config.loss == "squared" else 1) / (len(X) * len(sections) * config.loss_scale)
+        loss = alpha * sum(each for each, _, _ in found)
+        residuals = [delta for _, _, delta in found]
         left_over = residuals[-1]
         for i in range(len(parts) - 1, 0, -1):  # a unit sees the residuals of all prefixes that it is in
             residuals[i - 1] += residuals[i]
         grads = {name: np.empty_like(value) for name, value in units.items()}
-        alpha, rectified = 2 / (len(X) * len(sections) * config.loss_scale), config.units == "rectified"
         for at, part, R in zip(sections, parts, residuals, strict=True):
-            backward(chosen(grads, at), chosen(units, at), part, seen, R, alpha, rectified)
+            backward(chosen(grads, at), chosen(units, at), part, seen, R, alpha, config.activation)
         dead = np.flatnonzero(self.state["silent"] >= config.dead_after)
         if config.aux_k is not None and len(dead):
             loss += self._revive(grads, units, dead, seen, left_over)
@@ -282,7 +152,7 @@ class KSparse(KSparseSettings):
             G, D = decoder(grads), decoder(units)
             G -= row_sum(G * D)[:, None] * D
         activity = column_sum(code.value[:, None], 1 / (len(X) * config.hidden))
-        metrics = {"error": errors[-1], "mean_activation": float(activity[0]), "loss": loss}
+        metrics = {"error": found[-1][1], "mean_activation": float(activity[0]), "loss": loss}
         return metrics | {"dead_share": len(dead) / config.hidden}, self._like_params(grads)
 
     def _revive(
@@ -297,7 +167,7 @@ class KSparse(KSparseSettings):
         code = self._select(seen, min(config.aux_k, len(dead)), own)
         Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
-        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), config.units == "rectified")
+        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), config.activation)
         for name, value in more.items():
             grads[name][dead] += value
         error: float = rmse(Y, -left_over)
@@ -306,7 +176,7 @@ class KSparse(KSparseSettings):
     def _count(self, code: Code) -> None:
         """Counts the rows since each unit was last kept (a rectified one: above zero)."""
         silent = self.state["silent"] + (len(code.start) - 1)
-        silent[code.index[code.value > 0] if self.config.units == "rectified" else code.index] = 0
+        silent[code.index[code.value > 0] if self.config.activation == "relu" else code.index] = 0
         self.state["silent"] = silent
 
     def _follow_threshold(self, code: Code, falling: bool) -> None:

@@ -37,15 +37,16 @@ from featlearn.models.base import (
     Step,
 )
 from featlearn.models.settings.chain import (
+    begun,
     chain_of,
     chain_shapes,
     each,
     grads_of,
-    initial,
     pairs_of,
     refuse_layers,
 )
 from featlearn.models.settings.network import Classes, HiddenRegularization
+from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS, has_curvature
 from featlearn.ops.arrays import row_sum, sum_columns
@@ -85,7 +86,8 @@ LENGTH_IN_WORDS = (
 class Network(Model):
     """params: for each hidden layer l = 1, 2, ... W_l (inputs, units), c_l (units,); W (units, classes), b.
 
-    For maxout W_l and c_l have two columns a unit. They are named W1, c1, W2 and so on.
+    For maxout W_l and c_l have two columns a unit; prelu has slopes s_l (units,). Their names are W1, c1, W2
+    and so on.
     """
 
     id = "network"
@@ -101,7 +103,7 @@ class Network(Model):
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}
 
     @dataclass(frozen=True)
-    class Config(HiddenRegularization, Classes):
+    class Config(SlopeConfig, HiddenRegularization, Classes):
         hidden: tuple[int, ...] = setting(
             (500, 500), "units of each hidden layer, from the input up", low=1, high=MAX_UNITS
         )
@@ -121,6 +123,7 @@ class Network(Model):
         def __post_init__(self) -> None:
             super().__post_init__()
             refuse_layers(self.activations, self.stays, self.hidden)
+            refuse_idle_slope(self.slope, self.activations)
 
         @property
         def activations(self) -> tuple[str, ...]:
@@ -141,7 +144,7 @@ class Network(Model):
             raise ConfigError(
                 f"--classes {config.classes}: the data set has {data.classes}; leave the option out"
             )
-        return fill(config, {"classes": data.classes})
+        return fill(with_slope(config, config.activations), {"classes": data.classes})
 
     @classmethod
     def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
@@ -157,6 +160,8 @@ class Network(Model):
             "no hidden layer": {"hidden": ()},
             "kept": {"kept": (3, 2)},
             "kept, sigmoid": {"kept": (3, 0), "activation": "sigmoid"},
+            "kept, prelu": {"kept": (3,), "activation": "prelu", "slope": 0.4},
+            "leaky, then prelu": {"activation": "leaky-relu,prelu", "slope": 0.3},
             "kept, maxout": {"kept": (3,), "activation": "maxout"},
             "dropout": {"input_dropout": 0.2, "hidden_dropout": 0.5},
             "max-norm": {"max_norm": 0.7},
@@ -172,13 +177,13 @@ class Network(Model):
             raise ConfigError("--classes: is not said, and no labelled data say it")
         self.params = {}
         for name, shape in self.shapes(n_visible).items():
-            draw = len(self.params) // 2
-            if len(shape) == 1:
-                self.params[name] = np.zeros(shape, self.dtype)
-            elif name == "W":
+            if name == "W":
+                draw = len(config.hidden)
                 self.params[name] = TOP_SCALE * rng.normal(shape, self.dtype, Purpose.INIT, draw)
+            elif name == "b":
+                self.params[name] = np.zeros(shape, self.dtype)
             else:
-                self.params[name] = initial(shape, config.activations[draw], self.dtype, rng, draw)
+                self.params[name] = begun(name, shape, config.activations, config.slope, self.dtype, rng)
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         sizes = (n_visible, *self.config.hidden)
@@ -208,7 +213,7 @@ class Network(Model):
 
     @property
     def _hidden(self) -> list[Dense]:
-        return chain_of(self.params, self.config.activations, self.config.stays)
+        return chain_of(self.params, self.config.activations, self.config.stays, self.config.slope)
 
     @property
     def _layers(self) -> list[Dense]:

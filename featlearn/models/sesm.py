@@ -12,27 +12,38 @@ held, one gradient step on the parameters. With r = f_dec(z) - y,
 
 M. Ranzato, Y. Boureau, Y. LeCun, Sparse feature learning for deep belief networks, NIPS 2007; their Y, Z,
 b_enc, b_dec are y, z, c, b. a_r is the strength of training's L1 decay. The code for use is l(f_enc(y)): no
-descent is needed then.
+descent is needed then. Untied the decoder has weights D of its own: f_dec(z) = D l(z) + b, dD = 2 <r l(z*)'>,
+dW = -2 a_e <y (z* - f_enc)'>, and D'r stands for W'r.
+
+The machine's predecessor (M. Ranzato, C. Poultney, S. Chopra, Y. LeCun, Efficient learning of sparse
+representations with an energy-based model, NIPS 2006) is untied and makes codes sparse by its logistic, whose
+normaliser runs over the rows k of the training, unit by unit:
+
+    l(z(k)) = eta exp(g z(k)) / v(k)      v(k) = eta exp(g z(k)) + (1 - eta) v(k - 1)
+
+That is a logistic with a threshold, l(z) = 1 / (1 + exp(t - g z)), t = log((1 - eta) / eta v(k - 1)), which
+after the row becomes t + log(1 - eta) + log(1 + exp(g z - t)). Their beta is g. The rows of a minibatch are
+relaxed by the thresholds that it began with, which then see its rows in order. Codes for use take the mean of
+v over the last thousand rows or so.
 """
 
-from dataclasses import dataclass
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn import _core
-from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
-from featlearn.ops.activations import sigmoid
-from featlearn.ops.arrays import add_bias, product
+from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.settings.sesm import SESMSettings
+from featlearn.ops.activations import sigmoid, softplus
+from featlearn.ops.arrays import add_bias, product, row_squares, sum_columns
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, outer_means
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
-from featlearn.settings import check, fill, setting
 
-SPREAD = (0.15, 0.6)
-"""The standard deviations of values that it is made for: about .3."""
+MEMORY = 1000  # rows over which the normaliser of codes for use is averaged
 
 
 class Relaxed(NamedTuple):
@@ -46,72 +57,25 @@ class Relaxed(NamedTuple):
     Y: Array  # f_dec (n, visible)
 
 
-class SESM(Layer):
-    """params: W (visible, hidden), b (visible,), c (hidden,)."""
+class SESM(SESMSettings):
+    """params: W (visible, hidden), b (visible,), c (hidden,), untied D (visible, hidden).
+
+    state with the sparsifying logistic: threshold (hidden,) and mean_threshold (hidden,), of the running
+    normaliser and of its mean, both float64.
+    """
 
     id = "sesm"
-    defaults = Defaults(
-        rates={"sgd": 0.1},
-        decay_weights={"l1": 4e-4, "l2": 1e-4},
-        training={"momentum": 0.0, "decay": "l1"},
-        batch_size=10,
-        patches={"size": 8, "normalize": "center", "whiten": "zca", "clip": 3.0, "to": (-0.9, 0.9)},
-    )
-
-    @dataclass(frozen=True)
-    class Config:
-        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        sparsity: float | None = setting(
-            None,
-            "a_s, the weight of the penalty on codes, sum log(1 + l^2)  [default: 0.5; whitened data: 3]",
-            low=0,
-            high=1000,
-        )
-        code_error: float = setting(
-            1.0, "a_e, the weight of |z - f_enc|^2, how far codes may leave the encoder", low=0, high=1000
-        )
-        gain: float = setting(
-            7.0, "g, the steepness of the logistic; a large one makes codes nearly binary", above=0, high=1000
-        )
-        relax_steps: int = setting(
-            5, "steps of the descent that relaxes a code; 0 trains on the encoder's", low=0, high=10_000
-        )
-        relax_step: float = setting(
-            0.2,
-            "length of such a step; halved for a code whose loss would rise",
-            above=0,
-            high=1000,
-            needs="relax_steps",
-        )
-        hidden_bias: float = setting(
-            -0.3, "initial c; 0 starts with every unit half on, and most are lost", low=-1000, high=1000
-        )
-        init_scale: float = setting(0.01, "standard deviation of the initial weights", low=0, high=1000)
-
-        def __post_init__(self) -> None:
-            check(self)
-
-    config: Config
+    encode_state = ("mean_threshold",)
+    config: SESMSettings.Config
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
         return {
             "default": cls.Config(**cls.small, gain=2.0),
             "other weights": cls.Config(**cls.small, gain=1.0, sparsity=3.0, code_error=0.3),
+            "untied": cls.Config(**cls.small, gain=2.0, tied=False),
+            "sparsifying": cls.Config(**cls.small, logistic="sparsifying", sparsity=0.4, eta=0.2),
         }
-
-    @classmethod
-    def resolve(cls, config: Config, data: DataSummary) -> Config:
-        """Ask for sparser codes of whitened data, whose filters are noise else."""
-        return fill(config, {"sparsity": 3.0 if data.whitened else 0.5})
-
-    @classmethod
-    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
-        """Return the spread of pixels in 0..1.
-
-        The encoder has the decoder's weights, so the data's scale is part of the loss.
-        """
-        return SPREAD
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
         """Begin with small weights, with codes nearly off, and with the decoder at the mean.
@@ -120,72 +84,130 @@ class SESM(Layer):
         """
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
         b = np.zeros(n_visible) if mean is None else mean
+        W = rng.normal((n_visible, config.hidden), self.dtype, Purpose.INIT, 0) * config.init_scale
         self.params = {
-            "W": rng.normal((n_visible, config.hidden), self.dtype, Purpose.INIT, 0) * config.init_scale,
+            "W": W,
             "b": np.asarray(b, self.dtype).copy(),
             "c": np.full(config.hidden, config.hidden_bias, self.dtype),
         }
+        if not config.tied:
+            self.params["D"] = W.copy()
+        self.state = {}
+        if config.eta is not None:  # so that every code begins at eta
+            begun = np.full(config.hidden, math.log((1 - config.eta) / config.eta))
+            begun += self.gain * config.hidden_bias
+            self.state = {"threshold": begun, "mean_threshold": begun.copy()}
 
     def shapes(self, n_visible: int) -> dict[str, tuple[int, ...]]:
         hidden = self.config.hidden
-        return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)}
+        untied = {} if self.config.tied else {"D": (n_visible, hidden)}
+        return {"W": (n_visible, hidden), "b": (n_visible,), "c": (hidden,)} | untied
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        return ("W",) if self.config.tied else ("W", "D")
+
+    @property
+    def decoder(self) -> Array:
+        """D (visible, hidden), which is W where the decoder has none of its own."""
+        return self.params["W" if self.config.tied else "D"]
+
+    @property
+    def gain(self) -> float:
+        """g."""
+        assert self.config.gain is not None
+        return self.config.gain
+
+    def _bias(self, threshold: str) -> Array:
+        """Return c less the threshold of that name over g, where the logistic has one."""
+        c = self.params["c"]
+        if self.config.eta is None:
+            return c
+        return np.asarray(c - self.state[threshold] / self.gain, self.dtype)
 
     def encode(self, X: Array) -> Array:
         """l(f_enc(x)) of each row: (n, visible) -> (n, hidden)."""
-        g, W = self.config.gain, self.params["W"]
-        return sigmoid(product(X, W, scale=g), g * self.params["c"])
+        g = self.gain
+        return sigmoid(product(X, self.params["W"], scale=g), g * self._bias("mean_threshold"))
 
     def portable(self, g: Graph, X: Value) -> Value:
-        gain = np.array(self.config.gain, self.dtype)
-        return g("Sigmoid", g("Mul", gain, affine(g, X, self.params["W"], self.params["c"])))
+        gain = np.array(self.gain, self.dtype)
+        return g("Sigmoid", g("Mul", gain, affine(g, X, self.params["W"], self._bias("mean_threshold"))))
 
     def decode(self, H: Array) -> Array:
-        """W h + b of each row: (n, hidden) -> (n, visible)."""
-        return add_bias(product(H, self.params["W"], trans_b=True), self.params["b"])
+        """D h + b of each row: (n, hidden) -> (n, visible)."""
+        return add_bias(product(H, self.decoder, trans_b=True), self.params["b"])
+
+    def extra_metrics(self, X: Array) -> dict[str, float]:
+        """Return the least, mean and largest norm of the decoder's columns: whether they vanish or grow."""
+        norms = np.sqrt(sum_columns(np.square(self.decoder.astype(np.float64))))
+        return {
+            "least_decoder_norm": float(norms.min()),
+            "decoder_norm": mean(norms),
+            "largest_decoder_norm": float(norms.max()),
+        }
 
     def relax(self, X: Array, Z: Array | None = None, steps: int | None = None) -> Relaxed:
         """Return codes of rows X (n, visible) by `steps` of descent on L from Z (n, hidden), or from f_enc.
 
-        X is not changed.
+        X is not changed. With thresholds t, Z and F are z - t / g and f_enc - t / g: l is the plain one then.
 
-        W'r is W'W l - W'(y - b), and W'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
+        D'r is D'D l - D'(y - b). Tied, D'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
-        config, W = self.config, self.params["W"]
+        config, W, D = self.config, self.params["W"], self.decoder
         assert config.sparsity is not None
-        F = product(np.concatenate([X, self.params["b"][None]]), W)
-        F += self.params["c"]
-        F, shift = F[:-1], F[-1]
+        with_b = np.concatenate([X, self.params["b"][None]])
+        F = product(with_b, W)
+        Q = F if config.tied else product(with_b, D)
+        Q, F = Q[:-1] - Q[-1], add_bias(F, self._bias("threshold"))[:-1]
         steps = config.relax_steps if steps is None else steps
         Z = F.copy() if Z is None else Z.copy()
         L = np.empty_like(Z)
         slope = np.empty_like(Z)
         cost = np.empty(len(Z))
-        settings = (config.gain, config.code_error, config.sparsity, config.relax_step, steps)
-        d, h = W.shape
+        settings = (self.gain, config.code_error, config.sparsity, config.relax_step, steps)
+        d, h = D.shape
         if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured
             Y = np.empty_like(X)
-            _core.relax(Z, L, slope, cost, Y, F, shift, W, *settings)
-        else:  # W'W pays for itself: what was multiplied by W and W' is now by that alone
-            _core.relax(Z, L, slope, cost, None, F, shift, product(W, W, trans_a=True), *settings)
-            Y = product(L, W, trans_b=True)
+            _core.relax(Z, L, slope, cost, Y, F, Q, D, *settings)
+        else:  # D'D pays for itself: what was multiplied by D and D' is now by that alone
+            _core.relax(Z, L, slope, cost, None, F, Q, product(D, D, trans_a=True), *settings)
+            Y = product(L, D, trans_b=True)
         return Relaxed(Z, L, slope, cost, F, add_bias(Y, self.params["b"]))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Relax the codes of X (n, visible), then the gradient of L by the parameters, codes held."""
-        return self._parameter_step(X, self.relax(X))
+        at = self.relax(X)
+        found = self._parameter_step(X, at)
+        if self.config.eta is not None:
+            self._follow_codes(at.Z)
+        return found
+
+    def _follow_codes(self, Z: Array) -> None:
+        """Let the thresholds see codes Z (n, hidden), which are z - t / g, row by row."""
+        assert self.config.eta is not None
+        begun, mean_threshold = self.state["threshold"], self.state["mean_threshold"]
+        keeps, share = math.log1p(-self.config.eta), math.log(1 / (MEMORY - 1))
+        for total in self.gain * Z.astype(np.float64) + begun:
+            begun = begun + (keeps + softplus(total - begun))
+            mean_threshold = mean_threshold + (
+                math.log1p(-1 / MEMORY) + softplus(begun - mean_threshold + share)
+            )
+        self.state = {"threshold": begun, "mean_threshold": mean_threshold}
 
     def _parameter_step(self, X: Array, at: Relaxed) -> Gradients:
         a_e = self.config.code_error
         R, squares = at.Y, np.empty(len(X))
         _core.output_error(R, squares, R, X, "linear")
         E = at.Z - at.F
-        grads = {
-            "W": outer_means((R, at.L, 2), (X, E, -2 * a_e)),
-            "b": column_mean(R, 2),
-            "c": column_mean(E, -2 * a_e),
-        }
+        grads = {"b": column_mean(R, 2), "c": column_mean(E, -2 * a_e)}
+        if self.config.tied:
+            grads["W"] = outer_means((R, at.L, 2), (X, E, -2 * a_e))
+        else:
+            grads |= {"W": outer_mean(X, E, -2 * a_e), "D": outer_mean(R, at.L, 2)}
         metrics = {
             "error": float(np.sqrt(mean(squares) / X.shape[1])),
+            "code_error": math.sqrt(mean(row_squares(E)) / E.shape[1]),
             "mean_activation": grand_mean(at.L),
             "loss": mean(at.cost + squares),
         }

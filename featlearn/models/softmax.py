@@ -25,6 +25,7 @@ class SoftmaxRegression(Network):
         hidden = activations = stays = ()
         hidden_dropout = 0.0
         max_norm = None
+        slope = None
         pseudo_labels = False
 
     @classmethod

@@ -35,7 +35,8 @@ class SparseAutoencoder(Autoencoder):
     defaults = replace(Autoencoder.defaults, training={"optimizer": "lbfgs", "decay": "l2"})
 
     @dataclass(frozen=True)
-    class Config(Autoencoder.Config):
+    class Config(Autoencoder.Common):
+        slope = None
         activation: str = setting(
             "sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh")
         )

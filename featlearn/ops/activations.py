@@ -1,21 +1,30 @@
 """Activation functions of a layer, there and back.
 
-`maxout` has two linear pieces a unit, all first ones first.
+`maxout` has two linear pieces a unit, all first ones first. Below zero `leaky-relu` units have one slope,
+`prelu` units one each, (h,), which is learned (K. He, X. Zhang, S. Ren, J. Sun, Delving deep into rectifiers,
+ICCV 2015):
+
+    f(a) = max(a, 0) + s min(a, 0)      df/ds = min(a, 0)
 """
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.ops.graph import Graph, Value
-from featlearn.rows import Array
+from featlearn.ops.reduce import column_mean
+from featlearn.rows import Array, Float64
 
-SLOPE = 0.01  # of leaky-relu below zero, as in csrc
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky-relu", "maxout", "linear")
+Slope = float | Array
+"""One slope, or (h,) one for each unit."""
+SLOPE, PRELU_SLOPE = 0.01, 0.25  # the usual ones below zero, of prelu at first
+LEAKY = ("leaky-relu", "prelu")
+ACTIVATIONS = ("sigmoid", "tanh", "relu", *LEAKY, "maxout", "linear")
 REMARKS = (
     "hidden units: sigmoid (saturates, so gradients vanish; not centred on zero), "
     "tanh (a scaled sigmoid, centred on zero), "
     "relu (does not saturate, learns fast; units can die at a high rate), "
-    "leaky-relu (slope 0.01 below zero, so none dies), "
+    "leaky-relu (a small slope below zero, so none dies), "
+    "prelu (leaky, with a slope for each unit that is learned), "
     "maxout (the larger of two linear units, which needs twice the weights), linear"
 )
 
@@ -33,43 +42,71 @@ def exp(z: Array) -> Array:
     return np.asarray(np.where(z < 0, small, 1 / small))
 
 
+def softplus(z: Array) -> Float64:
+    """log(1 + exp(z)) of a vector by the kernels' arithmetic, in float64."""
+    out = np.empty(len(z), np.float64)
+    _core.row_softplus(out, z[:, None], np.zeros(1, z.dtype))
+    return out
+
+
 def pieces(kind: str) -> int:
     """Linear pieces that a unit is made of."""
     return 2 if kind == "maxout" else 1
 
 
-def activate(A: Array, bias: Array, kind: str) -> Array:
+def needs_inputs(kind: str) -> bool:
+    """Whether `backward` needs the total inputs, not the activations alone."""
+    return kind in ("maxout", "prelu")
+
+
+def activate(A: Array, bias: Array, kind: str, slope: Slope = SLOPE) -> Array:
     """f(A + bias) of A (n, pieces * h): (n, h); in place of A but for maxout, which leaves A alone."""
     if kind == "maxout":
         first, second = np.split(A + bias, 2, axis=1)
         return np.asarray(np.maximum(first, second))
-    _core.activate(A, A, bias, _kernel(kind))
+    if kind in LEAKY:
+        _core.leaky(A, A, bias, _row(slope, A))
+        return A
+    _core.activate(A, A, bias, kind)
     return A
 
 
-def portable(g: Graph, A: Value, kind: str) -> Value:
+def portable(g: Graph, A: Value, kind: str, slope: Slope = SLOPE) -> Value:
     """Write f(A) down, of A (n, pieces * h) with its bias."""
     if kind == "maxout":
         return g("Max", *g("Split", A, axis=1, num_outputs=2))
+    if kind == "prelu":
+        return g("PRelu", A, slope)
     if kind == "leaky-relu":
-        return g("LeakyRelu", A, alpha=SLOPE)
+        return g("LeakyRelu", A, alpha=float(slope))
     return A if kind == "linear" else g(kind.capitalize(), A)
 
 
-def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Array | None = None) -> Array:
+def backward(
+    delta: Array,
+    H: Array,
+    kind: str,
+    row: Array | None = None,
+    A: Array | None = None,
+    slope: Slope = SLOPE,
+) -> Array:
     """Return the derivative by A of what has the derivative delta [+ row (h,)] by H (n, h).
 
     It is made in place of delta where that has the shape.
 
-    A (n, pieces * h), with its bias, is needed for maxout alone.
+    A (n, pieces * h), with its bias, is needed where `needs_inputs` says so.
     """
-    if kind != "maxout":
-        _core.backward(delta, H, _kernel(kind), row)
+    if kind == "maxout":
+        assert A is not None
+        first, second = np.split(A, 2, axis=1)
+        delta = delta if row is None else delta + row
+        return np.hstack([delta * (first >= second), delta * (first < second)])
+    if kind in LEAKY:
+        row = np.zeros(delta.shape[1], delta.dtype) if row is None else row
+        _core.leaky_backward(delta, H if A is None else A, row, _row(slope, delta))
         return delta
-    assert A is not None
-    first, second = np.split(A, 2, axis=1)
-    delta = delta if row is None else delta + row
-    return np.hstack([delta * (first >= second), delta * (first < second)])
+    _core.backward(delta, H, kind, row)
+    return delta
 
 
 def second_derivative(H: Array, kind: str) -> Array | None:
@@ -81,8 +118,14 @@ def second_derivative(H: Array, kind: str) -> Array | None:
 
 def has_curvature(kind: str) -> bool:
     """Whether f is a function of one total input, so that its derivatives follow from its value."""
-    return pieces(kind) == 1
+    return not needs_inputs(kind)
 
 
-def _kernel(kind: str) -> str:
-    return "leaky" if kind == "leaky-relu" else kind
+def slope_gradient(delta: Array, A: Array) -> Array:
+    """Return the derivatives by slopes (h,), means over rows; delta (n, h) is by H, A (n, h) the inputs."""
+    return column_mean(delta * np.minimum(A, 0))
+
+
+def _row(slope: Slope, A: Array) -> Array:
+    """Return the slope (h,) of each unit."""
+    return slope if isinstance(slope, np.ndarray) else np.full(A.shape[1], slope, A.dtype)

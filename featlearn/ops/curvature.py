@@ -70,7 +70,7 @@ class Curvature:
             if i == 1 and self.penalty is not None:
                 dh += self.penalty.row
             self.by_codes.insert(0, dh)
-            self.deltas.insert(0, activations.backward(dh.copy(), self.seen[i], layers[i - 1].activation))
+            self.deltas.insert(0, _through(layers[i - 1], dh.copy(), self.seen[i]))
 
     def __call__(self, vectors: Sequence[tuple[Array, Array]], exact: bool) -> Pairs:
         """Return the product with a vector, whose parts are like the layers' W and c."""
@@ -96,7 +96,7 @@ class Curvature:
                 A += product(codes[-1], layer.W)
             inputs.append(A)
             if i + 1 < len(self.layers):
-                codes.append(activations.backward(A.copy(), self.seen[i + 1], layer.activation))
+                codes.append(_through(layer, A.copy(), self.seen[i + 1]))
         return inputs, codes
 
     def _down(self, i: int, turned: Array, V: Array, inputs: Array, codes: Array, exact: bool) -> Array:
@@ -106,7 +106,12 @@ class Curvature:
             dh += product(self.deltas[i], V, trans_b=True)
         if i == 1 and self.penalty is not None:
             dh += self.penalty.bend * column_mean(codes)
-        kind, H = self.layers[i - 1].activation, self.seen[i]
-        found = activations.backward(dh, H, kind)
-        bend = activations.second_derivative(H, kind) if exact else None
+        below, H = self.layers[i - 1], self.seen[i]
+        found = _through(below, dh, H)
+        bend = activations.second_derivative(H, below.activation) if exact else None
         return found if bend is None else found + bend * inputs * self.by_codes[i - 1]
+
+
+def _through(layer: Dense, A: Array, H: Array) -> Array:
+    """Return f' A of a layer whose codes are H, in place of A; all (n, units)."""
+    return activations.backward(A, H, layer.activation, slope=layer.slope)

@@ -27,13 +27,15 @@ from featlearn.rows import Array
 class Dense:
     """A layer of W (in, pieces * out) and c (pieces * out,); maxout has two pieces a unit, others one.
 
-    With `kept` above 0 so many entries of each row stay, the others are 0.
+    With `kept` above 0 so many entries of each row stay, the others are 0. `slope` is that of leaky units
+    below zero; prelu units have one each, (out,).
     """
 
     W: Array
     c: Array
     activation: str = "linear"
     kept: int = 0
+    slope: activations.Slope = activations.SLOPE
 
     @property
     def n_in(self) -> int:
@@ -49,14 +51,18 @@ class Dense:
         """Return what the layer makes of rows X (n, in), with what the way back needs."""
         A = product(X, self.W)
         if not self.kept:
-            inputs = A + self.c if self.activation == "maxout" else None
-            return Passed(X, activations.activate(A, self.c, self.activation), inputs)
+            inputs = A + self.c if activations.needs_inputs(self.activation) else None
+            return Passed(X, activations.activate(A, self.c, self.activation, self.slope), inputs)
         inputs = add_bias(A, self.c)
         totals = np.maximum(*np.split(inputs, 2, axis=1)) if self.activation == "maxout" else inputs
         index, value = np.empty((len(X), self.kept), np.int32), np.empty((len(X), self.kept), X.dtype)
         _core.top_k(index, value, np.ascontiguousarray(totals))
         if self.activation != "maxout":
-            activations.activate(value, np.zeros(self.kept, X.dtype), self.activation)
+            if self.activation == "prelu":  # each entry has its own unit's
+                own = np.asarray(self.slope)[index].reshape(1, -1)
+                activations.activate(value.reshape(1, -1), np.zeros(value.size, X.dtype), "prelu", own[0])
+            else:
+                activations.activate(value, np.zeros(self.kept, X.dtype), self.activation, self.slope)
         H = np.zeros((len(X), self.units), X.dtype)
         np.put_along_axis(H, index, value, axis=1)
         return Passed(X, H, inputs, index)
@@ -67,11 +73,25 @@ class Dense:
 
     def backward(self, passed: "Passed", delta: Array) -> Array:
         """Return the derivative by a of what has the derivative delta (n, units) by h, in place of delta."""
+        self._keep(passed, delta)
+        return activations.backward(delta, passed.H, self.activation, A=passed.A, slope=self.slope)
+
+    def gradients(self, passed: "Passed", delta: Array) -> tuple[Array, tuple[Array, ...]]:
+        """Return the same, and the gradients (dW, dc), of prelu units (dW, dc, ds), means over the rows."""
+        more: tuple[Array, ...] = ()
+        if self.activation == "prelu":
+            assert passed.A is not None
+            self._keep(passed, delta)
+            more = (activations.slope_gradient(delta, passed.A),)
+        delta_a = self.backward(passed, delta)
+        return delta_a, (outer_mean(passed.X, delta_a), column_mean(delta_a), *more)
+
+    def _keep(self, passed: "Passed", delta: Array) -> None:
+        """Make delta (n, units) 0 where an entry was not kept, in place."""
         if passed.index is not None:
             stay = np.zeros_like(delta)
             np.put_along_axis(stay, passed.index, 1, axis=1)
             delta *= stay
-        return activations.backward(delta, passed.H, self.activation, A=passed.A)
 
     def is_mirror_of(self, other: "Dense") -> bool:
         """Whether its weights are those of another layer the other way round."""
@@ -81,12 +101,15 @@ class Dense:
         """Write it down for other programs: of rows X (n, in)."""
         A = affine(g, X, self.W, self.c)
         if not self.kept:
-            return activations.portable(g, A, self.activation)
+            return activations.portable(g, A, self.activation, self.slope)
         if self.activation == "maxout":
             A = activations.portable(g, A, self.activation)
         values, index = g("TopK", A, np.array([self.kept]))
         if self.activation != "maxout":
-            values = activations.portable(g, values, self.activation)
+            slope = self.slope
+            if self.activation == "prelu":
+                slope = g("Gather", slope, index)
+            values = activations.portable(g, values, self.activation, slope)
         return g("ScatterElements", g("Mul", A, np.zeros((), self.W.dtype)), index, values, axis=1)
 
 
@@ -94,7 +117,8 @@ class Dense:
 class Passed:
     """What a layer has made of rows X (n, in): H (n, units).
 
-    A (n, pieces * units) are the total inputs of maxout units, index (n, kept) the entries that stayed.
+    A (n, pieces * units) are the total inputs of maxout and prelu units, index (n, kept) the entries that
+    stayed.
     """
 
     X: Array
@@ -143,15 +167,15 @@ def forward(layers: Sequence[Dense], X: Array, dropout: Dropout | None = None) -
 
 def backward(
     layers: Sequence[Dense], passed: Sequence[Passed], delta: Array, dropout: Dropout | None = None
-) -> list[tuple[Array, Array]]:
-    """Return the gradients (dW, dc) of each layer of a chain, means over the rows.
+) -> list[tuple[Array, ...]]:
+    """Return the gradients (dW, dc), of prelu units (dW, dc, ds), of each layer of a chain, means over rows.
 
     `delta` (n, units) is the derivative of each row's loss by the last layer's codes; it is changed.
     """
-    grads: list[tuple[Array, Array]] = []
+    grads: list[tuple[Array, ...]] = []
     for i in range(len(layers) - 1, -1, -1):
-        delta_a = layers[i].backward(passed[i], delta)
-        grads.append((outer_mean(passed[i].X, delta_a), column_mean(delta_a)))
+        delta_a, found = layers[i].gradients(passed[i], delta)
+        grads.append(found)
         if i:
             delta = product(delta_a, layers[i].W, trans_b=True)
             delta = delta if dropout is None else dropout(i, delta)

@@ -1,17 +1,18 @@
 """Sparse codes: of each row of hidden activations some entries are kept, and products run over those.
 
-A = X F' + c,  z = the kept entries of A,  Y = z D (+ b)         F and D have a row for each unit
-delta_e = R_i D_e,  R = Y - X                                    the residual, seen by entry e of row i
+A = X F' + c,  z = f of the kept entries of A,  Y = z D (+ b)    F and D have a row for each unit
+delta_e = R_i D_e f'_e          R: a residual as Y - X, seen by entry e of row i
 dD_j = sum_e z_e R_i,   dF_j = sum_e delta_e X_i,   dc_j = sum_e delta_e          over the entries e of unit j
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError
+from featlearn.ops import activations
 from featlearn.ops.arrays import add_bias, product
 from featlearn.rows import Array
 
@@ -36,6 +37,14 @@ class Code:
         _core.sparse_decode(Y, self.start, self.index, self.value, D, bias)
         return Y
 
+    def activated(self, kind: str) -> "Code":
+        """The code whose entries are f of these, f of that kind."""
+        if kind == "linear":
+            return self
+        value = self.value[None].copy()
+        activations.activate(value, np.zeros_like(self.value), kind)
+        return replace(self, value=value[0])
+
     def dense(self, units: int) -> Array:
         """(n, units) with zeros for what is not kept."""
         n = len(self.start) - 1
@@ -50,7 +59,7 @@ class Code:
         return Code(before[self.start], self.index[kept] - np.int32(low), self.value[kept])
 
 
-def activations(X: Array, F: Array, c: Array) -> Array:
+def total_inputs(X: Array, F: Array, c: Array) -> Array:
     """X F' + c, (n, units)."""
     return add_bias(product(X, F, trans_b=True), c)
 
@@ -81,17 +90,14 @@ def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
             f"--batch-top-k: chooses among {n:,} rows times {h:,} units at once; lower --batch-size"
         )
     index, value = np.empty((1, n * k), np.int32), np.empty((1, n * k), X.dtype)
-    _core.top_k(index, value, activations(X, F, c).reshape(1, n * h))
+    _core.top_k(index, value, total_inputs(X, F, c).reshape(1, n * h))
     start = np.searchsorted(index[0], h * np.arange(n + 1))
     return Code(start, index[0] % np.int32(h), value[0])
 
 
-def prefix_outputs(parts: list[Code], D: list[Array], bias: Array) -> list[Array]:
-    """Yield reconstructions from the first part of a code, from the first two, ... and from all.
-
-    Each part has its own D.
-    """
-    outputs = [parts[0].decode(D[0], bias)]
+def prefix_outputs(parts: list[Code], D: list[Array]) -> list[Array]:
+    """Return z D of the first part of a code, of the first two, ... and of all; each part has its own D."""
+    outputs = [parts[0].decode(D[0])]
     for part, rows in zip(parts[1:], D[1:], strict=True):
         outputs.append(outputs[-1] + part.decode(rows))
     return outputs
@@ -114,17 +120,17 @@ def backward(
     X: Array,
     R: Array,
     alpha: float,
-    rectified: bool,
+    kind: str,
 ) -> None:
     """Writes alpha times dF, dc and dD to `grads` under W, c and D; without D, W gets the sum of both.
 
-    Of a rectified code, entries that are zero pass nothing back.
+    The entries of the code are f of the kept A, f of that kind, and so delta has the factor f'.
     """
     at = (code.start, code.index)
     delta = np.empty_like(code.value)
     _core.sparse_dot(delta, *at, R, decoder(units))
-    if rectified:
-        delta *= code.value > 0
+    if kind != "linear":
+        activations.backward(delta[None], code.value[None], kind)
     if "D" in units:
         _core.sparse_gradient(grads["D"], *at, code.value, R, alpha=alpha)
         _core.sparse_gradient(grads["W"], *at, delta, X, alpha=alpha)

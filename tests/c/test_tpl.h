@@ -114,11 +114,14 @@ static void F(test_elements)(const fl_isa *isa, const fl_isa *plain)
                 COMPARE("add_bias", n, use->TABLE->add_bias(out, a, bias, h, 0, n));
                 COMPARE("sigmoid", n, use->TABLE->sigmoid(out, a, bias, h, 0, n));
                 COMPARE("sigmoid in place", n, use->TABLE->sigmoid(out, out, bias, h, 0, n));
-                for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++) {
+                for (int kind = FL_LINEAR; kind <= FL_RELU; kind++) {
                     COMPARE("activate", n, use->TABLE->activate(out, a, bias, kind, h, 0, n));
                     COMPARE("activate in place", n, use->TABLE->activate(out, out, bias, kind, h, 0, n));
                     COMPARE("backward", n, use->TABLE->backward(out, c, bias, kind, h, 0, n));
                 }
+                COMPARE("leaky", n, use->TABLE->leaky(out, a, bias, c, h, 0, n));
+                COMPARE("leaky in place", n, use->TABLE->leaky(out, out, bias, c, h, 0, n));
+                COMPARE("leaky_backward", n, use->TABLE->leaky_backward(out, c, bias, b, h, 0, n));
                 COMPARE("sigmoid_sample", n, use->TABLE->sigmoid_sample(out, second, a, bias, h, 1, 2, n % 5, 0, n));
                 COMPARE("sigmoid_sample of p", n, use->TABLE->sigmoid_sample(out, second, out, bias, h, 1, 2, n % 5, 0, n));
             }
@@ -170,7 +173,7 @@ static void F(test_sums)(const fl_isa *isa, const fl_isa *plain)
             isa->TABLE->row_softplus(mine, x, y, 0.7, d, n / 2, n);
             plain->TABLE->row_softplus(theirs, x, y, 0.7, d, 0, n);
             check(memcmp(mine, theirs, (size_t)n * 8) == 0, isa->name, "row_softplus", n * 1000 + d);
-            for (int kind = FL_LINEAR; kind <= FL_LEAKY; kind++)
+            for (int kind = FL_LINEAR; kind <= FL_RELU; kind++)
                 for (int weighted = 0; weighted < 2; weighted++) {
                     COMPARE("output_error", n * d, double *loss = which ? theirs : mine; memcpy(out, y, n_bytes);
                             use->TABLE->output_error(out, loss, out, x, weighted ? y + d : NULL, kind, d, 0, n / 2);
@@ -318,7 +321,7 @@ static void F(test_sparse)(const fl_isa *isa, const fl_isa *plain)
 }
 
 /* relax of `samples` rows, in two parts as threads work: codes, then what else it tells of them. */
-static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *shift, const REAL *m, int gram,
+static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *q, const REAL *m, int gram,
                      ptrdiff_t d, ptrdiff_t h, ptrdiff_t samples)
 {
     fl_relax how = {3, 0.5, 0.3, 0.1, 3, gram};
@@ -328,8 +331,8 @@ static void F(relax)(const fl_isa *isa, REAL *out, const REAL *f, const REAL *sh
     double cost[7];
     REAL *y = gram ? NULL : out + 3 * size + samples;
     memcpy(out, f, (size_t)size * sizeof *out);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, 0, middle, work);
-    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, shift, m, &how, d, h, middle, samples, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, q, m, &how, d, h, 0, middle, work);
+    isa->TABLE->relax(out, out + size, out + 2 * size, cost, y, f, q, m, &how, d, h, middle, samples, work);
     for (ptrdiff_t i = 0; i < samples; i++)
         out[3 * size + i] = (REAL)cost[i];
     check(release(work, work_bytes), isa->name, "relax wrote outside its work", h);

@@ -5,9 +5,12 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Layer
-from featlearn.settings import check, fill, setting
+from featlearn.models.base import DataSummary, Defaults, HiddenConfig, Layer
+from featlearn.models.settings.outputs import OutputConfig, are_bounded, resolve_outputs
+from featlearn.settings import fill, number_of, setting
 
+ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh")
+OUTPUTS = ("sigmoid", "tanh", "linear")
 ALPHA = 3.0  # the default, as the next three
 RAMP = 0.5
 AUX_WEIGHT = 1 / 32
@@ -24,14 +27,20 @@ class KSparseSettings(Layer):
     small: ClassVar[dict[str, Any]] = {"hidden": 6, "k": 2}
     defaults = Defaults(
         rates={"sgd": 0.5},
+        rate_unit="(sigmoid units: 4)",
         training={"lr_schedule": "constant"},
         patches={"size": 8, "normalize": "center", "whiten": "zca"},
     )
 
     @dataclass(frozen=True)
-    class Config:
-        hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        k: int = setting(5, "hidden units that a row may use", low=1)
+    class Config(OutputConfig, HiddenConfig):
+        k: int = setting(
+            5,
+            "hidden units that a row may use, or their share of all: 2.5%, rounded to the nearest number of "
+            "units, a half up, and at least 1",
+            low=1,
+            share=True,
+        )
         alpha: float | None = setting(
             None,
             "codes hold the alpha * k largest activations; reconstructions take k  [default: 3]",
@@ -50,7 +59,12 @@ class KSparseSettings(Layer):
             high=1,
             off="k does not fall",
         )
-        units: str = setting("linear", "kind of hidden units", choices=("linear", "rectified"))
+        activation: str = setting("linear", "f of the activations that are kept", choices=ACTIVATIONS)
+        output_units: str = setting(
+            "linear",
+            "output units; auto: sigmoid for data within 0..1, else linear",
+            choices=("auto", *OUTPUTS),
+        )
         tied: bool = setting(True, "decode with the weights of the encoder; else with its own")
         pre_bias: str = setting(
             "mean",
@@ -78,14 +92,10 @@ class KSparseSettings(Layer):
         matryoshka: str | None = setting(
             None, "also learn to reconstruct from the first units alone: how many, e.g. 16,64", off="no"
         )
-        loss_scale: float | None = setting(
-            None,
-            "what the loss is divided by  [default: the data's variance, summed over the values of a row]",
-            above=0,
-        )
 
         def __post_init__(self) -> None:
-            check(self)
+            object.__setattr__(self, "k", number_of("--k", self.k, self.hidden))
+            super().__post_init__()
             if self.k > self.hidden:
                 raise ConfigError(
                     f"--k {self.k}: more than --hidden {self.hidden}; lower --k or raise --hidden"
@@ -100,6 +110,11 @@ class KSparseSettings(Layer):
             if self.batch_top_k and self.alpha is not None:
                 raise ConfigError(
                     "--alpha: codes of --batch-top-k keep what exceeds a threshold; leave out one of them"
+                )
+            if self.pre_bias == "learned" and self.output_units not in ("auto", "linear"):
+                raise ConfigError(
+                    "--pre-bias learned: the bias of linear outputs, the data's own scale; "
+                    "use --output-units linear, or --pre-bias mean"
                 )
             if self.unit_norm and self.init_scale is not None:
                 raise ConfigError(
@@ -128,22 +143,49 @@ class KSparseSettings(Layer):
     config: Config
 
     @classmethod
+    def variants(cls) -> dict[str, Any]:
+        modern = {"batch_top_k": True, "unit_norm": True, "aux_k": 2, "dead_after": 50, "matryoshka": "2,4"}
+        made: dict[str, dict[str, Any]] = {
+            "tied": {},
+            "untied": {"tied": False},
+            "rectified": {"activation": "relu"},
+            "rectified, untied": {"activation": "relu", "tied": False},
+            "no pre-bias": {"pre_bias": "none"},
+            "learned pre-bias": {"pre_bias": "learned"},
+            "learned pre-bias, untied": {"pre_bias": "learned", "tied": False},
+            "batch top-k": {"batch_top_k": True},
+            "matryoshka": {"matryoshka": "2,4"},
+            "matryoshka, untied": {"matryoshka": "2,4", "tied": False},
+            "unit norm": {"unit_norm": True},
+            "sigmoid outputs": {"output_units": "sigmoid", "activation": "sigmoid"},
+            "sigmoid outputs, squared": {"output_units": "sigmoid", "loss": "squared", "tied": False},
+            "tanh": {"output_units": "tanh", "activation": "tanh", "matryoshka": "2,4"},
+            "modern": modern | {"tied": False, "activation": "relu", "pre_bias": "learned"},
+        }
+        return {name: cls.Config(**cls.small, **options) for name, options in made.items()}
+
+    @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
-        """Fill in what is not said; None stays where the setting has nothing to do."""
+        """Fill in what is not said; None stays where the setting has nothing to do. Raises ConfigError."""
+        config = resolve_outputs(config, data, "cross-entropy")
         usual = {
             "alpha": None if config.batch_top_k else ALPHA,
             "k_start": config.start,
             "k_ramp": RAMP if config.start > config.k else None,
             "init_scale": None if config.unit_norm else INIT_SCALE,
             "aux_weight": None if config.aux_k is None else AUX_WEIGHT,
-            "loss_scale": data.variance or 1.0,
         }
         return fill(config, usual)
 
     @classmethod
-    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float]:
-        """As pixels in 0..1 or whitened values have it: the units are linear, only biases know of a scale."""
-        return SPREAD
+    def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
+        """Return rates that make up for the flatness of a sigmoid."""
+        return {"sgd": 4.0} if config.activation == "sigmoid" else dict(cls.defaults.rates)
+
+    @classmethod
+    def wanted_spread(cls, config: Any, data: DataSummary) -> tuple[float, float] | None:
+        """As pixels in 0..1 or whitened values have it, but for outputs that have a range of their own."""
+        return None if are_bounded(config, data) else SPREAD
 
     @classmethod
     def takes_mean_off(cls, config: Any) -> bool:

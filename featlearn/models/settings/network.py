@@ -20,10 +20,16 @@ class Regularization:
 
 
 @dataclass(frozen=True)
-class HiddenRegularization(Regularization):
-    """What is done to hidden layers, too."""
+class HiddenDropout:
+    """Dropout of hidden units."""
 
     hidden_dropout: float = setting(0.0, "share of the hidden units left out of each update", low=0, below=1)
+
+
+@dataclass(frozen=True)
+class HiddenRegularization(HiddenDropout, Regularization):
+    """What is done to hidden layers, too."""
+
     max_norm: float | None = setting(
         None, "longest that the incoming weights of a hidden unit may be", above=0, off="any length"
     )

@@ -15,6 +15,7 @@ from featlearn.ops.reduce import rmse, row_total
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
+RARE = 0.01  # outputs begin no nearer than that share of their range to its ends
 RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}  # of outputs that have one
 
 
@@ -51,11 +52,11 @@ class OutputConfig:
 def resolve_outputs(config: Any, data: DataSummary, usual_loss: str) -> Any:
     """Choose output units, the loss (of sigmoid units `usual_loss`) and what it is divided by.
 
-    Raises ConfigError where these do not fit the data, or are auto where the range of the data is not known.
+    Raises ConfigError where these do not fit the data, or units are auto and its range is not known.
     """
     wanted, loss = config.output_units, config.loss
-    if "auto" in (wanted, loss) and data.known_within(0, 1) is None:
-        raise ConfigError("--output-units, --loss: auto wants the range of the data; say which")
+    if wanted == "auto" and loss != "cross-entropy" and data.known_within(0, 1) is None:
+        raise ConfigError("--output-units: auto wants the range of the data; say which")
     if wanted == "auto":
         wanted = "sigmoid" if data.known_within(0, 1) or loss == "cross-entropy" else "linear"
     least, most = RANGES.get(wanted, (-math.inf, math.inf))
@@ -90,6 +91,16 @@ def output_top(A: Array, X: Array, kind: str, loss: str, share: float) -> Top:
     second = second_derivative(Y, kind)
     whole = gauss_newton if second is None else gauss_newton + share * error * second
     return Top(share * error * slope, lambda R, exact: (whole if exact else gauss_newton) * R)
+
+
+def inputs_for(mean: Array, kind: str) -> Array:
+    """Return the total inputs (d,) by which outputs of that kind are near `mean` (d,)."""
+    if kind == "linear":
+        return mean
+    low, high = RANGES[kind]
+    shares = np.clip((mean.astype(np.float64) - low) / (high - low), RARE, 1 - RARE)
+    odds = np.array([math.log(share / (1 - share)) for share in shares])
+    return np.asarray(odds if kind == "sigmoid" else odds / 2)
 
 
 def output_error(

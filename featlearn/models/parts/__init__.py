@@ -1,0 +1,1 @@
+"""Parts of models that fill more than one file: no models by themselves."""
