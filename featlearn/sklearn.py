@@ -203,10 +203,10 @@ def _page(cls: type[Model], settings: dict[str, tuple[Field[Any], Any]]) -> str:
 def all_estimators() -> dict[str, type[FeatureEstimator]]:
     """Return the estimators of all models of features by their names.
 
-    Those that learn classes have none; of stacks scikit-learn makes a Pipeline.
+    Those that learn classes, or of pairs of pictures, have none; of stacks scikit-learn makes a Pipeline.
     """
     found = map(model_class, model_ids())
-    classes = [cls for cls in found if not (cls.labelled or cls.layered())]
+    classes = [cls for cls in found if not (cls.labelled or cls.of_pairs or cls.layered())]
     return {cls.__name__: _estimator(cls) for cls in classes}  # type: ignore[arg-type]
 
 

@@ -32,8 +32,8 @@ QUICK = {"epochs": 2, "k": 1, "random_state": 0}
 FITTING = {"mcrbm": {"normalize": "standardize", "hidden_cov": 4, "factors": 5, "chains": 3}}
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
-FEATURES = [id for id in SINGLE if not model_class(id).labelled]
-"""Those that learn from rows alone; scikit-learn has nets that tell classes of its own."""
+FEATURES = [id for id in SINGLE if not (model_class(id).labelled or model_class(id).of_pairs)]
+"""Those that learn from single rows alone; scikit-learn has nets that tell classes of its own."""
 ALL = pytest.mark.parametrize("id", FEATURES)
 
 

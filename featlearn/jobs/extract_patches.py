@@ -21,11 +21,13 @@ from featlearn.jobs.images import say_joined
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, load_model, provenance, shape_words
+from featlearn.patches import dots
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COLORS, Plan
 from featlearn.patches.fitter import Fitter
+from featlearn.patches.pairs import PAIR_CHANNELS, Pairs
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
+from featlearn.patches.settings import COUNT, WHOLE, Extraction, PreprocessSpec, whitening_obstacle
 from featlearn.patches.survey import survey
 from featlearn.settings import refuse_idle, to_dict, unresolved
 
@@ -113,7 +115,10 @@ def extract_patches(
         check_output(output, force, files)
     fitted = None if like is None else _fitted(like)
     warn = partial(_warn, say)
-    sources = _open(inputs, extraction, images, fitted, warn)
+    if _generated(inputs, dots.NAMES):
+        sources, extraction = _dots(inputs, extraction, images, fitted)
+    else:
+        sources = _open(inputs, extraction, images, fitted, warn)
     say_joined(inputs, sources, say)
     plan = _survey(sources, extraction, images.strict, fitted, warn, progress)
     if images.color is None and fitted is None and any(source.lost_color for source in sources):
@@ -130,7 +135,8 @@ def extract_patches(
     }  # fmt: skip
     if dry_run:
         return Extracted(**found)
-    fit = fitted.preprocess if fitted else Fitter(resolved, plan.n_pixels, plan.dtype)
+    pairs = plan.shape[2] in PAIR_CHANNELS
+    fit = fitted.preprocess if fitted else Fitter(resolved, plan.n_pixels, plan.dtype, pairs)
     more = [name for name in (images.labels, like) if name and os.path.isfile(name)]
 
     def story() -> dict[str, Any]:
@@ -139,7 +145,7 @@ def extract_patches(
 
     writer = DatasetWriter(output, plan.n, plan.shape, plan.dtype, plan.labels is not None, force, files)
     done = _write(writer, plan, fit, story, say, progress)
-    return Extracted(**found, **_range(done), next=_next(output, done, like))
+    return Extracted(**found, **_range(done), next=_next(output, done, like, pairs))
 
 
 def _survey(
@@ -218,10 +224,10 @@ def _color(said: str | None, like: Fitted | None) -> str:
     return color
 
 
-def _next(output: str, preprocess: Preprocess, like: str | None) -> Next:
+def _next(output: str, preprocess: Preprocess, like: str | None, pairs: bool) -> Next:
     """Say what to do next: measure on a data set that is like another, learn from any other."""
     if like is None:
-        return Next([to_train(output, preprocess)])
+        return Next([to_train(output, preprocess, pairs)])
     if file_kind(like) == MODEL:
         return Next(to_measure(like, output))
     note = f"where MODEL is one that has learned from {show(like)}"
@@ -263,7 +269,7 @@ def _open(
 ) -> list[Source]:
     """Files and folders first, generated images after them; a file of that name is a file."""
     color = _color(images.color, like)
-    made = [name for name in inputs if name in NAMES and not os.path.exists(name)]
+    made = _generated(inputs, NAMES)
     files = [name for name in inputs if name not in made]
     n_images = images.images or min(max((extraction.count or COUNT) // 1000, 8), 64)
     if made and color != "gray":
@@ -273,10 +279,41 @@ def _open(
         raise ConfigError(
             "--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise"
         )
-    opened = open_sources(files, color, images.labels, images.max_pixels, warn) if files else []
+    if images.pairs and (made or images.labels):
+        found = f"{made[0]} images do not follow each other" if made else "pairs have no labels"
+        raise ConfigError(f"--pairs: {found}; leave out {made[0] if made else '--labels'}")
+    opened = []
+    if files:
+        opened = open_sources(files, color, images.labels, images.max_pixels, warn, images.pairs)
+    read: list[Source] = [Pairs(source) for source in opened] if images.pairs else [*opened]
+    if images.pairs and not any(map(len, read)):
+        raise DataError("--pairs: no two images of one folder, array or file of several frames")
     generated = [Generated(name, n_images, 256, extraction.seed) for name in made]
-    sources: list[Source] = [*opened, *generated]
+    sources: list[Source] = [*read, *generated]
     return sources if images.first is None else first_images(sources, images.first)
+
+
+def _generated(inputs: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the inputs that are names of what is generated; a file of that name is a file."""
+    return [name for name in inputs if name in names and not os.path.exists(name)]
+
+
+def _dots(
+    inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None
+) -> tuple[list[Source], Extraction]:
+    """Pairs of generated dots, and the extraction that takes each whole. Raises ConfigError."""
+    name, *others = inputs
+    if others or images != Images():
+        raise ConfigError(
+            f"{', '.join(inputs)}: generated pairs are all alike; give one name, and no options of images"
+        )
+    size = extraction.size or (like.shape[:2] if like else (dots.SIZE, dots.SIZE))
+    if isinstance(size, str) or size[0] != size[1] or extraction.stride or extraction.drop_flat:
+        raise ConfigError(
+            f"{name}: made as square pairs, each of them taken whole; give --size N and --count alone"
+        )
+    source = dots.GeneratedPairs(name, extraction.count or COUNT, size[0], extraction.seed)
+    return [source], Extraction(WHOLE, seed=extraction.seed)
 
 
 def _fitted(path: str) -> Fitted:

@@ -17,13 +17,16 @@ from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, classes_of
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.store import shape_words
 from featlearn.models import model_class
-from featlearn.models.base import DataSummary
+from featlearn.models.base import DataSummary, Model
+from featlearn.patches import dots
 from featlearn.patches.dead_leaves import Generated
 from featlearn.patches.fitter import Fitter
+from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows as PatchRows
-from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.settings import WHOLE, Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
 from featlearn.rows import Labelled, Rows
 from featlearn.settings import to_dict
@@ -145,6 +148,7 @@ def make_plan(
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
+    _refuse_single(data, cls)
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
     classes = None
@@ -182,6 +186,16 @@ def make_plan(
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
     plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
     return replace(plan, classes=classes, stream=stream)
+
+
+def _refuse_single(data: Data, cls: type[Model]) -> None:
+    """Raise DataError where a model of pairs is to learn of rows that are none."""
+    if cls.of_pairs and (data.are_codes or data.shape[2] not in PAIR_CHANNELS):
+        found = "codes" if data.are_codes else f"patches {shape_words(data.shape)}"
+        raise DataError(
+            f"{show(data.name)}: {found}, but --model {cls.id} learns of pairs of pictures, "
+            "two planes a patch; extract with --pairs, or from shifted-dots"
+        )
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -222,13 +236,17 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
         )
     if model_class(model).labelled:
         raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
-    say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(model).defaults.patches)
-    size = demo.pop("size")
-    plan = survey([Generated("dead-leaves", 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
+    size, kind = demo.pop("size"), demo.pop("images", "dead-leaves")
+    if kind in dots.NAMES:
+        say(f"no data set given: learning from {DEMO_PATCHES:,} pairs of {kind}")
+        plan = survey([dots.GeneratedPairs(kind, DEMO_PATCHES, size, run.seed)], Extraction(WHOLE))
+    else:
+        say(f"no data set given: learning from {DEMO_PATCHES:,} patches of {kind} images")
+        plan = survey([Generated(kind, 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
     patches = np.concatenate([block.patches for block in plan.blocks()])
     fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
     fitter.update(patches)
     preprocess = fitter.finish()
-    name = f"dead-leaves, seed {run.seed}"
+    name = f"{kind}, seed {run.seed}"
     return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

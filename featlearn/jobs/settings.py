@@ -54,6 +54,12 @@ class Images(ImageFiles):
     color: str | None = setting(
         None, "color mode  [default: that of --like, else gray]", choices=("gray", "rgb")
     )
+    pairs: bool = setting(
+        False,
+        "make pairs of each image and the next of its folder, array or file of several frames, "
+        "which are cut at one place; for --model gated-rbm",
+        flag=True,
+    )
     images: int | None = setting(
         None,
         "how many 256x256 images to generate  [default: a thousandth of --count, 8 to 64]",

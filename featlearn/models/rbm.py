@@ -36,7 +36,8 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
-from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
+from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings
+from featlearn.models.settings.visible import first_bias
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
@@ -46,7 +47,6 @@ from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rms
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
-RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 MOVING = "contrastive divergence draws new states at every update"
 
 
@@ -76,7 +76,7 @@ class RBM(RBMSettings, ChainOfRows):
             W[units % n_visible, units] = config.init_scale
         b = np.zeros(n_visible, self.dtype)
         if config.visible_bias == "data" and mean is not None:
-            b[:] = [log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
+            b[:] = first_bias(mean, self.bernoulli)
         active = 1 / (1 + math.exp(-config.hidden_bias))
         self.params = {"W": W, "b": b, "c": np.full(config.hidden, config.hidden_bias, self.dtype)}
         self.state = {"q": np.full(config.hidden, active, self.dtype)}

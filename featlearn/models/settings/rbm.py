@@ -6,6 +6,7 @@ from typing import Any
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import DRAWS, MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, HiddenConfig, Layer
+from featlearn.models.settings.visible import kind_for, log_odds, visible_setting
 from featlearn.ops.sparsity import SparsityConfig
 from featlearn.settings import fill, rounded, setting
 
@@ -31,11 +32,7 @@ class RBMSettings(Layer):
 
     @dataclass(frozen=True)
     class Config(SparsityConfig, HiddenConfig):
-        visible: str = setting(
-            "auto",
-            "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
-            choices=("auto", "bernoulli", "gaussian"),
-        )
+        visible: str = visible_setting()
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
         learn_sigma: bool = setting(
@@ -113,16 +110,9 @@ class RBMSettings(Layer):
     @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
         """Choose visible units that fit the data, initial values and the strength of the pull."""
-        within = data.known_within(0, 1)
-        if config.visible == "bernoulli" and within is False:
-            raise ConfigError(
-                f"--visible bernoulli: {data.words}, wanted 0..1; "
-                "use --visible gaussian or extract with --normalize none"
-            )
-        if config.visible == "auto":
-            if within is None:
-                raise ConfigError("--visible: auto wants the range of the data; say bernoulli or gaussian")
-            config = replace(config, visible="bernoulli" if within else "gaussian")
+        kind = kind_for(config.visible, data)
+        if kind != config.visible:
+            config = replace(config, visible=kind)
         sparse = config.target if config.units == "binary" else None
         usual = {
             "init_scale": INIT_SCALES[config.init],
@@ -189,8 +179,3 @@ class RBMSettings(Layer):
         if (self.config.hidden_bias or 0) > 0:
             found["saturated"] = {"hidden_bias": None}
         return found
-
-
-def log_odds(p: float) -> float:
-    """Return log(p / (1 - p))."""
-    return math.log(p / (1 - p))
