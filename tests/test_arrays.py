@@ -18,6 +18,7 @@ from helpers import LABELS, SINGLE, label, pair
 N, SHAPE = 300, (4, 5)
 OWN = {  # pca and k-means have no epochs; units of denoising begin silent
     "pca": {},
+    "sparse-pca": {},
     "k-means": {"iterations": 2},
     "denoising": {"epochs": 2, "hidden_bias": 0.0},
     "untied-dbn": {"hidden": (6, 5), "epochs": 2},

@@ -39,7 +39,10 @@ from model_bytes import (
 )
 
 DTYPES = ("float32", "float64")
-LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
+LAPACK = {
+    "pca",
+    "sparse-pca",
+}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
 every_model = pytest.mark.parametrize("id", SINGLE)
 
 

@@ -48,6 +48,7 @@ def extra(id):
     """Options with which a small model of that id is trained."""
     own = {
         "pca": [],
+        "sparse-pca": [],
         "k-means": [],
         "untied-dbn": ["--hidden", "12,6", "--epochs", 2],
         "k-sparse": ["--k", 2, "--epochs", 2],
