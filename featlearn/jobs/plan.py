@@ -15,6 +15,7 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, classes_of
+from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import shape_words
@@ -99,6 +100,7 @@ class Plan:
     stream: int = 0
     start: Start | None = None
     refit: Mapping[str, Any] | None = None
+    hidden_targets: HiddenTargets | None = None
 
     @property
     def rows(self) -> Rows:
@@ -117,6 +119,7 @@ class Plan:
             "data set": self.data.digest,
             "starting model": None if self.start is None else self.start.digest,
             "refit": self.refit,
+            "content of --hidden-targets": self.hidden_targets and self.hidden_targets.digest,
         }
         return start | to_dict(self.config) | to_dict(self.training)
 
@@ -185,7 +188,11 @@ def make_plan(
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
     plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
-    return replace(plan, classes=classes, stream=stream)
+    wanted, path = None, getattr(config, "hidden_targets", None)
+    if path is not None:
+        binary = config.units == "binary"
+        wanted = read_hidden_targets(path, len(data.rows), config.hidden, binary, run.dtype)
+    return replace(plan, classes=classes, stream=stream, hidden_targets=wanted)
 
 
 def _refuse_single(data: Data, cls: type[Model]) -> None:

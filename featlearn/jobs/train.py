@@ -95,6 +95,8 @@ def train(
     run = run or RunSettings()
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
 
+    targets = getattr(config, "hidden_targets", None)
+
     def plan_it() -> Plan | StackPlan:
         return plan_training(
             dataset, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given,
@@ -102,7 +104,7 @@ def train(
         )  # fmt: skip
 
     return learn_into(
-        output or file_name(model, decay), [dataset] if dataset else [], plan_it, run,
+        output or file_name(model, decay), [name for name in (dataset, targets) if name], plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
         should_stop=should_stop, should_save=should_save,
     )  # fmt: skip

@@ -23,6 +23,9 @@ Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, JMLR 17
 
     dW <- dW - mu dc' - db lambda',   then   db <- db - dW lambda,   dc <- dc - dW'mu
 
+Given targets T of the hidden units, (1 - blend) h + blend T stands for h in the data's part of dW, db, dc, as
+with Goh's ranks (ops/sparsity.py).
+
 Rectified units: max(0, a + noise of variance s(a)) for a = c + W'x, the mean max(0, a) (V. Nair, G. Hinton,
 ICML 2010). Sparsity: ops/sparsity.py. Refinement: the RBM unrolled into the tied autoencoder x -> h -> E[v |
 h], improved by backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli): the output's
@@ -178,12 +181,18 @@ class RBM(RBMSettings, ChainOfRows):
             _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW))
         H0, reconstruction, V, H = self.contrast(X, step)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
-        T = sparsity.targets(config, H0)
+        T = self._blended(sparsity.targets(config, H0), step)
         grads = self.statistics(X, T, V, H)
         if config.centered:
             self._centre(grads, X, T)
         sparsity.add_pull(config, grads, self.state, self.scaled(X), H0)
         return metrics, grads
+
+    def _blended(self, H: Array, step: Step) -> Array:
+        """Return what stands for activities H (n, hidden) of a minibatch, its own targets blended in."""
+        if self.hidden_targets is None or step.rows is None:
+            return H
+        return np.asarray(H + self.config.blend * (self.hidden_targets[step.rows] - H), H.dtype)
 
     def contrast(self, X: Array, step: Step) -> tuple[Array, Array, Array, Array]:
         """Return E[h | x] of data X, their reconstruction, and the chains that stand for the model.

@@ -69,6 +69,8 @@ class Model:
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
+    hidden_targets: Array | None = None
+    """(rows, hidden) wanted activities for the rows of the data, of a training with such a setting."""
     layers: tuple["Model", ...] = ()
     """The models that it is a stack of, from below; none of a single one."""
 

@@ -34,6 +34,20 @@ class RBMSettings(Layer):
     class Config(SparsityConfig, HiddenConfig):
         visible: str = visible_setting()
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
+        hidden_targets: str | None = setting(
+            None,
+            "wanted activities of the hidden units, to be blended in: a row for each row of the data, or "
+            "one for all (.npy, .csv, .h5, ...)",
+            off="none",
+            metavar="FILE",
+        )
+        blend: float = setting(
+            0.5,
+            "share of --hidden-targets in the statistics of the data",
+            low=0,
+            high=1,
+            needs="hidden_targets",
+        )
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
         learn_sigma: bool = setting(
             False, "learn the standard deviation of each gaussian visible unit, from --sigma"
