@@ -247,8 +247,12 @@ def _page(cls: type[Model], made: type[Estimator], settings: dict[str, tuple[Fie
 
 
 def all_estimators() -> dict[str, type[Estimator]]:
-    """Return the estimators of all models by their names; of stacks scikit-learn makes a Pipeline."""
-    classes = [model_class(id) for id in model_ids() if not model_class(id).layered() and id not in BEGUN]
+    """Return the estimators of all models by their names.
+
+    Those that learn of pairs of pictures have none; of stacks scikit-learn makes a Pipeline.
+    """
+    found = [model_class(id) for id in model_ids() if id not in BEGUN]
+    classes = [cls for cls in found if not (cls.of_pairs or cls.layered())]
     return {cls.__name__: _estimator(cls) for cls in classes}  # type: ignore[arg-type]
 
 

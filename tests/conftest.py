@@ -22,7 +22,7 @@ from featlearn.cli.process import run
 from featlearn.models import model_class
 from featlearn.patches.dead_leaves import generate
 from featlearn.training import config
-from helpers import label
+from helpers import label, pair
 
 # Processes that tests start find the same featlearn, not the sources beside them, which may not be built.
 os.environ["PYTHONPATH"] = str(Path(featlearn.__file__).parents[1])
@@ -107,10 +107,13 @@ class Work:
     model: Path
     labelled: Path
     """The patches again, of three classes in turn."""
+    paired: Path
+    """The patches again, as pairs."""
 
     def data(self, id):
         """What a model can learn from."""
-        return self.labelled if model_class(id).labelled else self.patches
+        cls = model_class(id)
+        return self.labelled if cls.labelled else self.paired if cls.of_pairs else self.patches
 
 
 @pytest.fixture(scope="session")
@@ -120,11 +123,13 @@ def work(tmp_path_factory):
     photos.mkdir()
     for i in range(4):
         Image.fromarray(generate("dead-leaves", i, 64, 7)[:, :, 0]).save(photos / f"photo{i}.png")
-    made = Work(photos, folder / "patches.h5", folder / "model.h5", folder / "labelled.h5")
+    names = ("patches.h5", "model.h5", "labelled.h5", "paired.h5")
+    made = Work(photos, *(folder / name for name in names))
     cut = ("--size", 8, "--count", 600, "--normalize", "standardize")
     ran = run_here("extract-patches", photos, "-o", made.patches, *cut)
     assert ran.code == 0, ran.err
     label(made.patches, made.labelled)
+    pair(made.patches, made.paired)
     ran = run_here("train", made.patches, "--model", "rbm", "--hidden", 12, "--epochs", 2, "-o", made.model)
     assert ran.code == 0, ran.err
     return made

@@ -79,6 +79,18 @@ def label(patches, labelled):
         writer.finish(data.preprocess, data.images, LABELS, data.provenance)
 
 
+def pair(patches, paired):
+    """Write a data set of grey patches again, as pairs of half their height, whose values alternate."""
+    data = read_dataset(str(patches))
+    height, width, _ = data.shape
+    origin = np.asarray(data.origin[:])
+    with DatasetWriter(
+        str(paired), len(origin), (height // 2, width, 2), data.patches.dtype, False
+    ) as writer:
+        writer.append(np.asarray(data.patches[:]), origin)
+        writer.finish(data.preprocess, data.images, None, data.provenance)
+
+
 def same(a, b):
     """Whether two dicts of arrays have the same names and bytes."""
     return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)

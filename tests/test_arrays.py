@@ -13,11 +13,12 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.jobs.pictures import sheet_of_rows
 from featlearn.models import model_class
-from helpers import LABELS, SINGLE, label
+from helpers import LABELS, SINGLE, label, pair
 
 N, SHAPE = 300, (4, 5)
 OWN = {  # pca and k-means have no epochs; units of denoising begin silent
     "pca": {},
+    "sparse-pca": {},
     "k-means": {"iterations": 2},
     "denoising": {"epochs": 2, "hidden_bias": 0.0},
     "untied-dbn": {"hidden": (6, 5), "epochs": 2},
@@ -38,11 +39,18 @@ def settings(id, hidden=6):
 
 
 def data_of(id, path):
-    """The data set that a model can learn from: with classes where it wants them."""
-    if not model_class(id).labelled:
+    """The data set that a model can learn from: with classes where it wants them, or of pairs."""
+    cls = model_class(id)
+    if not (cls.labelled or cls.of_pairs):
         return path
-    label(path, f"labelled-{path}")
-    return f"labelled-{path}"
+    write = label if cls.labelled else pair
+    write(path, f"own-{path}")
+    return f"own-{path}"
+
+
+def images_of(id):
+    """The same images, for a model of pairs as pairs of half their height."""
+    return pixels().reshape(N, SHAPE[0] // 2, SHAPE[1], 2) if model_class(id).of_pairs else pixels()
 
 
 def y_of(id):
@@ -76,7 +84,7 @@ def test_fit_makes_what_the_commands_make(id, run_here, tmp_path, monkeypatch):
     assert ran.code == 0, ran.err
     whiten = {"whiten": "zca"} if options else {}
     ours, theirs = (
-        featlearn.fit(id, pixels(), **y_of(id), **settings(id), **whiten),
+        featlearn.fit(id, images_of(id), **y_of(id), **settings(id), **whiten),
         featlearn.load_model("m.h5"),
     )
     assert ours.content_hash == theirs.content_hash
@@ -94,21 +102,22 @@ def test_codes_and_reconstructions_are_those_of_the_commands(id, run_here, tmp_p
     np.save("x.npy", pixels())
     white = [] if model_class(id).labelled else ["--whiten", "zca"]
     assert run_here("extract-patches", "x.npy", "-o", "p.h5", "--size", "whole", *white).code == 0
-    featlearn.train(data_of(id, "p.h5"), "m.h5", model=id, **settings(id, 20))
-    assert run_here("encode", "m.h5", "p.h5", "-o", "c.h5").code == 0
-    model, data = featlearn.load_model("m.h5"), featlearn.load_dataset("p.h5")
-    H = model.encode(pixels())
+    own = data_of(id, "p.h5")
+    featlearn.train(own, "m.h5", model=id, **settings(id, 20))
+    assert run_here("encode", "m.h5", own, "-o", "c.h5").code == 0
+    model, data = featlearn.load_model("m.h5"), featlearn.load_dataset(own)
+    H = model.encode(images_of(id))
     assert np.array_equal(H, read_dataset("c.h5").patches[:])
     assert np.array_equal(H, model.encode(data))
     X = model.rows(data)
     assert np.array_equal(H, model.encode(X, preprocessed=True))
-    if not model._model.decodes:
+    if not (model._model.decodes or model._model.of_pairs):
         with pytest.raises(ConfigError, match="gives no rows back"):
             model.reconstruct(X, preprocessed=True)
         return
     again = model.reconstruct(X, preprocessed=True)
     error = float(np.sqrt(np.square(again.astype(float) - X).mean()))
-    assert error == pytest.approx(featlearn.reconstruct("m.h5", "p.h5", "r.png").rmse, rel=1e-6)
+    assert error == pytest.approx(featlearn.reconstruct("m.h5", own, "r.png").rmse, rel=1e-6)
 
 
 def test_reconstructions_come_back_to_pixels(fitted):

@@ -16,7 +16,7 @@ from featlearn.jobs.store import load_model, load_rows
 from featlearn.jobs.visualize import mean_activation
 from featlearn.models import model_class
 from featlearn.pictures.mosaic import mosaic, order_filters
-from helpers import SINGLE, label
+from helpers import SINGLE, label, pair
 
 
 def ok(ran):
@@ -392,12 +392,16 @@ def learned(request, work, run_here, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     data, model = folder / "data.h5", folder / "model.h5"
     cls = model_class(request.param)
-    usual = [("normalize", "none")] if cls.labelled else cls.defaults.patches.items()
+    raw = cls.labelled or cls.of_pairs
+    usual = [("normalize", "none")] if raw else cls.defaults.patches.items()
     cut = [word for key, value in usual for word in (f"--{key.replace('_', '-')}", _typed(value))]
     ok(run_here("extract-patches", work.photos, "--count", 200, *cut, "-o", data))
     if cls.labelled:
         label(data, folder / "labelled.h5")
         data = folder / "labelled.h5"
+    if cls.of_pairs:
+        pair(data, folder / "paired.h5")
+        data = folder / "paired.h5"
     once = () if not cls.descends() else ("--epochs", 1)
     ok(run_here("train", data, "--model", cls.id, *once, "-o", model))
     return model, data

@@ -39,7 +39,10 @@ from model_bytes import (
 )
 
 DTYPES = ("float32", "float64")
-LAPACK = {"pca"}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
+LAPACK = {
+    "pca",
+    "sparse-pca",
+}  # whose components are those of LAPACK's eigh, which follows the processor: README says so
 every_model = pytest.mark.parametrize("id", SINGLE)
 
 
@@ -318,7 +321,8 @@ def test_gradients_at_the_parameters_of_a_file(id, work, run_here, tmp_path):
     path = tmp_path / "model.h5"
     model = make(id, n_visible=64, config=configs(model_class(id))["usual"])
     data = work.data(id)
-    write_model(str(path), replace(file_of(model), shape=(8, 8, 1), preprocess=preprocess(64)))
+    shape = (4, 8, 2) if model.of_pairs else (8, 8, 1)
+    write_model(str(path), replace(file_of(model), shape=shape, preprocess=preprocess(64)))
     ran = run_here("check-gradients", path, data, "--epsilon", 1e-3, "--json")
     assert ran.code == (2 if not model_class(id).descends() else 0), ran.err + ran.out
 

@@ -8,7 +8,7 @@ import pytest
 
 from featlearn.errors import ConfigError
 from featlearn.patches import dead_leaves
-from featlearn.patches.dead_leaves import NAMES, Generated, _cos, generate
+from featlearn.patches.dead_leaves import NAMES, Generated, cosine, generate
 from featlearn.random import Purpose, Random
 
 LEAVES = ("dead-leaves", "dead-leaves-photo")
@@ -130,7 +130,7 @@ def test_any_size(name, size):
 @pytest.mark.parametrize("n", [1, 2, 37, 256])
 def test_cosine_of_integer_parts_of_a_turn(n):
     q = np.arange(-5 * n, 9 * n)
-    assert abs(_cos(q, n) - np.cos(np.pi / 2 * q / n)).max() < 2e-14
+    assert abs(cosine(q, n) - np.cos(np.pi / 2 * q / n)).max() < 2e-14
 
 
 def test_pink_noise_is_the_same_in_both_directions(images):

@@ -17,7 +17,7 @@ from helpers import SINGLE, central
 
 VARIANTS = [(id, name) for id in SINGLE for name in model_class(id).variants()]
 CHAINS = {
-    *("autoencoder", "deep-autoencoder", "denoising", "k-sparse", "network", "pca", "rbm"),
+    *("autoencoder", "deep-autoencoder", "denoising", "k-sparse", "network", "pca", "rbm", "sparse-pca"),
     "sparse-autoencoder",
 }
 

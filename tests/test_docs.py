@@ -59,7 +59,9 @@ SMALLER = {
     "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
-UNBOUND = r"^(featlearn (?:train|finetune) (?!.*(--epochs|--model pca|--model k-means)).*)$"
+UNBOUND = (
+    r"^(featlearn (?:train|finetune) (?!.*(--epochs|--model pca|--model sparse-pca|--model k-means)).*)$"
+)
 """A training that is not told how long to learn."""
 
 

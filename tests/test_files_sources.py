@@ -187,7 +187,8 @@ def test_all_missing_inputs_are_named_at_once(tmp_path):
 
 def test_oddities_are_told_once_and_few_by_name(tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr(module, "read_image", lambda path, color, limit, warn, lose: warn(f"{path} is odd"))
+    odd = lambda path, color, limit, warn, lose, frame: warn(f"{path} is odd")  # noqa: E731
+    monkeypatch.setattr(module, "read_image", odd)
     names = [str(tmp_path / f"{i}.png") for i in range(15)]
     for name in names:
         save_image(tmp_path / name)

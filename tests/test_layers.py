@@ -110,6 +110,7 @@ def test_one_door_for_each_library(path):
 
 SUMS = {"sum", "mean", "average", "dot", "vdot", "einsum", "matmul", "var", "std", "fsum"}
 OF_PARAMETERS = {  # what is added up there are parameters, or values of one row
+    ("models/gated_rbm.py", "total"),
     ("models/mcrbm.py", "total"),
     ("models/sparse_autoencoder.py", "fsum"),
     ("ops/sparsity.py", "fsum"),

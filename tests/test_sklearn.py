@@ -38,8 +38,8 @@ FITTING = {
 }
 """What makes data fit for a model that refuses others, and it quick."""
 SKIPPED = {"check_array_api_input"}  # scikit-learn asks for SCIPY_ARRAY_API in the environment
-FEATURES = [id for id in SINGLE if not model_class(id).labelled]
-"""Those that learn from rows alone."""
+FEATURES = [id for id in SINGLE if not (model_class(id).labelled or model_class(id).of_pairs)]
+"""Those that learn from single rows alone."""
 CLASSES = ["label-rbm", "network", "softmax"]
 ALL = pytest.mark.parametrize("id", FEATURES)
 

@@ -18,7 +18,7 @@ from featlearn.models.base import DataSummary
 from featlearn.settings import from_dict, in_words, setting, to_dict, unresolved
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS
-from helpers import SINGLE, label
+from helpers import SINGLE, label, pair
 
 N_VISIBLE = 20
 RANGES = [(0.0, 1.0), (-3.0, 3.0), (-np.inf, np.inf)]
@@ -48,6 +48,7 @@ def extra(id):
     """Options with which a small model of that id is trained."""
     own = {
         "pca": [],
+        "sparse-pca": [],
         "k-means": [],
         "untied-dbn": ["--hidden", "12,6", "--epochs", 2],
         "k-sparse": ["--k", 2, "--epochs", 2],
@@ -75,10 +76,12 @@ def trained(tmp_path_factory, run_here):
         ]
         assert run_here("extract-patches", "dead-leaves", *options, "-o", folder / f"{name}.h5").code == 0
     label(folder / "pixels.h5", folder / "labelled.h5")
+    pair(folder / "pixels.h5", folder / "paired.h5")
     made = {}
     for id in SINGLE:
         data, out = folder / ("white.h5" if id == "mcrbm" else "pixels.h5"), folder / f"{id}.h5"
         data = folder / "labelled.h5" if model_class(id).labelled else data
+        data = folder / "paired.h5" if model_class(id).of_pairs else data
         ran = run_here("train", data, "--model", id, *extra(id), "-o", out)
         assert ran.code == 0, ran.err
         made[id] = out, data

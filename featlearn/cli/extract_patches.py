@@ -48,7 +48,8 @@ def command(
 
     INPUT is an image or a folder of images (searched recursively, symbolic links followed), an IDX file (.gz
     or not), a CIFAR batch, .npy, .npz, .mat, HDF5 or .csv; a data set, whose rows are images again; or the
-    name of images to generate: dead-leaves, dead-leaves-photo, pink-noise. Of an (n, d) array each row is an
+    name of images to generate: dead-leaves, dead-leaves-photo, pink-noise, or of pairs: shifted-dots,
+    rotated-dots. Of an (n, d) array each row is an
     example, whatever it means; a single grey image is (1, h, w). FILE:NAME takes one of several arrays.
 
     Images that are damaged, links that lead nowhere and links to folders that hold them are named and

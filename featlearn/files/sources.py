@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from featlearn.files.cifar import PICKLES, open_cifar, open_pickled_cifar
 from featlearn.files.dataset_source import open_dataset
 from featlearn.files.folders import Excluded, find_images
 from featlearn.files.idx import read_idx
-from featlearn.files.images import SUFFIXES, read_image
+from featlearn.files.images import SUFFIXES, count_frames, read_image
 from featlearn.files.limits import MAX_PIXELS
 from featlearn.files.paths import check_regular, open_regular
 from featlearn.rows import Array
@@ -90,19 +90,38 @@ class ImageFiles:
     labels: Array | None = None
     label_names: list[str] | None = None
     whole_by_default: bool = False
+    frames: list[int] | None = None
+    """The frame of each; None: the first ones."""
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def names(self) -> list[str]:
-        return list(self.paths)
+        """One name an image: FILE, and FILE[3] for a frame of several."""
+        if self.frames is None:
+            return list(self.paths)
+        several = {path for path, frame in zip(self.paths, self.frames, strict=True) if frame}
+        named = zip(self.paths, self.frames, strict=True)
+        return [f"{path}[{frame}]" if path in several else path for path, frame in named]
+
+    def by_frames(self) -> "ImageFiles":
+        """Return the same files with all their frames as images."""
+        every = [(path, frame) for path in self.paths for frame in range(self._count(path))]
+        paths, frames = [path for path, _ in every], [frame for _, frame in every]
+        return replace(self, paths=paths, frames=frames)
+
+    def _count(self, path: str) -> int:
+        return 1 if path in self.problems or not os.path.isfile(path) else count_frames(path)
 
     def read(self, i: int) -> Array:
         path = self.paths[i]
+        frame = 0 if self.frames is None else self.frames[i]
         if path in self.problems:
             raise DataError(f"{show(path)}: {self.problems[path]}")
         how = self.reading
-        return read_image(path, how.color, how.max_pixels, lambda text: how.note(path, text), how.lose_color)
+        return read_image(
+            path, how.color, how.max_pixels, lambda text: how.note(path, text), how.lose_color, frame
+        )
 
     @property
     def lost_color(self) -> bool:
@@ -116,12 +135,14 @@ def open_sources(
     max_pixels: int = MAX_PIXELS,
     warn: Callable[[str], None] = lambda text: None,
     exclude: Sequence[str] = (),
+    frames: bool = False,
 ) -> list[Source]:
     """The sources that paths stand for, in their order.
 
     color: "gray" or "rgb"; None is grey, but data sets stay as they are. labels: "folders" (its
     class is the folder right below the input folder that it lies in), the path of an IDX label file
-    (one label for each image of all sources together), or None. Image files of more than `max_pixels` are not
+    (one label for each image of all sources together), or None. With `frames` each frame of an image file is
+    an image, else the first alone. Image files of more than `max_pixels` are not
     read; what is odd about one that is read is told to `warn`. What a pattern in `exclude` matches is left
     out (folders.Excluded). Raises DataError for missing paths, a folder without images, a container that is
     damaged, labels that do not fit.
@@ -149,6 +170,8 @@ def open_sources(
         warn(f"--exclude {pattern!r}: leaves nothing out")
     if not sources:
         raise DataError(f"--exclude: leaves out all of {len(excluded.left_out)} inputs")
+    if frames:
+        sources = [source.by_frames() if isinstance(source, ImageFiles) else source for source in sources]
     if labels == "folders":
         _label_by_folder(sources)
     elif labels is not None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import DataError, reason
+from featlearn.patches.extract import COLORS
+from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.rows import Raw
 from featlearn.rows import Array, edges
 
@@ -66,11 +68,11 @@ def image_shape(values: Array, name: str = "X") -> tuple[int, int, int]:
         return 1, values.shape[1], 1
     if values.ndim == 3:
         return values.shape[1], values.shape[2], 1
-    if values.ndim == 4 and values.shape[3] in (1, 3):
+    if values.ndim == 4 and values.shape[3] in (*COLORS, *PAIR_CHANNELS):
         return values.shape[1], values.shape[2], values.shape[3]
     raise DataError(
         f"{name}: an array {values.shape}; images are (n, height, width), or (n, height, width, channels) "
-        "with 1 or 3 channels"
+        "with 1 or 3 channels, 2 or 6 of pairs"
     )
 
 

@@ -204,7 +204,9 @@ class _Measuring:
         extent, reconstruction = Extent(), Reconstruction(model)
         of_rows: list[Measure] = [Activity(model, codes.width)]
         if model.decodes:
-            of_rows = [reconstruction, *of_rows, extent]
+            of_rows.append(extent)
+        if model.decodes or model.of_pairs:
+            of_rows.insert(0, reconstruction)
         if not model.labelled:
             of_rows.append(OwnMetrics(model))
         if dataset.labels is not None:

@@ -19,12 +19,21 @@ from featlearn.files.treatment import Treatment
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
 from featlearn.jobs.hints import to_measure, to_train
 from featlearn.jobs.images import say_joined
-from featlearn.jobs.inputs import Inputs, Like, fitted, kept_preprocessing, open_inputs
+from featlearn.jobs.inputs import (
+    Inputs,
+    Like,
+    fitted,
+    kept_preprocessing,
+    made_of_dots,
+    open_dots,
+    open_inputs,
+)
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, provenance, shape_words
 from featlearn.patches.extract import Int64, Plan
 from featlearn.patches.fitter import Fitter
+from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
 from featlearn.patches.survey import survey
@@ -116,7 +125,10 @@ def extract_patches(
         raise ConfigError(f"--rest {show(output)}: is the output itself; name another file")
     warn = partial(_warn, say)
     known = None if like is None else fitted(like)
-    opened = open_inputs(inputs, extraction, images, known, warn)
+    if made_of_dots(inputs):
+        opened, extraction = open_dots(inputs, extraction, images, known)
+    else:
+        opened = open_inputs(inputs, extraction, images, known, warn)
     say_joined(inputs, opened.sources, say)
     like_them = known or kept_preprocessing(opened, extraction, spec, images)
     plans = _plans(opened, extraction, images.strict, like_them, output, rest, warn, progress)
@@ -142,7 +154,8 @@ def extract_patches(
         found |= {"rest": rest, "rest_patches": plans[1].n}
     if dry_run:
         return Extracted(**found)
-    fit = like_them.preprocess if like_them else Fitter(resolved, plan.n_pixels, plan.dtype)
+    pairs = plan.shape[2] in PAIR_CHANNELS
+    fit = like_them.preprocess if like_them else Fitter(resolved, plan.n_pixels, plan.dtype, pairs)
     more = [name for name in (images.labels, like) if name and os.path.isfile(name)]
 
     def story() -> dict[str, Any]:
@@ -154,7 +167,7 @@ def extract_patches(
         writer = DatasetWriter(path, one.n, one.shape, one.dtype, one.labels is not None, force, files)
         fit = _write(writer, one, fit, how, story, say, progress)
     assert isinstance(fit, Preprocess)
-    return Extracted(**found, **_range(fit), next=_next(output, fit, like))
+    return Extracted(**found, **_range(fit), next=_next(output, fit, like, pairs))
 
 
 def _plans(
@@ -243,10 +256,10 @@ def _warn(say: Say, text: str) -> None:
     say(f"warning: {text}")
 
 
-def _next(output: str, preprocess: Preprocess, like: str | None) -> Next:
+def _next(output: str, preprocess: Preprocess, like: str | None, pairs: bool) -> Next:
     """Say what to do next: measure on a data set that is like another, learn from any other."""
     if like is None:
-        return Next([to_train(output, preprocess)])
+        return Next([to_train(output, preprocess, pairs)])
     if file_kind(like) == MODEL:
         return Next(to_measure(like, output))
     note = f"where MODEL is one that has learned from {show(like)}"

@@ -12,8 +12,10 @@ def as_argument(path: str) -> str:
     return os.path.join(os.curdir, path) if path.startswith("-") else path
 
 
-def to_train(path: str, preprocess: Preprocess) -> list[str]:
-    """Return the command that learns from a data set, with a model that its preprocessing suits."""
+def to_train(path: str, preprocess: Preprocess, pairs: bool = False) -> list[str]:
+    """Return the command that learns from a data set, with a model that it suits, or its preprocessing."""
+    if pairs:
+        return ["train", as_argument(path), "--model", "gated-rbm"]
     if as_bytes(preprocess):
         return ["train", as_argument(path), "--model", "rbm", "--data-scale", f"{FULL}"]
     return ["train", as_argument(path), "--model", _suited(preprocess)]

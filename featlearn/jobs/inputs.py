@@ -18,8 +18,10 @@ from featlearn.files.treatment import Treated, Treatment
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import load_model, shape_words
+from featlearn.patches import dots
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COLORS, Int64
+from featlearn.patches.pairs import Pairs
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, WHOLE, Extraction, PreprocessSpec
 from featlearn.random import Purpose, Random
@@ -88,7 +90,7 @@ def open_inputs(
     Raises DataError, ConfigError.
     """
     wanted = _wanted(images, like)
-    made = [name for name in inputs if name in NAMES and not os.path.exists(name)]
+    made = _generated(inputs, NAMES)
     files = [name for name in inputs if name not in made]
     n_images = images.images or min(max((extraction.count or COUNT) // 1000, 8), 64)
     if made and wanted.color == "rgb":
@@ -101,9 +103,14 @@ def open_inputs(
         raise ConfigError(
             "--images is for generated images: give dead-leaves, dead-leaves-photo or pink-noise"
         )
+    if images.pairs and (made or images.labels):
+        found = f"{made[0]} images do not follow each other" if made else "pairs have no labels"
+        raise ConfigError(f"--pairs: {found}; leave out {made[0] if made else '--labels'}")
     opened: list[Source] = []
     if files:
-        opened += open_sources(files, wanted.read_as, images.labels, images.max_pixels, warn, images.exclude)
+        opened += open_sources(
+            files, wanted.read_as, images.labels, images.max_pixels, warn, images.exclude, images.pairs
+        )
     opened += [Generated(name, n_images, 256, extraction.seed) for name in made]
     rows_of = tuple(source for source in opened if isinstance(source, DatasetSource))
     for source in rows_of:
@@ -115,8 +122,43 @@ def open_inputs(
                 "draws so many of them, --size cuts smaller patches out of them"
             )
     treatment, sources = _treated(opened, wanted, like)
+    if images.pairs:
+        sources = [Pairs(source) for source in sources]
+        if not any(map(len, sources)):
+            raise DataError("--pairs: no two images of one folder, array or file of several frames")
     order, rest = _choice(sum(map(len, sources)), images, extraction.seed)
     return Inputs(sources, treatment, order, rest, rows_of)
+
+
+def made_of_dots(inputs: Sequence[str]) -> bool:
+    """Whether pairs of random dots are asked for."""
+    return bool(_generated(inputs, dots.NAMES))
+
+
+def open_dots(
+    inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None
+) -> tuple[Inputs, Extraction]:
+    """Return pairs of generated dots, and the extraction that takes each whole. Raises ConfigError."""
+    name, *others = inputs
+    if others or images != Images():
+        raise ConfigError(
+            f"{', '.join(inputs)}: generated pairs are all alike; give one name, and no options of images"
+        )
+    size = extraction.size or (like.shape[:2] if like else (dots.SIZE, dots.SIZE))
+    if isinstance(size, str) or size[0] != size[1] or extraction.stride or extraction.drop_flat:
+        raise ConfigError(
+            f"{name}: made as square pairs, each of them taken whole; give --size N and --count alone"
+        )
+    n = extraction.count or COUNT
+    source = dots.GeneratedPairs(name, n, size[0], extraction.seed)
+    return Inputs([source], Treatment(None), np.arange(n), np.arange(0), ()), Extraction(
+        WHOLE, seed=extraction.seed
+    )
+
+
+def _generated(inputs: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the inputs that are names of what is generated; a file of that name is a file."""
+    return [name for name in inputs if name in names and not os.path.exists(name)]
 
 
 def kept_preprocessing(

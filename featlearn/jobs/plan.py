@@ -15,16 +15,19 @@ from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, classes_of
+from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, refuse_other_shape
+from featlearn.jobs.store import LoadedModel, refuse_other_shape, shape_words
 from featlearn.models import model_class
-from featlearn.models.base import DataSummary
+from featlearn.models.base import DataSummary, Model
+from featlearn.patches import dots
 from featlearn.patches.dead_leaves import Generated
 from featlearn.patches.fitter import Fitter
+from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows as PatchRows
-from featlearn.patches.settings import Extraction, PreprocessSpec
+from featlearn.patches.settings import WHOLE, Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
 from featlearn.rows import Labelled, Rows
 from featlearn.settings import to_dict
@@ -97,6 +100,7 @@ class Plan:
     stream: int = 0
     start: Start | None = None
     refit: Mapping[str, Any] | None = None
+    hidden_targets: HiddenTargets | None = None
 
     @property
     def rows(self) -> Rows:
@@ -115,6 +119,7 @@ class Plan:
             "data set": self.data.digest,
             "starting model": None if self.start is None else self.start.digest,
             "refit": self.refit,
+            "content of --hidden-targets": self.hidden_targets and self.hidden_targets.digest,
         }
         return start | to_dict(self.config) | to_dict(self.training)
 
@@ -146,6 +151,7 @@ def make_plan(
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
+    _refuse_single(data, cls)
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
     classes = None
@@ -182,7 +188,21 @@ def make_plan(
         say(f"warning: {doubts}")
     training = replace(training, data_scale=scale).resolve(cls, config, summary)
     plan = Plan(model, run, data.divided(scale), mean / scale, config, training, can_restart)
-    return replace(plan, classes=classes, stream=stream)
+    wanted, path = None, getattr(config, "hidden_targets", None)
+    if path is not None:
+        binary = config.units == "binary"
+        wanted = read_hidden_targets(path, len(data.rows), config.hidden, binary, run.dtype)
+    return replace(plan, classes=classes, stream=stream, hidden_targets=wanted)
+
+
+def _refuse_single(data: Data, cls: type[Model]) -> None:
+    """Raise DataError where a model of pairs is to learn of rows that are none."""
+    if cls.of_pairs and (data.are_codes or data.shape[2] not in PAIR_CHANNELS):
+        found = "codes" if data.are_codes else f"patches {shape_words(data.shape)}"
+        raise DataError(
+            f"{show(data.name)}: {found}, but --model {cls.id} learns of pairs of pictures, "
+            "two planes a patch; extract with --pairs, or from shifted-dots"
+        )
 
 
 def _warn_of_unequal(variances: npt.NDArray[np.float64], say: Say) -> None:
@@ -240,13 +260,17 @@ def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> D
         )
     if model_class(model).labelled:
         raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
-    say(f"no data set given: learning from {DEMO_PATCHES:,} patches of dead-leaves images")
     demo = dict(model_class(model).defaults.patches)
-    size = demo.pop("size")
-    plan = survey([Generated("dead-leaves", 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
+    size, kind = demo.pop("size"), demo.pop("images", "dead-leaves")
+    if kind in dots.NAMES:
+        say(f"no data set given: learning from {DEMO_PATCHES:,} pairs of {kind}")
+        plan = survey([dots.GeneratedPairs(kind, DEMO_PATCHES, size, run.seed)], Extraction(WHOLE))
+    else:
+        say(f"no data set given: learning from {DEMO_PATCHES:,} patches of {kind} images")
+        plan = survey([Generated(kind, 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
     patches = np.concatenate([block.patches for block in plan.blocks()])
     fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
     fitter.update(patches)
     preprocess = fitter.finish()
-    name = f"dead-leaves, seed {run.seed}"
+    name = f"{kind}, seed {run.seed}"
     return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

@@ -85,7 +85,11 @@ def identity_in(saved: ModelFile) -> dict[str, Any]:
         return request if isinstance(request, dict) else {}
     then = {"model": saved.model} | saved.config | saved.training
     then |= {"seed": saved.seed, "data set": saved.progress.get("data")}
-    return then | {"starting model": saved.progress.get("start"), "refit": saved.progress.get("refit")}
+    return (
+        then
+        | {"starting model": saved.progress.get("start"), "refit": saved.progress.get("refit")}
+        | {"content of --hidden-targets": saved.progress.get("hidden targets")}
+    )
 
 
 def difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:

@@ -74,6 +74,12 @@ class Images(ImageFiles):
         off="images keep their size",
     )
     shuffle: bool = setting(False, "take the images, or the rows of a data set, in random order", flag=True)
+    pairs: bool = setting(
+        False,
+        "make pairs of each image and the next of its folder, array or file of several frames, "
+        "which are cut at one place; for --model gated-rbm",
+        flag=True,
+    )
     images: int | None = setting(
         None,
         "how many 256x256 images to generate  [default: a thousandth of --count, 8 to 64]",

@@ -127,14 +127,17 @@ def train(
     run = run or RunSettings()
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
 
+    targets = getattr(config, "hidden_targets", None)
+
     def plan_it() -> Plan | StackPlan:
         return plan_training(
             dataset, model=model, config=config, training=training, run=run, no_retry=no_retry,
             init_from=init_from, given=given, say=say,
         )  # fmt: skip
 
+    inputs = [name for name in (dataset, init_from, targets) if name]
     return learn_into(
-        output or file_name(model, decay), [name for name in (dataset, init_from) if name], plan_it, run,
+        output or file_name(model, decay), inputs, plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
         should_stop=should_stop, should_save=should_save,
     )  # fmt: skip

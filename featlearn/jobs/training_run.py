@@ -102,6 +102,8 @@ def fresh(plan: Plan) -> Training:
     model.init(data.preprocess.n_visible, Random(run.seed, plan.stream), plan.mean)
     for name, value in (plan.start.params if plan.start else {}).items():
         model.params[name][...] = value
+    if plan.hidden_targets is not None:
+        model.hidden_targets = plan.hidden_targets.values
     return Training(model, plan.rows, plan.training, run.seed, plan.stream)
 
 
@@ -204,6 +206,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "restarts": plan.restarts,
             "start": None if plan.start is None else plan.start.digest,
             "refit": plan.refit,
+            "hidden targets": plan.hidden_targets and plan.hidden_targets.digest,
         },
         classes=None if plan.classes is None else list(plan.classes.names),
         provenance=story,

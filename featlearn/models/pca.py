@@ -78,7 +78,7 @@ class PCA(Layer):
             )
         if n_visible > WIDEST:
             raise DataError(
-                f"--model pca: rows of {n_visible} visible values need "
+                f"--model {cls.id}: rows of {n_visible} visible values need "
                 f"{n_visible**2 * 8 / 2**30:.1f} GB a matrix, at "
                 f"most {WIDEST} can be analysed; extract smaller patches"
             )
@@ -138,7 +138,9 @@ class PCA(Layer):
         """The sums become params and variances. Raises DataError."""
         n, offset = int(self.state["count"][0]), self.state["sum"] / self.state["count"]
         if not np.isfinite(offset).all():
-            raise DataError("--model pca: the data hold values that are not finite; extract them again")
+            raise DataError(
+                f"--model {self.id}: the data hold values that are not finite; extract them again"
+            )
         mean, C = self.state["shift"] + offset, self.state["products"]
         self.state = {}  # C is changed in place
         _core.gemm(C, offset[None], offset[None], trans_a=True, alpha=-1.0, beta=1 / n)

@@ -23,6 +23,9 @@ Melchior, A. Fischer, L. Wiskott, How to center deep Boltzmann machines, JMLR 17
 
     dW <- dW - mu dc' - db lambda',   then   db <- db - dW lambda,   dc <- dc - dW'mu
 
+Given targets T of the hidden units, (1 - blend) h + blend T stands for h in the data's part of dW, db, dc, as
+with Goh's ranks (ops/sparsity.py).
+
 Rectified units: max(0, a + noise of variance s(a)) for a = c + W'x, the mean max(0, a) (V. Nair, G. Hinton,
 ICML 2010). Sparsity: ops/sparsity.py. Refinement: the RBM unrolled into the tied autoencoder x -> h -> E[v |
 h], improved by backpropagation of the squared error (Gaussian) or the cross-entropy (Bernoulli): the output's
@@ -36,7 +39,8 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
-from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, layer_settings, log_odds
+from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings
+from featlearn.models.settings.visible import first_bias
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
@@ -46,7 +50,6 @@ from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_means, rms
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
-RARE = 1e-4  # pixels that are on less often (or off) start with a bias as if they were on so often
 MOVING = "contrastive divergence draws new states at every update"
 
 
@@ -76,7 +79,7 @@ class RBM(RBMSettings, ChainOfRows):
             W[units % n_visible, units] = config.init_scale
         b = np.zeros(n_visible, self.dtype)
         if config.visible_bias == "data" and mean is not None:
-            b[:] = [log_odds(min(max(p, RARE), 1 - RARE)) for p in mean] if self.bernoulli else mean
+            b[:] = first_bias(mean, self.bernoulli)
         active = 1 / (1 + math.exp(-config.hidden_bias))
         self.params = {"W": W, "b": b, "c": np.full(config.hidden, config.hidden_bias, self.dtype)}
         self.state = {"q": np.full(config.hidden, active, self.dtype)}
@@ -145,14 +148,6 @@ class RBM(RBMSettings, ChainOfRows):
         kind = "sigmoid" if self.bernoulli else "linear"
         return [Dense(np.ascontiguousarray(self.params["W"].T), self.params["b"], kind)]
 
-    @classmethod
-    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
-        return layer_settings(encoder, decoder)
-
-    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
-        for name, value in {"W": encoder.W, "b": decoder.c, "c": encoder.c}.items():
-            self.params[name][...] = value
-
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
         """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""
         A = product(self.scaled(X), self.params["W"])
@@ -186,12 +181,18 @@ class RBM(RBMSettings, ChainOfRows):
             _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW))
         H0, reconstruction, V, H = self.contrast(X, step)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
-        T = sparsity.targets(config, H0)
+        T = self._blended(sparsity.targets(config, H0), step)
         grads = self.statistics(X, T, V, H)
         if config.centered:
             self._centre(grads, X, T)
         sparsity.add_pull(config, grads, self.state, self.scaled(X), H0)
         return metrics, grads
+
+    def _blended(self, H: Array, step: Step) -> Array:
+        """Return what stands for activities H (n, hidden) of a minibatch, its own targets blended in."""
+        if self.hidden_targets is None or step.rows is None:
+            return H
+        return np.asarray(H + self.config.blend * (self.hidden_targets[step.rows] - H), H.dtype)
 
     def contrast(self, X: Array, step: Step) -> tuple[Array, Array, Array, Array]:
         """Return E[h | x] of data X, their reconstruction, and the chains that stand for the model.

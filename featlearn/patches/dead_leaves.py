@@ -107,7 +107,7 @@ def _pink(rng: Random, i: int, n: int) -> Array:
     That is done between two Hartley transforms, which are real.
     """
     turns = np.arange(n)[:, None] * np.arange(n) % n * 4
-    hartley = (_cos(turns, n) + _cos(turns - n, n)) / np.sqrt(n)
+    hartley = (cosine(turns, n) + cosine(turns - n, n)) / np.sqrt(n)
     f = np.minimum(np.arange(n), n - np.arange(n)).astype(np.float64)
     f2 = f[:, None] * f[:, None] + f * f
     f2[0, 0] = np.inf  # no mean
@@ -120,7 +120,7 @@ def _pink(rng: Random, i: int, n: int) -> Array:
     return grey
 
 
-def _cos(quarters: Array, n: int) -> Array:
+def cosine(quarters: Array, n: int) -> Array:
     """Return cos(2 pi q / 4n) of integers q, to 1e-15: reduced to the first quarter, then Taylor's series."""
     q = np.abs(quarters) % (4 * n)
     q = np.minimum(q, 4 * n - q)

@@ -25,14 +25,16 @@ class Fitter:
 
     It takes memory O(d), for whitening O(d^2).
 
-    Sums go over fixed blocks of rows, so the fit does not depend on the portions. Raises DataError where
-    whitening would need too much memory.
+    Sums go over fixed blocks of rows, so the fit does not depend on the portions. Of `pairs`, whose values
+    alternate, both pictures are whitened alike, each by itself: what one tells of the other stays. Raises
+    DataError where whitening would need too much memory.
     """
 
-    def __init__(self, spec: PreprocessSpec, d: int, dtype: npt.DTypeLike) -> None:
+    def __init__(self, spec: PreprocessSpec, d: int, dtype: npt.DTypeLike, pairs: bool = False) -> None:
         assert not unresolved(spec)
         self.spec = spec
         self.d = d
+        self.pairs = pairs
         self.n = 0
         self._products = self._squares = None
         if spec.whiten != "none":
@@ -168,7 +170,11 @@ class Fitter:
         LAPACK's eigh is all that is not our own arithmetic.
         """
         spec, d = self.spec, self.d
-        values, V = eigen(covariance)
+        if self.pairs:  # the mean of both pictures' own covariances, for each of them
+            values, V = eigen((covariance[0::2, 0::2] + covariance[1::2, 1::2]) / 2)
+            values, V = np.repeat(values, 2), np.asarray(np.kron(V, np.eye(2)), np.float64)
+        else:
+            values, V = eigen(covariance)
         values = np.maximum(values, 0)
         average = math.fsum(values) / d
         if average <= (NOTHING * peak) ** 2:

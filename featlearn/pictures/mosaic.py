@@ -44,14 +44,14 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
     """
     if contrast not in ("filter", "common"):
         raise ValueError(f"contrast {contrast!r}: wanted filter or common")
+    columns = columns or _columns(F)
     F = grey_tiles(F)
-    k, h, w, _ = F.shape
+    k = len(F)
     size = np.abs(F).reshape(k, -1).max(axis=1, initial=0.0)
     if contrast == "common":
         size = np.full(k, size.max(initial=0.0))
     tiles = GREY + F / np.where(size > 0, size, 1.0)[:, None, None, None] * (GREY - 1)
-    columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
-    return _sheet(np.rint(tiles).astype(np.uint8), columns, scale)
+    return _sheet(np.rint(tiles).astype(np.uint8), min(columns, max(k, 1)), scale)
 
 
 def sheet_of_pixels(
@@ -61,10 +61,17 @@ def sheet_of_pixels(
 
     `tones` are the values of black and white.
     """
+    columns = columns or _columns(P)
     P = grey_tiles(P)
-    k, h, w, _ = P.shape
-    columns = min(columns or math.ceil(math.sqrt(k * h / w)), max(k, 1))
-    return _sheet(pixel_bytes(P, tones), columns, scale)
+    return _sheet(pixel_bytes(P, tones), min(columns, max(len(P), 1)), scale)
+
+
+def _columns(F: Array) -> int:
+    """Return how many columns make a sheet nearly square, with the grey tiles of a patch in one line."""
+    k, h, w, c = F.shape
+    each = 1 if c in (1, 3) else c
+    square = math.ceil(math.sqrt(k * each * h / w))
+    return each * math.ceil(square / each) if square > each else square
 
 
 def pairs(

@@ -115,7 +115,7 @@ class Training:
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
         share = done / leg.updates
-        step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done)
+        step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done, rows=batch)
         settings = UpdateSettings(
             schedules.learning_rate(config.lr_schedule, leg.lr * at.rate, share),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),

@@ -105,10 +105,12 @@ def make_seeds(folder):
             Path("kinds", name).mkdir(parents=True)
             shutil.copy("photo.png", Path("kinds", name))
         ok("extract-patches kinds --size 4 --count 60 --normalize none --labels folders -o labelled.h5")
+        ok("extract-patches shifted-dots --size 4 --count 60 -o paired.h5")
         whole = training_run._train
         for id in SINGLE:
             data = "open.h5" if id == "mcrbm" else "white.h5"
             data = "labelled.h5" if model_class(id).labelled else data
+            data = "paired.h5" if model_class(id).of_pairs else data
             epochs = "--epochs 2" if model_class(id).descends() else ""
             sizes = {"softmax": "", "untied-dbn": "--hidden 6,5"}.get(id, "--hidden 6")
             line = f"train {data} --model {id} {sizes} --batch-size 20 {epochs} -o {id}.h5"

@@ -1,5 +1,5 @@
 """The only place that opens images (Pillow), besides pictures/mosaic.py, which writes one."""
 
-from featlearn.files.images.reading import SUFFIXES, read_image
+from featlearn.files.images.reading import SUFFIXES, count_frames, read_image
 
-__all__ = ["SUFFIXES", "read_image"]
+__all__ = ["SUFFIXES", "count_frames", "read_image"]

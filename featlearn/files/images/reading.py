@@ -46,6 +46,7 @@ SUFFIXES = frozenset(
 MAX_SCANS = 200
 """Scans of a JPEG file; encoders make about ten. Each costs the decoder a pass over the image."""
 IN_MEMORY = 256 << 20  # bytes up to which a TIFF is read before libtiff sees it
+SEVERAL = ("GIF", "TIFF", "WEBP", "PNG")  # formats of several frames
 DECODED = 4  # bytes of a pixel in Pillow's memory, colour and what fills it up
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -57,20 +58,21 @@ def read_image(
     max_pixels: int = MAX_PIXELS,
     warn: Warn = lambda text: None,
     lose_color: Callable[[], None] = lambda: None,
+    frame: int = 0,
 ) -> Array:
     """An image as (height, width, c), c = 1 for `color` "gray" and 3 for "rgb", upright.
 
     uint8; uint16 for 16 bits a channel; float32 as they are for floating-point TIFF. Colour becomes grey by
-    ITU-R 601 (0.299 R + 0.587 G + 0.114 B, gamma not undone); alpha is dropped; of several frames the first
-    is taken. An EXIF block too damaged to say how the image is turned is told to `warn`; that it had colours
-    which are not kept, to `lose_color`. Raises DataError for an image that cannot be used, those above
-    `max_pixels` among them; ReadError and MemoryError for what is no fault of the image.
+    ITU-R 601 (0.299 R + 0.587 G + 0.114 B, gamma not undone); alpha is dropped; of several frames number
+    `frame` is taken. An EXIF block too damaged to say how the image is turned is told to `warn`; that it had
+    colours which are not kept, to `lose_color`. Raises DataError for an image that cannot be used, those
+    above `max_pixels` among them; ReadError and MemoryError for what is no fault of the image.
     """
     with open_regular(path) as file, warnings.catch_warnings(), _pillow_limit(max_pixels):
         warnings.simplefilter("ignore")  # oddities of metadata, which the pixels do not depend on
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _read(_readable(file), path, color, max_pixels, warn, lose_color)
+            return _read(_readable(file), path, color, max_pixels, warn, lose_color, frame)
         except (FeatlearnError, ImportError):
             raise
         except MemoryError as error:
@@ -88,7 +90,13 @@ def read_image(
 
 
 def _read(
-    file: File, path: str, color: str, max_pixels: int, warn: Warn, lose_color: Callable[[], None]
+    file: File,
+    path: str,
+    color: str,
+    max_pixels: int,
+    warn: Warn,
+    lose_color: Callable[[], None],
+    frame: int,
 ) -> Array:
     """The pixels of an open file."""
     head = file.read(30)
@@ -102,6 +110,11 @@ def _read(
     with image:
         _refuse_bombs(image, file, path, max_pixels)
         deep = has_deep_colour(image, head)
+        if frame:
+            if deep:
+                raise DataError(f"{show(path)}: frames of more than 8 bits a colour; save each as a file")
+            image.seek(frame)
+            _refuse_bombs(image, file, path, max_pixels)
         channels = 3 if color == "rgb" else 1
         bytes_a_pixel = (DECODED + channels) * (2 if deep else 1)
         Budget(path).claim(bytes_a_pixel * image.width * image.height, "the decoded image")
@@ -119,6 +132,17 @@ def _read(
     if lost:
         lose_color()
     return out
+
+
+def count_frames(path: str) -> int:
+    """Return how many frames or pages a GIF, TIFF, WebP or PNG file has; 1 of what cannot be read."""
+    with open_regular(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with opened(_readable(file)) as image:
+                return int(getattr(image, "n_frames", 1)) if image.format in SEVERAL else 1
+        except Exception:  # read_image says what is wrong with it
+            return 1
 
 
 def _refuse_bombs(image: Image.Image, file: File, path: str, max_pixels: int) -> None:

@@ -62,14 +62,18 @@ class Model:
     labelled: ClassVar[bool] = False
     """Whether it learns of rows with their classes: gradient, losses and extra_metrics get rows [x | t] then,
     as rows.Labelled makes them; encode, decode and reconstruct get rows x, as of every model."""
+    of_pairs: ClassVar[bool] = False
+    """Whether it learns of pairs of pictures, whose values alternate: x_1, y_1, x_2, y_2, ..."""
     decodes: ClassVar[bool] = True
-    """Whether there are rows to be had from codes: a net that only tells classes makes none."""
+    """Whether there are rows to be had from codes alone: a net that only tells classes makes none."""
     encode_state: ClassVar[tuple[str, ...]] = ()
     """The state that encode reads, where it is there; all other is for training."""
 
     tunable: ClassVar[str] = "a model such as rbm, autoencoder or k-sparse"
     """What can be fine-tuned instead of it, where its encoder is no chain of layers."""
 
+    hidden_targets: Array | None = None
+    """(rows, hidden) wanted activities for the rows of the data, of a training with such a setting."""
     layers: tuple["Model", ...] = ()
     """The models that it is a stack of, from below; none of a single one."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featlearn.random import Purpose, draw_name
-from featlearn.rows import Array
+from featlearn.rows import Array, Index
 
 DRAWS = 1024
 """Random draws that a step can name."""
@@ -20,7 +20,8 @@ class Step:
 
     `progress` is the share of the phase's updates that are done, for what changes in the course of training;
     `begun` is the number of the phase's first update. Layers of a stack, whose steps have the same numbers,
-    have a `stream` each: they never share random bits.
+    have a `stream` each: they never share random bits. `rows` are the numbers of the minibatch's rows in the
+    data, where it is of any.
     """
 
     number: int
@@ -29,6 +30,7 @@ class Step:
     progress: float = 1.0
     stream: int = 0
     begun: int = 0
+    rows: Index | None = field(default=None, compare=False)
 
     @property
     def update(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import DRAWS, MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, HiddenConfig, Layer
+from featlearn.models.settings.visible import kind_for, log_odds, visible_setting
 from featlearn.ops.dense import Dense
 from featlearn.ops.sparsity import SparsityConfig
 from featlearn.settings import fill, rounded, setting
@@ -32,12 +33,22 @@ class RBMSettings(Layer):
 
     @dataclass(frozen=True)
     class Config(SparsityConfig, HiddenConfig):
-        visible: str = setting(
-            "auto",
-            "kind of visible units; auto: bernoulli for data within 0..1, else gaussian",
-            choices=("auto", "bernoulli", "gaussian"),
-        )
+        visible: str = visible_setting()
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
+        hidden_targets: str | None = setting(
+            None,
+            "wanted activities of the hidden units, to be blended in: a row for each row of the data, or "
+            "one for all (.npy, .csv, .h5, ...)",
+            off="none",
+            metavar="FILE",
+        )
+        blend: float = setting(
+            0.5,
+            "share of --hidden-targets in the statistics of the data",
+            low=0,
+            high=1,
+            needs="hidden_targets",
+        )
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
         learn_sigma: bool = setting(
             False, "learn the standard deviation of each gaussian visible unit, from --sigma"
@@ -114,16 +125,9 @@ class RBMSettings(Layer):
     @classmethod
     def resolve(cls, config: Config, data: DataSummary) -> Config:
         """Choose visible units that fit the data, initial values and the strength of the pull."""
-        within = data.known_within(0, 1)
-        if config.visible == "bernoulli" and within is False:
-            raise ConfigError(
-                f"--visible bernoulli: {data.words}, wanted 0..1; "
-                "use --visible gaussian or extract with --normalize none"
-            )
-        if config.visible == "auto":
-            if within is None:
-                raise ConfigError("--visible: auto wants the range of the data; say bernoulli or gaussian")
-            config = replace(config, visible="bernoulli" if within else "gaussian")
+        kind = kind_for(config.visible, data)
+        if kind != config.visible:
+            config = replace(config, visible=kind)
         sparse = config.target if config.units == "binary" else None
         usual = {
             "init_scale": INIT_SCALES[config.init],
@@ -191,21 +195,19 @@ class RBMSettings(Layer):
             found["saturated"] = {"hidden_bias": None}
         return found
 
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        units = {"sigmoid": "binary", "relu": "rectified"}.get(encoder.activation)
+        visible = {"sigmoid": "bernoulli", "linear": "gaussian"}.get(decoder.activation)
+        if units is None or visible is None:
+            raise ConfigError(
+                f"its units are {encoder.activation}, its outputs {decoder.activation}; "
+                "those of an RBM are sigmoid or relu, and sigmoid or linear"
+            )
+        if not decoder.is_mirror_of(encoder):
+            raise ConfigError("its decoder has weights of its own, and an RBM has one set")
+        return {"hidden": encoder.units, "units": units, "visible": visible, "sigma": 1.0}
 
-def log_odds(p: float) -> float:
-    """Return log(p / (1 - p))."""
-    return math.log(p / (1 - p))
-
-
-def layer_settings(encoder: Dense, decoder: Dense) -> dict[str, Any]:
-    """Return the settings of an RBM that codes as these layers do. Raises ConfigError."""
-    units = {"sigmoid": "binary", "relu": "rectified"}.get(encoder.activation)
-    visible = {"sigmoid": "bernoulli", "linear": "gaussian"}.get(decoder.activation)
-    if units is None or visible is None:
-        raise ConfigError(
-            f"its units are {encoder.activation}, its outputs {decoder.activation}; "
-            "those of an RBM are sigmoid or relu, and sigmoid or linear"
-        )
-    if not decoder.is_mirror_of(encoder):
-        raise ConfigError("its decoder has weights of its own, and an RBM has one set")
-    return {"hidden": encoder.units, "units": units, "visible": visible, "sigma": 1.0}
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        for name, value in {"W": encoder.W, "b": decoder.c, "c": encoder.c}.items():
+            self.params[name][...] = value
