@@ -36,10 +36,10 @@ from featlearn.jobs.dataset import ImageData, load_dataset
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
+from featlearn.jobs.picture_settings import Drawing, Printed
 from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import (
     Chains,
-    Drawing,
     Finetuning,
     GradientCheck,
     ImageFiles,
@@ -231,12 +231,14 @@ fit = by_options(
 finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=_usual_of_nets)
 classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles})
-evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
+evaluate = by_options(
+    _evaluate.evaluate, MEASURES | NET | {"few": FewLabels, "printed": Printed}, first=_usual_of_nets
+)
 export = by_options(_export.export, {})
-reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
-sample = by_options(_sample.sample, {"chains": Chains})
+reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction, "printed": Printed})
+sample = by_options(_sample.sample, {"chains": Chains, "printed": Printed})
 stack = by_options(_stack.stack, {})
-visualize = by_options(_visualize.visualize, {"drawing": Drawing})
+visualize = by_options(_visualize.visualize, {"drawing": Drawing, "printed": Printed})
 check_gradients = by_options(
     _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
 )

@@ -30,6 +30,7 @@ from featlearn.jobs.classification import (
 )
 from featlearn.jobs.comparison import LEVELS, Measured, Plot
 from featlearn.jobs.few_labels import Nets, errors_of_nets
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import Stream
 from featlearn.jobs.results import Result
 from featlearn.jobs.settings import FewLabels, Seed
@@ -64,6 +65,7 @@ def evaluate(
     training: TrainConfig | None = None,
     seed: int = 0,
     plot: str | Stream | None = None,
+    printed: Printed | None = None,
     force: bool = False,
     given: Collection[str] = (),
     progress: Progress = no_progress,
@@ -91,7 +93,7 @@ def evaluate(
     )
     measuring.refuse_idle(given, train)
     paths = [dataset] if train is None else [dataset, train]
-    picture = None if plot is None else Plot(plot, force, [*models, *paths])
+    picture = None if plot is None else Plot(plot, force, [*models, *paths], printed or Printed(), given)
     loaded = [load_model(path) for path in models]
     if picture and not any(learned.model.decodes for learned in loaded):
         raise ConfigError("--plot: is of errors of reconstructions, and these models give no rows back")
