@@ -36,7 +36,7 @@ from featlearn.jobs.dataset import ImageData, load_dataset
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.model import FeatureModel, load_model
-from featlearn.jobs.picture_settings import Drawing, Printed
+from featlearn.jobs.picture_settings import Drawing, Printed, Watching
 from featlearn.jobs.resources import limits
 from featlearn.jobs.settings import (
     Chains,
@@ -224,7 +224,9 @@ def _usual_of_nets(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
-train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})
+train = by_options(
+    _train.train, RUN | {"watching": Watching}, {"training": lambda cls: cls.defaults.training}
+)
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )

@@ -20,6 +20,7 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import TrainCommand, show_trained, toml
+from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 
@@ -29,6 +30,7 @@ from featlearn.models import model_class
 @model_option("learn", required=True)
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
+@settings_options(Watching, "Output")
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
@@ -44,6 +46,7 @@ def command(
     Examples:
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
     from featlearn.jobs.train import plan_training, train
     from featlearn.jobs.train_settings import training_of
@@ -59,8 +62,10 @@ def command(
     planned |= {"dataset": options.pop("dataset"), "say": messages.say}
     if show_config:
         return click.echo(toml(plan_training(**planned)), nl=False)
+    watching = collect(Watching, options)
     done = train(
         **planned,
+        watching=watching,
         **options,
         invocation=invocation(),
         progress=messages.progress,

@@ -137,5 +137,24 @@ class Drawing(Checked):
             yield low, high
 
 
+@dataclass(frozen=True)
+class Watching(Checked):
+    """Which pictures a run makes of itself while it learns."""
+
+    watch: int | None = setting(
+        None,
+        "draw the filters every N epochs, into the folder OUTPUT.watch",
+        off="no pictures",
+        low=1,
+    )
+    movie: str | None = setting(
+        None,
+        "these pictures as one that moves, .gif or .png",
+        metavar="PATH",
+        off="none",
+        needs="watch",
+    )
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 10

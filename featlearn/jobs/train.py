@@ -15,6 +15,7 @@ from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
+from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
@@ -24,6 +25,7 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, provenance
 from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
 from featlearn.jobs.training_run import Watch, learn_one
+from featlearn.jobs.watching import Stills, refuse_layers
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.settings import from_dict, option_name, refuse_idle
@@ -74,6 +76,7 @@ def train(
     config: Any = None,
     training: Any = None,
     run: RunSettings | None = None,
+    watching: Watching | None = None,
     no_retry: bool = False,
     resume: bool = False,
     force: bool = False,
@@ -87,12 +90,15 @@ def train(
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
-    layers of a stack. `should_stop` is asked after every update: a run
-    that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
-    asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
-    ConfigError, DivergedError.
+    layers of a stack. `watching` says which pictures are made on the way. `should_stop` is asked after every
+    update: a run that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it.
+    `should_save` asks for a checkpoint alone. `given` settings are refused where they do nothing.
+
+    Raises DataError, ConfigError, DivergedError.
     """
-    run = run or RunSettings()
+    run, watching = run or RunSettings(), watching or Watching()
+    refuse_idle(watching, given)
+    refuse_layers(watching, model, model_class(model).layered())
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
 
     def plan_it() -> Plan | StackPlan:
@@ -104,7 +110,7 @@ def train(
     return learn_into(
         output or file_name(model, decay), [dataset] if dataset else [], plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
-        should_stop=should_stop, should_save=should_save,
+        should_stop=should_stop, should_save=should_save, watching=watching,
     )  # fmt: skip
 
 
@@ -121,6 +127,7 @@ def learn_into(
     say: Say,
     should_stop: Ask,
     should_save: Ask,
+    watching: Watching | None = None,
 ) -> Trained:
     """Learn what `plan_it` plans, which is asked for once the output is held, and write it to `output`.
 
@@ -129,7 +136,8 @@ def learn_into(
     check_hdf5_name(output)
     ckpt = output + ".ckpt"
     run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
+    stills = Stills(watching or Watching(), output, resume, force, inputs, say)
+    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log, stills)
     if os.path.exists(ckpt):
         check_output(ckpt, True, inputs)  # in the end it is removed
         if not (resume or force):
@@ -153,6 +161,7 @@ def learn_into(
             started = time.monotonic()
             _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
             seconds = time.monotonic() - started
+            stills.end()
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
             write_into(out, file)

@@ -23,6 +23,9 @@ TONES = (0.0, 1.0)  # pixels that are black and white
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 """Of a picture made of pixels, by suffix."""
+MOVIES = {".gif": "GIF", ".png": "PNG"}
+"""Of a picture that moves, by suffix."""
+PACE, REST = 200, 2000  # milliseconds that a picture is shown, and the last one
 
 
 @dataclass(frozen=True)
@@ -223,4 +226,19 @@ def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: flo
     for key, value in text.items():
         info.add_text(key, value)
     image.save(out, "PNG", pnginfo=info, optimize=True, **size)
+    return out.getvalue()
+
+
+def movie_bytes(stills: Sequence[str], format: str) -> bytes:
+    """Return PNG files of one size as a picture that moves, of a `format` out of MOVIES, over and over again.
+
+    Raises OSError for files that cannot be read.
+    """
+    from PIL import Image
+
+    first, *others = [Image.open(path) for path in stills]
+    out = io.BytesIO()
+    pace = [PACE] * len(others) + [REST]
+    first.info.clear()  # the words of a still are about its epoch alone
+    first.save(out, format, save_all=True, append_images=others, duration=pace, loop=0)
     return out.getvalue()
