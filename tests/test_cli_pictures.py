@@ -17,7 +17,7 @@ from featlearn.jobs.filter_pictures import drive
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.models import model_class
 from featlearn.pictures.mosaic import Sheet, mosaic, norms, order_filters, place
-from helpers import SINGLE, label
+from helpers import SINGLE, label, tiles_in
 
 
 def ok(ran):
@@ -29,19 +29,6 @@ def pixels(path, format="PNG"):
     with Image.open(path) as image:
         assert image.format == format
         return np.asarray(image)
-
-
-def tiles_in(sheet, shape):
-    """The tiles (k, p, q, h, w) of a sheet without words, in pixels of their own."""
-    k, p, q, h, w = shape
-    placed = place(Sheet(np.zeros((*shape, 1), np.uint8)))
-    assert sheet.shape == (placed.height, placed.width)
-    s, frame = placed.scale, min(placed.scale, 4)
-    found = np.empty(shape, np.uint8)
-    for i, row, column in np.ndindex(k, p, q):
-        y, x = placed.y[i] + row * (h * s + frame) + frame, placed.x[i] + column * (w * s + frame) + frame
-        found[i, row, column] = sheet[y : y + h * s : s, x : x + w * s : s]
-    return found
 
 
 def filters(work):
