@@ -37,10 +37,10 @@ from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, Few
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.model import FeatureModel, load_model
+from featlearn.jobs.picture_settings import Drawing, Printed, Watching
 from featlearn.jobs.resources import limits, use_threads
 from featlearn.jobs.settings import (
     Chains,
-    Drawing,
     GradientCheck,
     ImageFiles,
     Images,
@@ -225,19 +225,23 @@ def _usual_of_nets(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
-train = by_options(_train.train, RUN, {"training": lambda cls: cls.defaults.training})
+train = by_options(
+    _train.train, RUN | {"watching": Watching}, {"training": lambda cls: cls.defaults.training}
+)
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
 finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}, first=_usual_of_nets)
 classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles, "upto": OneLayer})
-evaluate = by_options(_evaluate.evaluate, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
+evaluate = by_options(
+    _evaluate.evaluate, MEASURES | NET | {"few": FewLabels, "printed": Printed}, first=_usual_of_nets
+)
 export = by_options(_export.export, {})
-reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction})
-sample = by_options(_sample.sample, {"chains": Chains})
+reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction, "printed": Printed})
+sample = by_options(_sample.sample, {"chains": Chains, "printed": Printed})
 stack = by_options(_stack.stack, {})
-visualize = by_options(_visualize.visualize, {"drawing": Drawing})
+visualize = by_options(_visualize.visualize, {"drawing": Drawing, "printed": Printed})
 check_gradients = by_options(
     _check_gradients.check_gradients, {"check": GradientCheck}, {"config": lambda cls: cls.small}
 )

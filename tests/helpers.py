@@ -13,6 +13,7 @@ from featlearn.files.dataset import DatasetWriter, read_dataset
 from featlearn.models import model_class, model_ids
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
+from featlearn.pictures.mosaic import Sheet, place
 from featlearn.rows import Encoded
 
 COMMANDS = """
@@ -173,3 +174,16 @@ def write_thirds(path, names, n=600, seed=0):
     with DatasetWriter(str(path), n, (6, 6, 1), np.uint8, names is not None) as writer:
         writer.append(patches, np.zeros((n, 3), np.int64), labels)
         writer.finish(fitter.finish().to_dict(), ["thirds"], None if names is None else list(names), {})
+
+
+def tiles_in(sheet, shape, columns=None):
+    """The tiles (k, p, q, h, w) of a sheet without words, in pixels of their own."""
+    k, p, q, h, w = shape
+    placed = place(Sheet(np.zeros((*shape, 1), np.uint8), columns))
+    assert sheet.shape == (placed.height, placed.width)
+    s, frame = placed.scale, min(placed.scale, 4)
+    found = np.empty(shape, np.uint8)
+    for i, row, column in np.ndindex(k, p, q):
+        y, x = placed.y[i] + row * (h * s + frame) + frame, placed.x[i] + column * (w * s + frame) + frame
+        found[i, row, column] = sheet[y : y + h * s : s, x : x + w * s : s]
+    return found

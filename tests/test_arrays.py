@@ -13,6 +13,7 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.jobs.pictures import sheet_of_rows
 from featlearn.models import model_class
+from featlearn.pictures.mosaic import place
 from helpers import LABELS, SINGLE, label, pair
 
 N, SHAPE = 300, (4, 5)
@@ -223,7 +224,7 @@ def test_wrong_rows_codes_and_settings_are_refused(fitted, tmp_path):
     with pytest.raises(ConfigError, match="--epsilon: does nothing without --whiten"):
         featlearn.fit("rbm", pixels(), epsilon=0.2)
     with pytest.raises(DataError, match="1 or 3 channels"):
-        featlearn.fit("rbm", np.zeros((3, 4, 5, 2)))
+        featlearn.fit("rbm", np.zeros((3, 4, 5, 4)))
     with pytest.raises(ConfigError, match="no Markov chain"):
         fitted.sample(count=2, steps=2)
 
@@ -277,7 +278,7 @@ def test_samples_are_means_of_the_chain(tmp_path):
     featlearn.sample(tmp_path / "m.h5", drawn, count=3, steps=4, seed=2)
     sheet = sheet_of_rows(rows, model._loaded.preprocess, (*SHAPE, 1))
     with Image.open(drawn) as picture:
-        assert np.array_equal(np.asarray(picture), np.squeeze(sheet))
+        assert np.array_equal(np.asarray(picture), place(sheet).pixels())
     V = pixels()[:3] > 128  # of an RBM with binary units: one step is p(v | h), h drawn from p(h | v)
     begun = model.sample(count=3, steps=1, data=V, preprocessed=False).reshape(3, 20)
     W, b, c = (model.params[name].astype(float) for name in "Wbc")

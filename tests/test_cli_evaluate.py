@@ -181,7 +181,7 @@ def test_the_picture_of_a_comparison(labelled, run_here, tmp_path):
     with Image.open(picture) as image:
         assert image.format == "PNG"
         assert image.text["Software"].startswith("featlearn ")
-        narrow = image.width
+        low = image.height
         assert np.asarray(image.convert("L")).std() > 5
     ran = run_here(*args, *few, "--plot", picture)
     assert (ran.code, len(ran.error_lines)) == (1, 1)
@@ -189,7 +189,7 @@ def test_the_picture_of_a_comparison(labelled, run_here, tmp_path):
     before = picture.read_bytes()
     report(run_here, *args, *few, "--plot", picture, "--force")
     with Image.open(picture) as image:
-        assert image.width > 1.5 * narrow
+        assert image.height > 1.5 * low
     report(run_here, *args, "--plot", picture, "--force")
     assert picture.read_bytes() == before
 

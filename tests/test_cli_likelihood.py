@@ -12,6 +12,7 @@ from featlearn.files.model import read_model
 from featlearn.jobs.sample import _start
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import load_model, load_rows
+from helpers import tiles_in
 
 
 def report(run_here, *args):
@@ -191,16 +192,13 @@ def test_samples(model, binary, work, run_here, tmp_path):
 def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
     """One line of tiles a time, the data first; one column a chain."""
     out = tmp_path / "s.png"
-    args = ("--data", binary / "p.h5", "--count", 4, "--steps", 6, "--every", 3, "-o", out)
+    args = ("--data", binary / "p.h5", "--count", 4, "--steps", 6, "--every", 3, "--no-labels", "-o", out)
     assert report(run_here, "sample", binary / "m.h5", *args)["times"] == 2
     X = load_rows(str(binary / "p.h5"))[0].block(0, 4).reshape(4, 6, 6)
     with Image.open(out) as image:
         sheet = np.asarray(image)
-    scale = sheet.shape[1] // (4 * 7 + 1)
-    small = sheet[::scale, ::scale]
-    assert small.shape == (3 * 7 + 1, 4 * 7 + 1)
-    for i in range(4):
-        np.testing.assert_array_equal(small[1:7, 1 + 7 * i : 7 + 7 * i], X[i] * 255)
+    tiles = tiles_in(sheet, (12, 1, 1, 6, 6), columns=4)
+    np.testing.assert_array_equal(tiles[:4, 0, 0], X * 255)
 
 
 @pytest.mark.parametrize("units", ["binary", "rectified"])
@@ -259,13 +257,12 @@ def test_models_have_defaults_of_their_own(run_here):
     rates = {
         "mcrbm": "0.075",
         "rbm": "8 over the mean squared length of a row, at most 0.1 (gaussian: half of it)",
+        "k-sparse": "0.5 (sigmoid units: 4)",
     }
     for model, batch in (("mcrbm", 128), ("rbm", 100), ("k-sparse", 100)):
         assert f"batch_size = {batch}\n" in run_here("train", "--model", model, "--show-config").out
         words = " ".join(run_here("train", "--model", model, "--help").out.split())
-        assert (
-            f"Learning rate of sgd, adam. [default: sgd {rates.get(model, '0.5')}; adam 0.001; x>0]" in words
-        )
+        assert f"Learning rate of sgd, adam. [default: sgd {rates[model]}; adam 0.001; x>0]" in words
     assert "epochs = 3\n" in run_here("train", "--model", "mcrbm", "--epochs", 3, "--show-config").out
 
 

@@ -25,6 +25,7 @@ SET_UP = [
     "pip install . && featlearn train --model rbm --decay l1\n",
     'pip install ".[test]" && pytest\n',
 ]
+pytestmark = pytest.mark.xdist_group("docs")  # pages go on with each other's files
 SMALLER = {
     "photos -o": "photos --count 1500 -o",
     "--count 5000": "--count 500",
@@ -46,6 +47,7 @@ SMALLER = {
     ",epochs=30": ",epochs=1",
     "hidden=500": "hidden=40",
     "hidden=2000": "hidden=50",
+    "--updates 500": "--updates 5",
     "--class all": "--class all --steps 20",
     "--hidden 1000": "--hidden 50",
     "--hidden 500": "--hidden 40",
@@ -59,9 +61,8 @@ SMALLER = {
     "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
-UNBOUND = (
-    r"^(featlearn (?:train|finetune) (?!.*(--epochs|--model pca|--model sparse-pca|--model k-means)).*)$"
-)
+BOUND = "--epochs|--updates|--model pca|--model sparse-pca|--model k-means"
+UNBOUND = rf"^(featlearn (?:train|finetune) (?!.*({BOUND})).*)$"
 """A training that is not told how long to learn."""
 
 

@@ -217,7 +217,7 @@ def test_they_are_in_the_picture(place, run_here, tmp_path):
         "random relu of pca",
         "raw inputs",
     ):
-        assert f"<!-- {name} -->" in text
+        assert f">{name}</text>" in text
 
 
 def test_labelled_and_unlabelled_rows_are_mixed_evenly():

@@ -328,7 +328,7 @@ def test_a_net_is_measured_beside_others(bars, run_here, tmp_path):
     both = ("evaluate", bars / "net.h5", bars / "rbm.h5", bars / "train.h5", "--plot", tmp_path / "both.png")
     ok(run_here(*both, *few))
     with Image.open(tmp_path / "y.png") as one, Image.open(tmp_path / "both.png") as two:
-        assert 600 < one.width < two.width / 1.5
+        assert 600 < one.height < two.height / 1.5
 
 
 def test_rows_of_classes_that_a_net_does_not_know_are_errors(bars, run_here, tmp_path):

@@ -19,7 +19,7 @@ from featlearn.ops.categorical import one_hot
 from featlearn.random import Random
 from featlearn.training.gradcheck import check_model
 from featlearn.training.legs import measure
-from helpers import THIRDS, Rows, ok, write_thirds
+from helpers import THIRDS, Rows, ok, tiles_in, write_thirds
 
 CLASSES = 3
 
@@ -216,11 +216,9 @@ def test_samples_of_classes(stack, run_here, tmp_path):
             return np.asarray(image)
 
     whole = sheet("--class", "all", "--count", 5)
-    scale = whole.shape[0] // 22
-    assert whole.shape == (22 * scale, 36 * scale)  # 3 lines of 5 tiles of 6, lines between
+    tiles = tiles_in(whole, (15, 1, 1, 6, 6), columns=5).reshape(3, 5, 6, 6)
     for k in range(3):
-        line = whole[(7 * k + 1) * scale : (7 * k + 7) * scale]
-        assert line.reshape(3, -1).mean(axis=1).argmax() == k
+        assert tiles[k].reshape(5, 3, -1).mean(axis=(0, 2)).argmax() == k
     assert sheet("--class", "bottom,top", "--count", 5).shape[1] == whole.shape[1]
     assert ok(run_here("sample", stack, "--class", "middle", "-o", tmp_path / "m.png", "--steps", 1))
 

@@ -150,7 +150,7 @@ def test_what_is_learned_exactly_searches_no_learning_rate(trained, run_here):
         ("k-sparse", {"alpha": None, "k_start": None}, "k_start: is not said"),
         ("k-sparse", {"alpha": None}, "alpha: is not said"),
         ("rbm", {"visible": "auto"}, "--visible: auto"),
-        ("autoencoder", {"loss": "auto"}, "--loss: auto"),
+        ("autoencoder", {"loss": "auto"}, "loss: is not said"),
     ],
 )
 def test_an_open_setting_in_a_file_is_refused(id, settings, words, trained, tmp_path):

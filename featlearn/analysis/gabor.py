@@ -11,10 +11,11 @@ it is read beside the orientation index.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from featlearn.rows import Array
+from featlearn.rows import Array, Float64
 
 CX, CY, LOG_SU, LOG_SV, PHI, FX, FY = range(7)
 # of Adam: pixels, log pixels, radians, cycles a pixel
@@ -25,24 +26,88 @@ FINALISTS = 2
 CHUNK = 1 << 20  # numbers in a work array
 
 
+@dataclass(frozen=True)
+class Gabors:
+    """The Gabor functions nearest to k filters, in pixels; nan throughout, but r2 0, of a flat filter.
+
+    r2           (k,) share of the filter's variance that the function explains
+    p            (k, 7) its parameters: CX, CY, LOG_SU, LOG_SV, PHI, FX, FY
+    a, b         (k,) of its cosine and sine, in units of the filter
+    """
+
+    r2: Float64
+    p: Float64
+    a: Float64
+    b: Float64
+
+    def table(self) -> dict[str, Float64]:
+        """Return what a person asks of them, (k,) each; the first pixel's centre is at 0, 0.
+
+        frequency    cycles a pixel
+        orientation  of the bars, in degrees counter-clockwise from horizontal, 0 to 180
+        phase        degrees at the centre, -180 to 180: 0 a bright bar, 180 a dark one, +-90 an edge
+        bandwidth    octaves between the half heights of its spectrum; inf where the lower one is not above 0
+        width        standard deviation of the envelope along the wave, in pixels
+        length       the same along the bars
+        x, y         centre; y downwards
+        amplitude    height of the wave at the centre
+        """
+        cx, cy, log_su, log_sv, phi, fx, fy = self.p.T
+        flip = np.where((fy < 0) | ((fy == 0) & (fx < 0)), -1.0, 1.0)
+        phase = 2 * np.pi * (fx * cx + fy * cy) - np.arctan2(self.b, self.a)
+        frequency, across = np.hypot(fx, fy), np.arctan2(fy, fx)
+        width, length = (
+            np.sqrt(
+                np.square(np.exp(log_su) * np.cos(turn - phi))
+                + np.square(np.exp(log_sv) * np.sin(turn - phi))
+            )
+            for turn in (across, across + np.pi / 2)
+        )
+        half = math.sqrt(2 * math.log(2)) / (2 * np.pi * width)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            octaves = np.log2((frequency + half) / (frequency - half))
+        return {
+            "r2": self.r2,
+            "frequency": frequency,
+            "orientation": np.degrees(np.pi / 2 - across) % 180,
+            "phase": (np.degrees(flip * phase) + 180) % 360 - 180,
+            "bandwidth": np.where(frequency > half, octaves, np.where(np.isnan(frequency), np.nan, np.inf)),
+            "width": width,
+            "length": length,
+            "x": cx,
+            "y": cy,
+            "amplitude": np.hypot(self.a, self.b),
+        }
+
+
 def gabor_r2(F: Array) -> Array:
     """(k,) share of the variance of each filter F (k, h, w) that its Gabor explains; 0 for a flat filter."""
+    return gabor_fits(F).r2
+
+
+def gabor_fits(F: Array) -> Gabors:
+    """The Gabor function nearest to each filter F (k, h, w), its mean removed, by least squares."""
     k, h, w = F.shape
-    out = np.zeros(k)
+    out = Gabors(np.zeros(k), np.full((k, 7), np.nan), np.full(k, np.nan), np.full(k, np.nan))
     size = max(1, CHUNK // max(1, 6 * h * w))
     for start in range(0, k, size):
         part = F[start : start + size].reshape(-1, h * w).astype(np.float64)
         part -= part.mean(axis=1, keepdims=True)
         norm = np.sqrt(np.square(part).sum(axis=1))
-        live = norm > 0
-        if live.any():
+        live = np.flatnonzero(norm > 0)
+        if len(live):
             targets = part[live] / norm[live, None]
-            out[start : start + size][live] = _fit(targets.astype(np.float32), h, w)
+            at = start + live
+            out.r2[at], out.p[at], a, b = _fit(targets.astype(np.float32), h, w)
+            out.a[at], out.b[at] = a * norm[live], b * norm[live]
     return out
 
 
-def _fit(targets: Array, h: int, w: int) -> Array:
-    """Best share over the starts, for targets (k, h w) of unit norm: all are tried, the best two run on."""
+def _fit(targets: Array, h: int, w: int) -> tuple[Float64, Float64, Float64, Float64]:
+    """Best share over the starts, for targets (k, h w) of unit norm: all are tried, the best two run on.
+
+    -> share (k,), parameters (k, 7), a and b (k,)
+    """
     k = len(targets)
     y, x = (g.ravel().astype(np.float32) for g in np.mgrid[:h, :w])
     starts = _starts(targets, h, w)
@@ -51,9 +116,14 @@ def _fit(targets: Array, h: int, w: int) -> Array:
     )
     best = np.argsort(losses.reshape(k, -1), axis=1, kind="stable")[:, :FINALISTS]
     chosen = np.take_along_axis(tried.reshape(k, -1, 7), best[:, :, None], axis=1)
-    _, losses = _descend(chosen.reshape(-1, 7), np.repeat(targets, best.shape[1], axis=0), x, y, h, w, STEPS)
-    share: Array = 1 - losses.reshape(k, -1).min(axis=1)
-    return share
+    ended, losses = _descend(
+        chosen.reshape(-1, 7), np.repeat(targets, best.shape[1], axis=0), x, y, h, w, STEPS
+    )
+    losses = losses.reshape(k, -1)
+    p = ended.reshape(k, -1, 7)[np.arange(k), losses.argmin(axis=1)]
+    _, C, S = _waves(p.astype(np.float32)[:, :, None], x, y)
+    a, b = _amplitudes(C, S, targets)
+    return 1 - losses.min(axis=1), p, a[:, 0].astype(np.float64), b[:, 0].astype(np.float64)
 
 
 def _starts(targets: Array, h: int, w: int) -> Array:
@@ -104,20 +174,8 @@ def loss_and_gradient(p: Array, targets: Array, x: Array, y: Array) -> tuple[Arr
     p (n, 7) are the parameters; x, y (h w,).
     """
     q = p.astype(targets.dtype)[:, :, None]
-    X, Y = x - q[:, CX], y - q[:, CY]
-    cos, sin = np.cos(q[:, PHI]), np.sin(q[:, PHI])
-    u, v = X * cos + Y * sin, Y * cos - X * sin
-    pu, pv = np.exp(-2 * q[:, LOG_SU]), np.exp(-2 * q[:, LOG_SV])
-    uu, vv = u * pu, v * pv
-    E = np.exp(-0.5 * (u * uu + v * vv))
-    psi = np.asarray(2 * np.pi, targets.dtype) * (q[:, FX] * x + q[:, FY] * y)
-    C, S = E * np.cos(psi), E * np.sin(psi)
-    cc, ss, cs = (np.einsum("nd,nd->n", a, b) for a, b in ((C, C), (S, S), (C, S)))
-    ct, st = np.einsum("nd,nd->n", C, targets), np.einsum("nd,nd->n", S, targets)
-    ridge = 1e-6 * (cc + ss) + 1e-12  # at frequency 0 the sine vanishes
-    cc, ss = cc + ridge, ss + ridge
-    det = cc * ss - cs * cs
-    a, b = ((ss * ct - cs * st) / det)[:, None], ((cc * st - cs * ct) / det)[:, None]
+    (u, v, uu, vv, cos, sin), C, S = _waves(q, x, y)
+    a, b = _amplitudes(C, S, targets)
     M, N = a * C + b * S, b * C - a * S  # N is the derivative of M by psi
     R = M - targets
     RM, RN = R * M, R * N
@@ -135,3 +193,25 @@ def loss_and_gradient(p: Array, targets: Array, x: Array, y: Array) -> tuple[Arr
         axis=1,
     )
     return np.square(R).sum(1).astype(np.float64), gradient.astype(np.float64)
+
+
+def _waves(q: Array, x: Array, y: Array) -> tuple[tuple[Array, ...], Array, Array]:
+    """-> (u, v, u / su^2, v / sv^2, cos phi, sin phi), cosine and sine in their envelope, (n, h w) each."""
+    X, Y = x - q[:, CX], y - q[:, CY]
+    cos, sin = np.cos(q[:, PHI]), np.sin(q[:, PHI])
+    u, v = X * cos + Y * sin, Y * cos - X * sin
+    pu, pv = np.exp(-2 * q[:, LOG_SU]), np.exp(-2 * q[:, LOG_SV])
+    uu, vv = u * pu, v * pv
+    E = np.exp(-0.5 * (u * uu + v * vv))
+    psi = np.asarray(2 * np.pi, q.dtype) * (q[:, FX] * x + q[:, FY] * y)
+    return (u, v, uu, vv, cos, sin), E * np.cos(psi), E * np.sin(psi)
+
+
+def _amplitudes(C: Array, S: Array, targets: Array) -> tuple[Array, Array]:
+    """Return the a and b (n, 1) for which |targets - a C - b S|^2 is least."""
+    cc, ss, cs = (np.einsum("nd,nd->n", a, b) for a, b in ((C, C), (S, S), (C, S)))
+    ct, st = np.einsum("nd,nd->n", C, targets), np.einsum("nd,nd->n", S, targets)
+    ridge = 1e-6 * (cc + ss) + 1e-12  # at frequency 0 the sine vanishes
+    cc, ss = cc + ridge, ss + ridge
+    det = cc * ss - cs * cs
+    return ((ss * ct - cs * st) / det)[:, None], ((cc * st - cs * ct) / det)[:, None]

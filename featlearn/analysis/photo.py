@@ -25,9 +25,23 @@ def reconstruct_photo(
     """(reconstruction (h, w, c), its PSNR in dB) of a raw image (h, w, c) uint8, uint16 or float.
 
     Patches of `shape` are taken every `stride` pixels and along the far edges, so every pixel is covered.
-    Each patch's own mean and scale, where the preprocessing takes them away, are given back. The
-    reconstruction lies in 0..1, from black to white as `levels` says.
+    Each patch's own mean and scale, where the preprocessing takes them away, are given back. Channels of a
+    colour image are reconstructed one by one where patches have one. The reconstruction lies in 0..1, from
+    black to white as `levels` says.
     """
+    channels = np.split(image, image.shape[2] // shape[2], axis=2)
+    mean = np.concatenate([_averaged(model, preprocess, one, shape, stride) for one in channels], axis=2)
+    black, white = levels(image)
+    full = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
+    before, again = ((pixels - black) / (white - black) for pixels in (image / full, mean))
+    again = np.clip(again, 0, 1)
+    return again, psnr(before, again)
+
+
+def _averaged(
+    model: Model, preprocess: Invertible, image: Array, shape: tuple[int, int, int], stride: int
+) -> Array:
+    """(h, w, c) mean, at each pixel of an image (h, w, c), of the reconstructions of patches that hold it."""
     ys, xs = (_places(image.shape[axis], shape[axis], stride) for axis in (0, 1))
     windows = np.lib.stride_tricks.sliding_window_view(image, shape)[:, :, 0]
     total, count = np.zeros(image.shape), np.zeros((*image.shape[:2], 1))
@@ -42,11 +56,7 @@ def reconstruct_photo(
                 at = (rows[:, None] + i, xs[None, :] + j)
                 total[at] += Y[:, :, i, j]
                 count[at] += 1
-    black, white = levels(image)
-    full = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1
-    before, again = ((pixels - black) / (white - black) for pixels in (image / full, total / count))
-    again = np.clip(again, 0, 1)
-    return again, psnr(before, again)
+    return np.asarray(total / count)
 
 
 def levels(image: Array) -> tuple[float, float]:

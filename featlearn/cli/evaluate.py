@@ -13,11 +13,15 @@ from featlearn.cli.options import (
     running,
     seed,
     settings_options,
+    typed,
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import EvaluateCommand
 from featlearn.errors import ConfigError
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
+from featlearn.jobs.picture_settings import Printed
+
+PLOT = "Picture to write: all models compared. Its suffix says the format: .png, .pdf, .svg or .tif."
 
 
 @click.command("evaluate", cls=EvaluateCommand)
@@ -28,12 +32,8 @@ from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, Few
     settings_options(LikelihoodConfig, "Likelihood"),
     settings_options(ClassifierConfig, "Linear classifier", needs="train"),
     settings_options(FewLabels, "Fine-tuning", needs="per_class"),
-    option(
-        "--plot",
-        metavar="PATH",
-        help="Picture to write: all models compared. Its suffix says the format: .png, .pdf, .svg or .tif.",
-        group="Output",
-    ),
+    option("--plot", metavar="PATH", help=PLOT, group="Output"),
+    settings_options(Printed, "Output", needs="plot"),
     force_of("plot"),
     seed,
     running,
@@ -71,9 +71,10 @@ def command(plot: str | None, messages: Messages, results: Results, **options: A
     from featlearn.models.settings.network import HiddenRegularization
 
     kinds: dict[str, Any] = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "few": FewLabels}
-    kinds |= {"classifier": ClassifierConfig, "regularization": HiddenRegularization, "training": TrainConfig}
+    kinds |= {"classifier": ClassifierConfig, "regularization": HiddenRegularization, "printed": Printed}
+    kinds["training"] = TrainConfig
     options |= {name: collect(kind, options) for name, kind in kinds.items()}
     if plot == "-":
         raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
-    done = evaluate(**options, plot=plot, say=messages.say, progress=messages.progress)
+    done = evaluate(**options, plot=plot, given=typed(), say=messages.say, progress=messages.progress)
     results.columns("models", done.models)

@@ -14,19 +14,26 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results, picture_output, show_picture
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.settings import Reconstruction
 
 
 @command_named("reconstruct")
 @common(paths("model"), paths("input"))
 @settings_options(Reconstruction)
-@common(output("Picture to write, .png or .tif; - is stdout."), force, running)
+@common(
+    output("Picture to write, .png, .pdf, .svg or .tif; - is stdout."),
+    force,
+    settings_options(Printed, "Output"),
+    running,
+)
 def command(output: str, messages: Messages, results: Results, **options: Any) -> None:
     """Show what a model makes of its inputs.
 
-    INPUT is a data set: the picture shows inputs above their reconstructions, and the RMSE over all rows is
-    printed. Or it is an image: its overlapping patches are reconstructed and averaged, and the PSNR is
-    printed.
+    INPUT is a data set: the picture shows inputs above their reconstructions, each pair with its RMSE, and
+    the RMSE over all rows is printed. Or it is an image: its overlapping patches are reconstructed and
+    averaged, the picture shows the photograph beside its reconstruction, and the PSNR is printed. A model of
+    grey patches makes a photograph in colour of its channels, one by one.
 
     \b
     Examples:
@@ -35,7 +42,9 @@ def command(output: str, messages: Messages, results: Results, **options: Any) -
     """
     from featlearn.jobs.reconstruct import reconstruct
 
-    settings = collect(Reconstruction, options, decided=False)
+    settings, printed = collect(Reconstruction, options, decided=False), collect(Printed, options)
     place = picture_output(output, results)
-    done = reconstruct(output=place, reconstruction=settings, given=typed(), say=messages.say, **options)
+    done = reconstruct(
+        output=place, reconstruction=settings, printed=printed, given=typed(), say=messages.say, **options
+    )
     show_picture(done, messages, results)

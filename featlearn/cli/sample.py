@@ -11,15 +11,22 @@ from featlearn.cli.options import (
     paths,
     running,
     settings_options,
+    typed,
 )
 from featlearn.cli.output import Messages, Results, picture_output, show_picture
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.settings import Chains
 
 
 @command_named("sample")
 @paths("model")
 @settings_options(Chains)
-@common(output("Picture to write, .png or .tif; - is stdout."), force, running)
+@common(
+    output("Picture to write, .png, .pdf, .svg or .tif; - is stdout."),
+    force,
+    settings_options(Printed, "Output"),
+    running,
+)
 def command(output: str, messages: Messages, results: Results, **options: Any) -> None:
     """Draw samples from a model: the means that its Markov chains come to.
 
@@ -31,8 +38,9 @@ def command(output: str, messages: Messages, results: Results, **options: Any) -
     """
     from featlearn.jobs.sample import sample
 
-    chains = collect(Chains, options)
+    chains, printed = collect(Chains, options), collect(Printed, options)
     place = picture_output(output, results)
-    show_picture(
-        sample(output=place, chains=chains, progress=messages.progress, **options), messages, results
+    done = sample(
+        output=place, chains=chains, printed=printed, given=typed(), progress=messages.progress, **options
     )
+    show_picture(done, messages, results)

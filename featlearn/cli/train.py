@@ -21,6 +21,7 @@ from featlearn.cli.options import (
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import TrainCommand, show_trained, toml
+from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 
@@ -31,19 +32,18 @@ from featlearn.models import model_class
 @option(
     "--init-from",
     metavar="MODEL.h5",
-    help="Begin at the weights of a model of one hidden layer, with its units, in place of random ones: "
-    "of an RBM or an autoencoder of any kind.",
+    help="Begin at the weights and with the units of this RBM or autoencoder of any kind, not at random.",
 )
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
+@settings_options(Watching, "Output")
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
 def command(
     model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
 ) -> None:
-    """Learn features from a data set made by extract-patches; without one, from dead-leaves images made on
-    the spot.
+    """Learn features from a data set; without one, from dead-leaves images made on the spot.
 
     Adds the model's own options once --model is given: featlearn train --model rbm --help
 
@@ -51,6 +51,7 @@ def command(
     Examples:
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
     from featlearn.jobs.train import plan_training, train
     from featlearn.jobs.train_settings import training_of
@@ -69,6 +70,7 @@ def command(
         return click.echo(toml(plan_training(**planned)), nl=False)
     done = train(
         **planned,
+        watching=collect(Watching, options),
         **options,
         invocation=invocation(),
         progress=messages.progress,

@@ -1,15 +1,13 @@
 """What `featlearn evaluate` measured, drawn as one picture."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from featlearn.analysis.coding import Coding
-from featlearn.errors import show
-from featlearn.jobs.pictures import PictureFile, Stream, png_text
+from featlearn.jobs.picture_settings import Printed
+from featlearn.jobs.pictures import PictureFile, Stream, png_text, short_names
 from featlearn.pictures.comparison import Curve, Errors, Labels, comparison
-from featlearn.pictures.figure import FORMATS
 
 LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
 
@@ -25,26 +23,27 @@ class Measured:
 class Plot:
     """Where the picture goes. Made before any work. Raises DataError for the output, ConfigError."""
 
-    def __init__(self, output: str | Stream, force: bool, inputs: Sequence[str]) -> None:
-        self._file = PictureFile("--plot", output, force, inputs, FORMATS)
+    def __init__(
+        self,
+        output: str | Stream,
+        force: bool,
+        inputs: Sequence[str],
+        printed: Printed,
+        given: Collection[str],
+    ) -> None:
+        self._file = PictureFile("--plot", output, force, inputs)
+        self._look = self._file.look(printed, given, has_pixels=False)
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
-        # may hold anything
-        names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]
+        names = short_names([str(one.row["model"]) for one in measured])
         pairs = list(zip(names, measured, strict=True))
         curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
         labels = _labels(pairs, per_class) if per_class else None
         text = png_text(
             {"Description": "features compared: RMSE against bits of quantised codes, errors against labels"}
         )
-        self._file.write(comparison(curves, labels, self._file.format, text))
-
-
-def _names(paths: Sequence[str]) -> list[str]:
-    """File names without suffix, or the paths where two of these are the same."""
-    short = [os.path.splitext(os.path.basename(path))[0] for path in paths]
-    return short if len(set(short)) == len(set(paths)) else list(paths)
+        self._file.write(comparison(curves, labels, self._look, self._file.format, text))
 
 
 def _errors(name: str, what: str, row: Mapping[str, Any], per_class: Sequence[int]) -> Errors:

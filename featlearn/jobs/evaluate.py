@@ -31,6 +31,7 @@ from featlearn.jobs.classification import (
 from featlearn.jobs.comparison import LEVELS, Measured, Plot
 from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import Stream
 from featlearn.jobs.results import Result
 from featlearn.jobs.settings import Seed
@@ -65,6 +66,7 @@ def evaluate(
     training: TrainConfig | None = None,
     seed: int = 0,
     plot: str | Stream | None = None,
+    printed: Printed | None = None,
     force: bool = False,
     given: Collection[str] = (),
     progress: Progress = no_progress,
@@ -92,7 +94,7 @@ def evaluate(
     )
     measuring.refuse_idle(given, train)
     paths = [dataset] if train is None else [dataset, train]
-    picture = None if plot is None else Plot(plot, force, [*models, *paths])
+    picture = None if plot is None else Plot(plot, force, [*models, *paths], printed or Printed(), given)
     loaded = [load_model(path) for path in models]
     per_class = measuring.classifier.per_class or ()
     if picture and not per_class and not any(learned.model.decodes for learned in loaded):
@@ -160,7 +162,11 @@ class _Measuring:
         settings = self.nets.settings
         for config in (self.coding, self.likelihood, self.classifier, settings):
             refuse_idle(config, given)
-        values = {"train": train, "per_class": self.classifier.per_class, "finetune": settings.finetune}
+        values = {
+            "train": train is not None,
+            "per_class": self.classifier.per_class,
+            "finetune": settings.finetune,
+        }
         needed: dict[type[Any], str] = {ClassifierConfig: "train", FewLabels: "per_class"}
         needed |= dict.fromkeys((HiddenRegularization, TrainConfig), "finetune")
         for kind, needs in needed.items():

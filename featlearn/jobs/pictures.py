@@ -1,16 +1,21 @@
 """Pictures that jobs make: where they go, in a format that the suffix of a name says; and their tones."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from featlearn import __version__
+from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
 from featlearn.jobs.formats import refuse_other_suffix, suffix
+from featlearn.jobs.picture_settings import Printed
 from featlearn.patches.preprocess import Preprocess
-from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
+from featlearn.pictures.figure import FORMATS, Look
+from featlearn.pictures.mosaic import FORMATS as RASTERS
+from featlearn.pictures.mosaic import Sheet, grey_tiles, pixel_bytes, weight_bytes
 from featlearn.rows import Array
 
 
@@ -32,7 +37,7 @@ class PictureFile:
     output: str | Stream
     force: bool
     inputs: Sequence[str]
-    formats: Mapping[str, str]
+    formats: Mapping[str, str] = field(default_factory=lambda: FORMATS)
 
     def __post_init__(self) -> None:
         if not isinstance(self.output, str):
@@ -49,6 +54,21 @@ class PictureFile:
     def format(self) -> str:
         """What the suffix says; a PNG on a stream."""
         return self.formats[suffix(self.output) if isinstance(self.output, str) else ".png"]
+
+    def look(
+        self, printed: Printed, given: Collection[str], has_pixels: bool = True, has_words: bool = True
+    ) -> Look:
+        """Return what the picture shall look like.
+
+        `has_pixels`: whether it has them in any format; `has_words`: whether there is room for a title.
+        Raises ConfigError for given settings that do nothing in this format.
+        """
+        drawn, raster = self.format in FORMATS.values(), self.format in RASTERS.values()
+        does = {"title": drawn and has_words, "dpi": raster or (drawn and has_pixels)}
+        for name, something in does.items():
+            if name in given and not something:
+                raise ConfigError(f"--{name}: does nothing in such a {self.format}; leave it out")
+        return Look(printed.title, printed.dpi)
 
     def write(self, picture: bytes) -> None:
         """Write it. Raises DataError."""
@@ -68,22 +88,38 @@ def are_pixels(preprocess: Preprocess) -> bool:
     return preprocess.low >= 0 and preprocess.spec.whiten != "pca"
 
 
+def tiles_of_rows(
+    X: Array, preprocess: Preprocess, shape: tuple[int, int, int], contrast: str = "common"
+) -> tuple[Array, float | None]:
+    """Return preprocessed rows X (k, n_visible) as uint8 tiles, and the value of white if zero is mid-grey.
+
+    Intensities are drawn as they are, other values with mid-grey for zero. White of intensities is 1, or what
+    they reach beyond that.
+    """
+    tiles = (len(X), *shape)
+    if not are_pixels(preprocess):
+        return weight_bytes(grey_tiles(preprocess.to_pixels(X).reshape(tiles)), contrast)
+    highest = preprocess.high if np.isfinite(preprocess.high) else X.max(initial=1.0)
+    return pixel_bytes(grey_tiles(X.reshape(tiles)), (0.0, max(1.0, float(highest)))), None
+
+
 def sheet_of_rows(
     X: Array,
     preprocess: Preprocess,
     shape: tuple[int, int, int],
-    columns: int | None = None,
-    scale: int | None = None,
     contrast: str = "common",
-) -> Array:
-    """Return a sheet of preprocessed rows X (k, n_visible).
+    bar: bool = False,
+    **how: Any,
+) -> Sheet:
+    """Return a sheet of preprocessed rows X (k, n_visible), one tile each, and a `bar` of tones.
 
-    Intensities are drawn as they are, other values with mid-grey for zero.
-
-    White is 1, or what intensities beyond that reach.
+    `how` is as of Sheet.
     """
-    tiles = (len(X), *shape)
-    if not are_pixels(preprocess):
-        return mosaic(preprocess.to_pixels(X).reshape(tiles), columns, scale, contrast)
-    highest = preprocess.high if np.isfinite(preprocess.high) else X.max(initial=1.0)
-    return sheet_of_pixels(X.reshape(tiles), columns, scale, (0.0, max(1.0, float(highest))))
+    tiles, white = tiles_of_rows(X, preprocess, shape, contrast)
+    return Sheet(tiles[:, None, None], white=white if bar else None, **how)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return file names without suffix, or the paths where two of these are the same; they can be shown."""
+    short = [os.path.splitext(os.path.basename(path))[0] for path in paths]
+    return [show(name) for name in (short if len(set(short)) == len(set(paths)) else paths)]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from featlearn.files.header import file_kind
 from featlearn.files.images import read_image
 from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.inputs import treatment_of
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import PictureFile, Stream, png_text
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Reconstruction
@@ -20,7 +21,10 @@ from featlearn.jobs.store import LoadedModel, load_model, load_rows, shape_words
 from featlearn.ops.arrays import squared_error
 from featlearn.patches.normalize import unit_pixels
 from featlearn.patches.rows import make_rows
-from featlearn.pictures.mosaic import FORMATS, pairs, picture_bytes, pixel_bytes
+from featlearn.pictures.figure import FORMATS
+from featlearn.pictures.mosaic import FORMATS as RASTERS
+from featlearn.pictures.mosaic import Sheet, pairs, picture_bytes, pixel_bytes
+from featlearn.pictures.sheet import sheet_bytes
 from featlearn.rows import Array, blocks
 from featlearn.settings import refuse_idle
 
@@ -46,6 +50,7 @@ def reconstruct(
     output: str | Stream,
     *,
     reconstruction: Reconstruction | None = None,
+    printed: Printed | None = None,
     force: bool = False,
     given: Collection[str] = (),
     say: Say = log,
@@ -57,12 +62,16 @@ def reconstruct(
     settings = reconstruction or Reconstruction()
     of_rows = _is_dataset(input)
     refuse_idle(settings, given, {"input": "data_set" if of_rows else "photograph"})
-    file = PictureFile("-o", output, force, [model, input], FORMATS)
+    file = PictureFile("-o", output, force, [model, input], RASTERS if settings.alone else FORMATS)
+    look = file.look(printed or Printed(), given, has_words=not settings.alone)
     learned = load_model(model)
     picture, found = _dataset(input, settings, learned) if of_rows else _photo(input, settings, learned, say)
     text = png_text({"Description": f"reconstructions by a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash
-    file.write(picture_bytes(picture, file.format, text))
+    if isinstance(picture, Sheet):
+        file.write(sheet_bytes(picture, look, file.format, text))
+    else:
+        file.write(picture_bytes(picture, file.format, text, look.dpi))
     return Reconstructed(file.name, **found)
 
 
@@ -76,26 +85,34 @@ def _is_dataset(path: str) -> bool:
         return False
 
 
-def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple[Array, dict[str, Any]]:
+def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple[Sheet, dict[str, Any]]:
     """Its first patches above what the model makes of them; the error over all rows, as in training."""
     rows, data, preprocess = load_rows(path, like=learned)
     squares = sum(squared_error(X, learned.model.reconstruct(X)) for X in blocks(rows))
     raw = data.patches[: settings.count]
     X, stats = make_rows(raw, preprocess, learned.model.dtype, show(path), np.arange(len(raw)))
     shape = (-1, *learned.shape)
-    before = preprocess.invert(X, stats).reshape(shape)
-    after = preprocess.invert(learned.model.reconstruct(X), stats).reshape(shape)
-    picture = pairs(before, after, tones=levels(unit_pixels(raw, preprocess.spec.threshold)))
-    return picture, {"rmse": math.sqrt(squares / (len(rows) * rows.n_visible)), "patches": len(rows)}
+    Y = learned.model.reconstruct(X)
+    before, after = (preprocess.invert(one, stats).reshape(shape) for one in (X, Y))
+    rmse = math.sqrt(squares / (len(rows) * rows.n_visible))
+    picture = pairs(before, after, levels(unit_pixels(raw, preprocess.spec.threshold)))
+    if settings.labels:
+        each = np.sqrt(np.square(X.astype(np.float64) - Y).mean(axis=1))
+        each = each.repeat(len(picture.tiles) // len(X))  # channels that are drawn one by one
+        note = f"above: inputs; below: what a {learned.file.model} model makes of them, and the RMSE; "
+        note += f"of all {len(rows):,} rows it is {rmse:.3g}"
+        picture = replace(picture, captions=[f"{error:.2g}" for error in each], note=note)
+    return picture, {"rmse": rmse, "patches": len(rows)}
 
 
 def _photo(
     path: str, settings: Reconstruction, learned: LoadedModel, say: Say
-) -> tuple[Array, dict[str, Any]]:
-    """The whole image from its overlapping patches; `levels`: black and white where they are not 0 and 1."""
-    how = treatment_of(learned.preprocess, learned.shape)
-    image = read_image(path, how.read_as or "gray", settings.max_pixels, lambda text: say(f"warning: {text}"))
-    image = how.of(image, lambda: path)
+) -> tuple[Sheet | Array, dict[str, Any]]:
+    """The whole image, and beside it what its overlapping patches are made of.
+
+    `levels`: black and white where they are not 0 and 1.
+    """
+    image = _read(path, settings, learned, say)
     if image.shape[0] < learned.shape[0] or image.shape[1] < learned.shape[1]:
         raise DataError(
             f"{show(path)}: has {image.shape[0]}x{image.shape[1]} pixels, patches of the model have "
@@ -107,4 +124,31 @@ def _photo(
     report = {"psnr": psnr, "shape": image.shape}
     if levels(image) != (0, 1):
         report["levels"] = levels(image)
-    return pixel_bytes(again), report
+    if settings.alone:
+        return pixel_bytes(again), report
+    before = pixel_bytes(learned.preprocess.unit_pixels(image), levels(image))
+    tiles = np.stack([before, pixel_bytes(again)])[:, None, None]
+    words = ("photograph", f"reconstruction, PSNR {psnr:.1f} dB") if settings.labels else ()
+    return Sheet(tiles, columns=2, captions=words), report
+
+
+def _read(path: str, settings: Reconstruction, learned: LoadedModel, say: Say) -> Array:
+    """Return an image in the colours of a model, or in its own where the model has seen grey ones.
+
+    A model that sees black and white alone is given these. Raises DataError.
+    """
+    coloured = False
+
+    def note_colour() -> None:
+        nonlocal coloured
+        coloured = True
+
+    def warn(text: str) -> None:
+        say(f"warning: {text}")
+
+    how = treatment_of(learned.preprocess, learned.shape)
+    image = read_image(path, how.read_as or "gray", settings.max_pixels, warn, note_colour)
+    if coloured and learned.preprocess.spec.threshold is None:
+        how = replace(how, color="rgb")
+        image = read_image(path, "rgb", settings.max_pixels)
+    return how.of(image, lambda: path)

@@ -1,5 +1,6 @@
 """Markov chains of a model file, drawn as a picture."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +9,13 @@ from featlearn.analysis.fantasies import begin, fantasies, shown
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Progress, no_progress
 from featlearn.jobs.classes import held_classes
+from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, load_model, load_rows
-from featlearn.pictures.mosaic import FORMATS, picture_bytes
+from featlearn.patches.extract import COLORS
+from featlearn.pictures.sheet import sheet_bytes
 from featlearn.rows import Array
 
 
@@ -32,16 +35,19 @@ def sample(
     output: str | Stream,
     *,
     chains: Chains | None = None,
+    printed: Printed | None = None,
     force: bool = False,
+    given: Collection[str] = (),
     progress: Progress = no_progress,
 ) -> Sampled:
     """Run a model's Markov chains and draw what they come to; a stream as output gets a PNG.
 
-    Raises DataError, ConfigError.
+    `given` settings are refused where they do nothing. Raises DataError, ConfigError.
     """
     chains = chains or Chains()
     inputs = [name for name in (model, chains.data) if name]
-    file = PictureFile("-o", output, force, inputs, FORMATS)
+    file = PictureFile("-o", output, force, inputs)
+    look = file.look(printed or Printed(), given)
     if chains.every is not None and chains.every > chains.steps:
         raise ConfigError(
             f"--every {chains.every}: more than the {chains.steps} --steps; nothing would be drawn"
@@ -63,9 +69,28 @@ def sample(
         {"Description": "samples of the model's Markov chain", "Content": learned.file.content_hash}
     )
     rows = found.reshape(-1, learned.preprocess.n_visible)
-    picture = sheet_of_rows(rows, learned.preprocess, learned.shape, columns)
-    file.write(picture_bytes(picture, file.format, text))
+    words = _captions(chains, learned, V, T, len(found)) if chains.labels else ()
+    sheet = sheet_of_rows(rows, learned.preprocess, learned.shape, columns=columns, captions=words)
+    file.write(sheet_bytes(sheet, look, file.format, text))
     return result
+
+
+def _captions(chains: Chains, learned: LoadedModel, V: Array, T: Array | None, times: int) -> list[str]:
+    """Return what each sample is: the class or the number of its chain, and its step where there are several.
+
+    A picture of maps has a tile for each channel.
+    """
+    names = [str(i) for i in range(len(V))]
+    if T is not None:
+        classes = [str(name) for name in learned.file.classes or range(T.shape[1])]
+        names = [classes[i] for i in T.argmax(axis=1)]
+    if chains.every is None:
+        captions = names
+    else:
+        first = 0 if chains.data is not None else 1
+        steps = [chains.every * (i + first) for i in range(times)]
+        captions = [f"{name}, {step}" for step in steps for name in names]
+    return [one for one in captions for _ in range(1 if learned.shape[2] in COLORS else learned.shape[2])]
 
 
 def _start(chains: Chains, learned: LoadedModel) -> tuple[Array, Array | None]:

@@ -12,7 +12,6 @@ from featlearn.settings import check, seed_setting, setting
 
 WIDER = "input=larger_image"  # what is larger than a model's patches
 QUADRANTS = (2, 2)
-TILES = "what=filters|patches"  # what has tiles
 
 
 @dataclass(frozen=True)
@@ -113,66 +112,6 @@ class RunSettings(Checked):
 
 
 @dataclass(frozen=True)
-class Drawing(Checked):
-    """What to draw, and how; `what` None is decided by the file."""
-
-    what: str | None = setting(
-        None,
-        "what to draw  [default: filters of a model, patches of a data set]",
-        choices=("filters", "curve", "patches"),
-    )
-    through: tuple[str, ...] = setting(
-        (),
-        "the model whose codes FILE has learned from: draw FILE's filters as sums of its filters. "
-        "Again for each model further down",
-        metavar="MODEL",
-        needs="what=filters",
-    )
-    layer: int | None = setting(
-        None,
-        "draw this layer of a stack, 1 the lowest  [default: the top one]",
-        low=1,
-        needs="what=filters",
-    )
-    maximize: bool = setting(
-        False,
-        "draw the rows that make each unit most active, found by ascent, instead of its filter: "
-        "what units of upper layers want is no sum of filters",
-        needs="what=filters",
-        without="through",
-    )
-    sort: str = setting(
-        "trained", "order of the filters", choices=("trained", "norm", "use"), needs="what=filters"
-    )
-    data: str | None = setting(
-        None,
-        "the data set whose mean activations --sort use goes by",
-        metavar="DATASET",
-        needs="sort=use",
-    )
-    contrast: str | None = setting(
-        None,
-        "scale each tile by its own largest value, or all by one  [default: filter; pixels have their own]",
-        choices=("filter", "common"),
-        needs=TILES,
-    )
-    columns: int | None = setting(
-        None, "tiles in a row  [default: nearly square]", low=1, high=10_000, needs=TILES
-    )
-    scale: int | None = setting(
-        None, "screen pixels to a pixel  [default: by size]", low=1, high=64, needs=TILES
-    )
-    count: int | None = setting(
-        None,
-        "how many filters, the first of their order, or how many patches  "
-        "[default: all filters; 100 patches]",
-        low=1,
-        high=100_000,
-        needs=TILES,
-    )
-
-
-@dataclass(frozen=True)
 class Reconstruction(Checked):
     """What to reconstruct of an input."""
 
@@ -180,6 +119,13 @@ class Reconstruction(Checked):
         100, "how many patches of a data set to draw", low=1, high=10_000, needs="input=data_set"
     )
     stride: int = setting(1, "step between the patches of a photograph", low=1, needs="input=photograph")
+    alone: bool = setting(
+        False,
+        "draw the reconstruction of a photograph alone, pixel for pixel, not beside the photograph",
+        flag=True,
+        needs="input=photograph",
+    )
+    labels: bool = setting(True, "write which is which and how large the error is", without="alone")
     max_pixels: int = max_pixels_setting()
 
 
@@ -256,6 +202,9 @@ class Chains(Checked):
         "hold the chains to these classes, one line of the picture each: 7, several as 3,5, or all  "
         "[default: classes are drawn too]",
         metavar="CLASSES",
+    )
+    labels: bool = setting(
+        False, "write below each sample its class, or which chain it is of, and with --every which step"
     )
     seed: int = seed_setting()
 

@@ -17,6 +17,7 @@ from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
+from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
@@ -26,6 +27,7 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, load_model, provenance, warn_of_unfinished
 from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
 from featlearn.jobs.training_run import Watch, learn_one
+from featlearn.jobs.watching import Stills, refuse_layers
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.settings import from_dict, option_name, refuse_idle
@@ -104,6 +106,7 @@ def train(
     config: Any = None,
     training: Any = None,
     run: RunSettings | None = None,
+    watching: Watching | None = None,
     no_retry: bool = False,
     init_from: str | None = None,
     resume: bool = False,
@@ -119,12 +122,15 @@ def train(
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
     layers of a stack. `init_from` is a model file of one hidden layer, at whose weights it begins, with its
-    units and outputs. `should_stop` is asked after every update: a run
-    that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
-    asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
-    ConfigError, DivergedError.
+    units and outputs. `watching` says which pictures are made on the way. `should_stop` is asked after every
+    update: a run that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it.
+    `should_save` asks for a checkpoint alone. `given` settings are refused where they do nothing.
+
+    Raises DataError, ConfigError, DivergedError.
     """
-    run = run or RunSettings()
+    run, watching = run or RunSettings(), watching or Watching()
+    refuse_idle(watching, given)
+    refuse_layers(watching, model, model_class(model).layered())
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
 
     targets = getattr(config, "hidden_targets", None)
@@ -139,7 +145,7 @@ def train(
     return learn_into(
         output or file_name(model, decay), inputs, plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
-        should_stop=should_stop, should_save=should_save,
+        should_stop=should_stop, should_save=should_save, watching=watching,
     )  # fmt: skip
 
 
@@ -156,6 +162,7 @@ def learn_into(
     say: Say,
     should_stop: Ask,
     should_save: Ask,
+    watching: Watching | None = None,
 ) -> Trained:
     """Learn what `plan_it` plans, which is asked for once the output is held, and write it to `output`.
 
@@ -164,7 +171,8 @@ def learn_into(
     check_hdf5_name(output)
     ckpt = output + ".ckpt"
     run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log)
+    stills = Stills(watching or Watching(), output, resume, force, inputs, say)
+    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log, stills)
     if os.path.exists(ckpt):
         check_output(ckpt, True, inputs)  # in the end it is removed
         if not (resume or force):
@@ -188,6 +196,7 @@ def learn_into(
             started = time.monotonic()
             _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
             seconds = time.monotonic() - started
+            stills.end()
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
             write_into(out, file)

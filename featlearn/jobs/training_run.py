@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from featlearn import __version__
@@ -15,6 +16,7 @@ from featlearn.jobs.plan import Plan
 from featlearn.jobs.resume import refuse_other, saved_in
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.store import load_model
+from featlearn.jobs.watching import Stills
 from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.random import Random
@@ -45,6 +47,7 @@ class Watch:
     checkpoint_every: float
     """Seconds."""
     log: RunLog
+    stills: Stills | None = None
 
 
 def learn_one(
@@ -116,6 +119,8 @@ def train_with_restarts(
     """
     while True:
         watch.log.begin(training.history, fresh=training.progress.step == 0)
+        if watch.stills is not None:
+            watch.stills.begin(training.progress.epochs_done)
         try:
             _train(training, plan, story, keep, watch)
             return plan, training
@@ -155,10 +160,21 @@ def _train(
                 saved = time.monotonic()
             return watch.should_stop()
 
-        finished = training.run(on_batch, lambda at: watch.log.add(at.history))
+        finished = training.run(on_batch, partial(_on_epoch, plan, watch))
     if keep and not finished:
         keep.write(model_file(training, plan, story))
         watch.say(f"stopped at update {training.progress.step:,}; the same command with --resume goes on")
+
+
+def _on_epoch(plan: Plan, watch: Watch, training: Training) -> None:
+    watch.log.add(training.history)
+    if watch.stills is not None:
+        of, data, at = training.model, plan.data, training.progress
+        watch.stills.see(
+            at.epochs_done,
+            lambda: data.preprocess.to_pixels(of.filters()).reshape(-1, *data.shape),
+            last=at.finished,
+        )
 
 
 def _note(training: Training) -> str:

@@ -1,34 +1,32 @@
-"""Pictures of files: filters and learning curves of models, patches of data sets."""
+"""Pictures of files: of a model's filters, units and learning curve, of a data set's patches."""
 
-import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.maximize import maximizers
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.header import MODEL, file_kind
-from featlearn.jobs.pictures import PictureFile, Stream, are_pixels, png_text, sheet_of_rows
+from featlearn.jobs.filter_pictures import draw_filters, draw_top_patches, scale_words
+from featlearn.jobs.picture_settings import Drawing, Printed
+from featlearn.jobs.pictures import PictureFile, Stream, are_pixels, png_text, sheet_of_rows, short_names
 from featlearn.jobs.results import Result, optional
-from featlearn.jobs.settings import Drawing
-from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
-from featlearn.ops.arrays import product
+from featlearn.jobs.store import load_model
+from featlearn.jobs.unit_pictures import TABLE, draw_activations, draw_gabors
 from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.pictures.curve import curve, panels
-from featlearn.pictures.figure import FORMATS as FIGURES
-from featlearn.pictures.mosaic import FORMATS as SHEETS
-from featlearn.pictures.mosaic import mosaic, order_filters, picture_bytes
-from featlearn.rows import Array, blocks
+from featlearn.pictures.curve import PANELS, Run, curve, panels
+from featlearn.pictures.figure import FORMATS, Look
+from featlearn.pictures.sheet import sheet_bytes
 from featlearn.settings import refuse_idle
 
-LENGTH = 0.35  # of a row that is to make a unit active, per value, in units of the largest; digits have .33
 PATCHES = 100  # that are drawn unless it is said how many
+WITHOUT_PIXELS = ("curve", "activations", "gabor")  # in a PDF or SVG
+OF_DATA = {"use": "goes by mean activations", "error": "goes by errors of rows"}
 
 
 @dataclass(frozen=True)
@@ -39,121 +37,83 @@ class Drawn(Result):
     what: str = ""
     filters: int | None = optional()
     patches: int | None = optional()
+    units: int | None = optional()
+    dead: int | None = optional()
+    """Units that never leave rest, or whose filter is flat, of those that are drawn."""
+    dense: int | None = optional()
+    """Units that are active in most rows."""
+    edges: int | None = optional()
+    runs: int | None = optional()
     epochs: int | None = optional()
     shape: tuple[int, int, int] | None = optional()
     """(height, width, channels) of a tile."""
 
 
 def visualize(
-    file: str,
+    files: Sequence[str],
     output: str | Stream | None = None,
     *,
     drawing: Drawing | None = None,
+    printed: Printed | None = None,
     force: bool = False,
     given: Collection[str] = (),
 ) -> Drawn:
-    """Draw a model's filters or learning curve, or a data set's patches; a stream as output gets a PNG.
+    """Draw what a model has learned, a data set's patches, or learning curves of several models.
 
-    Without output the picture goes to FILE with the suffix .png. `given` settings are refused where they do
-    nothing. Raises DataError, ConfigError.
+    A stream as output gets a PNG. Without output the picture goes to FILE with the suffix .png. `given`
+    settings are refused where they do nothing. Raises DataError, ConfigError.
     """
-    drawing = drawing or Drawing()
+    drawing, printed = drawing or Drawing(), printed or Printed()
+    if not files:
+        raise ConfigError("no FILE: give a model or a data set")
     refuse_idle(drawing, given, undecided=() if drawing.what else ("what",))
-    kind = file_kind(file)
-    what = drawing.what or ("filters" if kind == MODEL else "patches")
+    kinds = [file_kind(file) for file in files]
+    what = drawing.what or ("filters" if kinds[0] == MODEL else "patches")
     drawing = replace(drawing, what=what)
     refuse_idle(drawing, given)
-    if drawing.sort == "use" and drawing.data is None:
-        raise ConfigError("--sort use goes by mean activations: give --data DATASET")
-    if what == "patches" and kind == MODEL:
-        raise DataError(f"{show(file)}: is a model, wanted a data set; a model has --what filters and curve")
-    if what != "patches" and kind != MODEL:
-        raise DataError(f"{show(file)}: is a data set, wanted a model; a data set has --what patches")
-    place = os.path.splitext(file)[0] + ".png" if output is None else output
-    inputs = [name for name in (file, drawing.data, *drawing.through) if name]
-    target = PictureFile("-o", place, force, inputs, FIGURES if what == "curve" else SHEETS)
-    make = {"filters": _filters, "curve": _curve, "patches": _patches}[what]
-    picture, found = make(file, drawing, target.format)
+    _refuse_other_files(what, files, kinds)
+    if drawing.sort in OF_DATA and drawing.data is None and what != "top-patches":
+        raise ConfigError(f"--sort {drawing.sort} {OF_DATA[drawing.sort]}: give --data DATASET")
+    if what in ("top-patches", "activations") and drawing.data is None:
+        raise ConfigError(f"--what {what}: give --data DATASET, whose rows drive the units")
+    if output is None and len(files) > 1:
+        raise ConfigError("no output for a picture of several files: give -o PATH")
+    place = os.path.splitext(files[0])[0] + ".png" if output is None else output
+    inputs = [name for name in (*files, drawing.data, *drawing.through) if name]
+    target = PictureFile("-o", place, force, inputs, FORMATS | (TABLE if what == "gabor" else {}))
+    look = target.look(printed, given, what not in WITHOUT_PIXELS)
+    if what == "curve":
+        picture, found = _curve(files, drawing, look, target.format)
+    else:
+        make = {
+            "filters": draw_filters,
+            "top-patches": draw_top_patches,
+            "activations": draw_activations,
+            "gabor": draw_gabors,
+            "patches": _patches,
+        }[what]
+        picture, found = make(files[0], drawing, look, target.format)
     target.write(picture)
     return Drawn(target.name, what, **found)
 
 
-def _filters(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, Any]]:
-    learned = upto_layer(load_model(path), drawing.layer)
-    if drawing.maximize:
-        F, shape = _wanted(learned, drawing), learned.shape
-    else:
-        F, shape = _in_pixels(learned, [load_model(lower) for lower in drawing.through])
-    F = F.reshape(-1, *shape)
-    use = None if drawing.data is None else _use(learned, len(F), drawing.data)
-    F = F[order_filters(F, drawing.sort, use)][: drawing.count]
-    kind = "rows that most activate the units" if drawing.maximize else "filters"
-    through = f" through {len(drawing.through)} below it" if drawing.through else ""
-    contrast = drawing.contrast or "filter"
-    text = _text(f"{kind} of a {learned.file.model} model{through}, order: {drawing.sort}", contrast)
-    text["Content"] = learned.file.content_hash
-    sheet = mosaic(F, drawing.columns, drawing.scale, contrast)
-    return picture_bytes(sheet, format, text), {"filters": len(F), "shape": shape}
-
-
-def _wanted(learned: LoadedModel, drawing: Drawing) -> Array:
-    """Return the pixels (units, pixels) that make each unit most active. Raises ConfigError."""
-    preprocess, units = learned.preprocess, learned.units
-    if drawing.sort == "trained" and drawing.count is not None:
-        units = min(units, drawing.count)
-    largest = max(abs(preprocess.low), abs(preprocess.high))
-    radius = math.sqrt(preprocess.n_visible) * (LENGTH * largest if math.isfinite(largest) else 1.0)
-    try:
-        layers = learned.model.encoder_layers()
-    except ConfigError as error:
+def _refuse_other_files(what: str, files: Sequence[str], kinds: Sequence[str]) -> None:
+    """Raise ConfigError for more files than can be drawn, DataError for files of another kind."""
+    if len(files) > 1 and what != "curve":
         raise ConfigError(
-            f"--maximize: {show(learned.path)}: the encoder of a {learned.file.model} model is no chain of "
-            "layers with a derivative; draw its filters"
-        ) from error
-    return preprocess.to_pixels(maximizers(layers, units, radius, preprocess.low, preprocess.high))
-
-
-def _use(learned: LoadedModel, filters: int, data: str) -> Array:
-    """Return the use of each filter over a data set, (filters,).
-
-    Raises ConfigError for a model whose codes are not of its filters one by one.
-    """
-    if learned.units != filters:
-        raise ConfigError(
-            f"--sort use: {show(learned.path)} is a {learned.file.model} model, "
-            f"whose {filters} filters have no codes of their own ({learned.units} values); take --sort norm"
+            f"{len(files)} files: --what curve draws several over each other, --what {what} draws one"
         )
-    return mean_activation(learned, data)
-
-
-def _in_pixels(learned: LoadedModel, below: list[LoadedModel]) -> tuple[Array, tuple[int, int, int]]:
-    """Return filters (k, pixels) and the shape of a patch.
-
-    Filters of codes are sums of the filters that those are of, and so on down.
-
-    H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007. Raises DataError.
-    """
-    F = learned.preprocess.to_pixels(learned.model.filters())
-    for lower in below:
-        G = lower.model.filters()
-        if F.shape[1] != lower.units:
+    for file, kind in zip(files, kinds, strict=True):
+        if what == "patches" and kind == MODEL:
             raise DataError(
-                f"{show(learned.path)}: has learned from rows of {F.shape[1]} values, "
-                f"codes of {show(lower.path)} have "
-                f"{lower.units}; give --through the model whose codes it has learned from, "
-                "the nearest one first"
+                f"{show(file)}: is a model, wanted a data set; a model has --what filters, curve, gabor, and "
+                "with --data top-patches and activations"
             )
-        if lower.units != len(G):
-            raise DataError(
-                f"{show(lower.path)}: its codes have {lower.units} values and it has {len(G)} filters, "
-                "so filters upon them are no sums of its own; draw without --through"
-            )
-        F = product(F.astype(np.float64), G.astype(np.float64))
-        F, learned = lower.preprocess.to_pixels(F), lower
-    return F, learned.shape
+        if what != "patches" and kind != MODEL:
+            raise DataError(f"{show(file)}: is a data set, wanted a model; a data set has --what patches")
 
 
-def _patches(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, Any]]:
+def _patches(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
     data = read_dataset(path)
     preprocess = Preprocess.from_dict(data.preprocess)
     if are_pixels(preprocess) and drawing.contrast is not None:
@@ -162,31 +122,48 @@ def _patches(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str,
     tiles = 1 if data.shape[2] in COLORS else data.shape[2]  # of a patch: maps are drawn one by one
     count = min(drawing.count or max(1, PATCHES // tiles), len(data.patches))
     X = Rows(data.patches, preprocess, memory=0, name=show(path)).block(0, count)
-    sheet = sheet_of_rows(X, preprocess, data.shape, drawing.columns, drawing.scale, contrast)
-    pixels = png_text({"Description": "patches; black is zero"})
-    text = pixels if are_pixels(preprocess) else _text("preprocessed patches", contrast)
-    return picture_bytes(sheet, format, text), {"patches": count, "shape": data.shape}
+    names = data.label_names
+    captions = [
+        str(i) if data.labels is None else (names[data.labels[i]] if names else str(data.labels[i]))
+        for i in range(count)
+        for _ in range(tiles)
+    ]
+    note = f"{count:,} of {len(data.patches):,} "
+    pixels = are_pixels(preprocess)
+    note += "patches; black is zero" if pixels else "preprocessed patches; "
+    note += "" if pixels else f"{scale_words(contrast)}; mid-grey is zero"
+    if drawing.labels:
+        note += "" if data.labels is None else "; below each its class"
+    sheet = sheet_of_rows(
+        X,
+        preprocess,
+        data.shape,
+        contrast,
+        bar=drawing.contrast == "common",
+        columns=drawing.columns,
+        scale=drawing.scale,
+        captions=captions if drawing.labels else (),
+        note=note if drawing.labels else "",
+    )
+    text = png_text({"Description": note})
+    return sheet_bytes(sheet, look, format, text), {"patches": count, "shape": data.shape}
 
 
-def _curve(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, Any]]:
-    learned = load_model(path)
-    history = learned.file.history
-    if not panels(history):
-        raise DataError(f"{show(path)}: has no history to draw")
-    text = png_text({"Description": f"learning curve of a {learned.file.model} model"})
-    text["Content"] = learned.file.content_hash
-    phases = [phase.name for phase in learned.model.phases()]
-    return curve(history, learned.file.model, format, text, phases), {"epochs": len(history["epoch"])}
-
-
-def _text(description: str, contrast: str) -> dict[str, str]:
-    """Return what is said of the picture; one scaled filter by filter does not show which are strong."""
-    words = "each tile scaled by itself" if contrast == "filter" else "one scale for all tiles"
-    return png_text({"Description": f"{description}; {words}; mid-grey is zero"})
-
-
-def mean_activation(learned: LoadedModel, data: str) -> Array:
-    """(hidden,) mean code over a data set. Raises DataError."""
-    rows, _, _ = load_rows(data, like=learned)
-    total = sum(learned.model.encode(X).sum(axis=0, dtype=np.float64) for X in blocks(rows))
-    return np.asarray(total) / len(rows)
+def _curve(paths: Sequence[str], drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+    """Draw the learning curves of models over each other. Raises DataError, ConfigError."""
+    runs, digests = [], []
+    for path, name in zip(paths, short_names(paths), strict=True):
+        learned = load_model(path)
+        if not panels(learned.file.history):
+            raise DataError(f"{show(path)}: has no history to draw")
+        runs.append(Run(name, learned.file.history, [phase.name for phase in learned.model.phases()]))
+        digests.append(learned.file.content_hash)
+    there = [name for name in PANELS if any(name in panels(run.history) for run in runs)]
+    shown = there if drawing.panels is None else [name.strip() for name in drawing.panels.split(",")]
+    for name in shown:
+        if name not in there:
+            raise ConfigError(f"--panels: got {name!r}; the history holds {', '.join(there)}")
+    text = png_text({"Description": f"learning curves of {', '.join(run.name for run in runs)}"})
+    text["Content"] = " ".join(digests)
+    epochs = max(len(np.asarray(run.history["epoch"])) for run in runs)
+    return curve(runs, shown, look, format, text), {"runs": len(runs), "epochs": epochs}

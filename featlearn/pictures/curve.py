@@ -1,103 +1,182 @@
-"""The learning curve of a run."""
+"""Learning curves of one run, or of several over each other."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn.pictures.figure import figure_bytes, new_figure
+from featlearn.pictures.figure import (
+    SMALL,
+    WIDTH,
+    Look,
+    draw_plot,
+    legend_below,
+    legend_height,
+    line_look,
+    name_in_legend,
+)
 
-PANELS = {  # measure: what its axis says
-    "rmse": "RMSE (units of the preprocessed data)",
-    "error_rate": "share of rows in the wrong class",
-    "loss": "mean of -log p(class) (nats)",
-    "free_energy": "mean free energy (nats)",
+History = Mapping[str, npt.NDArray[Any]]
+MARKS = 8  # markers on a line of many epochs
+HIGH, NAMED = 1.15, 2.1  # inches of a panel, and of one with names of phases
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A measure: what its axis says, the columns of a history that hold it, and of held-out rows."""
+
+    words: str
+    columns: tuple[str, ...]
+    validation: str = ""
+
+
+PANELS = {
+    "rmse": Panel("RMSE (units of the\npreprocessed data)", ("probe_rmse",), "validation_rmse"),
+    "error_rate": Panel("share of rows in\nthe wrong class", ("probe_error_rate",), "validation_error_rate"),
+    "loss": Panel("loss", ("probe_loss", "loss"), "validation_loss"),
+    "free_energy": Panel("mean free energy\n(nats)", ("probe_free_energy",), "validation_free_energy"),
+    "activity": Panel("mean activation", ("mean_activation",)),
+    "dead": Panel("share of\ndead units", ("dead_share",)),
+    "zero_weights": Panel("share of weights\nthat are zero", ("zero_weights",)),
 }
-WIDE, HIGH = 7, 3.2  # inches of a panel
-LETTER, LINE = 5.5, 14  # points that the name of a phase takes for a letter, and across
+"""By name, from above."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's name, its history and the names of its phases, by number."""
+
+    name: str
+    history: History
+    phases: Sequence[str] = ()
+
+
+def panels(history: History) -> list[str]:
+    """Return the measures whose course a history holds; none where it is not one that can be drawn."""
+    return [name for name, panel in PANELS.items() if _column(history, panel.columns) is not None]
 
 
 def curve(
-    history: Mapping[str, npt.NDArray[Any]],
-    title: str,
-    format: str,
-    text: Mapping[str, str],
-    phases: Sequence[str] = (),
+    runs: Sequence[Run], shown: Sequence[str], look: Look, format: str, text: Mapping[str, str]
 ) -> bytes:
-    """Return a picture of the reconstruction error over the epochs, and of the free energy if there is one.
+    """Return a picture of measures over the epochs, a panel for each of those `shown` out of PANELS.
 
-    From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
-    validation_*. `phases` are the names of the run's phases, by number.
+    Held-out rows of a single run are in the panel of the rows that it learns from, those of several in one
+    of their own.
     """
-    keys = panels(history)
-    figure = new_figure(WIDE, 1 + HIGH * len(keys))
-    for axes, key in zip(figure.subplots(len(keys), sharex=True, squeeze=False)[:, 0], keys, strict=True):
-        _panel(axes, history, key, phases)
-    figure.axes[0].set_title(title)
-    figure.axes[-1].set_xlabel("epoch")
-    return figure_bytes(figure, format, text)
+    drawn = []
+    for name in shown:
+        panel = PANELS[name]
+        if len(runs) == 1:
+            drawn.append((panel.words, [*panel.columns], panel.validation))
+            continue
+        drawn.append((panel.words, [*panel.columns], ""))
+        if any(_column(run.history, (panel.validation,)) is not None for run in runs):
+            drawn.append((f"validation rows:\n{panel.words}", [panel.validation], ""))
+
+    def paint(figure: Any) -> None:
+        lines: dict[str, Any] = {}
+        grid = figure.subplots(len(drawn), sharex=True, squeeze=False)[:, 0]
+        for axes, (words, columns, validation) in zip(grid, drawn, strict=True):
+            _panel(axes, runs, words, columns, validation, lines)
+        grid[-1].set_xlabel("epoch")
+        figure.align_ylabels()
+        if len(lines) > 1:
+            legend_below(figure, list(lines.values()))
+
+    names = [run.name for run in runs] if len(runs) > 1 else ["training rows", "validation rows"]
+    named = len(runs) == 1 and len(runs[0].phases) > 1
+    height = 0.5 + (NAMED if named else HIGH) * len(drawn) + legend_height(names)
+    return draw_plot(paint, height, look, format, text)
 
 
-def panels(history: Mapping[str, npt.NDArray[Any]]) -> list[str]:
-    """Return the measures whose course a history holds; none where it is not one that can be drawn."""
+def _column(history: History, names: Sequence[str]) -> Any:
+    """Return the first of these columns that holds a number; None where there is none."""
     if not len(history.get("epoch", ())):
-        return []
-    return [key for key in PANELS if f"probe_{key}" in history]
+        return None
+    for name in names:
+        if name in history and np.isfinite(history[name]).any():
+            return np.asarray(history[name], np.float64)
+    return None
 
 
-def _names(axes: Any, names: Mapping[float, str]) -> None:
-    """Write the name of each phase, by the epoch that it begins at, from there on.
+def _panel(
+    axes: Any,
+    runs: Sequence[Run],
+    words: str,
+    columns: Sequence[str],
+    validation: str,
+    lines: dict[str, Any],
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    values = []
+    for i, run in enumerate(runs):
+        single = len(runs) == 1
+        for j, names in enumerate((columns, [validation])):
+            column = _column(run.history, names)
+            if column is None:
+                continue
+            epoch = run.history["epoch"]
+            name = ("training rows", "validation rows")[j] if single else run.name
+            every = max(1, len(epoch) // MARKS)
+            axes_look = line_look(i + j)
+            (line,) = axes.plot(
+                epoch, column, label=name_in_legend(name), markevery=(i % every, every), **axes_look
+            )
+            lines.setdefault(name if single else str(i), line)
+            values.append(column[np.isfinite(column)])
+        if single:
+            _mark_phases(axes, run)
+    seen = np.concatenate(values)
+    if seen.min(initial=np.inf) > 0 and seen.max() > 100 * seen.min():
+        axes.set_yscale("log")
+    if not seen.any():  # a share that is none at any time
+        axes.set_ylim(-0.05, 1)
+    axes.set_ylabel(words)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid()
+
+
+def _mark_phases(axes: Any, run: Run) -> None:
+    """Draw a line where a phase begins, and write the name of each, from there on.
 
     Where a phase is too short for its name, the next one stands below it.
     """
-    low, high = axes.get_xlim()
-    points = 0.8 * WIDE * 72 / (high - low)  # an epoch is so long, or longer
-    taken: list[tuple[float, float]] = []  # from where to where down, by the names that reach as far as x
-    ends: list[float] = []
-    for x, name in names.items():
-        tall = LETTER * len(name) + LINE / 2
-        beside = [place for place, end in zip(taken, ends, strict=True) if end > x]
-        downs = [0.0, *(bottom for _, bottom in beside if bottom + tall < 0.9 * HIGH * 72)]
-        free = (d for d in sorted(downs) if all(d >= bottom or d + tall <= top for top, bottom in beside))
-        down = next(free, downs[-1])
-        taken.append((down, down + tall))
-        ends.append(x + LINE / points)
-        axes.annotate(
-            name,
-            (x, 1),
-            (2, -6 - down),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            rotation=90,
-            fontsize=9,
-            ha="left",
-            va="top",
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-            zorder=1.5,  # under a curve that passes there
-        )
-
-
-def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str, phases: Sequence[str]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    epoch = history["epoch"]
-    columns = {"training rows, a sample": f"probe_{key}", "validation rows": f"validation_{key}"}
-    shown = {label: history[column] for label, column in columns.items() if column in history}
-    for label, values in shown.items():
-        axes.plot(epoch, values, label=label, marker="o" if len(epoch) < 30 else None, markersize=3)
-    phase = history.get("phase", epoch * 0)
+    epoch = run.history["epoch"]
+    phase = run.history.get("phase", epoch * 0)
     starts = 1 + np.flatnonzero(np.diff(phase) > 0)
     for i in starts:
         axes.axvline(epoch[i] - 0.5, color="grey", linestyle=":")
-    if len(starts):
-        numbers = {epoch[i] - 0.5: int(phase[i]) for i in (0, *starts)}
-        _names(axes, {x: phases[k] for x, k in numbers.items() if 0 <= k < len(phases)})
-    values = np.concatenate(list(shown.values()))
-    values = values[np.isfinite(values)]  # a phase need not have measured it
-    if values.min(initial=np.inf) > 0 and values.max() > 100 * values.min():
-        axes.set_yscale("log")
-    axes.set_ylabel(PANELS[key])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
+    if not len(starts):
+        return
+    low, high = axes.get_xlim()
+    points = 0.75 * WIDTH * 72 / (high - low)  # an epoch is so long, or longer
+    taken: list[tuple[float, float]] = []  # from where to where down, by the names that reach as far as x
+    ends: list[float] = []
+    for i in (0, *starts):
+        if not 0 <= int(phase[i]) < len(run.phases):
+            continue
+        x, name = epoch[i] - 0.5, run.phases[int(phase[i])]
+        tall = 0.55 * SMALL * len(name) + SMALL
+        beside = [place for place, end in zip(taken, ends, strict=True) if end > x]
+        downs = [0.0, *(bottom for _, bottom in beside if bottom + tall < 0.9 * NAMED * 72)]
+        free = (d for d in sorted(downs) if all(d >= bottom or d + tall <= top for top, bottom in beside))
+        down = next(free, downs[-1])
+        taken.append((down, down + tall))
+        ends.append(x + 1.6 * SMALL / points)
+        axes.annotate(
+            name,
+            (x, 1),
+            (2, -3 - down),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            rotation=90,
+            ha="left",
+            va="top",
+            fontsize=SMALL,
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+            zorder=1.5,  # under a curve that passes there
+        )

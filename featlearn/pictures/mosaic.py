@@ -2,31 +2,155 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from featlearn.rows import Array
 
 GREY = 128  # weight 0
-GAP = 60  # the tone between tiles: no filter's extreme, no filter's zero
-WIDTH = 900  # screen pixels that a sheet aims at
+GAP = 60  # the tone of frames: no filter's extreme, no filter's zero
+WHITE = 255
+THIN = 4  # screen pixels that a frame is wide at most
+INCH = 25.4  # mm
+COLUMN, DPI = 85, 300  # mm, dots to an inch: what a sheet aims at is the width of a paper's column
+BROAD = 0.62  # width of a letter, as a rule, in its height
+LINE = 1.3  # height of a line of text, in that of its letters
+MAX_SCALE = 64
 TIFF_DESCRIPTION, TIFF_SOFTWARE = 270, 305  # numbers of tags
 TONES = (0.0, 1.0)  # pixels that are black and white
 
 FORMATS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 """Of a picture made of pixels, by suffix."""
+MOVIES = {".gif": "GIF", ".png": "PNG"}
+"""Of a picture that moves, by suffix."""
+PACE, REST = 200, 2000  # milliseconds that a picture is shown, and the last one
 
 
-def order_filters(F: Array, by: str = "trained", use: Array | None = None) -> Array:
-    """(k,) indices of filters F (k, ...): as trained, by falling norm, or by falling `use` (k,), stable."""
-    if by == "norm":
-        return np.argsort(-np.sqrt(np.square(F.reshape(len(F), -1)).sum(axis=1)), kind="stable")
-    if by == "use":
-        if use is None:
-            raise ValueError("order by use needs the mean activations")
-        return np.argsort(-use, kind="stable")
-    return np.arange(len(F))
+@dataclass(frozen=True)
+class Sheet:
+    """Cells of tiles on white, cell by cell in rows, and what is written and marked there.
+
+    tiles      uint8 (k, p, q, h, w, c): k cells of p rows of q tiles each
+    columns    cells in a row; None: nearly square
+    scale      screen pixels to a pixel; None: as a column of a paper has room
+    captions   words below each cell, in one line or several; (): none
+    crossed    (k,): the cells whose first tile is crossed out
+    absent     (k, p, q): the tiles that are not there
+    apart      whether the first tile of a cell stands apart from those beside it
+    white      the value of white where that of black is its negative, for a bar; None: no bar
+    note       words below the sheet
+    """
+
+    tiles: Array
+    columns: int | None = None
+    scale: int | None = None
+    captions: Sequence[str] = ()
+    crossed: Array | None = None
+    absent: Array | None = None
+    apart: bool = False
+    white: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A sheet's place: screen pixels (height, width), and where each cell begins (k,) and how large it is."""
+
+    sheet: Sheet
+    scale: int
+    height: int
+    width: int
+    y: Array
+    x: Array
+    cell: tuple[int, int]
+
+    def pixels(self) -> Array:
+        """uint8 (height, width), or (height, width, 3)."""
+        k, p, q, h, w, c = self.sheet.tiles.shape
+        frame, s = _frame(self.scale), self.scale
+        out = np.full((self.height, self.width, c), WHITE, np.uint8)
+        for i in range(k):
+            for row in range(p):
+                for column in range(q):
+                    if self.sheet.absent is not None and self.sheet.absent[i, row, column]:
+                        continue
+                    apart = frame * 2 * (self.sheet.apart and column > 0)
+                    y = int(self.y[i]) + row * (h * s + frame)
+                    x = int(self.x[i]) + column * (w * s + frame) + apart
+                    out[y : y + h * s + 2 * frame, x : x + w * s + 2 * frame] = GAP
+                    tile = self.sheet.tiles[i, row, column].repeat(s, axis=0).repeat(s, axis=1)
+                    if self.sheet.crossed is not None and self.sheet.crossed[i] and not (row or column):
+                        tile = _cross_out(tile)
+                    out[y + frame : y + frame + h * s, x + frame : x + frame + w * s] = tile
+        return out[:, :, 0] if c == 1 else out
+
+
+def place(sheet: Sheet, width: float = COLUMN * DPI / INCH, letter: float = 0.0) -> Placed:
+    """Lay a sheet out in so many screen pixels, for captions whose letters are so many pixels high."""
+    k, p, q, h, w, _ = sheet.tiles.shape
+    lines = [line for caption in sheet.captions for line in caption.split("\n")]
+    words = BROAD * letter * (1 + max(map(len, lines), default=0)) if sheet.captions else 0.0
+    high = max((caption.count("\n") + 1 for caption in sheet.captions), default=0)
+    below = math.ceil((LINE * high + 0.3) * letter) if sheet.captions else 0
+
+    def cell(scale: int) -> tuple[int, int]:
+        frame = _frame(scale)
+        return p * (h * scale + frame) + frame, q * (w * scale + frame) + frame * (1 + 2 * sheet.apart)
+
+    def pitch(scale: int) -> tuple[int, int]:
+        frame, (height, broad) = _frame(scale), cell(scale)
+        more = -frame if p * q == 1 and not below else 2 * frame
+        across = -frame if p * q == 1 else 2 * frame
+        return height + more + below, max(broad + across, math.ceil(words))
+
+    columns = sheet.columns or math.ceil(math.sqrt(k * p * h / (q * w)))
+    if sheet.columns is None and sheet.captions:
+        columns = min(columns, int(width // pitch(1)[1]))
+    columns = max(1, min(columns, k))
+    scale = sheet.scale or 1
+    if sheet.scale is None:
+        while scale < MAX_SCALE and columns * pitch(scale + 1)[1] + _frame(scale + 1) <= width:
+            scale += 1
+    (down, across), (height, broad) = pitch(scale), cell(scale)
+    rows = max(1, math.ceil(k / columns))
+    at = np.arange(k)
+    return Placed(
+        sheet,
+        scale,
+        (rows - 1) * down + height + below,
+        (columns - 1) * across + max(broad, math.ceil(words)),
+        at // columns * down,
+        at % columns * across + max(0, math.ceil(words) - broad) // 2,
+        (height, broad),
+    )
+
+
+def _frame(scale: int) -> int:
+    return min(scale, THIN)
+
+
+def _cross_out(tile: Array) -> Array:
+    """Return a tile (h, w, c) with both diagonals, white within black, which are seen on any ground."""
+    h, w, _ = tile.shape
+    y, x = np.mgrid[:h, :w] + 0.5
+    far = np.minimum(np.abs(y / h - x / w), np.abs(y / h + x / w - 1)) * h * w / math.hypot(h, w)
+    thick = max(0.7, min(h, w) / 40)
+    out = tile.copy()
+    out[far < 2.5 * thick] = 0
+    out[far < thick] = WHITE
+    return out
+
+
+def order_filters(F: Array, by: Array | None = None) -> Array:
+    """(k,) indices of filters F (k, ...): as they are, or by falling `by` (k,), stable."""
+    return np.arange(len(F)) if by is None else np.asarray(np.argsort(-by, kind="stable"))
+
+
+def norms(F: Array) -> Array:
+    """(k,) Euclidean lengths of filters F (k, ...)."""
+    return np.asarray(np.sqrt(np.square(F.reshape(len(F), -1)).sum(axis=1)))
 
 
 def grey_tiles(F: Array) -> Array:
@@ -35,66 +159,20 @@ def grey_tiles(F: Array) -> Array:
     return F if c in (1, 3) else F.transpose(0, 3, 1, 2).reshape(k * c, h, w, 1)
 
 
-def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contrast: str = "filter") -> Array:
-    """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, c), row by row; see `grey_tiles`.
+def weight_bytes(F: Array, contrast: str = "filter") -> tuple[Array, float]:
+    """(uint8 tiles, the largest |value|) of tiles F (k, h, w, c) of values of both signs.
 
-    `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of the
-    sheet; both are symmetric, so zero is mid-grey. `scale` is screen pixels to a pixel, by default such that
-    the sheet is about WIDTH wide; `columns` makes the sheet nearly square by default.
+    `contrast`: "filter" scales every tile by its own largest |value|, "common" all by the largest of all;
+    both are symmetric, so zero is mid-grey.
     """
     if contrast not in ("filter", "common"):
         raise ValueError(f"contrast {contrast!r}: wanted filter or common")
-    columns = columns or _columns(F)
-    F = grey_tiles(F)
-    k = len(F)
-    size = np.abs(F).reshape(k, -1).max(axis=1, initial=0.0)
+    size = np.abs(F).reshape(len(F), -1).max(axis=1, initial=0.0)
+    largest = float(size.max(initial=0.0))
     if contrast == "common":
-        size = np.full(k, size.max(initial=0.0))
+        size = np.full(len(F), largest)
     tiles = GREY + F / np.where(size > 0, size, 1.0)[:, None, None, None] * (GREY - 1)
-    return _sheet(np.rint(tiles).astype(np.uint8), min(columns, max(k, 1)), scale)
-
-
-def sheet_of_pixels(
-    P: Array, columns: int | None = None, scale: int | None = None, tones: tuple[float, float] = TONES
-) -> Array:
-    """Return a uint8 sheet of tiles of pixels P (k, h, w, c) as they are; see `grey_tiles`.
-
-    `tones` are the values of black and white.
-    """
-    columns = columns or _columns(P)
-    P = grey_tiles(P)
-    return _sheet(pixel_bytes(P, tones), min(columns, max(len(P), 1)), scale)
-
-
-def _columns(F: Array) -> int:
-    """Return how many columns make a sheet nearly square, with the grey tiles of a patch in one line."""
-    k, h, w, c = F.shape
-    each = 1 if c in (1, 3) else c
-    square = math.ceil(math.sqrt(k * each * h / w))
-    return each * math.ceil(square / each) if square > each else square
-
-
-def pairs(
-    inputs: Array,
-    reconstructions: Array,
-    columns: int | None = None,
-    scale: int | None = None,
-    tones: tuple[float, float] = TONES,
-) -> Array:
-    """uint8 sheet of pixels (k, h, w, c): each row of inputs stands above the row of their reconstructions.
-
-    `tones` are the values of black and white.
-    """
-    inputs, reconstructions = grey_tiles(inputs), grey_tiles(reconstructions)
-    k, h, w, c = inputs.shape
-    columns = min(columns or math.ceil(math.sqrt(2 * k * h / w)), max(k, 1))
-    rows = math.ceil(k / columns)
-    stacked = np.full((rows, 2, columns, h, w, c), GAP, np.uint8)
-    for part, pixels in enumerate((inputs, reconstructions)):
-        padded = np.full((rows * columns, h, w, c), GAP, np.uint8)
-        padded[:k] = pixel_bytes(pixels, tones)
-        stacked[:, part] = padded.reshape(rows, columns, h, w, c)
-    return _sheet(stacked.reshape(-1, h, w, c), columns, scale)
+    return np.rint(tiles).astype(np.uint8), largest
 
 
 def pixel_bytes(pixels: Array, tones: tuple[float, float] = TONES) -> Array:
@@ -103,20 +181,26 @@ def pixel_bytes(pixels: Array, tones: tuple[float, float] = TONES) -> Array:
     return np.asarray(np.rint(np.clip((pixels - black) / (white - black), 0, 1) * 255).astype(np.uint8))
 
 
-def _sheet(tiles: Array, columns: int, scale: int | None) -> Array:
-    """Tiles uint8 (k, h, w, c) on a ground of GAP, one pixel apart, enlarged."""
-    k, h, w, c = tiles.shape
-    rows = max(1, math.ceil(k / columns))
-    sheet = np.full((rows * (h + 1) + 1, columns * (w + 1) + 1, c), GAP, np.uint8)
-    for i, tile in enumerate(tiles):
-        y, x = 1 + i // columns * (h + 1), 1 + i % columns * (w + 1)
-        sheet[y : y + h, x : x + w] = tile
-    scale = scale or max(1, round(WIDTH / sheet.shape[1]))
-    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
-    return sheet[:, :, 0] if c == 1 else sheet
+def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contrast: str = "filter") -> Array:
+    """uint8 sheet (H, W) or (H, W, 3) of tiles F (k, h, w, c), row by row; see `grey_tiles`, `weight_bytes`.
+
+    `scale` is screen pixels to a pixel, by default such that the sheet fits into a column; `columns` makes
+    the sheet nearly square by default.
+    """
+    tiles, _ = weight_bytes(grey_tiles(F), contrast)
+    return place(Sheet(tiles[:, None, None], columns, scale)).pixels()
 
 
-def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: int | None = None) -> bytes:
+def pairs(inputs: Array, reconstructions: Array, tones: tuple[float, float] = TONES) -> Sheet:
+    """Return a sheet of pixels (k, h, w, c) above those of their reconstructions; see `grey_tiles`.
+
+    `tones` are the values of black and white.
+    """
+    both = (pixel_bytes(grey_tiles(pixels), tones) for pixels in (inputs, reconstructions))
+    return Sheet(np.stack(list(both), axis=1)[:, :, None])
+
+
+def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: float | None = None) -> bytes:
     """A uint8 picture (H, W), (H, W, 1) or (H, W, 3) as a file of a `format` out of FORMATS.
 
     `text` goes into it, in a TIFF as Software and ImageDescription. The same picture has the same bytes.
@@ -142,4 +226,19 @@ def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: int
     for key, value in text.items():
         info.add_text(key, value)
     image.save(out, "PNG", pnginfo=info, optimize=True, **size)
+    return out.getvalue()
+
+
+def movie_bytes(stills: Sequence[str], format: str) -> bytes:
+    """Return PNG files of one size as a picture that moves, of a `format` out of MOVIES, over and over again.
+
+    Raises OSError for files that cannot be read.
+    """
+    from PIL import Image
+
+    first, *others = [Image.open(path) for path in stills]
+    out = io.BytesIO()
+    pace = [PACE] * len(others) + [REST]
+    first.info.clear()  # the words of a still are about its epoch alone
+    first.save(out, format, save_all=True, append_images=others, duration=pace, loop=0)
     return out.getvalue()

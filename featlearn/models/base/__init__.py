@@ -24,8 +24,9 @@ What training and all commands need:
 Fine-tuning goes on from encoder_layers() and decoder_layers(), which say of which dense layers encode and
 decode are. A model that is `labelled` learns of rows [x | t] with their classes, whose parts are visible(X)
 and targets(X): its metrics may hold "error_rate" in place of "error", and where it gives no rows back,
-`decodes` says so. A model `of_pairs` learns of pairs of pictures; its codes alone give no rows. Where a training has a file of
-wanted activities, its run sets `hidden_targets`, (rows, hidden), and step.rows tells which are the rows'.
+`decodes` says so. A model `of_pairs` learns of pairs of pictures; its codes alone give no rows. Where a
+training has a file of wanted activities, its run sets `hidden_targets`, (rows, hidden), and step.rows says
+which of them are a minibatch's.
 
 Settings that are not said are decided by `defaults` (for all data), resolve(config, data),
 usual_rates(config, data) and wanted_spread(config, data). Tests and advice ask for losses(), variants(),
