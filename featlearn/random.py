@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     ANNEAL = 8
     BINARIZE = 9
     LABELS = 10
+    SEARCH = 11
 
 
 def draw_name(purpose: Purpose, index: int = 0, stream: int = 0) -> int:

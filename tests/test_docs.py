@@ -56,7 +56,7 @@ SMALLER = {
     "--likelihood auto": "--likelihood auto --ais-betas 100 --burn-in 10",
 }
 """What makes a documented command quick enough for a test."""
-UNBOUND = r"^(featlearn (?:train|finetune) (?!.*(--epochs|--model pca|--model k-means)).*)$"
+UNBOUND = r"^(featlearn (?:train|sweep|finetune) (?!.*(--epochs|--model pca|--model k-means)).*)$"
 """A training that is not told how long to learn."""
 
 
@@ -150,6 +150,8 @@ def test_documented_programs_run(page, folder, tmp_path):
 
 EXAMPLES = {
     "--model rbm ": "--model rbm --epochs 1 ",
+    "--set k=10,25,40 --set lr=.1,.3 --seeds 3": "--epochs 1 --set k=3,5",
+    "--samples 20": "--samples 2",
     "--steps 1000 --every 100": "--steps 4 --every 2",
     "finetune ": "finetune --epochs 1 ",
     "--per-class 10,100 ": "--per-class 2 --draws 1 ",
