@@ -115,8 +115,9 @@ class Training:
         done = at.epoch * leg.batches + at.batch
         share = done / leg.updates
         step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done)
+        warm, scheduled = schedules.warm_up(config.warm_up, done, leg.updates)
         settings = UpdateSettings(
-            schedules.learning_rate(config.lr_schedule, leg.lr * at.rate, share),
+            schedules.learning_rate(config.lr_schedule, warm * leg.lr * at.rate, scheduled),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
             leg.decay,
             self.model.weights,
