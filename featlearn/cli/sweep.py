@@ -31,7 +31,7 @@ from featlearn.models import model_class
 @common(output("Folder for the models and their table."), force)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
-@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
+@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
 def command(model: str, messages: Messages, results: Results, config: str | None, **options: Any) -> None:
     """Learn a model in many settings, several runs at a time, and say which are best.
 

@@ -31,7 +31,7 @@ from featlearn.models import model_class
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
-@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
+@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
 def command(
     model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
 ) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
-from featlearn.jobs.resume import find_finished
+from featlearn.jobs.resume import find_finished, find_shorter
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import check_hdf5_name, provenance
@@ -136,18 +137,21 @@ def learn_into(
             raise DataError(
                 f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force"
             )
-    plan = None
+    plan, shorter = None, None
     if resume and os.path.exists(output):
         plan = plan_it()
-        finished = find_finished(plan, output, force, say)
+        shorter = find_shorter(plan, output)
+        finished = None if shorter is not None else find_finished(plan, output, force, say)
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
             return _report(finished, output, say)
-    with Output(output, force, inputs) as out, run_log:
+    with Output(output, force or shorter is not None, inputs) as out, run_log:
         plan = plan or plan_it()
         story = provenance(invocation, seed=run.seed, inputs=inputs)
-        learn = learn_one
+        learn = partial(learn_one, shorter=shorter)
         if isinstance(plan, StackPlan | RefitPlan):
+            if run.keep_optimizer:
+                raise ConfigError("--keep-optimizer: several runs in one cannot be longer; leave it out")
             learn = learn_layers if isinstance(plan, StackPlan) else learn_again  # type: ignore[assignment]
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()

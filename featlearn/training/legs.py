@@ -45,6 +45,18 @@ class Leg:
         self.decay: Decay = self.config.weight_decay
         self.release()
 
+    @property
+    def can_be_longer(self) -> bool:
+        """Whether more epochs could follow: it is a descent of whole epochs, whose end changes nothing."""
+        whole = self.phase.updates is None and self.updates % self.batches == 0
+        return self.phase.descends and whole and self.phase.finish is None
+
+    @property
+    def averages(self) -> float | None:
+        """The memory of the average of the params, None where there is none."""
+        follows = self.phase.descends and not self.config.by_searches
+        return self.config.average if follows else None
+
     def release(self) -> None:
         """Forget what was made of the rows."""
         self._batch: Array | None = None
