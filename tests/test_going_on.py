@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from featlearn.files.model import read_model, write_model
+from featlearn.training import schedules
 from helpers import ok, refused, same
 
 RUN = ("--model", "autoencoder", "--hidden", 6, "--lr", 0.01, "--lr-schedule", "constant")
@@ -64,12 +65,19 @@ def test_a_longer_run_that_is_stopped_goes_on_from_its_checkpoint(work, run_here
     assert content(tmp_path / "m.h5") == content(tmp_path / "whole.h5")
 
 
-def test_schedules_stay_where_they_ended(work, run_here, tmp_path):
+def test_schedules_stay_where_they_ended(work, run_here, tmp_path, monkeypatch):
     """A rate that had fallen does not jump up again, and so the error does not."""
+    rates, rate_of = [], schedules.learning_rate
+    seen = lambda *how: rates.append(rate_of(*how)) or rates[-1]  # noqa: E731
+    monkeypatch.setattr(schedules, "learning_rate", seen)
     words = ("train", work.patches, "--model", "autoencoder", "--lr", 0.01, "--hidden", 6)
     words = (*words, "--keep-optimizer", "--resume", "-o", tmp_path / "m.h5")
     ok(run_here(*words, "--epochs", 10))
+    last = rates[-1]
+    assert last < 0.03 * rates[0]
+    rates.clear()
     ok(run_here(*words, "--epochs", 14))
+    assert set(rates) == {last}
     error = np.asarray(read_model(str(tmp_path / "m.h5")).history["probe_rmse"])
     assert len(error) == 14
     steps = np.abs(np.diff(error))

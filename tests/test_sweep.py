@@ -234,17 +234,20 @@ def test_a_run_that_another_process_is_at_is_waited_for(swept, work, run_here):
     path = next(folder.glob("k=2_seed=0*"))
     kept = path.read_bytes()
     path.unlink()
-    found = []
+    found, told = [], threading.Event()
+
+    def say(text):
+        if "another process is at this run" in text:
+            told.set()
 
     def sweep():
         options = {"model": "k-sparse", "hidden": 12, "epochs": 2, "set_": "k=2", "seeds": 2, "jobs": 1}
-        found.append(featlearn.sweep(work.patches, folder, **options))
+        found.append(featlearn.sweep(work.patches, folder, **options, say=say))
 
     waiting = threading.Thread(target=sweep)
     with Output(str(path), force=True):
         waiting.start()
-        time.sleep(0.1)
-        assert waiting.is_alive()
+        assert told.wait(60)
     waiting.join()
     assert found[0].runs == 2
     assert read_model(str(path)).content_hash
