@@ -55,7 +55,7 @@ def setting(
     number.
 
     A field with `needs` does nothing unless those fields are set, or have a value named ("target
-    sparsity=lee|goh"). A field with `without` does nothing while that field is set.
+    sparsity=lee|goh"). A field with `without` does nothing while that field is set, or has a value named.
 
     A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`:
     the words say what None means there.
@@ -172,10 +172,11 @@ def refuse_idle_one(
 
     `words` name another one that is missing. Raises ConfigError.
     """
-    if without and values[without]:
-        raise ConfigError(
-            f"{option_name(name)}: does nothing with {option_name(without)}; leave one of them out"
-        )
+    if without:
+        other, _, word = without.partition("=")
+        if values[other] == word if word else values[other]:
+            found = option_words(other, word)
+            raise ConfigError(f"{option_name(name)}: does nothing with {found}; leave one of them out")
     for need in needs.split():
         other, _, wanted = need.partition("=")
         if values[other] not in wanted.split("|") if wanted else not values[other]:
@@ -243,6 +244,8 @@ def from_text(cls: type[Settings], name: str, text: str) -> Any:
             return tuple(_plain_value(get_args(one)[0], part) for part in text.split(","))
         return _plain_value(one, text)
     except ValueError:
+        if str in kinds:
+            return text
         wanted = WORDS.get(one) or _tuple_words(one)
         raise ConfigError(f"{option_name(name)}: got {text!r}, must be {wanted}") from None
 

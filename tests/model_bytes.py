@@ -110,12 +110,12 @@ def digests(id):
 
 
 def line_searches():
-    """Digests of the optimizers that search along a line, by name and dtype."""
+    """Digests of the optimizers that want a loss that stands still, by name and dtype."""
     id = "sparse-autoencoder"
     config = configs(model_class(id))["usual"]
     return {
-        f"{optimizer} {dtype}": digest(trained(id, config, dtype, optimizer=optimizer, epochs=40))
-        for optimizer in ("lbfgs", "cg")
+        f"{optimizer} {dtype}": digest(trained(id, config, dtype, optimizer=optimizer, epochs=epochs))
+        for optimizer, epochs in (("lbfgs", 40), ("cg", 40), ("hessian-free", 8), ("newton", 4))
         for dtype in ("float32", "float64")
     }
 

@@ -11,7 +11,7 @@ from featlearn.models.sparse_autoencoder import SparseAutoencoder
 from featlearn.ops.arrays import total
 from featlearn.ops.reduce import mean, rmse
 from featlearn.random import Random
-from featlearn.training.gradcheck import check_gradients
+from featlearn.training.gradcheck import check_gradients, check_model
 
 FUNCTIONS = {
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
@@ -225,3 +225,25 @@ def test_sums_that_are_no_number_are_infinite(a):
     with np.errstate(over="ignore"):
         assert rmse(a[:, None], np.zeros((2, 1))) == np.inf
     assert total(np.array([1e16, 1.0, -1e16])) == 1
+
+
+def test_the_lectures_quotients_stand_beside_ours_and_err_by_the_square_of_their_step():
+    model = Autoencoder(
+        Autoencoder.Config(hidden=5, activation="tanh", output_units="sigmoid", loss="squared"), np.float64
+    )
+    X = np.random.default_rng(0).random((9, 6))
+    model.init(6, Random(2), X.mean(axis=0))
+    coarse, fine = ({one.parameter: one for one in check_model(model, X, 0, e)} for e in (1e-2, 5e-3))
+    for name in "Wbc":
+        assert coarse[name].two_sided / fine[name].two_sided == pytest.approx(4, rel=0.02)
+        assert max(coarse[name].difference, fine[name].difference) < 1e-9
+    right = model.gradient
+
+    def wrong(X, step):
+        metrics, grads = right(X, step)
+        return metrics, grads | {"c": 1.01 * grads["c"]}
+
+    model.gradient = wrong
+    found = {one.parameter: one for one in check_model(model, X, 0, 1e-4)}
+    assert found["c"].two_sided == pytest.approx(found["c"].difference, rel=1e-3)
+    assert found["c"].difference > 1e-3 > 1e-6 > found["W"].two_sided

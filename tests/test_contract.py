@@ -367,7 +367,7 @@ def test_bytes_do_not_depend_on_the_processor(id, elsewhere):
 
 
 def test_line_searches_do_not_depend_on_the_processor(elsewhere):
-    """L-BFGS and conjugate gradient, whose vectors are as long as all parameters, in float32 and float64."""
+    """And optimizers by curvature: their vectors are as long as all parameters; in float32 and float64."""
     here = line_searches()
     assert all(found["line searches"] == here for found in elsewhere.values())
 

@@ -209,6 +209,9 @@ CONFIGS = {
     "lbfgs": {"optimizer": "lbfgs", "epochs": 30, "decay": "l2", "decay_weight": 1e-3},
     "cg": {"optimizer": "cg", "epochs": 10},
     "lbfgs on batches": {"optimizer": "lbfgs", "batch_size": 100, "searches": 4, "epochs": 3},
+    "hessian-free": {"optimizer": "hessian-free", "epochs": 6, "decay": "l2", "decay_weight": 1e-3},
+    "hessian-free on batches": {"optimizer": "hessian-free", "batch_size": 200, "epochs": 2},
+    "newton": {"optimizer": "newton", "epochs": 3},
     "tolerance": {"optimizer": "lbfgs", "epochs": 500, "tolerance": 1e-3},
 }
 
@@ -237,9 +240,13 @@ def test_all_that_an_optimizer_keeps_is_in_its_layout(cls):
         loss = sum(float((slopes[name] * w * w).sum()) for name, w in params.items()) / 2
         return {"loss": loss}, {name: np.asfortranarray(slopes[name] * w) for name, w in params.items()}
 
+    def slopes_times(v):
+        return {name: slopes[name] * w for name, w in v.items()}
+
     found = {}
     for _ in range(12):
-        optimizer.step(params, evaluate, UpdateSettings(0.01, 0.9))
+        settings = UpdateSettings(0.01, 0.9, curvature=lambda: lambda v, exact: slopes_times(v))
+        optimizer.step(params, evaluate, settings)
         found |= {name: (w.shape, w.dtype) for name, w in optimizer.arrays.items()}
     assert found == cls.layout(params)
     again = cls()
@@ -379,8 +386,8 @@ def test_an_optimizer_is_one_class(work, tmp_path):
         LION, lines=lines, cwd=tmp_path
     )
     text = " ".join(help[1].split())
-    assert "sgd|adam|lbfgs|cg|lion" in text
-    assert "conjugate gradient, Lion" in text
+    assert "sgd|adam|lbfgs|cg|hessian-free|newton|lion" in text
+    assert "Newton's method, Lion" in text
     assert "lion 0.001" in text
     assert [one[0] for one in (usual, given, slow, again)] == [0, 0, 0, 0], usual[2]
     usual, given, slow = (json.loads(one[1]) for one in (usual, given, slow))
@@ -388,7 +395,7 @@ def test_an_optimizer_is_one_class(work, tmp_path):
     assert usual["loss"] < slow["loss"]
     for ran, words in (
         (momentum, "--momentum: does nothing without --optimizer sgd"),
-        (searches, "--searches: does nothing without --optimizer lbfgs or cg"),
+        (searches, "--searches: does nothing without --optimizer lbfgs or cg or hessian-free or newton"),
         (lbfgs, "--lr: does nothing without --optimizer sgd or adam or lion"),
     ):
         assert ran[0] == 2

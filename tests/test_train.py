@@ -633,3 +633,73 @@ def test_an_averaged_run_goes_on_in_the_same_bytes():
             stopped = go_on(stopped, make())
         assert same(whole.model.params, stopped.model.params)
         assert whole.history == stopped.history
+
+
+UPDATES = {"batch_size": 100, "lr": 0.05, "lr_schedule": "linear", "validation": 0.1}
+
+
+def trained(**config):
+    training = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES | config), seed=4)
+    training.run()
+    return training
+
+
+def test_so_many_updates_are_as_many_as_whole_epochs_have():
+    """Also under a schedule, which is over the run."""
+    by_updates, by_epochs = trained(updates=9), trained(epochs=3)
+    assert same(by_updates.model.params, by_epochs.model.params)
+    assert by_updates.history == by_epochs.history
+
+
+def test_a_run_ends_after_so_many_updates_in_the_midst_of_an_epoch():
+    whole = trained(updates=7)
+    assert whole.total_updates == whole.progress.step == 9  # with the refinement, which has its own
+    assert whole.history["step"] == [3, 6, 7, 9]
+    assert whole.history["phase"] == [0, 0, 0, 1]
+    begun = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES, updates=7), seed=4)
+    stops = 0
+    while not begun.run(on_batch=lambda training: True):
+        again = Training(rbm(refine=2, refine_lr=0.01), rows(), TrainConfig(**UPDATES, updates=7), seed=4)
+        begun, stops = go_on(begun, again), stops + 1
+    assert stops == 8
+    assert same(whole.model.params, begun.model.params)
+    assert whole.history == begun.history
+
+
+def test_epochs_and_updates_are_not_both_said():
+    with pytest.raises(ConfigError, match=r"^--epochs 3, --updates 5: say one of them$"):
+        TrainConfig(epochs=3, updates=5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "cg"])
+def test_all_rows_are_one_minibatch(optimizer):
+    def learned(batch_size):
+        model = Autoencoder(
+            Autoencoder.Config(hidden=4, activation="tanh", output_units="linear", loss="squared")
+        )
+        model.init(12, Random(0))
+        config = TrainConfig(optimizer=optimizer, batch_size=batch_size, epochs=4, searches=1, lr=0.1)
+        training = Training(model, rows(), config, seed=1)
+        training.run()
+        return training
+
+    everything, counted = learned("all"), learned(230)
+    assert everything.progress.step == 4
+    assert everything.config.batch_size == "all"
+    assert same(everything.model.params, counted.model.params)
+
+
+def test_a_step_on_all_rows_that_is_too_long_is_noticed():
+    """Line searches on all rows are trusted: they only lower the loss. Steps of a rate are not."""
+    bounded = {"hidden": 4, "activation": "tanh", "output_units": "tanh", "loss": "squared"}
+    model = Autoencoder(Autoencoder.Config(**bounded))
+    model.init(12, Random(0))
+    config = TrainConfig(optimizer="sgd", batch_size="all", lr=2000.0, epochs=9)
+    with pytest.raises(DivergedError, match="largest value of"):
+        Training(model, rows(), config, seed=1).run()
+
+
+@pytest.mark.parametrize("value", ["most", "", 0, 1.5])
+def test_a_batch_is_a_number_of_rows_or_all(value):
+    with pytest.raises(ConfigError, match=r"^--batch-size: got "):
+        TrainConfig(batch_size=value)

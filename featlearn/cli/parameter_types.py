@@ -79,6 +79,22 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
         self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
 
 
+class CountOr(click.IntRange):
+    """A whole number or a word (all) -> the number or the word."""
+
+    def __init__(self, low: int, word: str) -> None:
+        super().__init__(low)
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self.word:
+            return value
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a whole number of at least {self.min}, or {self.word}", param, ctx)
+
+
 class Bytes(click.ParamType):  # type: ignore[type-arg]
     """4GB, 500MB or 2GiB -> bytes."""
 
@@ -113,6 +129,8 @@ def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if kind in (int, float):
         low = m["low"] if m["above"] is None else m["above"]
         high = m["high"] if m["below"] is None else m["below"]
+        if kind is int and m["metavar"] is not None:
+            return CountOr(low, m["metavar"].rpartition("|")[2])
         make = click.IntRange if kind is int else click.FloatRange
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):
@@ -133,6 +151,8 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
         return None if isinstance(value, bool) else "true or false"
     if isinstance(param.type, Pair | Integers) and isinstance(value, list):
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if isinstance(param.type, CountOr) and isinstance(value, str):
+        return None if value == param.type.word else f"a whole number, or {param.type.word}"
     if isinstance(param.type, click.types.IntParamType):
         return None if small or (number and value.is_integer()) else WORDS[int]
     if isinstance(param.type, click.types.FloatParamType):

@@ -17,6 +17,7 @@ from featlearn.cli.options import (
     resume,
     running,
     settings_options,
+    typed,
 )
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import TrainCommand, show_trained, toml
@@ -27,6 +28,12 @@ from featlearn.models import model_class
 @click.command("train", cls=TrainCommand)
 @paths("dataset", required=False)
 @model_option("learn", required=True)
+@option(
+    "--init-from",
+    metavar="MODEL.h5",
+    help="Begin at the weights of a model of one hidden layer, with its units, in place of random ones: "
+    "of an RBM or an autoencoder of any kind.",
+)
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
@@ -55,8 +62,9 @@ def command(
         "training": collect(training_of(cls), options),
         "config": collect(cls.Config, options),
     }
+    planned["given"] = typed()
     planned |= {"run": collect(RunSettings, options), "no_retry": options.pop("no_retry", False)}
-    planned |= {"dataset": options.pop("dataset"), "say": messages.say}
+    planned |= {name: options.pop(name) for name in ("dataset", "init_from")} | {"say": messages.say}
     if show_config:
         return click.echo(toml(plan_training(**planned)), nl=False)
     done = train(

@@ -145,7 +145,7 @@ def _helpful(
     if key == "falling":
         last = model.phases()[-1]
         if last.updates is None:
-            return {"epochs": 2 * training["epochs"]}
+            return _longer(training)
         return {last.options["updates"]: 2 * last.updates} if "updates" in last.options else {}
     if key == "nothing" and training["decay"] != "none":
         return {"decay": "none"}
@@ -156,13 +156,21 @@ def _helpful(
     lr, step = training.get("lr"), measures.get("step", math.inf)
     few, enough = (FEW_SEARCHES, ENOUGH_SEARCHES) if lr is None else (FEW, ENOUGH)
     if key == "unlearned" and step < few:
+        if training.get("updates") is not None:
+            return {"updates": enough}
         return {"epochs": math.ceil(enough * measures["epoch"] / step)}
     factor = {"worse": 0.1, "dead": 0.1, "saturated": 0.1, "unlearned": 10.0}.get(key)
     if key == "unlearned" and measures["dead_units"]:
         factor = None  # a rate that makes some units die is not too low for others
     if factor is not None and lr is not None:
         return {"lr": float(f"{lr * factor:.3g}")}
-    return {"epochs": 2 * training["epochs"]} if key in ("nothing", "unlearned", "activity") else {}
+    return _longer(training) if key in ("nothing", "unlearned", "activity") else {}
+
+
+def _longer(training: Mapping[str, Any]) -> dict[str, int]:
+    """Return twice the length of a training, in the unit that it was said in."""
+    unit = "epochs" if training.get("updates") is None else "updates"
+    return {unit: 2 * training[unit]}
 
 
 def _lowest(model: Model) -> int:

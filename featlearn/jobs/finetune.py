@@ -2,19 +2,17 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from featlearn.errors import ConfigError, show
-from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
-from featlearn.jobs.plan import Data, Plan, Start, make_plan
+from featlearn.jobs.plan import Data, Plan, Start, data_like, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import Finetuning, RunSettings
-from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, warn_of_unfinished
+from featlearn.jobs.store import LoadedModel, load_model, warn_of_unfinished
 from featlearn.jobs.train import learn_into
 from featlearn.jobs.up_down import plan_up_down
 from featlearn.models.base import Model
@@ -24,7 +22,6 @@ from featlearn.models.settings.network import HiddenRegularization
 from featlearn.models.untied_dbn import UntiedDBN
 from featlearn.ops.dense import Dense
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.rows import Rows
 from featlearn.rows import Joined, Selected, mixed
 from featlearn.settings import from_dict, option_name, refuse_idle, to_dict
 from featlearn.training.config import TrainConfig
@@ -102,12 +99,12 @@ def plan_finetuning(
             refuse_idle(settings, given)
     if how.refit and (training is None or training.patience is None):
         raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
-    if training is not None and training.data_scale not in (None, 1):
-        raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
+    if training is not None:
+        refuse_scale(training)
     if how.up_down:
         assert isinstance(dataset, str)
         _refuse_with_up_down(how, regularization)
-        labelled, data = _data_like(dataset, learned, run)
+        labelled, data = data_like(dataset, learned, run)
         return plan_up_down(learned, labelled, data, how, training, run, retry, say)
     training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
@@ -123,9 +120,9 @@ def plan_finetuning(
     else:
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
-    data = dataset if isinstance(dataset, Data) else _data_like(dataset, learned, run)[1]
+    data = dataset if isinstance(dataset, Data) else data_like(dataset, learned, run)[1]
     if how.unlabelled is not None:
-        data = with_unlabelled(data, _data_like(how.unlabelled, learned, run)[1])
+        data = with_unlabelled(data, data_like(how.unlabelled, learned, run)[1])
     if data.known is not None:
         config = replace(config, pseudo_labels=True)
         if training.validation:
@@ -193,14 +190,3 @@ def _refuse_with_up_down(how: Finetuning, regularization: HiddenRegularization |
     for name, value in to_dict(regularization or HiddenRegularization()).items():
         if value != usual[name]:
             raise ConfigError(f"{option_name(name)}: does nothing with --up-down; leave one of them out")
-
-
-def _data_like(dataset: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
-    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
-    data = read_dataset(dataset)
-    refuse_other_shape(dataset, data, learned)
-    make = partial(Rows, data.patches, dtype=np.dtype(run.dtype), name=show(dataset))
-    return data, Data(
-        dataset, data.digest, data.shape, learned.preprocess, make,
-        labels=data.labels, label_names=data.label_names,
-    )  # fmt: skip

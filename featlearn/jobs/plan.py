@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from featlearn.analysis.advice import FAR_MEAN
-from featlearn.errors import DataError, show
-from featlearn.files.dataset import read_dataset
+from featlearn.errors import ConfigError, DataError, show
+from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, classes_of
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.store import LoadedModel, refuse_other_shape
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.patches.dead_leaves import Generated
@@ -209,6 +210,23 @@ def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, sa
             f"{show(name)}: {found}, too far to learn the rest; {remedy}, or use --model k-sparse"
         )
     say(f"warning: {found}; {remedy}")
+
+
+def data_like(path: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
+    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
+    dataset = read_dataset(path)
+    refuse_other_shape(path, dataset, learned)
+    make = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
+    return dataset, Data(
+        path, dataset.digest, dataset.shape, learned.preprocess, make,
+        labels=dataset.labels, label_names=dataset.label_names,
+    )  # fmt: skip
+
+
+def refuse_scale(training: Any) -> None:
+    """Raise ConfigError for another divisor than that of the model that a run begins at."""
+    if training.data_scale not in (None, 1):
+        raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
 
 
 def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> Data:

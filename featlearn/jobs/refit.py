@@ -22,9 +22,9 @@ class RefitPlan:
     def last(self, epochs: int | None) -> Plan:
         """Return the run on all rows, from the same beginning; None: how long it is to be is not known."""
         then = self.first.training
-        early = {"at most": then.epochs, "validation": then.validation, "patience": then.patience}
-        refit = {"epochs": epochs} | early
-        training = replace(then, validation=0.0, patience=None, epochs=epochs)
+        length = {"at most": then.epochs, "updates": then.updates}
+        refit = {"epochs": epochs} | length | {"validation": then.validation, "patience": then.patience}
+        training = replace(then, validation=0.0, patience=None, epochs=epochs, updates=None)
         return replace(self.first, training=training, refit=refit)
 
     @property

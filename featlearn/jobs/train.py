@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,14 +16,15 @@ from featlearn.files.model import ModelFile, write_into
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
+from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
-from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
+from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, find_shorter
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import check_hdf5_name, provenance
+from featlearn.jobs.store import LoadedModel, check_hdf5_name, load_model, provenance, warn_of_unfinished
 from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
 from featlearn.jobs.training_run import Watch, learn_one
 from featlearn.models import model_class
@@ -40,10 +42,13 @@ def plan_training(
     training: Any = None,
     run: RunSettings | None = None,
     no_retry: bool = False,
+    init_from: str | None = None,
     given: Collection[str] = (),
     say: Say = log,
 ) -> Plan | StackPlan:
     """Describe the data, where they are not, and resolve every setting of a run, without making it.
+
+    `init_from` is the model that it begins as; then rows are preprocessed as that one has learned from them.
 
     Settings of a stack's layers are resolved when the layers below have been learned. Raises DataError,
     ConfigError.
@@ -55,10 +60,35 @@ def plan_training(
     training = from_dict(training_of(cls), cls.defaults.training) if training is None else training
     refuse_idle(training, given)
     refuse_idle(config, given)
+    if init_from is not None:
+        assert not isinstance(dataset, Data)
+        return _plan_from(load_model(init_from), dataset, model, config, training, run, no_retry, given, say)
     data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
     if cls.layered():
         return plan_stack(data, model, config, training, run, not no_retry)
     return make_plan(data, model, config, training, run, not no_retry, say)
+
+
+def _plan_from(
+    learned: LoadedModel,
+    dataset: str | None,
+    model: str,
+    config: Any,
+    training: Any,
+    run: RunSettings,
+    no_retry: bool,
+    given: Collection[str],
+    say: Say,
+) -> Plan:
+    """Plan a run that begins as another model. Raises DataError, ConfigError."""
+    if dataset is None:
+        raise ConfigError(f"--init-from {show(learned.path)}: give the data set, too, that is learned from")
+    warn_of_unfinished(learned, say)
+    config = settings_like(model_class(model), config, given, learned)
+    refuse_scale(training)
+    _, data = data_like(dataset, learned, run)
+    training = replace(training, data_scale=1.0)
+    return begun_as(make_plan(data, model, config, training, run, not no_retry, say), learned)
 
 
 def file_name(model: str, decay: str) -> str:
@@ -76,6 +106,7 @@ def train(
     training: Any = None,
     run: RunSettings | None = None,
     no_retry: bool = False,
+    init_from: str | None = None,
     resume: bool = False,
     force: bool = False,
     given: Collection[str] = (),
@@ -88,7 +119,8 @@ def train(
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
-    layers of a stack. `should_stop` is asked after every update: a run
+    layers of a stack. `init_from` is a model file of one hidden layer, at whose weights it begins, with its
+    units and outputs. `should_stop` is asked after every update: a run
     that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
     asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
     ConfigError, DivergedError.
@@ -98,12 +130,12 @@ def train(
 
     def plan_it() -> Plan | StackPlan:
         return plan_training(
-            dataset, model=model, config=config, training=training, run=run, no_retry=no_retry, given=given,
-            say=say,
+            dataset, model=model, config=config, training=training, run=run, no_retry=no_retry,
+            init_from=init_from, given=given, say=say,
         )  # fmt: skip
 
     return learn_into(
-        output or file_name(model, decay), [dataset] if dataset else [], plan_it, run,
+        output or file_name(model, decay), [name for name in (dataset, init_from) if name], plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
         should_stop=should_stop, should_save=should_save,
     )  # fmt: skip

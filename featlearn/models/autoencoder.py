@@ -23,10 +23,35 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import UNIT_SPREAD, DataSummary, Defaults, Gradients, HiddenConfig, Layer, Step
-from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
-from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
+from featlearn.models.base import (
+    UNIT_SPREAD,
+    DataSummary,
+    Defaults,
+    Gradients,
+    HiddenConfig,
+    Layer,
+    Phase,
+    Product,
+    Step,
+)
+from featlearn.models.settings.outputs import (
+    OutputConfig,
+    are_bounded,
+    output_error,
+    output_top,
+    resolve_outputs,
+)
+from featlearn.ops.activations import (
+    ACTIVATIONS,
+    REMARKS,
+    activate,
+    backward,
+    has_curvature,
+    pieces,
+    portable,
+)
 from featlearn.ops.arrays import product
+from featlearn.ops.curvature import Curvature, Penalty
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
@@ -170,6 +195,21 @@ class Autoencoder(Layer):
     def decoder_layers(self) -> list[Dense]:
         return [Dense(np.ascontiguousarray(self.decoder.T), self.params["b"], self.config.output_units)]
 
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        """Decode with weights of its own where the other model does."""
+        found = {
+            "hidden": encoder.units,
+            "activation": encoder.activation,
+            "output_units": decoder.activation,
+        }
+        return found | ({} if decoder.is_mirror_of(encoder) else {"tied": False})
+
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        values = {"W": encoder.W, "c": encoder.c, "D": decoder.W.T, "b": decoder.c}
+        for name, w in self.params.items():
+            w[...] = values[name]
+
     def portable(self, g: Graph, X: Value) -> Value:
         return portable(g, affine(g, X, self.params["W"], self.params["c"]), self.config.activation)
 
@@ -184,6 +224,38 @@ class Autoencoder(Layer):
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
         """What a code costs: value, derivative by each unit's activation (hidden,), and metrics."""
         return 0.0, None, {}
+
+    def bend(self, H: Array) -> Array | None:
+        """Second derivative of that cost by the mean code (hidden,), of codes H (n, hidden)."""
+        return None
+
+    def phases(self) -> list[Phase]:
+        known = has_curvature(self.config.activation)
+        return [Phase("train", self.gradient, curvature=self.curvature if known else None)]
+
+    def curvature(self, X: Array) -> Product:
+        """Products with the curvature of J over rows X (n, visible)."""
+        config = self.config
+        assert config.loss_scale is not None
+        share = 1 / config.loss_scale
+        kind, loss = config.output_units, config.loss
+
+        def penalty(H: Array) -> Penalty | None:
+            _, row, _ = self.penalty(H)
+            bend = self.bend(H)
+            return None if row is None or bend is None else Penalty(row, bend)
+
+        layers = [*self.encoder_layers(), *self.decoder_layers()]
+        chain = Curvature(layers, X, lambda A: output_top(A, X, kind, loss, share), penalty)
+
+        def product_with(v: dict[str, Array], exact: bool) -> dict[str, Array]:
+            D = np.ascontiguousarray(v["W" if config.tied else "D"].T)
+            (dW, dc), (dD, db) = chain([(v["W"], v["c"]), (D, v["b"])], exact)
+            if config.tied:
+                return {"W": dW + dD.T, "b": db, "c": dc}
+            return {"W": dW, "D": np.ascontiguousarray(dD.T), "b": db, "c": dc}
+
+        return product_with
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""

@@ -16,12 +16,37 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Step
-from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
-from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
+from featlearn.models.base import (
+    MAX_UNITS,
+    UNIT_SPREAD,
+    DataSummary,
+    Defaults,
+    Gradients,
+    Model,
+    Phase,
+    Product,
+    Step,
+)
+from featlearn.models.settings.chain import (
+    chain_of,
+    chain_shapes,
+    each,
+    grads_of,
+    initial,
+    pairs_of,
+    refuse_layers,
+)
+from featlearn.models.settings.outputs import (
+    OutputConfig,
+    are_bounded,
+    output_error,
+    output_top,
+    resolve_outputs,
+)
 from featlearn.ops import dense
-from featlearn.ops.activations import ACTIVATIONS
+from featlearn.ops.activations import ACTIVATIONS, has_curvature
 from featlearn.ops.arrays import product
+from featlearn.ops.curvature import Curvature
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
@@ -158,6 +183,18 @@ class DeepAutoencoder(Model):
 
     def portable(self, g: Graph, X: Value) -> Value:
         return dense.portable(self.encoder_layers(), g, X)
+
+    def phases(self) -> list[Phase]:
+        known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
+        return [Phase("train", self.gradient, curvature=self.curvature if known else None)]
+
+    def curvature(self, X: Array) -> Product:
+        """Products with the curvature of J over rows X (n, visible)."""
+        config = self.config
+        assert config.loss_scale is not None
+        share = 1 / config.loss_scale
+        chain = Curvature(self._chain, X, lambda A: output_top(A, X, config.output_units, config.loss, share))
+        return lambda v, exact: grads_of(chain(pairs_of(v), exact))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""

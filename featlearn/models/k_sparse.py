@@ -198,6 +198,28 @@ class KSparse(KSparseSettings):
     def decoder_layers(self) -> list[Dense]:
         return [Dense(decoder(self._units()), self.params["b"])]
 
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        """Take linear or rectified units; of each code k entries stay. Raises ConfigError."""
+        units = {"linear": "linear", "relu": "rectified"}.get(encoder.activation)
+        if units is None or decoder.activation != "linear":
+            raise ConfigError(
+                f"its units are {encoder.activation}, its outputs {decoder.activation}; "
+                "those of a k-sparse model are linear or relu, and linear"
+            )
+        found: dict[str, Any] = {"hidden": encoder.units, "units": units}
+        return found | ({} if decoder.is_mirror_of(encoder) else {"tied": False})
+
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        """Give back to the biases the mean that is taken off the data."""
+        params, c = self.params, encoder.c
+        params["b"][...] = decoder.c
+        if self.config.pre_bias != "none":
+            c = c + product(self._pre_bias[None], np.ascontiguousarray(encoder.W))[0]
+        for name, value in {"W": encoder.W, "c": c, "D": decoder.W.T}.items():
+            if name in params:
+                params[name][...] = value
+
     def portable(self, g: Graph, X: Value) -> Value:
         config, zero = self.config, np.zeros((), self.dtype)
         seen = g("Sub", X, self._pre_bias) if config.pre_bias != "none" else X

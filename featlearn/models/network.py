@@ -25,12 +25,31 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Phase, Step
-from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
+from featlearn.models.base import (
+    MAX_UNITS,
+    UNIT_SPREAD,
+    DataSummary,
+    Defaults,
+    Gradients,
+    Model,
+    Phase,
+    Product,
+    Step,
+)
+from featlearn.models.settings.chain import (
+    chain_of,
+    chain_shapes,
+    each,
+    grads_of,
+    initial,
+    pairs_of,
+    refuse_layers,
+)
 from featlearn.models.settings.network import Classes, HiddenRegularization
 from featlearn.ops import dense
-from featlearn.ops.activations import ACTIVATIONS
-from featlearn.ops.arrays import sum_columns
+from featlearn.ops.activations import ACTIVATIONS, has_curvature
+from featlearn.ops.arrays import row_sum, sum_columns
+from featlearn.ops.curvature import Curvature, Top
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import grand_mean, mean
@@ -222,8 +241,7 @@ class Network(Model):
         if config.pseudo_labels:
             known = np.asarray(t.any(axis=1))
             t = guessed(t, known, scores if dropout is None else dense.encode(layers, x))
-        smooth = X.dtype.type(config.label_smoothing)
-        wanted = (1 - smooth) * t + smooth / t.shape[1] if smooth else t
+        wanted = self._wanted(t)
         losses, P = cross_entropy(scores, wanted)
         delta = P - wanted
         if known is not None:
@@ -243,7 +261,30 @@ class Network(Model):
             why = "dropout is drawn anew at every update"
         elif self.config.pseudo_labels:
             why = "pseudo-labels are those of the net at every update"
-        return [Phase("train", self.gradient, moving_loss=why)]
+        known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
+        return [Phase("train", self.gradient, curvature=self.curvature if known else None, moving_loss=why)]
+
+    def curvature(self, X: Array) -> Product:
+        """Products with the curvature of J over labelled rows X (n, visible + classes), without dropout."""
+        t = self._wanted(self.targets(X))
+
+        def top(A: Array) -> Top:
+            P = softmax(A)
+            return Top(P - t, lambda R, exact: P * (R - row_sum(P * R)[:, None]))
+
+        chain = Curvature(self._layers, self.visible(X), top)
+
+        def product_with(v: dict[str, Array], exact: bool) -> dict[str, Array]:
+            hidden = {name: value for name, value in v.items() if name not in ("W", "b")}
+            *below, (dW, db) = chain([*pairs_of(hidden), (v["W"], v["b"])], exact)
+            return grads_of(below) | {"W": dW, "b": db}
+
+        return product_with
+
+    def _wanted(self, t: Array) -> Array:
+        """Return the smoothed targets of t (n, classes)."""
+        smooth = t.dtype.type(self.config.label_smoothing)
+        return (1 - smooth) * t + smooth / t.shape[1] if smooth else t
 
     def project(self) -> None:
         """Shorten the incoming weights of hidden units that are longer than max_norm."""

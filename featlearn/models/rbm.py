@@ -36,7 +36,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
-from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
+from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, layer_settings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
 from featlearn.ops.arrays import add_bias, product, row_distances, row_sum
@@ -144,6 +144,14 @@ class RBM(RBMSettings, ChainOfRows):
     def decoder_layers(self) -> list[Dense]:
         kind = "sigmoid" if self.bernoulli else "linear"
         return [Dense(np.ascontiguousarray(self.params["W"].T), self.params["b"], kind)]
+
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        return layer_settings(encoder, decoder)
+
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        for name, value in {"W": encoder.W, "b": decoder.c, "c": encoder.c}.items():
+            self.params[name][...] = value
 
     def sample_hidden(self, X: Array, step: Step, k: int) -> tuple[Array, Array]:
         """Mean of h given each row and states drawn about it, by the draw of Gibbs step k."""

@@ -88,13 +88,23 @@ class SparseAutoencoder(Autoencoder):
         wider = {"nothing": {"rho": max(self.rho, 0.1)}}
         return super().remedies() | wider | {"activity": {"beta": 10 * self.config.beta}}
 
-    def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
-        """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
-        rho, beta = self.rho, self.config.beta
+    def _mean_activations(self, H: Array) -> tuple[Array, float]:
+        """Return q (hidden,), of 0..1, and its derivative by the mean code."""
         scale = 1.0 if self.config.activation == "sigmoid" else 0.5
         q = column_mean(H) * scale + (1 - scale)
         tiny = np.finfo(q.dtype).eps
-        q = np.clip(q, tiny, 1 - tiny)  # a unit that never fires has an infinite penalty
+        return np.clip(q, tiny, 1 - tiny), scale  # a unit that never fires has an infinite penalty
+
+    def bend(self, H: Array) -> Array:
+        q, scale = self._mean_activations(H)
+        rho = self.rho
+        found = self.config.beta * scale**2 * (rho / np.square(q) + (1 - rho) / np.square(1 - q))
+        return np.asarray(found, H.dtype)
+
+    def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
+        """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
+        rho, beta = self.rho, self.config.beta
+        q, scale = self._mean_activations(H)
         kl = math.fsum(
             rho * math.log(rho / p) + (1 - rho) * math.log((1 - rho) / (1 - p)) for p in q.tolist()
         )

@@ -72,5 +72,17 @@ def backward(delta: Array, H: Array, kind: str, row: Array | None = None, A: Arr
     return np.hstack([delta * (first >= second), delta * (first < second)])
 
 
+def second_derivative(H: Array, kind: str) -> Array | None:
+    """Return f''(a) of units whose values are H (n, h); None where it is 0, as of straight pieces."""
+    if kind == "sigmoid":
+        return np.asarray(H * (1 - H) * (1 - 2 * H))
+    return -2 * H * (1 - np.square(H)) if kind == "tanh" else None
+
+
+def has_curvature(kind: str) -> bool:
+    """Whether f is a function of one total input, so that its derivatives follow from its value."""
+    return pieces(kind) == 1
+
+
 def _kernel(kind: str) -> str:
     return "leaky" if kind == "leaky-relu" else kind

@@ -73,6 +73,10 @@ class Dense:
             delta *= stay
         return activations.backward(delta, passed.H, self.activation, A=passed.A)
 
+    def is_mirror_of(self, other: "Dense") -> bool:
+        """Whether its weights are those of another layer the other way round."""
+        return np.array_equal(self.W, other.W.T)
+
     def portable(self, g: Graph, X: Value) -> Value:
         """Write it down for other programs: of rows X (n, in)."""
         A = affine(g, X, self.W, self.c)

@@ -14,8 +14,10 @@ SHOWN = 1_000_000  # rows that a run shows a model by default, the same ones aga
 FEWEST, MOST = 5, 10_000  # passes over them
 ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few of them, on many
 SEARCHED = 8_000_000  # rows times iterations in between
+ALL = "all"  # rows in one minibatch
 # the settings that do something where nothing is descended
 STILL = ("batch_size", "data_scale", "validation")
+SHORTER = ", ".join(f"{name} 1/{cls.worth} of that" for name, cls in OPTIMIZERS.items() if cls.worth > 1)
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
 RATES_IN_WORDS = rates_in_words(Model)
@@ -45,12 +47,22 @@ class TrainConfig:
     epochs: int | None = setting(
         None,
         f"passes over the data  [default: as many as show a million rows, from {FEWEST} to {MOST:,}; "
-        f"{SEARCHING} on all rows: {ITERATIONS}, on more than {SEARCHED // ITERATIONS:,} rows fewer, "
-        f"down to {FEWEST_ITERATIONS}]",
+        f"where each takes all rows at once {ITERATIONS}, of more than {SEARCHED // ITERATIONS:,} rows "
+        f"fewer, down to {FEWEST_ITERATIONS}; of {SHORTER}]",
         low=1,
+        off="as many as --updates take",
     )
-    batch_size: int | None = setting(
-        None, f"rows in a minibatch  [default: {batch_in_words(Model)}]", low=1, off="all rows"
+    updates: int | None = setting(
+        None,
+        "updates in all, each of a minibatch, in place of --epochs; the last pass ends in its midst",
+        low=1,
+        off="as many as the epochs have",
+    )
+    batch_size: int | str | None = setting(
+        None,
+        f"rows in a minibatch, or {ALL} at once  [default: {batch_in_words(Model)}]",
+        low=1,
+        metavar=f"N|{ALL}",
     )
     optimizer: str = setting(
         next(iter(OPTIMIZERS)),
@@ -62,6 +74,7 @@ class TrainConfig:
         f"{SEARCHING}: line searches on a minibatch; on all rows it is one an epoch",
         low=1,
         needs=f"{_read_by('searches')} batch_size",
+        without=f"batch_size={ALL}",
     )
     lr: float | None = setting(
         None,
@@ -108,7 +121,8 @@ class TrainConfig:
     decay: str = setting("none", "weight decay; not applied to biases", choices=("none", "l1", "l2"))
     decay_weight: float | None = setting(
         None,
-        "strength of the decay, multiplied by the learning rate  "
+        "strength of the decay, of the sum of absolute weights (l1) or half the sum of squares (l2), "
+        "multiplied by the learning rate  "
         "[default: 0.01 for l1, 0.1 for l2, or the model's]",
         low=0,
         off="no decay",
@@ -142,6 +156,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if isinstance(self.batch_size, str) and not self.all_rows:
+            raise ConfigError(f"--batch-size: got {self.batch_size!r}, must be a whole number, or {ALL}")
+        if None not in (self.epochs, self.updates):
+            raise ConfigError(f"--epochs {self.epochs}, --updates {self.updates}: say one of them")
         if self.patience is not None and not self.validation:
             raise ConfigError("--patience needs held-out rows: give --validation, e.g. 0.1")
         if self.decay == "none" and self.decay_weight:
@@ -153,6 +171,11 @@ class TrainConfig:
     def by_searches(self) -> bool:
         """Whether the optimizer follows a loss by line searches."""
         return OPTIMIZERS[self.optimizer].searches
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether each update is of all rows at once."""
+        return self.batch_size == ALL
 
     def scale(self, model: type[Model], config: Any, data: DataSummary) -> float:
         """Return what all values are divided by: as said, else so that the model learns well."""
@@ -179,12 +202,12 @@ class TrainConfig:
             )
         n = data.n_rows or usual_batch
         epochs, usual_batch = (model.defaults.length or partial(usual_length, usual_batch))(n, config)
-        by_default = fill(self, {"batch_size": None if self.by_searches else min(usual_batch, n)})
-        batch = by_default.batch_size
-        if batch is None:
+        by_default = fill(self, {"batch_size": ALL if self.by_searches else min(usual_batch, n)})
+        if by_default.all_rows:
             epochs = max(FEWEST_ITERATIONS, min(ITERATIONS, math.ceil(SEARCHED / n)))
+            epochs //= OPTIMIZERS[self.optimizer].worth
         usual: dict[str, Any] = {
-            "epochs": epochs if descends else passes,
+            "epochs": None if self.updates is not None else epochs if descends else passes,
             "lr": None if not descends else usual_rates(model, config, data).get(self.optimizer),
             "decay_weight": model.defaults.decay_weights.get(self.decay),
             "data_scale": 1.0,
@@ -198,7 +221,7 @@ class TrainConfig:
         if chosen.id != self.optimizer:
             own = {"lr": chosen.rate} | own
             if chosen.searches:
-                own = {"batch_size": None} | own
+                own = {"batch_size": ALL} | own
         config = replace(self, **own)
         if config.by_searches and phase.moving_loss:
             raise ConfigError(

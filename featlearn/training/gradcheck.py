@@ -29,6 +29,8 @@ class Check:
     """The distance of one parameter's gradient from its differences, |g - d| / (|g| + |d|), at its worst.
 
     `elements` of the parameter are checked: at most ELEMENTS a problem, and none that lies at a kink.
+    `two_sided` is the distance from the plain quotient (J(w + epsilon) - J(w - epsilon)) / (2 epsilon), as in
+    A. Ng's CS294A lecture notes: beside the gradient's own error it has one of the square of epsilon.
     """
 
     variant: str
@@ -36,6 +38,7 @@ class Check:
     parameter: str
     elements: int
     difference: float
+    two_sided: float
 
 
 def check_gradients(
@@ -54,8 +57,8 @@ def check_gradients(
         for name in cls(resolved, np.float64).losses():
             checks = [_random_problem(cls, resolved, name, seed + i, epsilon) for i in range(problems)]
             for parameter in checks[0]:
-                counts, distances = zip(*(check[parameter] for check in checks), strict=True)
-                found.append(Check(variant, name, parameter, sum(counts), max(distances)))
+                counts, ours, plain = zip(*(check[parameter] for check in checks), strict=True)
+                found.append(Check(variant, name, parameter, sum(counts), max(ours), max(plain)))
     return found or _refuse_without_losses(cls)
 
 
@@ -85,7 +88,7 @@ def _resolve(cls: type[Model], config: Any) -> Any:
 
 def _random_problem(
     cls: type[Model], config: Any, name: str, seed: int, epsilon: float
-) -> dict[str, tuple[int, float]]:
+) -> dict[str, tuple[int, float, float]]:
     """The check of a random problem, drawn anew while it lies at too many kinks. Raises ConfigError."""
     for attempt in range(TRIES):
         rng, model = Random(seed * TRIES + attempt), cls(config, np.float64)
@@ -103,8 +106,10 @@ def _random_problem(
     raise found
 
 
-def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict[str, tuple[int, float]]:
-    """By parameter, how many elements were checked and their distance.
+def _check(
+    model: Model, name: str, X: Array, seed: int, epsilon: float
+) -> dict[str, tuple[int, float, float]]:
+    """By parameter, how many elements were checked, their distance, and that of the two-sided quotients.
 
     Raises ConfigError at too many kinks.
     """
@@ -122,7 +127,7 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
     for i, parameter in enumerate(name for name in model.params if name in grads):  # the order of a file
         w, grad = model.params[parameter], grads[parameter]
         chosen = np.unravel_index(Random(seed).permutation(w.size, Purpose.CHAIN, i)[:ELEMENTS], w.shape)
-        wide, narrow, kink = np.empty((3, len(chosen[0])))
+        wide, narrow, kink, plain = np.empty((4, len(chosen[0])))
         for j, element in enumerate(zip(*chosen, strict=True)):
             values, kept = {}, w[element]
             for k in (-4, -2, -1, 1, 2, 4):
@@ -131,6 +136,7 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
             w[element] = kept
             wide[j] = (8 * (values[2] - values[-2]) - (values[4] - values[-4])) / (12 * epsilon)
             narrow[j] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (6 * epsilon)
+            plain[j] = (values[2] - values[-2]) / (2 * epsilon)
             even = {k: values[k] + values[-k] - 2 * metrics["loss"] for k in (1, 2, 4)}
             kink[j] = (64 * even[1] - 20 * even[2] + even[4]) / (14 * epsilon)  # 0 but for the sixth power
         # differences of both widths agree, too, where slopes change at the element's own value
@@ -142,7 +148,9 @@ def _check(model: Model, name: str, X: Array, seed: int, epsilon: float) -> dict
                 f"--epsilon {epsilon / 10:g}"
             )
         differences = (16 * narrow - wide) / 15  # Richardson
-        found[parameter] = int(smooth.sum()), _distance(grad[chosen][smooth], differences[smooth])
+        own = grad[chosen][smooth]
+        distances = _distance(own, differences[smooth]), _distance(own, plain[smooth])
+        found[parameter] = int(smooth.sum()), *distances
     model.state = state
     return found
 

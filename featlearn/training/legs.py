@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from featlearn import _core
+from featlearn.errors import ConfigError
 from featlearn.models.base import Gradients, IsClassifier, Model, Phase
 from featlearn.ops.softmax import predicted
 from featlearn.rows import Array, Index, Rows
@@ -15,6 +16,10 @@ from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSetting
 from featlearn.training.order import PROBE
 from featlearn.training.progress import Progress
 
+NOT_CURVED = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.curved)
+OF_ANY_SIZE = "use --optimizer " + " or ".join(
+    name for name, cls in OPTIMIZERS.items() if cls.searches and cls.most is None
+)
 LEAST = 1e-30  # probability of a class that a loss can tell from none
 
 
@@ -38,17 +43,20 @@ class Leg:
         self.rows = rows
         self.train_rows = train_rows
         self.probe_rows = probe_rows
-        self.batch_size = self.config.batch_size or len(train_rows)
+        size = self.config.batch_size
+        self.batch_size = size if isinstance(size, int) else len(train_rows)
         self.batches = math.ceil(len(train_rows) / self.batch_size)  # an epoch; the last may be smaller
         epochs = (self.config.epochs or 0) if phase.descends else phase.passes
-        self.updates = self.batches * epochs if phase.updates is None else phase.updates
+        said = phase.updates or (self.config.updates if phase.descends else None)
+        self.updates = said or self.batches * epochs
         self.decay: Decay = self.config.weight_decay
+        self._refuse_optimizer()
         self.release()
 
     @property
     def can_be_longer(self) -> bool:
         """Whether more epochs could follow: it is a descent of whole epochs, whose end changes nothing."""
-        whole = self.phase.updates is None and self.updates % self.batches == 0
+        whole = self.phase.updates is None and self.config.updates is None
         return self.phase.descends and whole and self.phase.finish is None
 
     @property
@@ -56,6 +64,20 @@ class Leg:
         """The memory of the average of the params, None where there is none."""
         follows = self.phase.descends and not self.config.by_searches
         return self.config.average if follows else None
+
+    def _refuse_optimizer(self) -> None:
+        """Raise ConfigError for an optimizer that wants a curvature, or fewer parameters."""
+        chosen, n = self.optimizer, sum(w.size for w in self.params.values())
+        if chosen.curved and self.phase.curvature is None:
+            raise ConfigError(
+                f"--optimizer {chosen.id}: this model gives no products with the curvature of its loss; "
+                + NOT_CURVED
+            )
+        if chosen.most is not None and n > chosen.most:
+            raise ConfigError(
+                f"--optimizer {chosen.id}: {n:,} parameters, at most {chosen.most:,} have a matrix of second "
+                f"derivatives that is made in time; {OF_ANY_SIZE}"
+            )
 
     def release(self) -> None:
         """Forget what was made of the rows."""
@@ -84,6 +106,11 @@ class Leg:
     @property
     def optimizer(self) -> type[Optimizer]:
         return OPTIMIZERS[self.config.optimizer]
+
+    @property
+    def only_falls(self) -> bool:
+        """Whether no update raises the loss of all rows, since each is a line search on them."""
+        return self.config.by_searches and self.config.all_rows
 
     def steps(
         self, optimizer: Optimizer, evaluate: Callable[[], Gradients], settings: UpdateSettings

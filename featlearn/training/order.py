@@ -17,7 +17,7 @@ PROBE = 1000  # at most so many training rows, spread over all, are measured aft
 def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
     """Return (training rows, validation rows) of n, in order. Raises ConfigError for too few of either."""
     held_out = round(config.validation * n)
-    if n - held_out < (config.batch_size or 1):
+    if n - held_out < (config.batch_size if isinstance(config.batch_size, int) else 1):
         share = f" beside --validation {config.validation:g}" if held_out else ""
         raise ConfigError(
             f"--batch-size {config.batch_size or 1}: only {n - held_out} training rows{share}; take "

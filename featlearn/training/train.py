@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
@@ -60,9 +61,8 @@ class Training:
         self.good = self._snapshot()
         self.best: Best | None = None
         self.average: dict[str, Array] = {}
-        self.ending: Saved | None = None
-        """The run at its end, as one that has not ended; kept where that was wanted (`keep_ending`)."""
         self.keep_ending = False
+        self.ending: Saved | None = None  # the run at its end, as one that has not ended
 
     @property
     def leg(self) -> Leg:
@@ -126,6 +126,7 @@ class Training:
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
             leg.decay,
             self.model.weights,
+            None if phase.curvature is None else partial(phase.curvature, X),
         )
         at.batch += 1
         at.step += 1
@@ -167,7 +168,7 @@ class Training:
             if len(index):
                 measured = measure(self.model, self.rows, index)
                 row |= {f"{name}_{key}": value for key, value in measured.items()}
-        if leg.phase.descends and leg.config.batch_size is not None:
+        if leg.phase.descends and not leg.only_falls:
             self._stop_if(leg.diverged(at, row))
         row["weight_norm"] = leg.weight_norm()
         self._record(row)
@@ -288,8 +289,8 @@ class Training:
         return measure(self.model, self.rows, index, own)
 
     def _check_params(self) -> None:
-        # On all rows line searches only lower the loss: saturating outputs may take them far, none diverges.
-        least = stopping.LARGEST if self.leg.config.batch_size else float(np.finfo(self.model.dtype).max)
+        # saturating outputs may take line searches on all rows far, but none diverges
+        least = float(np.finfo(self.model.dtype).max) if self.leg.only_falls else stopping.LARGEST
         limits = {name: max(least, limit) for name, limit in self.limits.items()}
         self._stop_if(stopping.diverged_params(self.model.params, limits))
 

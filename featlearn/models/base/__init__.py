@@ -15,6 +15,8 @@ What training and all commands need:
     n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
     filters()           what each hidden unit looks for
     encoder_layers(), decoder_layers()  encode and decode as chains of dense layers, for fine-tuning
+    settings_like(encoder, decoder), begin_as(encoder, decoder)  settings and params with which it codes as
+                        these layers of another model do
     labelled            whether it learns of rows with their classes
     layered(), layers   whether it is a stack of models, and which: those are trained one by one
 
@@ -41,7 +43,7 @@ from featlearn.models.base.capabilities import (
 )
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
-from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Step
+from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
 
 __all__ = [
     "DRAWS",
@@ -61,5 +63,6 @@ __all__ = [
     "Loss",
     "Model",
     "Phase",
+    "Product",
     "Step",
 ]

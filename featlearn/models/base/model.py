@@ -120,6 +120,21 @@ class Model:
             "take a model such as rbm, autoencoder or k-sparse"
         )
 
+    @classmethod
+    def settings_like(cls, encoder: Dense, decoder: Dense) -> dict[str, Any]:
+        """Return the settings of a model that codes as these two layers do. Raises ConfigError.
+
+        Refused where it has no such units.
+        """
+        raise ConfigError(f"a model {cls.id!r} does not begin as another; rbm, k-sparse and autoencoders do")
+
+    def begin_as(self, encoder: Dense, decoder: Dense) -> None:
+        """Take the params, in place, with which it codes as these two layers do. Raises ConfigError.
+
+        The config is that of `settings_like`, the params are those of init.
+        """
+        raise NotImplementedError
+
     def portable(self, g: Graph, X: Value) -> Value:
         """Write encode down for other programs: of preprocessed rows X (n, visible). Raises ConfigError."""
         raise ConfigError(f"a model {self.id!r} has no encoder that other programs could run")

@@ -9,6 +9,8 @@ from featlearn.rows import Array
 
 DRAWS = 1024
 """Random draws that a step can name."""
+Product = Callable[[dict[str, Array], bool], dict[str, Array]]
+"""The curvature of a loss times a vector like the params, by their names: exactly, or by Gauss and Newton."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
 
 
@@ -58,6 +60,8 @@ class Phase:
     training    the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
                 optimizer of its own brings its usual learning rate, and all rows at once if it searches
     updates     how many, in minibatches; None: the epochs of the settings
+    curvature   of rows, the products of the loss's curvature with vectors, at what the params hold; None
+                where there are none to be had
     moving_loss what makes the loss another at every update, or leap, in words, so that line searches cannot
                 follow it; "" where they can
     comparable_from  the share of the phase from where on losses can be compared with the one before
@@ -74,6 +78,7 @@ class Phase:
     after_pass: Callable[[], str] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
+    curvature: Callable[[Array], Product] | None = None
     moving_loss: str = ""
     comparable_from: float = 0.0
     finish: Callable[[], None] | None = None

@@ -54,6 +54,11 @@ def chain_of(params: dict[str, Array], activations: tuple[str, ...], stays: tupl
     ]
 
 
+def pairs_of(params: dict[str, Array]) -> list[tuple[Array, Array]]:
+    """Return (W, c) of each layer, of the params W1, c1, W2, ..."""
+    return [(params[f"W{i}"], params[f"c{i}"]) for i in range(1, len(params) // 2 + 1)]
+
+
 def grads_of(pairs: list[tuple[Array, Array]]) -> dict[str, Array]:
     """Return the gradients (dW, dc) of each layer by the names of the params: W1, c1, W2, ..."""
     found: dict[str, Array] = {}

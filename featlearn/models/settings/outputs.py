@@ -9,7 +9,8 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary
-from featlearn.ops.activations import activate
+from featlearn.ops.activations import activate, backward, second_derivative
+from featlearn.ops.curvature import Top
 from featlearn.ops.reduce import rmse, row_total
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
@@ -74,6 +75,21 @@ def are_bounded(config: Any, data: DataSummary) -> bool:
     outputs = config.output_units
     within = data.known_within(0, 1) or config.loss == "cross-entropy"
     return bool(outputs in RANGES or (outputs == "auto" and within))
+
+
+def output_top(A: Array, X: Array, kind: str, loss: str, share: float) -> Top:
+    """Return what `share` times the loss of rows X (n, d) says of outputs g(A); A (n, d) holds the biases."""
+    Y = activate(A, np.zeros_like(A[0]), kind)
+    error = Y - X
+    ones = np.ones_like(Y)
+    if loss != "squared":
+        variance = share * Y * (1 - Y)
+        return Top(share * error, lambda R, exact: variance * R)
+    slope = backward(ones, Y, kind)
+    gauss_newton = share * np.square(slope)
+    second = second_derivative(Y, kind)
+    whole = gauss_newton if second is None else gauss_newton + share * error * second
+    return Top(share * error * slope, lambda R, exact: (whole if exact else gauss_newton) * R)
 
 
 def output_error(

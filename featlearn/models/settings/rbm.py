@@ -6,6 +6,7 @@ from typing import Any
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import DRAWS, MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, HiddenConfig, Layer
+from featlearn.ops.dense import Dense
 from featlearn.ops.sparsity import SparsityConfig
 from featlearn.settings import fill, rounded, setting
 
@@ -194,3 +195,17 @@ class RBMSettings(Layer):
 def log_odds(p: float) -> float:
     """Return log(p / (1 - p))."""
     return math.log(p / (1 - p))
+
+
+def layer_settings(encoder: Dense, decoder: Dense) -> dict[str, Any]:
+    """Return the settings of an RBM that codes as these layers do. Raises ConfigError."""
+    units = {"sigmoid": "binary", "relu": "rectified"}.get(encoder.activation)
+    visible = {"sigmoid": "bernoulli", "linear": "gaussian"}.get(decoder.activation)
+    if units is None or visible is None:
+        raise ConfigError(
+            f"its units are {encoder.activation}, its outputs {decoder.activation}; "
+            "those of an RBM are sigmoid or relu, and sigmoid or linear"
+        )
+    if not decoder.is_mirror_of(encoder):
+        raise ConfigError("its decoder has weights of its own, and an RBM has one set")
+    return {"hidden": encoder.units, "units": units, "visible": visible, "sigma": 1.0}

@@ -1,4 +1,4 @@
-"""Optimisers: steps of a rate (SGD, Adam), and line searches (L-BFGS, conjugate gradient).
+"""Optimisers: steps of a rate (SGD, Adam), line searches (L-BFGS, conjugate gradient), steps by curvature.
 
 Each describes itself: its usual learning rate, the settings of the training that it reads, the arrays that it
 keeps. A new one is a class with an id.
@@ -15,6 +15,7 @@ from featlearn.training.optim.descent import (  # the order of definition is tha
     blend,
 )
 from featlearn.training.optim.searches import CG, LBFGS
+from featlearn.training.optim.second_order import HessianFree, Newton
 
 __all__ = [
     "CG",
@@ -23,6 +24,8 @@ __all__ = [
     "SGD",
     "Adam",
     "Decay",
+    "HessianFree",
+    "Newton",
     "Optimizer",
     "Stepper",
     "UpdateSettings",

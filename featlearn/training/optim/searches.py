@@ -7,7 +7,6 @@ that bytes do not depend on BLAS.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from featlearn.models.base import Gradients
 from featlearn.rows import Array
 from featlearn.training.optim.base import Layout, Optimizer, UpdateSettings, dot
 from featlearn.training.optim.line_search import strong_wolfe
+from featlearn.training.optim.loss import Loss, Point, flat, set_params
 
 
 class LineSearch(Optimizer):
@@ -37,9 +37,9 @@ class LineSearch(Optimizer):
     def step(
         self, params: dict[str, Array], evaluate: Callable[[], Gradients], settings: UpdateSettings
     ) -> dict[str, float]:
-        loss, x = _Loss(params, evaluate, settings), _flat(params)
+        loss, x = Loss(params, evaluate, settings), flat(params)
         kept = self.arrays.get("gradient")
-        start = loss.at(x) if kept is None else _Point(x, float(self.arrays["losses"][0]), kept, {})
+        start = loss.at(x) if kept is None else Point(x, float(self.arrays["losses"][0]), kept, {})
         direction = self.direction(start.gradient)
         if not self._learned:  # the gradient alone knows no length
             direction *= min(1.0, 1 / max(math.sqrt(dot(direction, direction)), 1e-30))
@@ -58,7 +58,7 @@ class LineSearch(Optimizer):
             self.arrays = {}
         if not end.loss < start.loss:
             end = loss.at(x)
-        _set(params, end.x)
+        set_params(params, end.x)
         self.arrays |= {"gradient": end.gradient, "losses": np.array([end.loss, start.loss])}
         return end.metrics
 
@@ -76,7 +76,7 @@ class LineSearch(Optimizer):
     def direction(self, gradient: Array) -> Array:
         raise NotImplementedError
 
-    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+    def learn(self, start: Point, end: Point, direction: Array) -> None:
         raise NotImplementedError
 
     def first_length(self, loss: float, slope: float) -> float:
@@ -108,7 +108,7 @@ class LBFGS(LineSearch):
             q += (alpha[i] - rho[i] * dot(y, q)) * s
         return q
 
-    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+    def learn(self, start: Point, end: Point, direction: Array) -> None:
         pair = np.stack([end.x - start.x, end.gradient - start.gradient])
         s, y = pair
         if not dot(s, y) > 1e-10 * dot(y, y):  # rounding: it would not keep the Hessian positive
@@ -137,7 +137,7 @@ class CG(LineSearch):
         new = beta * d - gradient
         return new if dot(new, gradient) < 0 else -gradient
 
-    def learn(self, start: "_Point", end: "_Point", direction: Array) -> None:
+    def learn(self, start: Point, end: Point, direction: Array) -> None:
         self.arrays["direction"] = np.stack([direction, start.gradient])
 
     def first_length(self, loss: float, slope: float) -> float:
@@ -146,45 +146,3 @@ class CG(LineSearch):
             return 1.0
         length = 2.02 * (loss - float(self.arrays["losses"][1])) / slope
         return min(1.0, length) if length > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class _Point:
-    """A place where the loss was evaluated; x in float64 as it is in the parameters' precision."""
-
-    x: Array
-    loss: float
-    gradient: Array
-    metrics: dict[str, float]
-
-
-class _Loss:
-    """Loss and gradient of all parameters as one vector, and the points where it was `seen`."""
-
-    def __init__(
-        self, params: dict[str, Array], evaluate: Callable[[], Gradients], settings: UpdateSettings
-    ) -> None:
-        self.params = params
-        self.evaluate = evaluate
-        self.settings = settings
-        self.seen: list[_Point] = []
-
-    def at(self, x: Array) -> _Point:
-        _set(self.params, x)
-        metrics, grads = self.evaluate()
-        parts = [grads[name] + self.settings.decay_of(name).l2 * w for name, w in self.params.items()]
-        value = metrics["loss"] if math.isfinite(metrics["loss"]) else math.inf
-        gradient = np.concatenate([part.ravel() for part in parts], dtype=np.float64)
-        self.seen.append(_Point(_flat(self.params), value, gradient, metrics))
-        return self.seen[-1]
-
-
-def _flat(params: dict[str, Array]) -> Array:
-    return np.concatenate([w.ravel() for w in params.values()], dtype=np.float64)
-
-
-def _set(params: dict[str, Array], x: Array) -> None:
-    start = 0
-    for w in params.values():
-        w[...] = x[start : start + w.size].reshape(w.shape)
-        start += w.size

@@ -1,0 +1,55 @@
+"""Begin a model at the weights of another one, which has learned."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from featlearn.errors import ConfigError, show
+from featlearn.jobs.plan import Plan, Start
+from featlearn.jobs.store import LoadedModel
+from featlearn.models import model_class
+from featlearn.models.base import Model
+from featlearn.ops.dense import Dense
+from featlearn.random import Random
+from featlearn.settings import option_name
+
+FIRST = ("init", "init_scale", "hidden_bias", "visible_bias")
+"""Settings of first weights, which do nothing."""
+
+
+def settings_like(cls: type[Model], config: Any, given: Collection[str], learned: LoadedModel) -> Any:
+    """Return the settings of a model that can begin as another: those that are not `given` are the other's.
+
+    Raises ConfigError where those that are given, or units of the other, do not fit.
+    """
+    for name in FIRST:
+        if name in given:
+            raise ConfigError(f"{option_name(name)}: does nothing with --init-from; leave one of them out")
+    try:
+        wanted = cls.settings_like(*_layers(learned))
+        for name, value in wanted.items():
+            said = getattr(config, name)
+            usual = getattr(cls.Config(), name)
+            if said != value and (name in given or said != usual):
+                raise ConfigError(
+                    f"its {name.replace('_', ' ')} is {value}, not {said}; leave {option_name(name)} out"
+                )
+        return replace(config, **wanted)
+    except ConfigError as error:
+        raise ConfigError(f"--init-from {show(learned.path)}: {error}") from error
+
+
+def begun_as(plan: Plan, learned: LoadedModel) -> Plan:
+    """Return a run that begins where another model ended; its settings are those of `settings_like`."""
+    model: Model = model_class(plan.model)(plan.config, plan.run.dtype)
+    model.init(plan.data.preprocess.n_visible, Random(plan.run.seed), plan.mean)
+    model.begin_as(*_layers(learned))
+    return replace(plan, start=Start(learned.file.content_hash, model.params))
+
+
+def _layers(learned: LoadedModel) -> tuple[Dense, Dense]:
+    """Return the layer that encodes and the one that decodes. Raises ConfigError."""
+    encoder, decoder = learned.model.encoder_layers(), learned.model.decoder_layers()
+    if len(encoder) != 1 or len(decoder) != 1:
+        raise ConfigError(f"it has {len(encoder)} layers; take a model of one, or featlearn finetune")
+    return encoder[0], decoder[0]
