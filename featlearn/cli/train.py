@@ -31,8 +31,8 @@ from featlearn.models import model_class
 @option(
     "--init-from",
     metavar="MODEL.h5",
-    help="Begin at the weights of a model of one hidden layer, with its units, in place of random ones: "
-    "of an RBM or an autoencoder of any kind.",
+    help="Begin at the weights of a model in place of random ones: of one of the same kind, with its "
+    "settings where no others are given, or, by its units, of any RBM or autoencoder of one hidden layer.",
 )
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))

@@ -119,8 +119,8 @@ def train(
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
-    layers of a stack. `init_from` is a model file of one hidden layer, at whose weights it begins, with its
-    units and outputs. `should_stop` is asked after every update: a run
+    layers of a stack. `init_from` is a model file at whose weights it begins: of the same kind, or of one
+    hidden layer, with its units and outputs. `should_stop` is asked after every update: a run
     that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it. `should_save`
     asks for a checkpoint alone. `given` settings are refused where they do nothing. Raises DataError,
     ConfigError, DivergedError.
