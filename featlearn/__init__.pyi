@@ -13,6 +13,7 @@ from featlearn.api import load_model as load_model
 from featlearn.api import reconstruct as reconstruct
 from featlearn.api import sample as sample
 from featlearn.api import stack as stack
+from featlearn.api import sweep as sweep
 from featlearn.api import train as train
 from featlearn.api import visualize as visualize
 

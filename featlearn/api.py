@@ -30,6 +30,7 @@ from featlearn.jobs import info as _info
 from featlearn.jobs import reconstruct as _reconstruct
 from featlearn.jobs import sample as _sample
 from featlearn.jobs import stack as _stack
+from featlearn.jobs import sweep as _sweep
 from featlearn.jobs import train as _train
 from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
@@ -49,6 +50,7 @@ from featlearn.jobs.settings import (
     RunSettings,
     Sliding,
 )
+from featlearn.jobs.sweep_settings import Search
 from featlearn.jobs.train_settings import TrainConfig, training_of
 from featlearn.models import model_class, model_ids
 from featlearn.models.base import Model
@@ -228,6 +230,7 @@ extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
 train = by_options(
     _train.train, RUN | {"watching": Watching}, {"training": lambda cls: cls.defaults.training}
 )
+sweep = by_options(_sweep.sweep, RUN | {"search": Search}, {"training": lambda cls: cls.defaults.training})
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )
@@ -267,6 +270,7 @@ __all__ = [
     "reconstruct",
     "sample",
     "stack",
+    "sweep",
     "train",
     "visualize",
 ]

@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     BINARIZE = 9
     LABELS = 10
     SHUFFLE = 11
+    SEARCH = 12
 
 
 def draw_name(purpose: Purpose, index: int = 0, stream: int = 0) -> int:

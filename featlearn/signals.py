@@ -64,6 +64,13 @@ def uninstall() -> None:
         _replace(SAVE, signal.SIG_IGN)
 
 
+def ignore() -> None:
+    """From now on signals that ask for the end, or a checkpoint, do nothing: the parent process tells."""
+    for number in (*STOPS, SAVE):
+        if number is not None:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def noted() -> int | None:
     """The signal that asked for the end, if one did."""
     return _noted

@@ -62,7 +62,7 @@ SMALLER = {
 }
 """What makes a documented command quick enough for a test."""
 BOUND = "--epochs|--updates|--model pca|--model sparse-pca|--model k-means"
-UNBOUND = rf"^(featlearn (?:train|finetune) (?!.*({BOUND})).*)$"
+UNBOUND = rf"^(featlearn (?:train|sweep|finetune) (?!.*({BOUND})).*)$"
 """A training that is not told how long to learn."""
 
 
@@ -156,6 +156,8 @@ def test_documented_programs_run(page, folder, tmp_path):
 
 EXAMPLES = {
     "--model rbm ": "--model rbm --epochs 1 ",
+    "--set k=10,25,40 --set lr=.1,.3 --seeds 3": "--epochs 1 --set k=3,5",
+    "--samples 20": "--samples 2",
     "--steps 1000 --every 100": "--steps 4 --every 2",
     "finetune ": "finetune --epochs 1 ",
     "--per-class 10,100 ": "--per-class 2 --draws 1 ",

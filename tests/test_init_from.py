@@ -176,3 +176,28 @@ def test_other_rows_and_other_shapes_are_refused(work):
         begin(work, init_from=str(work / "untied.h5"), model="rbm")
     with pytest.raises(ConfigError, match="give the data set, too"):
         featlearn.train(output=str(work / "x.h5"), model="autoencoder", init_from=str(work / "rbm.h5"))
+
+
+KINDS = {  # by model: settings to learn with, and others to go on with
+    "sesm": ({"hidden": 6}, {"sparsity": 0.4}),
+    "mcrbm": ({"factors": 6, "hidden": 4, "hidden_cov": 3}, {"leapfrog": 4, "chains": 8}),
+    "k-sparse": ({"hidden": 6, "k": 4, "tied": False}, {"dead_after": 500}),
+    "rbm": ({"hidden": 6, "sigma": 0.7}, {"persistent": True}),
+}
+
+
+@pytest.mark.parametrize("id", KINDS)
+def test_a_model_goes_on_as_itself_with_other_settings(work, id):
+    """Its parameters are taken as they are, and its settings where no others are given."""
+    settings, others = KINDS[id]
+    small = {"updates": 1, "lr": 1e-12, "model": id, "say": print, "force": True}
+    data, first, second = (str(work / name) for name in ("rows.h5", "first.h5", "second.h5"))
+    featlearn.train(data, first, **small | {"lr": 1e-3, "updates": 5}, **settings)
+    featlearn.train(data, second, **small, **others, init_from=first)
+    before, after = read_model(first), read_model(second)
+    assert before.params.keys() == after.params.keys()
+    for name, value in before.params.items():
+        np.testing.assert_allclose(after.params[name], value, atol=1e-6)
+    assert {**before.config, **others} == after.config
+    with pytest.raises(ConfigError, match=r"hidden|nor do these settings make parameters"):
+        featlearn.train(data, second, **small, init_from=first, hidden=5)

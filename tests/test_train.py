@@ -123,7 +123,30 @@ def test_schedules():
     ]
     assert learning_rate("constant", 2.0, 0.9) == 2.0
     assert learning_rate("exponential", 2.0, 0.5) == pytest.approx(0.2)
+    rates = [learning_rate("cosine", 2.0, p) for p in (0, 0.25, 0.5, 1)]
+    # a quarter of the way the cosine has fallen by 1 - 1/sqrt(2) of its half height
+    assert rates == pytest.approx([2.0, 0.02 + 1.98 * (2 + 2**0.5) / 4, 1.01, 0.02])
     assert [momentum(0.5, 0.9, 2, e) for e in (0, 1, 2)] == [0.5, 0.5, 0.9]
+
+
+def test_the_rate_rises_over_the_updates_of_the_warm_up(monkeypatch):
+    """Held against rates written down by hand; as seen by the optimiser, phase by phase."""
+    seen = []
+    step = SGD.step
+    monkeypatch.setattr(SGD, "step", lambda self, p, e, how: seen.append(how.lr) or step(self, p, e, how))
+    config = TrainConfig(epochs=2, batch_size=50, lr=0.08, lr_schedule="linear", warm_up=4)
+    Training(rbm(), rows(), config).run()
+    n = 2 * math.ceil(len(rows()) / 50) - 4
+    falling = [0.08 * (1 - 0.99 * i / n) for i in range(n)]
+    assert seen == pytest.approx([0.02, 0.04, 0.06, 0.08, *falling])
+
+
+def test_a_warm_up_longer_than_the_run_only_rises(monkeypatch):
+    seen = []
+    step = SGD.step
+    monkeypatch.setattr(SGD, "step", lambda self, p, e, how: seen.append(how.lr) or step(self, p, e, how))
+    Training(rbm(), rows(), TrainConfig(epochs=1, batch_size=50, lr=1e-3, warm_up=1000)).run()
+    assert seen == pytest.approx([1e-6 * (i + 1) for i in range(len(seen))])
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes():

@@ -28,7 +28,7 @@ from featlearn.jobs.settings import RunSettings
 @common(output("Model file to write."), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Finetuning, "Beginning")
-@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
+@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
 def command(messages: Messages, results: Results, **options: Any) -> None:
     """Put softmax upon the layers of a model, and learn classes by backpropagation through all of them.
 

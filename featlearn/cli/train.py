@@ -32,14 +32,14 @@ from featlearn.models import model_class
 @option(
     "--init-from",
     metavar="MODEL.h5",
-    help="Begin at the weights and with the units of this RBM or autoencoder of any kind, not at random.",
+    help="Begin at the weights of a model: one of its own kind, or any RBM or autoencoder, with its units.",
 )
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Watching, "Output")
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
-@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log")), running)
+@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
 def command(
     model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
 ) -> None:

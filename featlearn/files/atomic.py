@@ -37,6 +37,10 @@ _held: "WeakValueDictionary[str, Output]" = WeakValueDictionary()
 """Targets being written by this very process, to which its own fcntl locks are no barrier."""
 
 
+class Busy(DataError):
+    """Another run is writing that output."""
+
+
 def check_output(path: str, force: bool = False, inputs: Iterable[str] = ()) -> None:
     """Refuse an output that cannot or must not be written, before any work is done. Raises DataError."""
     place, target = show(path), _resolve(path)
@@ -169,9 +173,7 @@ class Output:
             os.fchmod(self._fd, stat.S_IMODE(os.stat(self.target).st_mode))
 
     def _take_lock(self) -> None:
-        busy = DataError(
-            f"{show(self.path)}: another run is writing it; wait for it or choose another output"
-        )
+        busy = Busy(f"{show(self.path)}: another run is writing it; wait for it or choose another output")
         if self.target in _held:
             raise busy
         _held[self.target] = self

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.plan import Plan
 from featlearn.jobs.store import load_model
+from featlearn.rows import Array
 from featlearn.training.checkpoint import Saved
 from featlearn.training.progress import Progress
 from featlearn.training.train import Training
@@ -42,6 +43,8 @@ def find_finished(plan: Identified, output: str, force: bool, say: Say) -> Model
     if other is None and is_at_the_end(file):
         return file
     found = f"{show(output)} is of another run: {other or 'it is not finished'}"
+    if other is not None and other.startswith("epochs "):
+        found += " (a run of --keep-optimizer can be made longer)"
     if not force:
         raise ConfigError(
             f"--resume: {found}; give the same command, choose another --output, or add --force to replace it"
@@ -76,6 +79,61 @@ def refuse_other(plan: Plan, ckpt: str, saved: ModelFile, training: Training) ->
 def saved_in(file: ModelFile) -> Saved:
     """What a file holds of a run."""
     return Saved(file.params, file.state, file.optimizer, file.progress.get("run"), file.history)
+
+
+LAST = "last"
+"""Before the names of params and state at the end of a run whose model is another: an average, its best."""
+
+
+class Ending(NamedTuple):
+    """What a finished model's file keeps of its end, beside params and state, so that the run can go on."""
+
+    optimizer: dict[str, Array]
+    progress: Any = None
+
+    @classmethod
+    def of(cls, ending: Saved | None, model: Saved) -> "Ending":
+        """Return it, with params and state that differ from those of the model. Without an end: nothing."""
+        if ending is None:
+            return cls({})
+        arrays = dict(ending.optimizer)
+        for part in ("params", "state"):
+            now = getattr(model, part)
+            for name, value in getattr(ending, part).items():
+                if name not in now or value.tobytes() != now[name].tobytes():
+                    arrays[f"{LAST}_{part}.{name}"] = value
+        return cls(arrays, ending.progress)
+
+
+def ending_in(file: ModelFile) -> Saved | None:
+    """Return the end that a finished model's file has kept, None where it has not."""
+    progress = file.progress.get("ending")
+    if not isinstance(progress, dict):
+        return None
+    parts = {"params": dict(file.params), "state": dict(file.state)}
+    optimizer = {}
+    for key, value in file.optimizer.items():
+        kind, _, name = key.partition(".")
+        part = kind.removeprefix(f"{LAST}_")
+        if kind != part and part in parts:
+            parts[part][name] = value
+        else:
+            optimizer[key] = value
+    return Saved(parts["params"], parts["state"], optimizer, progress, file.history)
+
+
+def find_shorter(plan: Identified, output: str) -> ModelFile | None:
+    """Return the finished model at `output` if this plan is its run with more epochs, and it can go on."""
+    try:
+        file = load_model(output).file
+    except DataError:
+        return None  # which `find_finished` is to say
+    now, then = plan.as_in(file).identity, identity_in(file)
+    epochs = then.get("epochs")
+    if file.layers or not is_at_the_end(file) or ending_in(file) is None or type(epochs) is not int:
+        return None
+    longer = type(now.get("epochs")) is int and now["epochs"] > epochs
+    return file if longer and difference(now | {"epochs": epochs}, then) is None else None
 
 
 def identity_in(saved: ModelFile) -> dict[str, Any]:

@@ -107,6 +107,12 @@ class RunSettings(Checked):
     log: str | None = setting(
         None, "write each epoch's measures to this file as they come, a line of JSON each", metavar="FILE"
     )
+    keep_optimizer: bool = setting(
+        False,
+        "keep what more epochs need in the model's file: the same command with more --epochs and --resume "
+        "goes on with the finished model",
+        flag=True,
+    )
     seed: int = seed_setting()
     dtype: str = setting("float32", "precision of the computation", choices=("float32", "float64"))
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
-from featlearn.jobs.resume import find_finished
+from featlearn.jobs.resume import find_finished, find_shorter
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, load_model, provenance, warn_of_unfinished
@@ -121,10 +122,11 @@ def train(
     """Learn a model from a data set; without one, from dead-leaves images made on the spot.
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
-    layers of a stack. `init_from` is a model file of one hidden layer, at whose weights it begins, with its
-    units and outputs. `watching` says which pictures are made on the way. `should_stop` is asked after every
-    update: a run that shall stop writes OUTPUT.ckpt and returns, not `finished`; `resume` goes on with it.
-    `should_save` asks for a checkpoint alone. `given` settings are refused where they do nothing.
+    layers of a stack. `init_from` is a model file at whose weights it begins: of the same kind, or of one
+    hidden layer, with its units and outputs. `watching` says which pictures are made on the way.
+    `should_stop` is asked after every update: a run that shall stop writes OUTPUT.ckpt and returns, not
+    `finished`; `resume` goes on with it. `should_save` asks for a checkpoint alone. `given` settings are
+    refused where they do nothing.
 
     Raises DataError, ConfigError, DivergedError.
     """
@@ -179,18 +181,21 @@ def learn_into(
             raise DataError(
                 f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force"
             )
-    plan = None
+    plan, shorter = None, None
     if resume and os.path.exists(output):
         plan = plan_it()
-        finished = find_finished(plan, output, force, say)
+        shorter = find_shorter(plan, output)
+        finished = None if shorter is not None else find_finished(plan, output, force, say)
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
             return _report(finished, output, say)
-    with Output(output, force, inputs) as out, run_log:
+    with Output(output, force or shorter is not None, inputs) as out, run_log:
         plan = plan or plan_it()
         story = provenance(invocation, seed=run.seed, inputs=inputs)
-        learn = learn_one
+        learn = partial(learn_one, shorter=shorter)
         if isinstance(plan, StackPlan | RefitPlan):
+            if run.keep_optimizer:
+                raise ConfigError("--keep-optimizer: several runs in one cannot be longer; leave it out")
             learn = learn_layers if isinstance(plan, StackPlan) else learn_again  # type: ignore[assignment]
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()

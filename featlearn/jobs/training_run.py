@@ -13,7 +13,7 @@ from featlearn.files.model import ModelFile, write_model
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say
 from featlearn.jobs.plan import Plan
-from featlearn.jobs.resume import refuse_other, saved_in
+from featlearn.jobs.resume import Ending, ending_in, refuse_other, saved_in
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.store import load_model
 from featlearn.jobs.watching import Stills
@@ -57,14 +57,19 @@ def learn_one(
     ckpt: str | None = None,
     resume: bool = False,
     force: bool = False,
+    shorter: ModelFile | None = None,
 ) -> tuple[Model, ModelFile]:
     """Run a plan. -> the model and what its file is to hold.
 
     The run stops when it shall; then the file holds what it takes to go on, and so does the one at `ckpt`,
     where there is a place for it. `resume` goes on with what is there; with `force` anew where that is
-    another run. Raises ConfigError, DataError, DivergedError.
+    another run. `shorter` is a finished one that it goes on with (`find_shorter`), where there is no
+    checkpoint. Raises ConfigError, DataError, DivergedError.
     """
-    plan, training_run = start(plan, ckpt if resume else None, force, watch.say)
+    if shorter is not None and not (resume and ckpt is not None and os.path.exists(ckpt)):
+        plan, training_run = lengthen(plan, shorter, watch.say)
+    else:
+        plan, training_run = start(plan, ckpt if resume else None, force, watch.say)
     keep = None if ckpt is None else Checkpoint(ckpt)
     plan, training_run = train_with_restarts(plan, training_run, story, keep, watch)
     if training_run.progress.finished:
@@ -98,6 +103,18 @@ def take_up(plan: Plan, ckpt: str, saved: ModelFile, say: Say) -> tuple[Plan, Tr
     return then, training
 
 
+def lengthen(plan: Plan, shorter: ModelFile, say: Say) -> tuple[Plan, Training]:
+    """Go on with a finished run that has kept its end. Raises DataError."""
+    then = plan.as_in(shorter)
+    training, saved = fresh(then), ending_in(shorter)
+    misfit = "" if saved is None else training.misfit(saved)
+    if saved is None or misfit:
+        raise DataError(f"--resume: the model cannot go on: {misfit or 'it has not kept its optimizer'}")
+    training.restore(saved)
+    say(f"going on after {training.progress.epochs_done:,} epochs, to {plan.training.epochs:,}")
+    return then, training
+
+
 def fresh(plan: Plan) -> Training:
     """Make a run at its start. Raises ConfigError, DataError."""
     data, run = plan.data, plan.run
@@ -107,7 +124,13 @@ def fresh(plan: Plan) -> Training:
         model.params[name][...] = value
     if plan.hidden_targets is not None:
         model.hidden_targets = plan.hidden_targets.values
-    return Training(model, plan.rows, plan.training, run.seed, plan.stream)
+    training = Training(model, plan.rows, plan.training, run.seed, plan.stream)
+    training.keep_ending = run.keep_optimizer
+    if run.keep_optimizer and not (len(training.legs) == 1 and training.leg.can_be_longer):
+        raise ConfigError(
+            f"--keep-optimizer: no more epochs can follow this training of a {plan.model} model; leave it out"
+        )
+    return training
 
 
 def train_with_restarts(
@@ -204,6 +227,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
     """The run as a file; one that is not finished holds what it takes to go on."""
     saved = training.checkpoint()
     finished = training.progress.finished
+    ending = Ending.of(training.ending, saved)
     return ModelFile(
         model=plan.model,
         config=to_dict(plan.config),
@@ -214,7 +238,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
         preprocess=plan.data.preprocess.to_dict(),
         history=dict(saved.history),
         state=saved.state,
-        optimizer={} if finished else saved.optimizer,
+        optimizer=ending.optimizer if finished else saved.optimizer,
         progress={
             "finished": finished,
             "data": plan.data.digest,
@@ -223,6 +247,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "start": None if plan.start is None else plan.start.digest,
             "refit": plan.refit,
             "hidden targets": plan.hidden_targets and plan.hidden_targets.digest,
+            "ending": ending.progress if finished else None,
         },
         classes=None if plan.classes is None else list(plan.classes.names),
         provenance=story,

@@ -85,10 +85,16 @@ class TrainConfig:
     )
     lr_schedule: str = setting(
         "linear",
-        "learning rate over the run: constant, linear or exponential (both to a hundredth), or adaptive, "
+        "learning rate over the run: constant, linear, cosine or exponential (to a hundredth), or adaptive, "
         "which rises while the loss falls from epoch to epoch and drops when it rises",
-        choices=("constant", "linear", "exponential", "adaptive"),
+        choices=("constant", "linear", "cosine", "exponential", "adaptive"),
         needs=_read_by("lr_schedule"),
+    )
+    warm_up: int = setting(
+        0,
+        "updates over which the learning rate rises to the whole one first; the schedule follows",
+        low=0,
+        needs=_read_by("warm_up"),
     )
     momentum: float = setting(
         0.9, f"momentum of {', '.join(readers('momentum'))}", low=0, below=1, needs=_read_by("momentum")

@@ -53,6 +53,18 @@ class Leg:
         self._refuse_optimizer()
         self.release()
 
+    @property
+    def can_be_longer(self) -> bool:
+        """Whether more epochs could follow: it is a descent of whole epochs, whose end changes nothing."""
+        whole = self.phase.updates is None and self.config.updates is None
+        return self.phase.descends and whole and self.phase.finish is None
+
+    @property
+    def averages(self) -> float | None:
+        """The memory of the average of the params, None where there is none."""
+        follows = self.phase.descends and not self.config.by_searches
+        return self.config.average if follows else None
+
     def _refuse_optimizer(self) -> None:
         """Raise ConfigError for an optimizer that wants a curvature, or fewer parameters."""
         chosen, n = self.optimizer, sum(w.size for w in self.params.values())

@@ -23,6 +23,7 @@ class Progress:
     measured: dict[str, float] = field(default_factory=dict)  # of the finished model, over all rows
     sums: dict[str, float] = field(default_factory=dict)  # of this epoch's metrics
     first_errors: list[float] = field(default_factory=list)  # what divergence is measured against
+    scheduled: int = 0  # updates that the schedules of a run were spread over which goes on after them
     telling: int = 0  # units whose codes differed from one row to another at the start
 
     @classmethod

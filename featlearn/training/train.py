@@ -18,11 +18,11 @@ from featlearn.random import Random
 from featlearn.rows import Array, Index, Rows, of_known_class
 from featlearn.settings import option_name
 from featlearn.threads import one_blas_thread
-from featlearn.training import checkpoint, schedules, stopping
+from featlearn.training import average, checkpoint, schedules, stopping
 from featlearn.training.checkpoint import Best, Saved
 from featlearn.training.config import BY_STEPS, TrainConfig
 from featlearn.training.legs import Leg, measure
-from featlearn.training.optim import UpdateSettings, blend
+from featlearn.training.optim import UpdateSettings
 from featlearn.training.order import PROBE, epoch_order, split_rows, spread
 from featlearn.training.progress import Progress
 
@@ -61,6 +61,8 @@ class Training:
         self.good = self._snapshot()
         self.best: Best | None = None
         self.average: dict[str, Array] = {}
+        self.keep_ending = False
+        self.ending: Saved | None = None  # the run at its end, as one that has not ended
 
     @property
     def leg(self) -> Leg:
@@ -114,10 +116,13 @@ class Training:
         config = self.leg.config
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
-        share = done / leg.updates
+        length = at.scheduled or leg.updates
+        planned = min(done, length - 1)  # after its planned end the schedules of a run stay where they were
+        share = planned / length
         step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done, rows=batch)
+        warm, scheduled = schedules.warm_up(config.warm_up, planned, length)
         settings = UpdateSettings(
-            schedules.learning_rate(config.lr_schedule, leg.lr * at.rate, share),
+            schedules.learning_rate(config.lr_schedule, warm * leg.lr * at.rate, scheduled),
             schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
             leg.decay,
             self.model.weights,
@@ -136,7 +141,8 @@ class Training:
             if phase.descends:
                 self._stop_if(stopping.diverged_metrics(at, metrics))
                 self.model.project()
-        self._follow_average(done)
+        if leg.averages is not None:
+            average.follow(self.average, leg.params, leg.averages, done)
         if self._epoch_ends() and "loss" in metrics and not config.by_searches:
             # once an epoch: of small minibatches it would be a good part of the time
             metrics["loss"] += at.batch * leg.decay_cost()
@@ -172,6 +178,8 @@ class Training:
         at.batch = 0
         at.sums = {}
         since_best = 0 if leg.config.patience is None else self._follow_best(row)
+        if over and self.keep_ending:
+            self._keep_ending(row, since_best)
         if not over:
             at.stopped = enough or self._reason_to_stop(row, since_best)
         if over or at.stopped:
@@ -183,27 +191,18 @@ class Training:
         else:
             self._exchange()
 
-    def _follow_average(self, done: int) -> None:
-        """Take the params into their average; its memory grows from 1/10, so that it forgets the beginning.
-
-        `done` updates of the phase came before.
-        """
-        memory = self.leg.config.average
-        if memory is None or self.leg.config.by_searches or not self.leg.phase.descends:
-            return
-        if not self.average:
-            self.average = {name: w.copy(order="K") for name, w in self.leg.params.items()}
-        share = min(memory, (1 + done) / (10 + done))
-        for name, mean in self.average.items():
-            blend(mean, self.model.params[name], share)
+    def _keep_ending(self, row: dict[str, float], since_best: int) -> None:
+        """Keep the run as it would go on if it had more epochs, unless it would stop here all the same."""
+        if not self._reason_to_stop(row, since_best):
+            self._exchange()
+            saved = copy.deepcopy(self.checkpoint())
+            self._exchange()
+            scheduled = self.progress.scheduled or self.leg.updates
+            self.ending = saved._replace(progress=saved.progress | {"scheduled": scheduled})
 
     def _exchange(self) -> None:
         """Put the average in the place of params, and these in its place, if there is one."""
-        for name, mean in self.average.items():
-            w = self.model.params[name]
-            kept = w.copy(order="K")
-            w[...] = mean
-            mean[...] = kept
+        average.exchange(self.average, self.model.params)
 
     def _record(self, row: dict[str, float]) -> None:
         """Add a row to the history; what another phase alone measures is no number there."""
@@ -235,7 +234,7 @@ class Training:
     def _reason_to_stop(self, row: dict[str, float], since_best: int) -> str:
         at, leg = self.progress, self.leg
         loss = row["loss"] if "loss" in row else row["error"]
-        comparable = (at.epoch - 2) * leg.batches / leg.updates >= leg.phase.comparable_from
+        comparable = (at.epoch - 2) * leg.batches / (at.scheduled or leg.updates) >= leg.phase.comparable_from
         words = stopping.reason_to_stop(at, leg.config, loss, since_best, comparable)
         if not words and leg.batches == 1 and self.optimizer.converged:
             return f"no step lowers the loss any more in {self.model.dtype}"
@@ -299,7 +298,8 @@ class Training:
     def early(self) -> bool:
         """Whether the run, at its own learning rate, is in its first epoch, first tenth or first updates."""
         at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
-        return "lr" not in self.leg.phase.training and (at.epochs_done == 0 or at.step <= least)
+        own = "lr" not in self.leg.phase.training and not at.scheduled
+        return own and (at.epochs_done == 0 or at.step <= least)
 
     def _stop_if(self, words: str) -> None:
         """Go back to the last good model and raise DivergedError, if there are words for why."""
@@ -340,10 +340,10 @@ class Training:
         self.progress = Progress(**copy.deepcopy(saved.progress))
         # integers stay integers
         self.history = {key: column.tolist() for key, column in saved.history.items()}
-        kept, self.best, average = checkpoint.unpack(saved.optimizer)
-        self.average = {name: self.model.params[name].copy(order="K") for name in average}
-        for name, mean in self.average.items():
-            mean[...] = average[name]
+        kept, self.best, mean = checkpoint.unpack(saved.optimizer)
+        self.average = {name: self.model.params[name].copy(order="K") for name in mean}
+        for name, value in self.average.items():
+            value[...] = mean[name]
         if not self.progress.finished:
             self.optimizer = self.leg.optimizer()
             self.optimizer.load(kept, self.leg.params)

@@ -51,7 +51,7 @@ class SGD(Stepper):
     id = "sgd"
     title = "stochastic gradient descent with momentum"
     rate = 0.01
-    reads = ("lr", "lr_schedule", "momentum", "initial_momentum", "initial_epochs")
+    reads = ("lr", "lr_schedule", "warm_up", "momentum", "initial_momentum", "initial_epochs")
     kinds = ("velocity",)
 
     def step(
@@ -72,7 +72,7 @@ class Adam(Stepper):
     id = "adam"
     title = "Adam"
     rate = 0.001
-    reads = ("lr", "lr_schedule")
+    reads = ("lr", "lr_schedule", "warm_up")
     kinds = ("mean", "square")
 
     @classmethod

@@ -1,0 +1,73 @@
+"""featlearn sweep: learns a model in many settings."""
+
+from typing import Any
+
+import click
+
+from featlearn import signals
+from featlearn.cli.model_options import model_option
+from featlearn.cli.options import (
+    collect,
+    common,
+    force,
+    option,
+    output,
+    paths,
+    running,
+    settings_options,
+    typed,
+)
+from featlearn.cli.output import Messages, Results
+from featlearn.cli.train_options import TrainCommand
+from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.sweep_settings import Search
+from featlearn.models import model_class
+
+
+@click.command("sweep", cls=TrainCommand)
+@paths("dataset")
+@model_option("learn", required=True)
+@settings_options(Search, "Sweep")
+@common(output("Folder for the models and their table."), force)
+@settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
+@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
+def command(model: str, messages: Messages, results: Results, config: str | None, **options: Any) -> None:
+    """Learn a model in many settings, several runs at a time, and say which are best.
+
+    Each run is one of featlearn train, with the options given here and what --set varies; its model is an
+    ordinary one, FOLDER/k=25_lr=0.1_seed=0_3fa81c0e.h5, where the last digits are of all its settings and its
+    data. table.csv and table.json in that folder hold a row a model, of all sweeps made there.
+
+    The same command again makes no run twice: it goes on with those that were stopped or killed, and so
+    does one with more values. A run that fails ends no other; the exit code is 1 then. --force makes anew
+    what can neither be used nor gone on with. Settings are ranked by the mean over their seeds.
+
+    \b
+    Examples:
+      featlearn sweep patches.h5 --model k-sparse --set k=10,25,40 --set lr=.1,.3 --seeds 3 -o runs
+      featlearn sweep patches.h5 --model rbm --set lr=.001..1 --samples 20 --validation .1 -o rates
+    """
+    from featlearn.jobs.sweep import sweep
+    from featlearn.jobs.train_settings import training_of
+
+    cls = model_class(model)
+    options = {**cls.defaults.training, **options}
+    settings = {"training": training_of(cls), "config": cls.Config, "run": RunSettings, "search": Search}
+    options |= {name: collect(kind, options, decided=False) for name, kind in settings.items()}
+    done = sweep(
+        **options,
+        model=model,
+        given=typed(),
+        progress=messages.progress,
+        say=messages.say,
+        should_stop=lambda: signals.noted() is not None,
+    )
+    signals.check()
+    if results.as_json:
+        results.show(done.report())
+    elif done.ranking:
+        results.table("ranking", done.ranking)
+    if done.failed:
+        messages.say(f"{len(done.failed)} of {len(done.failed) + done.runs} runs failed")
+        raise click.exceptions.Exit(1)

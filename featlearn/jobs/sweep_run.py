@@ -1,0 +1,120 @@
+"""One run of a sweep, in a process of its own: an ordinary training, and what the table says of it."""
+
+import functools
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from featlearn.files.atomic import Busy
+from featlearn.jobs.callbacks import Ask, NoBar, log, never
+from featlearn.jobs.evaluate import evaluate
+from featlearn.jobs.plan import Data, Plan, describe_data
+from featlearn.jobs.resources import set_max_memory, use_threads
+from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.train import learn_into, plan_training
+from featlearn.jobs.train_settings import training_of
+from featlearn.jobs.workers import Message, Tell
+from featlearn.models import model_class
+from featlearn.settings import from_dict
+
+SECONDS = 0.5  # between two reports of how far a run is
+UNSAID = ("output", "model", "layers", "lr", "seconds", "advice", "content_hash")
+"""What a training reports that is no measure."""
+OF_THE_RUN = ("model", "seed", "data set", "starting model", "refit")
+"""What decides a run beside its settings."""
+TEST = "test_"
+
+
+def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
+    """Learn one model, or take it as it is where it is finished, and measure it.
+
+    -> {"row": what the table says, "seconds": ...}, or {"stopped": True}, or {"busy": True} where another
+    process is at this very run. Raises DataError, ConfigError, DivergedError.
+    """
+    use_threads(task["threads"])
+    set_max_memory(task["max_memory"])
+
+    def say(text: str) -> None:
+        tell({"say": text})
+
+    cls, seed = model_class(task["model"]), task["seed"]
+    run = from_dict(RunSettings, {**task["run"], "seed": seed})
+    plan = plan_training(
+        _described(task["dataset"], task["model"], run.dtype),
+        model=task["model"],
+        config=from_dict(cls.Config, task["config"]),
+        training=from_dict(training_of(cls), task["training"]),
+        run=run,
+        no_retry=task["no_retry"],
+        given=task["given"],
+        say=say,
+    )
+    identity = json.loads(json.dumps(plan.identity))
+    may_restart = isinstance(plan, Plan) and plan.can_restart  # a stack's identity says that itself
+    name = file_name(task["folder"], task["name"], identity | {"may restart": may_restart})
+    path = os.path.join(task["folder"], name)
+    called = {"job": "train", "settings": {**task["said"], "model": task["model"], "seed": seed}}
+    try:
+        done = learn_into(
+            path, [task["dataset"]], lambda: plan, run, resume=True, force=task["force"], invocation=called,
+            progress=functools.partial(_Told, tell), say=say, should_stop=should_stop, should_save=never,
+        )  # fmt: skip
+    except Busy:
+        return {"busy": True}
+    if not done.finished or should_stop():
+        return {"stopped": True}
+    report = done.report()
+    measures = {key: value for key, value in report.items() if key not in UNSAID}
+    row = {"file": name} | {key: identity.get(key) for key in ("model", "data set", "seed")}
+    row |= {"settings": {key: value for key, value in identity.items() if key not in OF_THE_RUN}}
+    if task["evaluate"] is not None:
+        row["test data"] = task["evaluate"]
+        measures |= _tested(path, task["evaluate"])
+    measures = {key: value if _is_finite(value) else None for key, value in measures.items()}
+    row |= {"measures": measures, "advice": [one["key"] for one in done.advice]}
+    return {"row": row | {"content_hash": done.content_hash}, "seconds": done.seconds}
+
+
+def file_name(folder: str, name: str, identity: Mapping[str, Any]) -> str:
+    """Return the name of a run's file: that which stands there of this very run, or one that reads as it is.
+
+    It ends in digits of what decides the run: resolved settings, seed and data. So other settings that are
+    not varied make other files, and the same run is found by whatever name it was begun.
+    """
+    text = json.dumps(identity, sort_keys=True)
+    end = f"_{hashlib.sha256(text.encode()).hexdigest()[:8]}.h5"
+    there = sorted(one.removesuffix(".ckpt") for one in os.listdir(folder))
+    return next((one for one in there if one.endswith(end)), name + end)
+
+
+@functools.lru_cache(1)
+def _described(path: str, model: str, dtype: str) -> Data:
+    """Describe a data set, once for all runs of a process: it is read from end to end."""
+    return describe_data(path, model, RunSettings(dtype=dtype), log)
+
+
+def _tested(path: str, dataset: str) -> dict[str, Any]:
+    """Return what evaluate measures of a model, by names that say that it is of test data."""
+    measured = evaluate([path], dataset, say=lambda text: None).models[0]
+    return {f"{TEST}{key}": value for key, value in measured.items() if key not in ("model", "advice")}
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+class _Told(NoBar):
+    """Progress that is told to another process, now and then."""
+
+    def __init__(self, tell: Tell, total: int, unit: str) -> None:
+        self._tell, self._total, self._done, self._told = tell, total, 0, 0.0
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self._done += n
+        if time.monotonic() - self._told >= SECONDS:
+            self._told = time.monotonic()
+            self._tell({"at": self._done / max(self._total, 1)})
