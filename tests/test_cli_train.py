@@ -130,7 +130,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
 
 
 GOLDEN = {
-    "content": "50ef6f520819d92b93b60cdd2db769640278fe789ebfa72e83eb233f0d18da95",
+    "content": "851fe0d419fd8c19495a63c1beaf56e86834aa63c44f1a5fe95267391e5c9372",
     "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
 }
 """Of the run below.

@@ -25,7 +25,6 @@ SET_UP = [
     "pip install . && featlearn train --model rbm --decay l1\n",
     'pip install ".[test]" && pytest\n',
 ]
-pytestmark = pytest.mark.xdist_group("docs")  # pages go on with each other's files
 SMALLER = {
     "photos -o": "photos --count 1500 -o",
     "--count 5000": "--count 500",
@@ -77,12 +76,6 @@ def runnable(path):
 
 PROGRAMS = [page for page in PAGES if "```python" in page.read_text("utf-8")]
 """Pages that are run as a whole, in a folder of their own."""
-BLOCKS = [
-    pytest.param(page, i, id=f"{page.relative_to(ROOT)}-{i}")
-    for page in PAGES
-    if page not in PROGRAMS
-    for i in range(len(runnable(page)))
-]
 
 
 def idx(path, array):
@@ -124,10 +117,11 @@ def run_sh(block, folder, here):
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize(("page", "i"), BLOCKS)
-def test_documented_commands_run(page, i, folder):
-    """The blocks of a page run one after another in one folder, as a reader would."""
-    run_sh(runnable(page)[i], folder, folder)
+def test_documented_commands_run(folder):
+    """The blocks of all pages run one after another in one folder, as a reader would."""
+    for page in PAGES:
+        for block in runnable(page) if page not in PROGRAMS else []:
+            run_sh(block, folder, folder)
 
 
 IN_PYTHON = {"count=40_000": "count=1500", "epochs=15": "epochs=1", "hidden=200": "hidden=20"}

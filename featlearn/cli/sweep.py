@@ -46,7 +46,7 @@ def command(model: str, messages: Messages, results: Results, config: str | None
     \b
     Examples:
       featlearn sweep patches.h5 --model k-sparse --set k=10,25,40 --set lr=.1,.3 --seeds 3 -o runs
-      featlearn sweep patches.h5 --model rbm --set lr=.001..1 --samples 20 --validation .1 -o rates
+      featlearn sweep patches.h5 --model rbm --set lr=.001..0.05 --samples 20 --validation .1 -o rates
     """
     from featlearn.jobs.sweep import sweep
     from featlearn.jobs.train_settings import training_of

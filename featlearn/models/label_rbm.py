@@ -89,7 +89,7 @@ class LabelRBM(RBMSettings, ChainOfRows):
         visible: ClassVar[str] = "bernoulli"  # type: ignore[misc]
         units: ClassVar[str] = "binary"  # type: ignore[misc]
         hidden_targets: ClassVar[None] = None  # type: ignore[misc]
-        blend: ClassVar[float] = 0.0  # type: ignore[misc]
+        blend: ClassVar[None] = None  # type: ignore[misc]
         sigma: ClassVar[float] = 1.0  # type: ignore[misc]
         learn_sigma: ClassVar[bool] = False  # type: ignore[misc]
         sigma_rate: ClassVar[float] = 0.0  # type: ignore[misc]

@@ -192,6 +192,7 @@ class RBM(RBMSettings, ChainOfRows):
         """Return what stands for activities H (n, hidden) of a minibatch, its own targets blended in."""
         if self.hidden_targets is None or step.rows is None:
             return H
+        assert self.config.blend is not None
         return np.asarray(H + self.config.blend * (self.hidden_targets[step.rows] - H), H.dtype)
 
     def contrast(self, X: Array, step: Step) -> tuple[Array, Array, Array, Array]:

@@ -31,7 +31,7 @@ class HiddenRegularization(HiddenDropout, Regularization):
     """What is done to hidden layers, too."""
 
     max_norm: float | None = setting(
-        None, "longest that the incoming weights of a hidden unit may be", above=0, off="any length"
+        None, "longest that the incoming weights of a hidden unit may be", above=0, high=1e9, off="any length"
     )
 
 

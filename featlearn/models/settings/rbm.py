@@ -12,6 +12,7 @@ from featlearn.ops.sparsity import SparsityConfig
 from featlearn.settings import fill, rounded, setting
 
 RATE = 8.0  # of usual_rates, over the mean squared length of a row
+BLEND = 0.5  # of targets from a file
 SHORTEST = 80  # the least squared length that counts
 WIDE = 1.5  # that of gaussian visible units, for each hidden unit
 LOUD = 2.5  # times the data's standard deviation: a sigma that leaves little to learn
@@ -42,11 +43,12 @@ class RBMSettings(Layer):
             off="none",
             metavar="FILE",
         )
-        blend: float = setting(
-            0.5,
-            "share of --hidden-targets in the statistics of the data",
+        blend: float | None = setting(
+            None,
+            "share of --hidden-targets in the statistics of the data  [default: 0.5]",
             low=0,
             high=1,
+            off="no --hidden-targets",
             needs="hidden_targets",
         )
         sigma: float = setting(1.0, "standard deviation of gaussian visible units", above=0, high=1e9)
@@ -135,6 +137,8 @@ class RBMSettings(Layer):
             "target_weight": config.usual_target_weight,
             "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
         }
+        if config.hidden_targets is not None:
+            usual["blend"] = BLEND
         return fill(config, usual)
 
     @classmethod
