@@ -176,6 +176,9 @@ def test_a_model_of_pairs_in_all_commands(work, run_here, tmp_path):
     ok(run_here("visualize", model, "-o", tmp_path / "f.png", "--columns", 1, "--scale", 1))
     with Image.open(tmp_path / "f.png") as sheet:
         assert sheet.width >= 2 * 9 + 1  # the two filters of a factor stand in one line
+    ok(run_here("visualize", work.paired, "-o", tmp_path / "p.png", "--columns", 1, "--scale", 1))
+    with Image.open(tmp_path / "p.png") as sheet:
+        assert sheet.width >= 2 * 9 + 1  # and so do those of a pair
     refused(run_here("sample", model, "-o", tmp_path / "s.png"), "may have no end", code=2)
 
 

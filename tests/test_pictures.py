@@ -266,6 +266,14 @@ def test_names_of_phases_stand_where_these_begin_and_hide_none(lengths, monkeypa
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
+def test_a_point_that_no_line_reaches_is_marked():
+    column = np.full(40, np.nan)
+    column[[3, 4, 5, 20]] = 1.0
+    for i in range(7):
+        assert 20 in curves._marked(column, i)
+    assert len(curves._marked(np.ones(40), 0)) == 8
+
+
 def test_what_there_are_curves_of():
     whole = {
         "epoch": np.arange(2),

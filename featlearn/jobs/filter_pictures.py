@@ -19,7 +19,7 @@ from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
 from featlearn.ops.arrays import product
 from featlearn.patches.rows import Rows
 from featlearn.pictures.figure import Look
-from featlearn.pictures.mosaic import Sheet, grey_tiles, norms, order_filters, weight_bytes
+from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, norms, order_filters, weight_bytes
 from featlearn.pictures.sheet import sheet_bytes
 from featlearn.rows import Array, blocks
 
@@ -97,9 +97,8 @@ def draw_filters(path: str, drawing: Drawing, look: Look, format: str) -> tuple[
     note += "" if sort == "trained" else f", by {SORTED[sort]}"
     note += f"; {scale_words(contrast)}; mid-grey is zero" + _of_dead(filters.dead, drawing.data)
     tiles, white = weight_bytes(grey_tiles(filters.F), contrast)
-    split = len(tiles) // max(1, len(filters.F))  # tiles of a filter, whose channels stand side by side
     sheet = Sheet(
-        tiles.reshape(len(filters.F), 1, split, *tiles.shape[1:]),
+        in_cells(tiles, len(filters.F)),
         drawing.columns,
         drawing.scale,
         captions=filters.captions("\n") if drawing.labels else (),
@@ -135,7 +134,7 @@ def draw_top_patches(path: str, drawing: Drawing, look: Look, format: str) -> tu
     patches, _ = tiles_of_rows(X, learned.preprocess, learned.shape, "filter")
     weights, _ = weight_bytes(grey_tiles(filters.F))
     k = len(filters.F)
-    own = weights.reshape(k, 1, -1, *weights.shape[1:])  # (k, 1, channels or 1, h, w, c)
+    own = in_cells(weights, k)  # (k, 1, channels or 1, h, w, c)
     beside = patches.reshape(k, drawing.top, -1, *patches.shape[1:])
     tiles = np.concatenate([own, beside], axis=1).swapaxes(1, 2)
     gone = np.concatenate([np.zeros((k, 1), bool), absent], axis=1)[:, None].repeat(tiles.shape[1], axis=1)

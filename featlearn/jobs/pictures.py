@@ -15,7 +15,7 @@ from featlearn.jobs.picture_settings import Printed
 from featlearn.patches.preprocess import Preprocess
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.mosaic import FORMATS as RASTERS
-from featlearn.pictures.mosaic import Sheet, grey_tiles, pixel_bytes, weight_bytes
+from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, pixel_bytes, weight_bytes
 from featlearn.rows import Array
 
 
@@ -111,12 +111,12 @@ def sheet_of_rows(
     bar: bool = False,
     **how: Any,
 ) -> Sheet:
-    """Return a sheet of preprocessed rows X (k, n_visible), one tile each, and a `bar` of tones.
+    """Return a sheet of preprocessed rows X (k, n_visible), one cell each, and a `bar` of tones.
 
     `how` is as of Sheet.
     """
     tiles, white = tiles_of_rows(X, preprocess, shape, contrast)
-    return Sheet(tiles[:, None, None], white=white if bar else None, **how)
+    return Sheet(in_cells(tiles, len(X)), white=white if bar else None, **how)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

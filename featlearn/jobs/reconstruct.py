@@ -98,7 +98,6 @@ def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple
     picture = pairs(before, after, levels(unit_pixels(raw, preprocess.spec.threshold)))
     if settings.labels:
         each = np.sqrt(np.square(X.astype(np.float64) - Y).mean(axis=1))
-        each = each.repeat(len(picture.tiles) // len(X))  # channels that are drawn one by one
         note = f"above: inputs; below: what a {learned.file.model} model makes of them, and the RMSE; "
         note += f"of all {len(rows):,} rows it is {rmse:.3g}"
         picture = replace(picture, captions=[f"{error:.2g}" for error in each], note=note)

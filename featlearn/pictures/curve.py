@@ -121,10 +121,8 @@ def _panel(
                 continue
             epoch = run.history["epoch"]
             name = ("training rows", "validation rows")[j] if single else run.name
-            every = max(1, len(epoch) // MARKS)
-            axes_look = line_look(i + j)
             (line,) = axes.plot(
-                epoch, column, label=name_in_legend(name), markevery=(i % every, every), **axes_look
+                epoch, column, label=name_in_legend(name), markevery=_marked(column, i), **line_look(i + j)
             )
             lines.setdefault(name if single else str(i), line)
             values.append(column[np.isfinite(column)])
@@ -138,6 +136,14 @@ def _panel(
     axes.set_ylabel(words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid()
+
+
+def _marked(column: Any, i: int) -> list[int]:
+    """Return which points of the i-th line have a marker: some of many, and each that no line reaches."""
+    every = max(1, len(column) // MARKS)
+    there = np.concatenate([[False], np.isfinite(column), [False]])
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    return sorted({*range(i % every, len(column), every), *np.flatnonzero(alone).tolist()})
 
 
 def _mark_phases(axes: Any, run: Run) -> None:

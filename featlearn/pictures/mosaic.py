@@ -159,6 +159,12 @@ def grey_tiles(F: Array) -> Array:
     return F if c in (1, 3) else F.transpose(0, 3, 1, 2).reshape(k * c, h, w, 1)
 
 
+def in_cells(tiles: Array, k: int) -> Array:
+    """Return the `grey_tiles` (n, h, w, c) of k pictures as cells (k, 1, q, h, w, c): of each a row."""
+    n, h, w, c = tiles.shape
+    return tiles.reshape(k, 1, n // k if k else 1, h, w, c)
+
+
 def weight_bytes(F: Array, contrast: str = "filter") -> tuple[Array, float]:
     """(uint8 tiles, the largest |value|) of tiles F (k, h, w, c) of values of both signs.
 
@@ -188,7 +194,7 @@ def mosaic(F: Array, columns: int | None = None, scale: int | None = None, contr
     the sheet nearly square by default.
     """
     tiles, _ = weight_bytes(grey_tiles(F), contrast)
-    return place(Sheet(tiles[:, None, None], columns, scale)).pixels()
+    return place(Sheet(in_cells(tiles, len(F)), columns, scale)).pixels()
 
 
 def pairs(inputs: Array, reconstructions: Array, tones: tuple[float, float] = TONES) -> Sheet:
@@ -196,8 +202,8 @@ def pairs(inputs: Array, reconstructions: Array, tones: tuple[float, float] = TO
 
     `tones` are the values of black and white.
     """
-    both = (pixel_bytes(grey_tiles(pixels), tones) for pixels in (inputs, reconstructions))
-    return Sheet(np.stack(list(both), axis=1)[:, :, None])
+    both = [pixel_bytes(grey_tiles(pixels), tones) for pixels in (inputs, reconstructions)]
+    return Sheet(np.concatenate([in_cells(tiles, len(inputs)) for tiles in both], axis=1))
 
 
 def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: float | None = None) -> bytes:
