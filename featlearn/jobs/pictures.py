@@ -8,10 +8,17 @@ import numpy as np
 
 from featlearn import __version__
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.files.model import ModelFile
 from featlearn.jobs.formats import refuse_other_suffix, suffix
+from featlearn.models.base import Model
+from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.rows import Rows
 from featlearn.pictures.mosaic import mosaic, sheet_of_pixels
 from featlearn.rows import Array
+
+PATCHES = 100  # that are drawn unless it is said how many
+SHEET = 2 << 20  # bytes that the sheet inside a file may have
 
 
 class Stream(Protocol):
@@ -87,3 +94,39 @@ def sheet_of_rows(
         return mosaic(preprocess.to_pixels(X).reshape(tiles), columns, scale, contrast)
     highest = preprocess.high if np.isfinite(preprocess.high) else X.max(initial=1.0)
     return sheet_of_pixels(X.reshape(tiles), columns, scale, (0.0, max(1.0, float(highest))))
+
+
+def usual_patches(shape: tuple[int, int, int]) -> int:
+    """Return how many patches are drawn unless it is said: of maps, which are drawn one by one, fewer."""
+    tiles = 1 if shape[2] in COLORS else shape[2]
+    return max(1, PATCHES // tiles)
+
+
+def _fitting(shape: tuple[int, int, int]) -> int:
+    """Return how many tiles (height, width, channels) fit into the sheet of a file."""
+    height, width, channels = shape
+    return SHEET // ((height + 1) * (width + 1) * channels)
+
+
+def filters_inside(model: Model, file: ModelFile) -> Array | None:
+    """Return the sheet of a model's filters that its file holds: the first ones, a pixel to a pixel.
+
+    None where none fits, or none is to be seen.
+    """
+    count = _fitting(file.shape)
+    preprocess = Preprocess.from_dict((file.layers or [file])[0].preprocess)
+    F = preprocess.to_pixels(model.filters()[:count])
+    if not F.size or not np.isfinite(F).all():
+        return None
+    return mosaic(F.reshape(-1, *file.shape), scale=1)
+
+
+def patches_inside(
+    patches: Array, preprocess: Preprocess, shape: tuple[int, int, int], name: str
+) -> Array | None:
+    """Return the sheet of the first of some patches (n, d) that their data set holds; None if none fits."""
+    count = min(len(patches), usual_patches(shape), _fitting(shape))
+    if not count:
+        return None
+    X = Rows(patches[:count], preprocess, memory=0, name=name).block(0, count)
+    return sheet_of_rows(X, preprocess, shape, scale=1, contrast="filter")

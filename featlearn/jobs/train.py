@@ -15,6 +15,7 @@ from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
+from featlearn.jobs.pictures import filters_inside
 from featlearn.jobs.plan import Data, Plan, describe_data, make_plan
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
@@ -151,11 +152,11 @@ def learn_into(
             learn = learn_layers if isinstance(plan, StackPlan) else learn_again  # type: ignore[assignment]
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
-            _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
+            model, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
             seconds = time.monotonic() - started
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
-            write_into(out, file)
+            write_into(out, file, filters_inside(model, file))
             discard(ckpt)
     return _report(file, output, say, seconds)
 

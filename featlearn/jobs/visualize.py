@@ -12,12 +12,18 @@ from featlearn.analysis.maximize import maximizers
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.header import MODEL, file_kind
-from featlearn.jobs.pictures import PictureFile, Stream, are_pixels, png_text, sheet_of_rows
+from featlearn.jobs.pictures import (
+    PictureFile,
+    Stream,
+    are_pixels,
+    png_text,
+    sheet_of_rows,
+    usual_patches,
+)
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Drawing
 from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
 from featlearn.ops.arrays import product
-from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import curve, panels
@@ -28,7 +34,6 @@ from featlearn.rows import Array, blocks
 from featlearn.settings import refuse_idle
 
 LENGTH = 0.35  # of a row that is to make a unit active, per value, in units of the largest; digits have .33
-PATCHES = 100  # that are drawn unless it is said how many
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,7 @@ def _patches(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str,
     if are_pixels(preprocess) and drawing.contrast is not None:
         raise ConfigError("--contrast: does nothing with pixels, which are drawn as they are; leave it out")
     contrast = drawing.contrast or "filter"
-    tiles = 1 if data.shape[2] in COLORS else data.shape[2]  # of a patch: maps are drawn one by one
-    count = min(drawing.count or max(1, PATCHES // tiles), len(data.patches))
+    count = min(drawing.count or usual_patches(data.shape), len(data.patches))
     X = Rows(data.patches, preprocess, memory=0, name=show(path)).block(0, count)
     sheet = sheet_of_rows(X, preprocess, data.shape, drawing.columns, drawing.scale, contrast)
     pixels = png_text({"Description": "patches; black is zero"})
