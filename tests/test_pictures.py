@@ -265,3 +265,13 @@ def test_an_error_that_falls_a_hundredfold_is_drawn_on_a_log_axis(rmse, scale, m
         {},
     )
     assert seen == [scale]
+
+
+def test_lines_end_where_a_layer_of_a_stack_does(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "figure_bytes", lambda made, *_: drawn.append(made) or b"")
+    history = {"epoch": np.arange(1, 6), "probe_rmse": np.array([5.0, 4, 1, 0.5, 0.3])}
+    curve(history, "a stack", "PNG", {}, layers=[2])
+    x, y = drawn[0].axes[0].lines[0].get_data()
+    np.testing.assert_array_equal(x, [1, 2, np.nan, 3, 4, 5])
+    np.testing.assert_array_equal(y, [5, 4, np.nan, 1, 0.5, 0.3])

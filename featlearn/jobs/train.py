@@ -217,8 +217,15 @@ def _report(file: ModelFile, output: str, say: Say, seconds: float | None = None
         zero_weights=_zero_weights(file),
         content_hash=file.content_hash,
         advice=_advice(file),
-        next=Next([["visualize", as_argument(output)]]),
+        next=_next(file, output),
     )
+
+
+def _next(file: ModelFile, output: str) -> Next:
+    """Say what to do next: with what tells classes, tell those of other data; else look at the filters."""
+    if file.classes is None:
+        return Next([["visualize", as_argument(output)]])
+    return Next([["classify", as_argument(output), "DATASET"]], "where DATASET holds others of these classes")
 
 
 def _measures(file: ModelFile) -> dict[str, float]:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,10 @@ def _curve(path: str, drawing: Drawing, format: str) -> tuple[bytes, dict[str, A
     text = png_text({"Description": f"learning curve of a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash
     phases = [phase.name for phase in learned.model.phases()]
-    return curve(history, learned.file.model, format, text, phases), {"epochs": len(history["epoch"])}
+    lengths = [len(layer.history.get("epoch", ())) for layer in learned.file.layers[:-1]]
+    layers = [start for start in accumulate(lengths) if start < len(history["epoch"])]
+    picture = curve(history, learned.file.model, format, text, phases, layers)
+    return picture, {"epochs": len(history["epoch"])}
 
 
 def _text(description: str, contrast: str) -> dict[str, str]:

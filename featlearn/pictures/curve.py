@@ -24,16 +24,18 @@ def curve(
     format: str,
     text: Mapping[str, str],
     phases: Sequence[str] = (),
+    layers: Sequence[int] = (),
 ) -> bytes:
     """Return a picture of the reconstruction error over the epochs, and of the free energy if there is one.
 
     From history columns epoch, phase, probe_rmse (probe_free_energy) and the same of the held-out rows,
-    validation_*. `phases` are the names of the run's phases, by number.
+    validation_*. `phases` are the names of the run's phases, by number. `layers` are the rows
+    at which layers of a stack but the first begin; lines are broken there.
     """
     keys = panels(history)
     figure = new_figure(WIDE, 1 + HIGH * len(keys))
     for axes, key in zip(figure.subplots(len(keys), sharex=True, squeeze=False)[:, 0], keys, strict=True):
-        _panel(axes, history, key, phases)
+        _panel(axes, history, key, phases, layers)
     figure.axes[0].set_title(title)
     figure.axes[-1].set_xlabel("epoch")
     return figure_bytes(figure, format, text)
@@ -78,14 +80,27 @@ def _names(axes: Any, names: Mapping[float, str]) -> None:
         )
 
 
-def _panel(axes: Any, history: Mapping[str, npt.NDArray[Any]], key: str, phases: Sequence[str]) -> None:
+def _panel(
+    axes: Any,
+    history: Mapping[str, npt.NDArray[Any]],
+    key: str,
+    phases: Sequence[str],
+    layers: Sequence[int],
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epoch = history["epoch"]
     columns = {"training rows, a sample": f"probe_{key}", "validation rows": f"validation_{key}"}
     shown = {label: history[column] for label, column in columns.items() if column in history}
     for label, values in shown.items():
-        axes.plot(epoch, values, label=label, marker="o" if len(epoch) < 30 else None, markersize=3)
+        # the data of a layer are the codes of the one below: their errors are no course of one measure
+        axes.plot(
+            np.insert(epoch.astype(float), layers, np.nan),
+            np.insert(values.astype(float), layers, np.nan),
+            label=label,
+            marker="o" if len(epoch) < 30 else None,
+            markersize=3,
+        )
     phase = history.get("phase", epoch * 0)
     starts = 1 + np.flatnonzero(np.diff(phase) > 0)
     for i in starts:
