@@ -110,6 +110,7 @@ def test_it_learns_classes_through_all_layers(bars, run_here, tmp_path, name):
         run_here("finetune", begin, bars / "train.h5", "-o", net, "--epochs", 60, "--lr", 0.05, "--json")
     )
     assert json.loads(ran.out)["error_rate"] < 0.02
+    assert f"next: featlearn classify {net} DATASET" in ran.err.splitlines()
     ran = ok(run_here("classify", net, bars / "test.h5", "-o", tmp_path / "p.csv", "--json"))
     assert json.loads(ran.out)["error_rate"] < 0.05
     before, after = (load_model(str(path)).model for path in (begin, net))

@@ -385,3 +385,18 @@ def test_runs_over_each_other_have_a_panel_for_each_measure_and_one_for_held_out
         "loss": [("a", [1, 1])],
         "share of dead units": [("b", [0, 0])],
     }
+
+
+def test_lines_end_where_a_layer_of_a_stack_does(monkeypatch):
+    drawn = []
+
+    def look_at(paint, *rest):
+        drawn.append(Figure())
+        paint(drawn[0])
+
+    monkeypatch.setattr(curves, "draw_plot", look_at)
+    history = {"epoch": np.arange(1, 6), "probe_rmse": np.array([5.0, 4, 1, 0.5, 0.3])}
+    curve([Run("a stack", history, breaks=[2])], ["rmse"], Look(), "PNG", {})
+    x, y = drawn[0].axes[0].lines[0].get_data()
+    np.testing.assert_array_equal(x, [1, 2, np.nan, 3, 4, 5])
+    np.testing.assert_array_equal(y, [5, 4, np.nan, 1, 0.5, 0.3])

@@ -107,7 +107,8 @@ class DatasetWriter:
         writer.append(patches, origin, labels)    until n rows are there
         writer.finish(...)                        without it nothing stays behind
 
-    shape: (height, width, channels); dtype uint8, uint16 or float32; labelled: whether append gets labels.
+    shape: (height, width, channels); dtype uint8, uint16 or float32; labelled: whether append gets labels;
+    values: what the columns of a row are.
     Raises DataError: see atomic.Output, and when the disk has too little room.
     """
 
@@ -120,8 +121,10 @@ class DatasetWriter:
         labelled: bool,
         force: bool = False,
         inputs: Iterable[str] = (),
+        values: str = "pixel",
     ) -> None:
         self.path = path
+        self.values = values
         self.n = n
         self.shape = shape
         self.dtype = np.dtype(dtype)
@@ -183,8 +186,13 @@ class DatasetWriter:
         images: list[str],
         label_names: list[str] | None,
         provenance: Mapping[str, Any],
+        sheet: Array | None = None,
     ) -> str:
-        """Write the rest, make the file final; its digest. Raises DataError."""
+        """Write the rest, make the file final; its digest.
+
+        `sheet` is a picture uint8 (height, width) or (height, width, 3) of some patches, for viewers alone.
+        Raises DataError.
+        """
         if self._rows != self.n or self._writer is None:
             raise ValueError(f"{self._rows} of {self.n} rows were appended")
         story = to_json(f"{show(self.path)}: provenance", provenance)
@@ -197,6 +205,9 @@ class DatasetWriter:
             if label_names is not None:
                 writer.strings("label_names", label_names)
             writer.text("provenance", story)
+            if sheet is not None:
+                writer.picture("sheet", sheet)
+            writer.open_on("patches" if sheet is None else "sheet")
             size = writer.close()
         digest = seal(out, header.DATASET, size, writer)
         out.commit()
@@ -229,6 +240,9 @@ class DatasetWriter:
         }
         if self.labelled:
             self._offsets["labels"] = w.reserve("labels", (n,), np.int64)
+            w.label("labels", ("patch",))
+        w.label("patches", ("patch", self.values))
+        w.label("origin", ("patch", "image, row, column"))
 
     def _write(self, key: str, rows: Array, at: int) -> None:
         data = np.ascontiguousarray(rows, self._types[key])

@@ -23,6 +23,8 @@ from featlearn.signals import DeferredHandlers
 
 _GROUPS = ("params", "preprocess", "history", "state", "optimizer")
 _TEXTS = ("config", "training", "progress")
+_AXES = {"W": ("visible", "hidden"), "D": ("visible", "hidden"), "b": ("visible",), "c": ("hidden",)}
+"""Of parameters, by the letters of the papers."""
 
 
 @dataclass
@@ -80,17 +82,27 @@ class ModelFile:
         return sha.hexdigest()
 
 
-def write_model(path: str, model: ModelFile, force: bool = False, inputs: Iterable[str] = ()) -> None:
+def write_model(
+    path: str,
+    model: ModelFile,
+    force: bool = False,
+    inputs: Iterable[str] = (),
+    sheet: Array | None = None,
+) -> None:
     """Write a model file in one step: the old file or the new one stands at `path`, never less.
 
-    Raises DataError.
+    `sheet` is as for `write_into`. Raises DataError.
     """
     with Output(path, force, inputs) as out:
-        write_into(out, model)
+        write_into(out, model, sheet)
 
 
-def write_into(out: Output, model: ModelFile) -> None:
-    """Write a model as the contents of an output that is being held, and make it final. Raises DataError."""
+def write_into(out: Output, model: ModelFile, sheet: Array | None = None) -> None:
+    """Write a model as the contents of an output that is being held, and make it final.
+
+    `sheet` is a picture uint8 (height, width) or (height, width, 3) of its filters, for viewers alone.
+    Raises DataError.
+    """
     place = show(out.path)
     with DeferredHandlers(), Writer() as writer:
         writer.attribute("", "format", header.MODEL)
@@ -99,6 +111,9 @@ def write_into(out: Output, model: ModelFile) -> None:
         for i, layer in enumerate(model.layers, 1):
             writer.group(f"layer_{i}")
             _write(writer, place, f"layer_{i}", layer)
+        if sheet is not None:
+            writer.picture("sheet", sheet)
+            writer.open_on("sheet")
         size = writer.close()
     out.needs = size
     seal(out, header.MODEL, size, writer)
@@ -123,6 +138,9 @@ def _write(writer: Writer, place: str, at: str, model: ModelFile) -> None:
         writer.attribute(at, name, texts[name])
     for name in _GROUPS:
         writer.plain(f"{inside}{name}", getattr(model, name))
+    # with classes among the units, axes are of other things too
+    for name in sorted(_AXES.keys() & model.params.keys() if model.classes is None else ()):
+        writer.label(f"{inside}params/{name}", _AXES[name])
     if model.classes is not None:
         writer.strings(f"{inside}classes", model.classes)
     writer.text(f"{inside}provenance", texts["provenance"])

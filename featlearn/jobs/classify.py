@@ -87,7 +87,7 @@ def classify(
             write_predictions(output, kind, Predictions(names, blocks, found, wanted), force, inputs)
         else:
             with DatasetWriter(
-                output, len(found), (1, len(names), 1), np.float32, True, force, inputs
+                output, len(found), (1, len(names), 1), np.float32, True, force, inputs, "class"
             ) as writer:
                 _append(writer, blocks, found)
                 share = Preprocess(PreprocessSpec("none"), len(names), low=0.0, high=1.0)

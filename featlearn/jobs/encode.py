@@ -138,7 +138,7 @@ def encode(
         else:
             labelled = codes.labels is not None
             with DatasetWriter(
-                output, codes.count, codes.shape, np.float32, labelled, force, named
+                output, codes.count, codes.shape, np.float32, labelled, force, named, "unit"
             ) as writer:
                 _append(writer, blocks, codes, fitter)
                 preprocess = fitter.finish()

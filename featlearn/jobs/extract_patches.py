@@ -28,6 +28,7 @@ from featlearn.jobs.inputs import (
     open_dots,
     open_inputs,
 )
+from featlearn.jobs.pictures import PATCHES, patches_inside
 from featlearn.jobs.results import UNREPORTED, Next, Result, optional
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import check_hdf5_name, provenance, shape_words
@@ -37,6 +38,7 @@ from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
 from featlearn.patches.survey import survey
+from featlearn.rows import Array
 from featlearn.settings import refuse_idle, to_dict, unresolved
 
 __all__ = ["Extracted", "extract_patches", "read_paths"]
@@ -284,15 +286,19 @@ def _write(
 ) -> Preprocess:
     """Cut and write the patches in one pass, which also fits the preprocessing where that is wanted."""
     free_space_check(writer.path, plan.n_bytes)
+    first: list[Array] = []  # PATCHES rows or more, for the sheet
     with writer, progress(plan.n, "patches") as bar:
         for block in plan.blocks():
             if isinstance(fit, Fitter):
                 fit.update(block.patches)
             writer.append(block.patches, block.origin, block.labels)
+            if sum(map(len, first)) < PATCHES:
+                first.append(block.patches[:PATCHES].copy())
             bar.advance(len(block.patches))
         preprocess = fit.finish() if isinstance(fit, Fitter) else fit
         preprocess = replace(preprocess, linear=treatment.linear, resize=treatment.resize)
         for warning in preprocess.warnings:
             say(f"warning: {warning}")
-        writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story())
+        sheet = patches_inside(np.concatenate(first), preprocess, plan.shape, show(writer.path))
+        writer.finish(preprocess.to_dict(), plan.images, plan.label_names, story(), sheet)
     return preprocess

@@ -18,6 +18,7 @@ from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
 from featlearn.jobs.callbacks import Progress, log, no_progress
 from featlearn.jobs.classes import held_classes
 from featlearn.jobs.dataset import ImageData
+from featlearn.jobs.pictures import filters_inside
 from featlearn.jobs.settings import QUADRANTS, Chains, Sliding
 from featlearn.jobs.store import LoadedModel, check_hdf5_name, shape_words
 from featlearn.jobs.store import load_model as load_file
@@ -218,7 +219,8 @@ class FeatureModel:
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write it as a model file, which every command takes. Raises DataError, ConfigError."""
         check_hdf5_name(os.fspath(path))
-        write_model(os.fspath(path), self._loaded.file, force)
+        file = self._loaded.file
+        write_model(os.fspath(path), file, force, sheet=filters_inside(self._model, file))
 
     def __reduce__(self) -> tuple[Callable[[bytes], "FeatureModel"], tuple[bytes]]:
         """Pickle it as the bytes of its file, which are checked when they are read."""

@@ -10,13 +10,20 @@ import numpy as np
 from featlearn import __version__
 from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.files.model import ModelFile
 from featlearn.jobs.formats import refuse_other_suffix, suffix
 from featlearn.jobs.picture_settings import Printed
+from featlearn.models.base import Model
+from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
+from featlearn.patches.rows import Rows
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.mosaic import FORMATS as RASTERS
-from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, pixel_bytes, weight_bytes
+from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, mosaic, pixel_bytes, place, weight_bytes
 from featlearn.rows import Array
+
+PATCHES = 100  # that are drawn unless it is said how many
+SHEET = 2 << 20  # bytes that the sheet inside a file may have
 
 
 class Stream(Protocol):
@@ -123,3 +130,39 @@ def short_names(paths: Sequence[str]) -> list[str]:
     """Return file names without suffix, or the paths where two of these are the same; they can be shown."""
     short = [os.path.splitext(os.path.basename(path))[0] for path in paths]
     return [show(name) for name in (short if len(set(short)) == len(set(paths)) else paths)]
+
+
+def usual_patches(shape: tuple[int, int, int]) -> int:
+    """Return how many patches are drawn unless it is said: of maps, which are drawn one by one, fewer."""
+    tiles = 1 if shape[2] in COLORS else shape[2]
+    return max(1, PATCHES // tiles)
+
+
+def _fitting(shape: tuple[int, int, int]) -> int:
+    """Return how many tiles (height, width, channels) fit into the sheet of a file."""
+    height, width, channels = shape
+    return SHEET // ((height + 1) * (width + 1) * channels)
+
+
+def filters_inside(model: Model, file: ModelFile) -> Array | None:
+    """Return the sheet of a model's filters that its file holds: the first ones, a pixel to a pixel.
+
+    None where none fits, or none is to be seen.
+    """
+    count = _fitting(file.shape)
+    preprocess = Preprocess.from_dict((file.layers or [file])[0].preprocess)
+    F = preprocess.to_pixels(model.filters()[:count])
+    if not F.size or not np.isfinite(F).all():
+        return None
+    return mosaic(F.reshape(-1, *file.shape), scale=1)
+
+
+def patches_inside(
+    patches: Array, preprocess: Preprocess, shape: tuple[int, int, int], name: str
+) -> Array | None:
+    """Return the sheet of the first of some patches (n, d) that their data set holds; None if none fits."""
+    count = min(len(patches), usual_patches(shape), _fitting(shape))
+    if not count:
+        return None
+    X = Rows(patches[:count], preprocess, memory=0, name=name).block(0, count)
+    return place(sheet_of_rows(X, preprocess, shape, "filter", scale=1)).pixels()

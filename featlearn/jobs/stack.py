@@ -10,6 +10,7 @@ from featlearn.files.atomic import check_output
 from featlearn.files.model import write_model
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.layers import stack_file
+from featlearn.jobs.pictures import filters_inside
 from featlearn.jobs.results import UNREPORTED, Next, Result
 from featlearn.jobs.store import (
     LoadedModel,
@@ -63,7 +64,7 @@ def stack(
         Stack.id, layers, dtype=dtype, seed=layers[0].seed, progress={"finished": True}, provenance=story
     )
     made = loaded_stack(output, file, [loaded_layer(output, layer) for layer in layers])
-    write_model(output, file, force, paths)
+    write_model(output, file, force, paths, filters_inside(made.model, file))
     size = os.path.getsize(output)
     hint = Next([["visualize", as_argument(output)]])
     return Stacked(output, len(layers), made.units, size, file.content_hash, hint)

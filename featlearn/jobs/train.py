@@ -19,6 +19,7 @@ from featlearn.jobs.hints import as_argument
 from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.picture_settings import Watching
+from featlearn.jobs.pictures import filters_inside
 from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
@@ -199,12 +200,12 @@ def learn_into(
             learn = learn_layers if isinstance(plan, StackPlan) else learn_again  # type: ignore[assignment]
         with signals.deferred():  # what has been learned is written first
             started = time.monotonic()
-            _, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
+            model, file = learn(plan, story, watch, ckpt, resume, force)  # type: ignore[arg-type]
             seconds = time.monotonic() - started
             stills.end()
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
-            write_into(out, file)
+            write_into(out, file, filters_inside(model, file))
             discard(ckpt)
     return _report(file, output, say, seconds)
 
@@ -265,8 +266,15 @@ def _report(file: ModelFile, output: str, say: Say, seconds: float | None = None
         zero_weights=_zero_weights(file),
         content_hash=file.content_hash,
         advice=_advice(file),
-        next=Next([["visualize", as_argument(output)]]),
+        next=_next(file, output),
     )
+
+
+def _next(file: ModelFile, output: str) -> Next:
+    """Say what to do next: with what tells classes, tell those of other data; else look at the filters."""
+    if file.classes is None:
+        return Next([["visualize", as_argument(output)]])
+    return Next([["classify", as_argument(output), "DATASET"]], "where DATASET holds others of these classes")
 
 
 def _measures(file: ModelFile) -> dict[str, float]:

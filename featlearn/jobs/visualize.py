@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,18 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.header import MODEL, file_kind
 from featlearn.jobs.filter_pictures import draw_filters, draw_top_patches, scale_words
 from featlearn.jobs.picture_settings import Drawing, Printed
-from featlearn.jobs.pictures import PictureFile, Stream, are_pixels, png_text, sheet_of_rows, short_names
+from featlearn.jobs.pictures import (
+    PictureFile,
+    Stream,
+    are_pixels,
+    png_text,
+    sheet_of_rows,
+    short_names,
+    usual_patches,
+)
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.store import load_model
 from featlearn.jobs.unit_pictures import TABLE, draw_activations, draw_gabors
-from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import PANELS, Run, curve, panels
@@ -24,7 +32,6 @@ from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.sheet import sheet_bytes
 from featlearn.settings import refuse_idle
 
-PATCHES = 100  # that are drawn unless it is said how many
 WITHOUT_PIXELS = ("curve", "activations", "gabor")  # in a PDF or SVG
 OF_DATA = {"use": "goes by mean activations", "error": "goes by errors of rows"}
 
@@ -119,14 +126,12 @@ def _patches(path: str, drawing: Drawing, look: Look, format: str) -> tuple[byte
     if are_pixels(preprocess) and drawing.contrast is not None:
         raise ConfigError("--contrast: does nothing with pixels, which are drawn as they are; leave it out")
     contrast = drawing.contrast or "filter"
-    tiles = 1 if data.shape[2] in COLORS else data.shape[2]  # of a patch: maps are drawn one by one
-    count = min(drawing.count or max(1, PATCHES // tiles), len(data.patches))
+    count = min(drawing.count or usual_patches(data.shape), len(data.patches))
     X = Rows(data.patches, preprocess, memory=0, name=show(path)).block(0, count)
     names = data.label_names
     captions = [
         str(i) if data.labels is None else (names[data.labels[i]] if names else str(data.labels[i]))
         for i in range(count)
-        for _ in range(tiles)
     ]
     note = f"{count:,} of {len(data.patches):,} "
     pixels = are_pixels(preprocess)
@@ -156,7 +161,10 @@ def _curve(paths: Sequence[str], drawing: Drawing, look: Look, format: str) -> t
         learned = load_model(path)
         if not panels(learned.file.history):
             raise DataError(f"{show(path)}: has no history to draw")
-        runs.append(Run(name, learned.file.history, [phase.name for phase in learned.model.phases()]))
+        history = learned.file.history
+        lengths = [len(layer.history.get("epoch", ())) for layer in learned.file.layers[:-1]]
+        breaks = [start for start in accumulate(lengths) if start < len(history["epoch"])]
+        runs.append(Run(name, history, [phase.name for phase in learned.model.phases()], breaks))
         digests.append(learned.file.content_hash)
     there = [name for name in PANELS if any(name in panels(run.history) for run in runs)]
     shown = there if drawing.panels is None else [name.strip() for name in drawing.panels.split(",")]

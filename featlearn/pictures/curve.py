@@ -46,11 +46,16 @@ PANELS = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run's name, its history and the names of its phases, by number."""
+    """A run's name, its history and the names of its phases, by number.
+
+    `breaks` are the rows of the history where layers of a stack but the first begin. Lines end before them:
+    the data of a layer are the codes of the one below, so their errors are no course of one measure.
+    """
 
     name: str
     history: History
     phases: Sequence[str] = ()
+    breaks: Sequence[int] = ()
 
 
 def panels(history: History) -> list[str]:
@@ -119,7 +124,8 @@ def _panel(
             column = _column(run.history, names)
             if column is None:
                 continue
-            epoch = run.history["epoch"]
+            column = np.insert(column, run.breaks, np.nan)
+            epoch = np.insert(np.asarray(run.history["epoch"], np.float64), run.breaks, np.nan)
             name = ("training rows", "validation rows")[j] if single else run.name
             (line,) = axes.plot(
                 epoch, column, label=name_in_legend(name), markevery=_marked(column, i), **line_look(i + j)

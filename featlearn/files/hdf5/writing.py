@@ -6,13 +6,13 @@ caller.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5a, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
+from h5py import h5a, h5d, h5ds, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 from featlearn.errors import DataError
 from featlearn.files.hdf5.sparse_buffer import SparseBuffer
@@ -59,7 +59,7 @@ class Writer:
         h5g.create(self._file, b"/".join(map(_checked, name.split("/"))), gcpl=gcpl)
 
     def attribute(self, group: str, name: str, value: str | int | float | Array) -> None:
-        """A string, an integer, a float or a short vector of integers on the root ("") or on a group."""
+        """A string, a number or a short vector of integers on the root (""), a group or a data set."""
         at = h5o.open(self._file, b"/" + group.encode())
         if isinstance(value, str):
             data, kind = _fixed([value])
@@ -91,6 +91,32 @@ class Writer:
         """One such string as a scalar data set."""
         data, kind = _fixed([value])
         self._create(key, (), kind).write(h5s.ALL, h5s.ALL, data.reshape(()), mtype=kind)
+
+    def label(self, key: str, names: Sequence[str]) -> None:
+        """Name the axes of a data set, as HDF5's dimension scales do."""
+        data_set = h5d.open(self._file, key.encode())
+        for axis, name in enumerate(names):
+            h5ds.set_label(data_set, axis, name.encode())
+
+    def picture(self, key: str, pixels: Array) -> None:
+        """A picture uint8 (height, width) or (height, width, 3), with what tells viewers that it is one.
+
+        HDF5 Image and Palette Specification, version 1.2; `interpretation` is NeXus's.
+        """
+        self.array(key, pixels)
+        colour = pixels.ndim == 3
+        self.attribute(key, "CLASS", "IMAGE")
+        self.attribute(key, "IMAGE_VERSION", "1.2")
+        self.attribute(key, "IMAGE_SUBCLASS", "IMAGE_TRUECOLOR" if colour else "IMAGE_GRAYSCALE")
+        if colour:
+            self.attribute(key, "INTERLACE_MODE", "INTERLACE_PIXEL")
+        self.attribute(key, "interpretation", "rgb-image" if colour else "image")
+        self.label(key, ("row", "column", "channel")[: pixels.ndim])
+
+    def open_on(self, key: str) -> None:
+        """Tell viewers of NeXus files to open on a data set of the root."""
+        self.attribute("", "NX_class", "NXdata")
+        self.attribute("", "signal", key)
 
     def plain(self, group: str, values: Mapping[str, Any]) -> None:
         """A group of plain values: arrays as data sets, the rest as attributes."""
