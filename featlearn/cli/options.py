@@ -1,13 +1,13 @@
 """Options that several commands share, each one object; and the parts of which commands are made.
 
-    option         gives the command          used by
-    output         output: str                wherever a file is written
-    force          force: bool                wherever there is an output
-    seed           seed: int                  extract-patches train finetune evaluate sample check-gradients
-    threads        (sets the kernels')        all
-    max_memory     (sets what a file may take) wherever there is an input
-    quiet          messages: output.Messages  all
-    as_json        results: output.Results    all
+    option     gives the command         used by
+    output     output: str               wherever a file is written
+    force      force: bool               wherever there is an output
+    seed       seed: int                 extract-patches train finetune evaluate report sample check-gradients
+    threads    (sets the kernels')       all
+    max_memory (sets what files take)    wherever there is an input
+    quiet      messages: output.Messages all
+    as_json    results: output.Results   all
 
 What a settings dataclass declares becomes options by `settings_options`.
 """

@@ -30,19 +30,29 @@ class Plot:
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
-        # may hold anything
-        names = [show(name) for name in _names([str(one.row["model"]) for one in measured])]
-        pairs = list(zip(names, measured, strict=True))
-        curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
-        labels = _labels(pairs, per_class) if per_class else None
         text = png_text(
             {"Description": "features compared: RMSE against bits of quantised codes, errors against labels"}
         )
-        self._file.write(comparison(curves, labels, self._file.format, text))
+        self._file.write(drawn(measured, marked, per_class, self._file.format, text))
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """File names without suffix, or the paths where two of these are the same."""
+def drawn(
+    measured: Sequence[Measured],
+    marked: Sequence[int],
+    per_class: Sequence[int],
+    format: str,
+    text: dict[str, str],
+) -> bytes:
+    """Return the picture of models compared; errors per class where they were measured."""
+    # may hold anything
+    names = [show(name) for name in short_names([str(one.row["model"]) for one in measured])]
+    pairs = list(zip(names, measured, strict=True))
+    curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
+    return comparison(curves, _labels(pairs, per_class) if per_class else None, format, text)
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return file names without suffix, or the paths where two of these are the same."""
     short = [os.path.splitext(os.path.basename(path))[0] for path in paths]
     return short if len(set(short)) == len(set(paths)) else list(paths)
 

@@ -75,10 +75,7 @@ def evaluate(
     labels of it, `regularization` and `training` how. `plot` is a picture to write, a PNG where it is a
     stream. `given` settings are refused where they do nothing. Raises DataError, ConfigError, DivergedError.
     """
-    Seed(seed)
-    if not models:
-        raise ConfigError("no MODEL: give one model file or more")
-    measuring = _Measuring(
+    measuring = Measuring(
         coding or CodingConfig(),
         likelihood or LikelihoodConfig(),
         classifier or ClassifierConfig(),
@@ -87,32 +84,39 @@ def evaluate(
         plot is not None,
         progress,
         say,
-        RawErrors(),
     )
     measuring.refuse_idle(given, train)
-    paths = [dataset] if train is None else [dataset, train]
-    picture = None if plot is None else Plot(plot, force, [*models, *paths])
-    loaded = [load_model(path) for path in models]
+    picture = None if plot is None else Plot(plot, force, [*models, *_paths(dataset, train)])
+    opened = measuring.open(models, dataset, train)
     per_class = measuring.classifier.per_class or ()
-    if picture and not per_class and not any(learned.model.decodes for learned in loaded):
+    if picture and not per_class and not any(learned.model.decodes for learned in opened.models):
         raise ConfigError(
             "--plot: draws errors of reconstructions, and these models give no rows back; add --train and "
             "--per-class, whose errors it draws, too, or leave it out"
         )
-    datasets = [read_dataset(path) for path in paths]
-    for learned in loaded:  # what one of them cannot be asked is refused before another has taken its time
-        measuring.refuse_unfit(learned, datasets)
-    if picture and len({preprocess_key(learned) for learned in loaded}) > 1:
+    if picture and opened.differ:
         say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
-    data = _Preprocessed(datasets)
-    keys = [data.key(learned) for learned in loaded]
-    found = {}
-    for i in sorted(range(len(loaded)), key=lambda i: keys.index(keys[i])):  # equal preprocessing together
-        found[i] = measuring.measure(loaded[i], data)
-    measured = [found[i] for i in range(len(loaded))]
+    measured = measuring.all(opened)
     if picture:
         picture.write(measured, measuring.coding.bins, per_class)
     return Evaluation(tuple(dict(one.row) for one in measured))
+
+
+def _paths(dataset: str, train: str | None) -> list[str]:
+    return [dataset] if train is None else [dataset, train]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Models that were read, and the data sets that they are measured on."""
+
+    models: list[LoadedModel]
+    datasets: list[Dataset]
+
+    @property
+    def differ(self) -> bool:
+        """Whether the models' data are preprocessed in several ways."""
+        return len({preprocess_key(learned) for learned in self.models}) > 1
 
 
 @dataclass
@@ -135,8 +139,8 @@ class _Preprocessed:
 
 
 @dataclass(frozen=True)
-class _Measuring:
-    """What is measured of each model, and how."""
+class Measuring:
+    """What is measured of each model, and how. Raises ConfigError for the seed."""
 
     coding: CodingConfig
     likelihood: LikelihoodConfig
@@ -147,7 +151,34 @@ class _Measuring:
     """Whether there will be a picture."""
     progress: Progress
     say: Say
-    raw: RawErrors
+    raw: RawErrors = field(default_factory=RawErrors)
+
+    def __post_init__(self) -> None:
+        Seed(self.seed)
+
+    def open(self, models: Sequence[str], dataset: str, train: str | None) -> Opened:
+        """Read models and data sets, and refuse what cannot be measured before any work is done.
+
+        Raises DataError, ConfigError.
+        """
+        if not models:
+            raise ConfigError("no MODEL: give one model file or more")
+        loaded = [load_model(path) for path in models]
+        opened = Opened(loaded, [read_dataset(path) for path in _paths(dataset, train)])
+        for learned in loaded:
+            self._refuse_unfit(learned, opened.datasets)
+        return opened
+
+    def all(self, opened: Opened) -> list[Measured]:
+        """Measure the models on the first data set, and against the second one if there is one.
+
+        Those with equal preprocessing come one after another. Raises DataError, DivergedError.
+        """
+        data = _Preprocessed(opened.datasets)
+        keys = [data.key(learned) for learned in opened.models]
+        order = sorted(range(len(keys)), key=lambda i: keys.index(keys[i]))
+        found = {i: self._measure(opened.models[i], data) for i in order}
+        return [found[i] for i in range(len(keys))]
 
     @property
     def levels(self) -> list[int]:
@@ -167,7 +198,7 @@ class _Measuring:
                 if one.name in given:
                     refuse_idle_one(one.name, needs, None, values)
 
-    def refuse_unfit(self, learned: LoadedModel, datasets: list[Dataset]) -> None:
+    def _refuse_unfit(self, learned: LoadedModel, datasets: list[Dataset]) -> None:
         """Raise ConfigError or DataError where a model cannot be measured so."""
         resolve(self.likelihood, learned.model)
         for dataset in datasets:
@@ -192,8 +223,8 @@ class _Measuring:
                 "needs labels in both data sets; extract them with --labels, or leave --train out"
             )
 
-    def measure(self, learned: LoadedModel, data: _Preprocessed) -> Measured:
-        """Measure one model on the first data set, and against the second one if there is one."""
+    def _measure(self, learned: LoadedModel, data: _Preprocessed) -> Measured:
+        """Measure one model."""
         path, model = learned.path, learned.model
         dataset, *others = data.datasets
         rows, *train_rows = data.rows(learned)

@@ -24,6 +24,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import UNIT_SPREAD, DataSummary, Defaults, Gradients, HiddenConfig, Layer, Step
+from featlearn.models.base.papers import RUMELHART_1986, Paper
 from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, activate, backward, pieces, portable
 from featlearn.ops.arrays import product
@@ -42,6 +43,8 @@ class Autoencoder(Layer):
     """
 
     id = "autoencoder"
+    title = "an autoencoder"
+    papers: ClassVar[tuple[Paper, ...]] = (RUMELHART_1986,)
     defaults = Defaults(
         rates={"sgd": 1.0, "adam": 0.005},
         rate_unit="(less where the mean row is long)",

@@ -17,6 +17,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Step
+from featlearn.models.base.papers import HINTON_SALAKHUTDINOV_2006
 from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
 from featlearn.models.settings.outputs import OutputConfig, are_bounded, output_error, resolve_outputs
 from featlearn.ops import dense
@@ -37,6 +38,8 @@ class DeepAutoencoder(Model):
     """
 
     id = "deep-autoencoder"
+    title = "a deep autoencoder"
+    papers = (HINTON_SALAKHUTDINOV_2006,)
     defaults = Defaults(
         rates={"sgd": 1.0}, training={"optimizer": "adam"}, decay_weights={"l1": 1e-5, "l2": 1e-5}
     )

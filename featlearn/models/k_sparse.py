@@ -6,7 +6,7 @@
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r
     delta = D'r where an entry was kept, 0 elsewhere
 
-A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and
+A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, 2013, with D = W (tied: both gradients) and
 linear units. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
 learning rate suits all data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here).
 Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first
@@ -34,6 +34,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import MAKHZANI_2013
 from featlearn.models.settings.k_sparse import KSparseSettings
 from featlearn.ops.arrays import add_bias, product, row_sum
 from featlearn.ops.dense import Dense
@@ -66,6 +67,8 @@ class KSparse(KSparseSettings):
     """
 
     id = "k-sparse"
+    title = "a k-sparse autoencoder"
+    papers = (MAKHZANI_2013,)
     encode_state = ("threshold",)
     config: KSparseSettings.Config
 

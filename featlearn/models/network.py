@@ -26,6 +26,7 @@ import numpy as np
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, UNIT_SPREAD, DataSummary, Defaults, Gradients, Model, Phase, Step
+from featlearn.models.base.papers import RUMELHART_1986
 from featlearn.models.settings.chain import chain_of, chain_shapes, each, grads_of, initial, refuse_layers
 from featlearn.models.settings.network import Classes, HiddenRegularization
 from featlearn.ops import dense
@@ -70,6 +71,8 @@ class Network(Model):
     """
 
     id = "network"
+    title = "a feed-forward network"
+    papers = (RUMELHART_1986,)
     labelled = True
     decodes = False
     defaults = Defaults(

@@ -36,6 +36,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import HINTON_2002, HINTON_2010
 from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings, log_odds
 from featlearn.ops import sparsity
 from featlearn.ops.activations import exp, sigmoid
@@ -60,6 +61,8 @@ class RBM(RBMSettings, ChainOfRows):
     """
 
     id = "rbm"
+    title = "a restricted Boltzmann machine"
+    papers = (HINTON_2002, HINTON_2010)
     config: RBMSettings.Config
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
+from featlearn.models.base.papers import RANZATO_2007
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.graph import Graph, Value, affine
@@ -50,6 +51,8 @@ class SESM(Layer):
     """params: W (visible, hidden), b (visible,), c (hidden,)."""
 
     id = "sesm"
+    title = "a sparse-encoding symmetric machine"
+    papers = (RANZATO_2007,)
     defaults = Defaults(
         rates={"sgd": 0.1},
         decay_weights={"l1": 4e-4, "l2": 1e-4},

@@ -1,0 +1,30 @@
+"""The histogram of code values."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from featlearn.pictures.figure import figure_bytes, new_figure
+from featlearn.rows import Array
+
+WIDE, HIGH = 7, 2.4  # inches
+
+
+def code_histogram(levels: Array, counts: Array, format: str, text: Mapping[str, str]) -> bytes:
+    """Return a picture of how often code values fall to each of `levels` (bins,).
+
+    Shares have a logarithmic axis. A level's bar reaches half-way to its neighbours.
+    """
+    half = (levels[1] - levels[0]) / 2 if len(levels) > 1 and levels[1] > levels[0] else 0.5
+    figure = new_figure(WIDE, HIGH)
+    axes = figure.subplots()
+    edges = np.append(levels - half, levels[-1] + half)
+    shares = counts / counts.sum()
+    ground = shares[counts > 0].min() / 2  # where bars of a logarithmic axis begin
+    axes.stairs(np.maximum(shares, ground), edges, fill=True, baseline=ground)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=ground)
+    axes.set_xlabel("code value")
+    axes.set_ylabel("share of all values")
+    axes.grid(alpha=0.3)
+    return figure_bytes(figure, format, text)
