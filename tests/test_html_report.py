@@ -83,6 +83,7 @@ def made(work, run_here, tmp_path_factory):
 def test_the_numbers_are_those_of_evaluate(made, run_here):
     folder, args = made
     rows = json.loads(ok(run_here("evaluate", *args, "--json")).out)["models"]
+    assert [row["model"] for row in rows] == [str(path) for path in args[:2]]
     found = cells((folder / "r.html").read_text("utf-8"), "All measures")
     (first, second) = next(iter(found.values()))
     for row, name in zip(rows, (first, second), strict=True):
@@ -225,6 +226,8 @@ def test_a_model_names_its_paper(id):
     """The one that its file tells of; no model has that of the one that it is derived from."""
     cls = model_class(id)
     assert {"title", "papers"} <= vars(cls).keys()
+    assert cls.title
+    assert cls.papers
     text = " ".join(__import__(cls.__module__, fromlist=["_"]).__doc__.split())
     for paper in cls.papers:
         assert str(paper.year) in text

@@ -66,7 +66,8 @@ pre { white-space: pre-wrap; background: var(--shade); padding: .75rem; }
   .scroll { overflow: visible; }
   table { font-size: 8pt; }
   th, td { padding: .1rem .3rem; }
-  tbody th { min-width: 0; }
+  tbody th { min-width: 7rem; }
+  th button { white-space: normal; overflow-wrap: anywhere; }
   th button::after { content: "" !important; }
   img:not(.pixels) { max-width: 12cm; max-height: 20cm; }
 }
