@@ -9,8 +9,8 @@ __version__ = "0.1.0"
 
 _OFFERED = (
     *("MODELS", "check_gradients", "classify", "encode", "evaluate", "export", "extract_patches"),
-    *("finetune", "fit", "info", "load_dataset", "load_model", "reconstruct", "sample", "stack", "sweep"),
-    *("train", "visualize"),
+    *("finetune", "fit", "info", "load_dataset", "load_model", "reconstruct", "report", "sample"),
+    *("stack", "sweep", "train", "visualize"),
 )
 
 

@@ -11,6 +11,7 @@ from featlearn.api import info as info
 from featlearn.api import load_dataset as load_dataset
 from featlearn.api import load_model as load_model
 from featlearn.api import reconstruct as reconstruct
+from featlearn.api import report as report
 from featlearn.api import sample as sample
 from featlearn.api import stack as stack
 from featlearn.api import sweep as sweep

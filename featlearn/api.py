@@ -28,6 +28,7 @@ from featlearn.jobs import finetune as _finetune
 from featlearn.jobs import fit as _fit
 from featlearn.jobs import info as _info
 from featlearn.jobs import reconstruct as _reconstruct
+from featlearn.jobs import report as _report
 from featlearn.jobs import sample as _sample
 from featlearn.jobs import stack as _stack
 from featlearn.jobs import sweep as _sweep
@@ -242,6 +243,7 @@ evaluate = by_options(
 )
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction, "printed": Printed})
+report = by_options(_report.report, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
 sample = by_options(_sample.sample, {"chains": Chains, "printed": Printed})
 stack = by_options(_stack.stack, {})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing, "printed": Printed})
@@ -268,6 +270,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "reconstruct",
+    "report",
     "sample",
     "stack",
     "sweep",

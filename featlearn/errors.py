@@ -41,6 +41,16 @@ def show(path: str) -> str:
     return path if path and path.isprintable() else repr(path)
 
 
+def printable(text: str) -> str:
+    """Return `text` with its control, format and other invisible characters escaped.
+
+    A terminal would obey them, and HTML must not hold them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def reason(error: BaseException) -> str:
     """Return what an exception says, on one printable line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -3,6 +3,7 @@
 The command-line option, its help, the range check and the attribute in a file all come from the field.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -237,6 +238,18 @@ def in_words(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return `values`, with what None means in place of each None."""
     meanings = {field.name: field.metadata["off"] for field in dataclasses.fields(cls) if field.metadata}
     return {key: meanings.get(key) or None if value is None else value for key, value in values.items()}
+
+
+def in_effect(config: Settings) -> list[str]:
+    """Return the names of the settings that do something beside the others."""
+    values = to_dict(config)
+    found = []
+    for field in dataclasses.fields(config):
+        if field.metadata:
+            with contextlib.suppress(ConfigError):
+                refuse_idle_one(field.name, field.metadata["needs"], field.metadata["without"], values)
+                found.append(field.name)
+    return found
 
 
 def to_dict(config: Settings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from featlearn.files import dataset, header
 from featlearn.files.dataset import DatasetWriter
 from featlearn.jobs import encode as encoding
-from featlearn.jobs import evaluate as evaluation
+from featlearn.jobs import measuring
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.settings import PreprocessSpec
 
@@ -48,7 +48,7 @@ def cut(work, tmp_path, monkeypatch):
         os.truncate(path, 10_000)
 
     monkeypatch.setattr(encoding, "refuse_other_shape", shorten)
-    monkeypatch.setattr(evaluation, "refuse_other_shape", shorten)
+    monkeypatch.setattr(measuring, "refuse_other_shape", shorten)
     return path
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from featlearn import __version__, _core
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model, write_model
-from featlearn.jobs import evaluate as evaluation
+from featlearn.jobs import measuring
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.rows import Encoded
@@ -127,10 +127,10 @@ def test_each_data_set_is_encoded_once_a_model_whatever_is_asked(labelled, run_h
 
         return inner
 
-    real = evaluation.rows_like
+    real = measuring.rows_like
     monkeypatch.setattr(Autoencoder, "encode", counted(Autoencoder.encode))
     monkeypatch.setattr(
-        evaluation, "rows_like", lambda data, like: made.append(data.path) or real(data, like)
+        measuring, "rows_like", lambda data, like: made.append(data.path) or real(data, like)
     )
     monkeypatch.setattr(Encoded.__init__, "__defaults__", (memory,))
     test, learn = labelled / "test.h5", labelled / "learn.h5"
@@ -259,7 +259,7 @@ def test_rubbish_is_refused_before_any_work(options, refusal, labelled, run_here
     def started(*args):
         raise AssertionError("a measurement began")
 
-    monkeypatch.setattr("featlearn.jobs.evaluate.measured_in_one_pass", started)
+    monkeypatch.setattr("featlearn.jobs.measuring.measured_in_one_pass", started)
     monkeypatch.chdir(tmp_path)
     shutil.copy(labelled / "m0.h5", "m.h5")
     report(run_here, "extract-patches", labelled / "learn-images", "-o", "bare.h5")

@@ -132,7 +132,7 @@ def test_a_suffix_of_no_format_is_refused_before_any_work(
     def started(*args):
         raise AssertionError("a model was read")
 
-    for module in ("visualize", "filter_pictures", "unit_pictures", "sample", "reconstruct", "evaluate"):
+    for module in ("visualize", "filter_pictures", "unit_pictures", "sample", "reconstruct", "measuring"):
         monkeypatch.setattr(f"featlearn.jobs.{module}.load_model", started)
     for name in ("x.jpg", "x.eps", "x", "x.h5", ".png", *({"x.pdf", "x.svg"} if formats is SHEETS else ())):
         ran = run_here(*named(call, work), tmp_path / name)

@@ -61,7 +61,7 @@ def test_several_blocks_equal_the_definition(bins, sign):
     found = coded(model, Rows(X), bins)
     assert [coding.bins for coding in found] == list(bins)
     for coding in found:
-        assert coding[1:] == pytest.approx(
+        assert coding[1:4] == pytest.approx(
             by_definition(X @ model.A, model.decode, X, coding.bins), rel=1e-12
         )
 
@@ -76,7 +76,7 @@ def test_a_model_in_float32():
 
     for coding in coded(rbm, Rows(X), (4, 32)):
         wanted = by_definition(rbm.encode(X).astype(np.float64), decode, X.astype(np.float64), coding.bins)
-        assert coding[1:] == pytest.approx(wanted, rel=1e-5)
+        assert coding[1:4] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_many_levels_lose_nothing():
@@ -100,7 +100,7 @@ def test_codes_of_one_sign_use_their_whole_range(sign):
     X = sign * (2 + np.abs(problem()[0]))
     model = Linear(np.eye(6), np.eye(6))
     for coding in coded(model, Rows(X), (2, 5, 8)):
-        assert coding[1:] == pytest.approx(by_definition(X, model.decode, X, coding.bins), rel=1e-12)
+        assert coding[1:4] == pytest.approx(by_definition(X, model.decode, X, coding.bins), rel=1e-12)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -120,7 +120,9 @@ def test_a_mirrored_code_costs_and_keeps_the_same():
     for one, other in zip(
         coded(model, Rows(X), range(2, 20)), coded(mirrored, Rows(X), range(2, 20)), strict=True
     ):
-        assert one == pytest.approx(other, rel=1e-12)
+        assert one[:4] == pytest.approx(other[:4], rel=1e-12)
+        assert one.counts.tolist() == other.counts[::-1].tolist()
+        np.testing.assert_allclose(one.levels, -other.levels[::-1], rtol=1e-12)
 
 
 def test_components_of_small_variance_are_not_moved_together():
@@ -156,7 +158,7 @@ def test_codes_that_run_to_infinity_have_no_histogram():
     X, model = problem(30)
     model.A[0, 0] = np.inf
     with np.errstate(invalid="ignore"):
-        assert all(math.isnan(value) for value in coded(model, Rows(X), (5,))[0][1:])
+        assert all(math.isnan(value) for value in coded(model, Rows(X), (5,))[0][1:4])
 
 
 @pytest.mark.parametrize("bins", [(1,), (5, 65537), (0, 5), (-3,)])

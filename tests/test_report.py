@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from featlearn.cli import output as report
-from featlearn.cli.output import Messages, Results, Stdout, printable, shell_quoted
+from featlearn.cli.output import Messages, Results, Stdout, shell_quoted
+from featlearn.errors import printable
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.results import Next
 

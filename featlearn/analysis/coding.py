@@ -57,6 +57,10 @@ class Coding(NamedTuple):
     rmse_std: float
     """rmse / sqrt(variance about the mean row, summed / (rows x visible values)): 1 is what the mean row
     gives."""
+    levels: Array
+    """(bins,) the values that code values are rounded to, ascending; none where codes are not finite."""
+    counts: Array
+    """(bins,) how many code values are of each level."""
 
 
 class Extent:
@@ -80,7 +84,7 @@ def codings(
     `variance` is that of the rows about their mean, summed over rows and values.
     """
     if not math.isfinite(extent.high - extent.low):
-        return [Coding(q, math.nan, math.nan, math.nan) for q in bins]
+        return [Coding(q, math.nan, math.nan, math.nan, np.zeros(0), np.zeros(0, np.int64)) for q in bins]
     quantised = [_Quantised(model, q, _levels(extent.low, extent.high, q)) for q in bins]
     for start, stop in edges(len(codes)):
         X, H = codes.rows.block(start, stop), codes.block(start, stop)
@@ -107,7 +111,9 @@ class _Quantised:
         visible = self.model.n_visible
         relative = math.sqrt(self.squares / variance) if variance > 0 else math.nan
         bits = _entropy(self.counts) * units / visible
-        return Coding(self.bins, bits, math.sqrt(self.squares / (n * visible)), relative)
+        centres = self.levels.origin + self.levels.step * np.arange(self.levels.first, self.levels.last + 1)
+        rmse = math.sqrt(self.squares / (n * visible))
+        return Coding(self.bins, bits, rmse, relative, centres, self.counts)
 
 
 class _Levels(NamedTuple):

@@ -4,34 +4,19 @@ from typing import Any
 
 import click
 
-from featlearn.cli.options import (
-    collect,
-    common,
-    force_of,
-    option,
-    paths,
-    running,
-    seed,
-    settings_options,
-    typed,
-)
+from featlearn.cli.measures import measured, settings_of
+from featlearn.cli.options import collect, common, force_of, option, running, seed, settings_options, typed
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import EvaluateCommand
 from featlearn.errors import ConfigError
-from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.picture_settings import Printed
 
 PLOT = "Picture to write: all models compared. Its suffix says the format: .png, .pdf, .svg or .tif."
 
 
 @click.command("evaluate", cls=EvaluateCommand)
-@common(paths("models", many=True, metavar="MODEL..."), paths("dataset"))
-@option("--train", metavar="DATASET", help="The data set that was learned from: adds what follows from it.")
+@measured
 @common(
-    settings_options(CodingConfig, "Codes"),
-    settings_options(LikelihoodConfig, "Likelihood"),
-    settings_options(ClassifierConfig, "Linear classifier", needs="train"),
-    settings_options(FewLabels, "Fine-tuning", needs="per_class"),
     option("--plot", metavar="PATH", help=PLOT, group="Output"),
     settings_options(Printed, "Output", needs="plot"),
     force_of("plot"),
@@ -67,14 +52,16 @@ def command(plot: str | None, messages: Messages, results: Results, **options: A
       featlearn evaluate dbn.h5 test.h5 --train digits.h5 --per-class 10 --finetune --random relu
     """
     from featlearn.jobs.evaluate import evaluate
-    from featlearn.jobs.train_settings import TrainConfig
-    from featlearn.models.settings.network import HiddenRegularization
 
-    kinds: dict[str, Any] = {"coding": CodingConfig, "likelihood": LikelihoodConfig, "few": FewLabels}
-    kinds |= {"classifier": ClassifierConfig, "regularization": HiddenRegularization, "printed": Printed}
-    kinds["training"] = TrainConfig
-    options |= {name: collect(kind, options) for name, kind in kinds.items()}
+    printed = collect(Printed, options)
     if plot == "-":
         raise ConfigError("--plot -: standard output is the table's; name a file for the picture")
-    done = evaluate(**options, plot=plot, given=typed(), say=messages.say, progress=messages.progress)
+    done = evaluate(
+        **settings_of(options),
+        plot=plot,
+        printed=printed,
+        given=typed(),
+        say=messages.say,
+        progress=messages.progress,
+    )
     results.columns("models", done.models)

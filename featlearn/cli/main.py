@@ -25,6 +25,7 @@ COMMANDS = {  # in the order of use
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",
+    "report": "Measure models, and write one page of HTML to share.",
     "encode": "Write the codes of a data set as a data set or a matrix.",
     "export": "Write a model for other programs, as ONNX or as arrays.",
     "sample": "Draw samples from a model.",

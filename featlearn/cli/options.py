@@ -3,7 +3,7 @@
     option     gives the command          used by
     output     output: str                wherever a file is written
     force      force: bool                wherever there is an output
-    seed       seed: int                  extract-patches train sweep finetune evaluate sample check-gradients
+    seed       seed: int                  wherever random numbers are drawn
     threads    (sets the kernels')        all
     max_memory (sets what a file may take) wherever there is an input
     quiet      messages: output.Messages  all

@@ -15,7 +15,7 @@ from typing import Any, Self
 import click
 
 from featlearn import signals
-from featlearn.errors import ConfigError, DataError, reason
+from featlearn.errors import ConfigError, DataError, printable, reason
 from featlearn.jobs.results import Next, Result
 
 SAID = "advice"  # a value that stands in JSON alone: a person reads it on stderr
@@ -82,13 +82,6 @@ class Stdout:
             raise
         except OSError as error:
             raise DataError(f"standard output: cannot be written: {reason(error)}") from error
-
-
-def printable(text: str) -> str:
-    """`text` with its control, format and other invisible characters escaped, which a terminal would obey."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shell_quoted(words: Sequence[str]) -> str:

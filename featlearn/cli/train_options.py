@@ -1,4 +1,4 @@
-"""Options of featlearn train, finetune and evaluate: of trainings and models, and the TOML file for them."""
+"""Options of train, finetune, evaluate and report: of trainings and models, and the TOML file for them."""
 
 import difflib
 import json

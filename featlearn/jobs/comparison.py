@@ -8,6 +8,7 @@ from featlearn.analysis.coding import Coding
 from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, short_names
 from featlearn.pictures.comparison import Curve, Errors, Labels, comparison
+from featlearn.pictures.figure import Look
 
 LEVELS = (2, 3, 4, 5, 8, 16, 32, 64, 128, 256)  # of the curves
 
@@ -36,14 +37,25 @@ class Plot:
 
     def write(self, measured: Sequence[Measured], marked: Sequence[int], per_class: Sequence[int]) -> None:
         """Draw and write it; errors per class where they were measured. Raises DataError."""
-        names = short_names([str(one.row["model"]) for one in measured])
-        pairs = list(zip(names, measured, strict=True))
-        curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
-        labels = _labels(pairs, per_class) if per_class else None
         text = png_text(
             {"Description": "features compared: RMSE against bits of quantised codes, errors against labels"}
         )
-        self._file.write(comparison(curves, labels, self._look, self._file.format, text))
+        self._file.write(drawn(measured, marked, per_class, self._look, self._file.format, text))
+
+
+def drawn(
+    measured: Sequence[Measured],
+    marked: Sequence[int],
+    per_class: Sequence[int],
+    look: Look,
+    format: str,
+    text: Mapping[str, str],
+) -> bytes:
+    """Return the picture of models compared; errors per class where they were measured."""
+    names = short_names([str(one.row["model"]) for one in measured])
+    pairs = list(zip(names, measured, strict=True))
+    curves = [Curve(name, [coding[:3] for coding in one.codings], marked) for name, one in pairs]
+    return comparison(curves, _labels(pairs, per_class) if per_class else None, look, format, text)
 
 
 def _errors(name: str, what: str, row: Mapping[str, Any], per_class: Sequence[int]) -> Errors:

@@ -1,49 +1,23 @@
 """Model files measured on a data set file."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from featlearn.analysis.advice import commonest_error, of_classifier
-from featlearn.analysis.annealing import FEWEST
-from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
-from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
+from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
-from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, of_filters
-from featlearn.analysis.measures import measure as measured_in_one_pass
-from featlearn.analysis.selectivity import Selectivity
-from featlearn.errors import ConfigError, show
-from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.jobs import advice
+from featlearn.errors import ConfigError
 from featlearn.jobs.callbacks import Progress, Say, log, no_progress
-from featlearn.jobs.classes import classes_in
-from featlearn.jobs.classification import (
-    Labelled,
-    RawErrors,
-    Task,
-    classify,
-    preprocess_key,
-    refuse_other_classes,
-    refuse_too_few,
-)
-from featlearn.jobs.comparison import LEVELS, Measured, Plot
-from featlearn.jobs.few_labels import Nets, errors_of_nets
+from featlearn.jobs.comparison import Plot
+from featlearn.jobs.few_labels import Nets
 from featlearn.jobs.finetune_settings import FewLabels
+from featlearn.jobs.measuring import Measuring, paths_of
 from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import Stream
 from featlearn.jobs.results import Result
-from featlearn.jobs.settings import Seed
-from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
-from featlearn.patches.rows import Rows
-from featlearn.rows import Encoded, blocks
-from featlearn.rows import Labelled as LabelledRows
-from featlearn.settings import refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.config import TrainConfig
-from featlearn.training.legs import measure as measure_rows
 
 
 @dataclass(frozen=True)
@@ -78,10 +52,7 @@ def evaluate(
     labels of it, `regularization` and `training` how. `plot` is a picture to write, a PNG where it is a
     stream. `given` settings are refused where they do nothing. Raises DataError, ConfigError, DivergedError.
     """
-    Seed(seed)
-    if not models:
-        raise ConfigError("no MODEL: give one model file or more")
-    measuring = _Measuring(
+    measuring = Measuring(
         coding or CodingConfig(),
         likelihood or LikelihoodConfig(),
         classifier or ClassifierConfig(),
@@ -90,236 +61,20 @@ def evaluate(
         plot is not None,
         progress,
         say,
-        RawErrors(),
     )
     measuring.refuse_idle(given, train)
-    paths = [dataset] if train is None else [dataset, train]
-    picture = None if plot is None else Plot(plot, force, [*models, *paths], printed or Printed(), given)
-    loaded = [load_model(path) for path in models]
+    paths = [*models, *paths_of(dataset, train)]
+    picture = None if plot is None else Plot(plot, force, paths, printed or Printed(), given)
+    opened = measuring.open(models, dataset, train)
     per_class = measuring.classifier.per_class or ()
-    if picture and not per_class and not any(learned.model.decodes for learned in loaded):
+    if picture and not per_class and not any(learned.model.decodes for learned in opened.models):
         raise ConfigError(
             "--plot: draws errors of reconstructions, and these models give no rows back; add --train and "
             "--per-class, whose errors it draws, too, or leave it out"
         )
-    datasets = [read_dataset(path) for path in paths]
-    for learned in loaded:  # what one of them cannot be asked is refused before another has taken its time
-        measuring.refuse_unfit(learned, datasets)
-    if picture and len({preprocess_key(learned) for learned in loaded}) > 1:
+    if picture and opened.differ:
         say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
-    data = _Preprocessed(datasets)
-    keys = [data.key(learned) for learned in loaded]
-    found = {}
-    for i in sorted(range(len(loaded)), key=lambda i: keys.index(keys[i])):  # equal preprocessing together
-        found[i] = measuring.measure(loaded[i], data)
-    measured = [found[i] for i in range(len(loaded))]
+    measured = measuring.all(opened)
     if picture:
         picture.write(measured, measuring.coding.bins, per_class)
     return Evaluation(tuple(dict(one.row) for one in measured))
-
-
-@dataclass
-class _Preprocessed:
-    """The rows of data sets, kept while models have the same preprocessing."""
-
-    datasets: list[Dataset]
-    made: dict[tuple[Any, ...], list[Rows]] = field(default_factory=dict)
-
-    def key(self, learned: LoadedModel) -> tuple[Any, ...]:
-        """Return what rows of models with equal preprocessing share."""
-        return *preprocess_key(learned), learned.model.dtype
-
-    def rows(self, learned: LoadedModel) -> list[Rows]:
-        """Return the rows of each data set as that model was trained on. Raises DataError."""
-        key = self.key(learned)
-        if key not in self.made:
-            self.made = {key: [rows_like(dataset, learned) for dataset in self.datasets]}
-        return self.made[key]
-
-
-@dataclass(frozen=True)
-class _Measuring:
-    """What is measured of each model, and how."""
-
-    coding: CodingConfig
-    likelihood: LikelihoodConfig
-    classifier: ClassifierConfig
-    nets: Nets
-    seed: int
-    drawn: bool
-    """Whether there will be a picture."""
-    progress: Progress
-    say: Say
-    raw: RawErrors
-
-    @property
-    def levels(self) -> list[int]:
-        """The numbers of levels that codes are quantised to, ascending: those asked for, the picture's."""
-        return sorted({*self.coding.bins, *(LEVELS if self.drawn else ())})
-
-    def refuse_idle(self, given: Collection[str], train: str | None) -> None:
-        """Raise ConfigError for given settings that do nothing."""
-        settings = self.nets.settings
-        for config in (self.coding, self.likelihood, self.classifier, settings):
-            refuse_idle(config, given)
-        values = {
-            "train": train is not None,
-            "per_class": self.classifier.per_class,
-            "finetune": settings.finetune,
-        }
-        needed: dict[type[Any], str] = {ClassifierConfig: "train", FewLabels: "per_class"}
-        needed |= dict.fromkeys((HiddenRegularization, TrainConfig), "finetune")
-        for kind, needs in needed.items():
-            for one in fields(kind):
-                if one.name in given:
-                    refuse_idle_one(one.name, needs, None, values)
-
-    def refuse_unfit(self, learned: LoadedModel, datasets: list[Dataset]) -> None:
-        """Raise ConfigError or DataError where a model cannot be measured so."""
-        resolve(self.likelihood, learned.model)
-        for dataset in datasets:
-            refuse_other_shape(dataset.path, dataset, learned)
-        if len(datasets) == 1:
-            return
-        unlabelled = [dataset.path for dataset in datasets if dataset.labels is None]
-        empty = np.zeros((1, learned.preprocess.n_visible), learned.model.dtype)
-        if not unlabelled:
-            refuse_other_classes(*datasets)
-            refuse_too_few(datasets[1], self.classifier.per_class or ())
-            if self.nets.settings.finetune:
-                self.nets.refuse_unfit(learned, datasets[1], self.classifier, self.seed)
-        elif self.classifier.per_class:
-            raise ConfigError(
-                f"--per-class: {show(unlabelled[0])} has no labels; extract it again with --labels"
-            )
-        elif learned.model.labelled or "free_energy" not in learned.model.extra_metrics(empty):
-            raise ConfigError(
-                f"--train: {learned.path} is a {learned.file.model} model without a free energy, "
-                "and a classifier "
-                "needs labels in both data sets; extract them with --labels, or leave --train out"
-            )
-
-    def measure(self, learned: LoadedModel, data: _Preprocessed) -> Measured:
-        """Measure one model on the first data set, and against the second one if there is one."""
-        path, model = learned.path, learned.model
-        dataset, *others = data.datasets
-        rows, *train_rows = data.rows(learned)
-        warn_of_unfinished(learned, self.say)
-        likely = self._likelihoods(path, learned, rows)
-        codes = Encoded(model, rows)
-        extent, reconstruction = Extent(), Reconstruction(model)
-        of_rows: list[Measure] = [Activity(model, codes.width)]
-        if model.decodes:
-            of_rows.append(extent)
-        if model.decodes or model.of_pairs:
-            of_rows.insert(0, reconstruction)
-        if not model.labelled:
-            of_rows.append(OwnMetrics(model))
-        if dataset.labels is not None:
-            of_rows.append(Selectivity(codes.width, dataset.labels))
-        measures = measured_in_one_pass(codes, of_rows, dataset.labels)
-        of_classes = {key: measures.pop(key) for key in ("selectivity", "purity") if key in measures}
-        measures |= of_filters(model, learned.shape, learned.preprocess)
-        coded = []
-        if model.decodes:
-            coded = codings(model, codes, extent, reconstruction.variance, self.levels)
-        if model.labelled and dataset.labels is not None:
-            measures |= _errors_of_classes(learned, rows, dataset, self.say)
-        measures |= _coding_keys(coded, self.coding) | of_classes
-        if train_rows:
-            labels = others[0].labels
-            if "free_energy" in measures:
-                measures["free_energy_gap"] = _gap(learned, measures, train_rows[0])
-            if dataset.labels is not None and labels is not None:
-                train, test = Labelled(Encoded(model, train_rows[0]), labels), Labelled(codes, dataset.labels)
-                task = Task.of(train, test, self.classifier, self.seed)
-                measures |= classify(learned, task, self.progress, self.raw)
-                if self.nets.settings.finetune:
-                    measures |= errors_of_nets(learned, task, self.nets, self.progress, self.say)
-        told = _advice(learned, measures, len(dataset.patches))
-        advice.say_all(self.say, told, f"{path}: ")
-        return Measured({"model": path, **measures, **likely, "advice": told}, coded)
-
-    def _likelihoods(self, path: str, learned: LoadedModel, rows: Rows) -> dict[str, Any]:
-        machines = machines_of(learned.model)
-        asked = len(machines) == 1 or self.likelihood.likelihood is not None
-        if machines and asked and machines[0].variance is None and not is_binary(rows):
-            self.say(
-                f"{path}: likelihoods are of binary pixels drawn from the grey ones; "
-                "--threshold makes them binary"
-            )
-        config = resolve(self.likelihood, learned.model)
-        if not config.steps:
-            return likelihoods(learned.model, rows, config, self.seed)
-        with self.progress(config.steps, "annealing steps") as bar:
-            found = likelihoods(learned.model, rows, config, self.seed, bar.advance)
-        _warn_of_unreliable(path, found, config.ais_chains, self.say)
-        return found
-
-
-def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: Say) -> dict[str, float]:
-    """The share of rows put into the wrong class, and the loss.
-
-    Rows of a class that the model does not know are put into a wrong one, as by the linear classifiers; then
-    there is no finite loss. Where it knows the class of no row there is nothing to tell.
-    """
-    labels, strange = classes_in(dataset, learned)
-    commonest = {"commonest_error": commonest_error(np.asarray(dataset.labels))}
-    known = np.flatnonzero(labels >= 0)
-    if not len(known):
-        say(f"warning: {strange}, none of them: error_rate and loss are left out; classes go by their names")
-        return {}
-    labelled = LabelledRows(rows, labels, len(learned.file.classes or ()))
-    found = measure_rows(learned.model, labelled, known, own=False)
-    if not strange:
-        return found | commonest
-    unknown = len(rows) - len(known)
-    say(
-        f"warning: {strange}; these {unknown} rows count as wrong, and loss is left out; "
-        "for the errors of the others leave them out of the data set"
-    )
-    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)} | commonest
-
-
-def _advice(learned: LoadedModel, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
-    """What there is to say of a model measured on n rows."""
-    judged = advice.known_of_run(learned.file.progress) | measures | of_classifier(measures, n)
-    if not advice.textured(learned.preprocess, learned.shape):
-        judged.pop("orientation_gain", None)
-    whitened = learned.preprocess.spec.whiten != "none"
-    return advice.advise(learned.model, learned.file.training, judged, whitened)
-
-
-def _coding_keys(coded: list[Coding], config: CodingConfig) -> dict[str, float]:
-    """Those that the table shows, in the order in which they were asked for."""
-    of = {coding.bins: coding for coding in coded}
-    found: dict[str, float] = {}
-    for q in config.bins if coded else ():
-        found |= {f"bits_{q}": of[q].bits_per_pixel, f"rmse_{q}": of[q].rmse, f"rmse_std_{q}": of[q].rmse_std}
-    return found
-
-
-def _gap(learned: LoadedModel, measures: dict[str, Any], train: Rows) -> float:
-    """Return the mean free energy of the data above that of the training data.
-
-    It grows as a model overfits (the Guide, section 6).
-    """
-    own = OwnMetrics(learned.model)
-    for X in blocks(train):
-        own.see(X, X, None)
-    return float(measures["free_energy"] - own.result()["free_energy"])
-
-
-def _warn_of_unreliable(path: str, found: dict[str, Any], chains: int, say: Say) -> None:
-    """Say why keys begin with "unreliable_"."""
-    if "unreliable_log_z" not in found:
-        return
-    fewest = min(found["effective_chains"], found["reverse_effective_chains"])
-    there, back = (f"{found[f'unreliable_{way}log_z']:.5g}" for way in ("", "reverse_"))
-    why = (
-        f"{fewest:.3g} of {chains} chains carry all the weight of one of them; "
-        "take more --ais-betas or --ais-chains"
-    )
-    if fewest >= FEWEST:
-        why = "believe neither"
-    say(f"warning: {path}: log_z is {there} on the way there and {back} on the way back; {why}")

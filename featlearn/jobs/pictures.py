@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from featlearn.models.base import Model
 from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
+from featlearn.pictures.curve import Run
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.mosaic import FORMATS as RASTERS
 from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, mosaic, pixel_bytes, place, weight_bytes
@@ -124,6 +126,13 @@ def sheet_of_rows(
     """
     tiles, white = tiles_of_rows(X, preprocess, shape, contrast)
     return Sheet(in_cells(tiles, len(X)), white=white if bar else None, **how)
+
+
+def run_of(file: ModelFile, model: Model, name: str) -> Run:
+    """Return the run that a model comes from, as the learning curve of that name shows it."""
+    lengths = [len(layer.history.get("epoch", ())) for layer in file.layers[:-1]]
+    breaks = [start for start in accumulate(lengths) if start < len(file.history.get("epoch", ()))]
+    return Run(name, file.history, [phase.name for phase in model.phases()], breaks)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from featlearn.jobs.pictures import (
     Stream,
     are_pixels,
     png_text,
+    run_of,
     sheet_of_rows,
     short_names,
     usual_patches,
@@ -27,7 +27,7 @@ from featlearn.jobs.store import load_model
 from featlearn.jobs.unit_pictures import TABLE, draw_activations, draw_gabors
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
-from featlearn.pictures.curve import PANELS, Run, curve, panels
+from featlearn.pictures.curve import PANELS, curve, panels
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.sheet import sheet_bytes
 from featlearn.settings import refuse_idle
@@ -161,10 +161,7 @@ def _curve(paths: Sequence[str], drawing: Drawing, look: Look, format: str) -> t
         learned = load_model(path)
         if not panels(learned.file.history):
             raise DataError(f"{show(path)}: has no history to draw")
-        history = learned.file.history
-        lengths = [len(layer.history.get("epoch", ())) for layer in learned.file.layers[:-1]]
-        breaks = [start for start in accumulate(lengths) if start < len(history["epoch"])]
-        runs.append(Run(name, history, [phase.name for phase in learned.model.phases()], breaks))
+        runs.append(run_of(learned.file, learned.model, name))
         digests.append(learned.file.content_hash)
     there = [name for name in PANELS if any(name in panels(run.history) for run in runs)]
     shown = there if drawing.panels is None else [name.strip() for name in drawing.panels.split(",")]

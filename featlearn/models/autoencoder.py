@@ -35,6 +35,7 @@ from featlearn.models.base import (
     Product,
     Step,
 )
+from featlearn.models.base.papers import RUMELHART_1986, Paper
 from featlearn.models.settings.network import HiddenDropout
 from featlearn.models.settings.outputs import (
     OutputConfig,
@@ -65,6 +66,8 @@ class Autoencoder(Layer):
     """
 
     id = "autoencoder"
+    title = "an autoencoder"
+    papers: ClassVar[tuple[Paper, ...]] = (RUMELHART_1986,)
     defaults = Defaults(
         rates={"sgd": 1.0, "adam": 0.005},
         rate_unit="(less where the mean row is long)",

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from featlearn.models.base import MAX_UNITS
+from featlearn.models.base.papers import HINTON_2006, HINTON_SALAKHUTDINOV_2006
 from featlearn.models.label_rbm import LabelRBM
 from featlearn.models.rbm import RBM
 from featlearn.models.stack import HIDDEN, LayerSettings, Stack
@@ -25,6 +26,8 @@ class DBN(Stack):
     """The settings are an RBM's, for all layers; those of the visible units are the lowest layer's alone."""
 
     id = "dbn"
+    title = "a deep belief net"
+    papers = (HINTON_2006, HINTON_SALAKHUTDINOV_2006)
     small = {"hidden": (5, 3)}  # noqa: RUF012 - declared in Model
 
     @dataclass(frozen=True)

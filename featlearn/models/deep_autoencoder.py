@@ -27,6 +27,7 @@ from featlearn.models.base import (
     Product,
     Step,
 )
+from featlearn.models.base.papers import HINTON_SALAKHUTDINOV_2006
 from featlearn.models.settings.chain import (
     begun,
     chain_of,
@@ -64,6 +65,8 @@ class DeepAutoencoder(Model):
     """
 
     id = "deep-autoencoder"
+    title = "a deep autoencoder"
+    papers = (HINTON_SALAKHUTDINOV_2006,)
     defaults = Defaults(
         rates={"sgd": 1.0}, training={"optimizer": "adam"}, decay_weights={"l1": 1e-5, "l2": 1e-5}
     )

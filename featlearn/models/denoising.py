@@ -29,6 +29,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary, Step
+from featlearn.models.base.papers import VINCENT_2008, VINCENT_2010
 from featlearn.ops.activations import ACTIVATIONS, REMARKS
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
@@ -47,6 +48,8 @@ class Denoising(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "denoising"
+    title = "a denoising autoencoder"
+    papers = (VINCENT_2008, VINCENT_2010)
     defaults = replace(
         Autoencoder.defaults,
         rates={"sgd": 10.0, "adam": 0.003},

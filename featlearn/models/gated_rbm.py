@@ -41,6 +41,7 @@ from featlearn.models.base import (
     Phase,
     Step,
 )
+from featlearn.models.base.papers import MEMISEVIC_2010
 from featlearn.models.settings.visible import first_bias, kind_for, visible_setting
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import add_bias, product, row_squares, sum_columns, total
@@ -77,6 +78,8 @@ class GatedRBM(Model, ChainOfRows):
     """
 
     id = "gated-rbm"
+    title = "a factored gated restricted Boltzmann machine"
+    papers = (MEMISEVIC_2010,)
     of_pairs = True
     decodes = False
     small: ClassVar[dict[str, Any]] = {"hidden": 4, "factors": 5}

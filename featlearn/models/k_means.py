@@ -26,6 +26,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
+from featlearn.models.base.papers import COATES_2011, LLOYD_1982
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum, sum_columns
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import group_sums, mean
@@ -47,6 +48,8 @@ class KMeans(Layer):
     """
 
     id = "k-means"
+    title = "k-means clustering"
+    papers = (LLOYD_1982, COATES_2011)
     defaults = Defaults(batch_size=1000, patches={"size": 8, "normalize": "contrast", "whiten": "zca"})
 
     @dataclass(frozen=True)

@@ -7,8 +7,8 @@
     dD = r z',   dW = (x - mu) delta',   dc = delta,   db = r
     delta = D'r f' where an entry was kept, 0 elsewhere
 
-A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, with D = W (tied: W has both gradients) and
-f, g linear. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
+A. Makhzani, B. Frey, k-Sparse autoencoders, arXiv 1312.5663, 2013, with D = W (tied: both gradients) and f, g
+linear. v, loss_scale, is the data's variance summed over the pixels, as in later work, so that one
 learning rate suits all data: the paper's rates are v times smaller (of MNIST v = 53: their .01 is .53 here).
 Largest means signed, and ties go to the lowest unit. So that no units die, k falls linearly during the first
 part of the training, and the mean is taken off the data (mu). Features are read with more entries, the alpha
@@ -33,6 +33,7 @@ from dataclasses import replace
 import numpy as np
 
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import MAKHZANI_2013
 from featlearn.models.parts.k_sparse import KSparseCode
 from featlearn.models.settings.outputs import inputs_for, output_error
 from featlearn.ops.arrays import product, row_sum
@@ -63,6 +64,8 @@ class KSparse(KSparseCode):
     """
 
     id = "k-sparse"
+    title = "a k-sparse autoencoder"
+    papers = (MAKHZANI_2013,)
 
     def phases(self) -> list[Phase]:
         """One, whose losses can be compared as soon as k no longer falls, which alone makes them rise.

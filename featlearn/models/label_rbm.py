@@ -23,6 +23,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, ChainOfRows, DataSummary, Defaults, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import HINTON_2006, LAROCHELLE_2008
 from featlearn.models.rbm import MOVING, RBM
 from featlearn.models.settings.rbm import LABEL_DRAW, RATE, RBMSettings
 from featlearn.ops.activations import sigmoid
@@ -65,6 +66,8 @@ class LabelRBM(RBMSettings, ChainOfRows):
     """
 
     id = "label-rbm"
+    title = "a restricted Boltzmann machine with classes"
+    papers = (HINTON_2006, LAROCHELLE_2008)
     labelled = True
     tunable = "--up-down, which fine-tunes a deep belief net with it on top"
     defaults = Defaults(

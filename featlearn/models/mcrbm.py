@@ -38,6 +38,7 @@ from featlearn.models.base import (
     Phase,
     Step,
 )
+from featlearn.models.base.papers import RANZATO_2010
 from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
 from featlearn.ops.graph import Graph, Value, affine
@@ -72,6 +73,8 @@ class MeanCovarianceRBM(Layer, ChainOfRows):
     """
 
     id = "mcrbm"
+    title = "a mean-covariance restricted Boltzmann machine"
+    papers = (RANZATO_2010,)
     small: ClassVar[dict[str, Any]] = {"hidden": 4, "hidden_cov": 5, "factors": 5, "chains": 3}
     defaults = Defaults(
         rates={"sgd": 0.075},

@@ -36,6 +36,7 @@ from featlearn.models.base import (
     Product,
     Step,
 )
+from featlearn.models.base.papers import RUMELHART_1986
 from featlearn.models.settings.chain import (
     begun,
     chain_of,
@@ -91,6 +92,8 @@ class Network(Model):
     """
 
     id = "network"
+    title = "a feed-forward network"
+    papers = (RUMELHART_1986,)
     labelled = True
     decodes = False
     defaults = Defaults(

@@ -20,12 +20,14 @@ LAPACK finds is taken.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
 from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Layer, Loss, Phase, Step
+from featlearn.models.base.papers import HOTELLING_1933, PEARSON_1901, Paper
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.dense import Dense
 from featlearn.ops.eigen import eigen
@@ -51,6 +53,8 @@ class PCA(Layer):
     """
 
     id = "pca"
+    title = "principal component analysis"
+    papers: ClassVar[tuple[Paper, ...]] = (PEARSON_1901, HOTELLING_1933)
 
     @dataclass(frozen=True)
     class Config:

@@ -39,6 +39,7 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.models.base import BoltzmannMachine, ChainOfRows, DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import HINTON_2002, HINTON_2010
 from featlearn.models.settings.rbm import DATA_DRAW, RBMSettings
 from featlearn.models.settings.visible import first_bias
 from featlearn.ops import sparsity
@@ -58,11 +59,12 @@ class RBM(RBMSettings, ChainOfRows):
 
     params: W (visible, hidden), b (visible,), c (hidden,), with learn_sigma z (visible,), the log variances.
 
-    state: q (hidden,) of ops/sparsity.py; chains (chains, hidden), hidden states of PCD; mu (visible,)
-    and lambda (hidden,), the offsets.
+    state: q (hidden,) of ops/sparsity.py; chains (chains, hidden) of PCD; mu (visible,), lambda (hidden,).
     """
 
     id = "rbm"
+    title = "a restricted Boltzmann machine"
+    papers = (HINTON_2002, HINTON_2010)
     config: RBMSettings.Config
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:

@@ -35,6 +35,7 @@ import numpy.typing as npt
 
 from featlearn import _core
 from featlearn.models.base import DataSummary, Gradients, Loss, Phase, Step
+from featlearn.models.base.papers import RANZATO_2007
 from featlearn.models.settings.sesm import SESMSettings
 from featlearn.ops.activations import sigmoid, softplus
 from featlearn.ops.arrays import add_bias, product, row_squares, sum_columns
@@ -65,6 +66,8 @@ class SESM(SESMSettings):
     """
 
     id = "sesm"
+    title = "a sparse-encoding symmetric machine"
+    papers = (RANZATO_2007,)
     encode_state = ("mean_threshold",)
     config: SESMSettings.Config
 

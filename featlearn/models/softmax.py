@@ -10,6 +10,7 @@ filters are the weights of the classes.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from featlearn.models.base.papers import UFLDL_2011
 from featlearn.models.network import Network
 from featlearn.models.settings.network import Classes, Regularization
 
@@ -18,6 +19,8 @@ class SoftmaxRegression(Network):
     """params: W (visible, classes), b (classes,)."""
 
     id = "softmax"
+    title = "softmax regression"
+    papers = (UFLDL_2011,)
     small: ClassVar[dict[str, Any]] = {}
 
     @dataclass(frozen=True)

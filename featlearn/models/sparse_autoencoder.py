@@ -21,6 +21,7 @@ import numpy as np
 
 from featlearn.models.autoencoder import Autoencoder
 from featlearn.models.base import DataSummary
+from featlearn.models.base.papers import NG_2011
 from featlearn.ops.activations import REMARKS
 from featlearn.ops.reduce import column_mean
 from featlearn.rows import Array
@@ -31,6 +32,8 @@ class SparseAutoencoder(Autoencoder):
     """params: those of the autoencoder."""
 
     id = "sparse-autoencoder"
+    title = "a sparse autoencoder"
+    papers = (NG_2011,)
     usual_loss: ClassVar[str] = "squared"
     defaults = replace(Autoencoder.defaults, training={"optimizer": "lbfgs", "decay": "l2"})
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from featlearn.models.base.papers import SHEN_2008
 from featlearn.models.pca import PCA
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.dense import Dense
@@ -48,6 +49,8 @@ class SparsePCA(PCA):
     """
 
     id = "sparse-pca"
+    title = "sparse principal component analysis"
+    papers = (SHEN_2008,)
 
     @dataclass(frozen=True)
     class Config(PCA.Config):

@@ -13,7 +13,7 @@ ask for: it is trained by a run of its own (jobs/layers.py), not by a phase of o
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from featlearn.models.base import (
     Phase,
     Step,
 )
+from featlearn.models.base.papers import BENGIO_2006, HINTON_2006, Paper
 from featlearn.ops.arrays import product
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
@@ -55,6 +56,8 @@ class Stack(Model):
     """params and state are those of the layers, "layer_1.W" the lowest one's W; config is the layers'."""
 
     id = "stack"
+    title = "a stack of models"
+    papers: ClassVar[tuple[Paper, ...]] = (HINTON_2006, BENGIO_2006)
     small = {"layer": ("rbm:hidden=5", "rbm:hidden=3")}  # noqa: RUF012 - declared in Model
 
     @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS
+from featlearn.models.base.papers import VINCENT_2010
 from featlearn.models.stack import HIDDEN, LayerSettings, Stack, in_layer
 from featlearn.settings import setting
 
@@ -19,6 +20,8 @@ class StackedAutoencoder(Stack):
     """A stack of autoencoders."""
 
     id = "stacked-autoencoder"
+    title = "a stacked autoencoder"
+    papers = (VINCENT_2010,)
     small = {"hidden": (5, 3)}  # noqa: RUF012 - declared in Model
 
     @dataclass(frozen=True)

@@ -30,6 +30,7 @@ import numpy as np
 from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Loss, Model, Phase, Step
+from featlearn.models.base.papers import HINTON_2006
 from featlearn.models.label_rbm import LabelRBM
 from featlearn.models.rbm import MOVING, RBM
 from featlearn.models.settings.rbm import MOST_STEPS
@@ -55,6 +56,8 @@ class UntiedDBN(Model):
     """
 
     id = "untied-dbn"
+    title = "a deep belief net with untied weights"
+    papers = (HINTON_2006,)
     labelled = True
     tunable = "--up-down, which goes on with it"
     small: ClassVar[dict[str, Any]] = {"hidden": (5, 4)}

@@ -12,6 +12,7 @@ What training and all commands need:
                         "error" (RMSE), "mean_activation", and "loss" where that can be computed
     project()           put params back to where they are allowed to be, after every update
     phases()            the legs of a training run: one, unless the model says more (see Phase)
+    title, papers       what it is in a sentence, and what to cite for it
     n_visible, weights  the size of a row; the names of the params that are weights, which alone decay
     filters()           what each hidden unit looks for
     encoder_layers(), decoder_layers()  encode and decode as chains of dense layers, for fine-tuning
@@ -46,6 +47,7 @@ from featlearn.models.base.capabilities import (
 )
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
+from featlearn.models.base.papers import Paper
 from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "Layer",
     "Loss",
     "Model",
+    "Paper",
     "Phase",
     "Product",
     "Step",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from featlearn.errors import ConfigError
 from featlearn.models.base.data import DataSummary
+from featlearn.models.base.papers import Paper
 from featlearn.models.base.phases import Gradients, Loss, Phase, Step
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
@@ -55,6 +56,10 @@ class Model:
     """Base of every model; see the module's docstring for the contract."""
 
     id: ClassVar[str]
+    title: ClassVar[str] = ""
+    """What it is in a sentence: "a restricted Boltzmann machine"."""
+    papers: ClassVar[tuple[Paper, ...]] = ()
+    """Where it was published."""
     Config: ClassVar[Any]
     defaults: ClassVar[Defaults] = Defaults()
     small: ClassVar[dict[str, Any]] = {"hidden": 5}

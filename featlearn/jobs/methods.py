@@ -1,0 +1,165 @@
+"""What was run, in a paragraph for a paper: the model, its data, its training, with what to cite."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from featlearn.errors import printable
+from featlearn.files.model import ModelFile
+from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.jobs.train_settings import idle_settings
+from featlearn.models import model_class
+from featlearn.models.base import Paper
+from featlearn.patches.settings import PreprocessSpec
+from featlearn.settings import Settings, from_file, in_effect, in_words, to_dict
+from featlearn.training.config import TrainConfig
+
+NORMALIZED = {
+    "center": "the mean of each patch was taken off",
+    "contrast": "the mean of each patch was taken off, and its contrast scaled",
+    "standardize-patch": "each patch was scaled to mean 0 and standard deviation 1",
+    "standardize": "each pixel was scaled to mean 0 and standard deviation 1 over the data",
+    "global": "values were scaled by one mean and one standard deviation of all",
+}
+OPTIMIZERS = {
+    "sgd": "stochastic gradient descent",
+    "adam": "Adam",
+    "lbfgs": "L-BFGS",
+    "cg": "conjugate gradient",
+    "hessian-free": "Hessian-free optimisation",
+    "newton": "Newton's method",
+}
+TOLD = ("hidden", "layer")
+"""Settings of a model that the paragraph tells in words."""
+
+
+def papers(files: Iterable[ModelFile]) -> list[Paper]:
+    """Return what to cite for models and their layers, each paper once."""
+    found = [
+        paper for file in files for one in (file, *file.layers) for paper in model_class(one.model).papers
+    ]
+    return list(dict.fromkeys(found))
+
+
+def settings_of(file: ModelFile) -> dict[str, Any]:
+    """Return the settings that do something, of a model that is no stack and of its training, in words.
+
+    They are plain values; what None means stands in place of None.
+    """
+    cls = model_class(file.model)
+    config = _effective(cls.Config, file.config)
+    idle = idle_settings(cls)
+    training = {
+        name: value for name, value in _effective(TrainConfig, file.training).items() if name not in idle
+    }
+    return config | training
+
+
+def methods(learned: LoadedModel) -> str:
+    """Return a paragraph that says how a model was learned."""
+    file = learned.file
+    of_layers = [f"Layer {i}, {_noun(layer)}: {_training(layer)}" for i, layer in enumerate(file.layers, 1)]
+    trained = of_layers or [_training(file)]
+    return " ".join(
+        [
+            f"Features were learned with featlearn {file.version} by {_noun(file)}, {_source(learned)}.",
+            *_preprocessing(learned),
+            *trained,
+            f"All random numbers followed from the seed {file.seed}; the content of the model has the "
+            f"SHA-256 {file.content_hash}.",
+        ]
+    )
+
+
+def _effective(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    declared = {field.name for field in fields(cls) if field.metadata}
+    known = {name: value for name, value in values.items() if name in declared}
+    words = in_words(cls, known)
+    return {name: words[name] for name in in_effect(from_file(cls, known))}
+
+
+def _noun(file: ModelFile) -> str:
+    """a restricted Boltzmann machine (Hinton, 2002) with 100 units"""
+    cls = model_class(file.model)
+    title = cls.title or file.model
+    cited = f" ({'; '.join(paper.short for paper in cls.papers)})" if cls.papers else ""
+    sizes = _sizes(file)
+    return f"{title}{cited}" + (f" with {sizes}" if sizes else "")
+
+
+def _sizes(file: ModelFile) -> str:
+    found = []
+    if file.layers:
+        found.append(f"{len(file.layers)} layers")
+    elif "hidden" in file.config:
+        hidden = file.config["hidden"]
+        found.append(f"{', '.join(map(str, hidden)) if isinstance(hidden, list | tuple) else hidden} units")
+    if file.classes:
+        found.append(f"{len(file.classes)} classes")
+    return " and ".join(found)
+
+
+def _source(learned: LoadedModel) -> str:
+    channels = learned.shape[2]
+    inputs = learned.file.provenance.get("inputs") or []
+    names = [printable(str(one.get("name", ""))) for one in inputs if isinstance(one, Mapping)]
+    colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
+    return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
+        f" ({', '.join(names)})" if names else ""
+    )
+
+
+def _preprocessing(learned: LoadedModel) -> list[str]:
+    spec: PreprocessSpec = learned.preprocess.spec
+    found = []
+    if spec.threshold is not None:
+        found.append(f"pixels were 1 above {spec.threshold:g}, else 0")
+    if spec.normalize in NORMALIZED:
+        found.append(NORMALIZED[spec.normalize])
+    if spec.whiten not in (None, "none"):
+        found.append(f"patches were {spec.whiten.upper()}-whitened (epsilon {spec.epsilon:g})")
+    if spec.clip is not None:
+        found.append(f"values beyond {spec.clip:g} standard deviations were cut")
+    if spec.to is not None:
+        found.append(f"values were mapped to {spec.to[0]:g}..{spec.to[1]:g}")
+    if learned.preprocess.divisor != 1:
+        found.append(f"values were divided by {learned.preprocess.divisor:g}")
+    return [f"Before that, {'; '.join(found)}."] if found else []
+
+
+def _training(file: ModelFile) -> str:
+    values = settings_of(file)
+    said = _descent(file, values) if "optimizer" in values else ["learned in whole passes over the data"]
+    config = model_class(file.model).Config
+    usual = to_dict(config())
+    own = [name for name in usual if name in values and name not in TOLD and file.config[name] != usual[name]]
+    said += [f"{name.replace('_', ' ')} {plain(values[name])}" for name in own]
+    return f"Training: {', '.join(said)}."
+
+
+def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
+    """How long, by which optimizer and with which rate, momentum, minibatches and decay it was learned."""
+    said = [OPTIMIZERS.get(values["optimizer"], values["optimizer"])]
+    if len(file.history.get("epoch", ())):
+        epochs, updates = (int(file.history[name][-1]) for name in ("epoch", "step"))
+        said[0] = f"{epochs:,} epochs ({updates:,} updates) of {said[0]}"
+    if isinstance(values.get("lr"), float):
+        said.append(f"learning rate {values['lr']:g}")
+    if "momentum" in values:
+        said.append(f"momentum {values['momentum']:g}")
+    rows = file.training.get("batch_size")
+    said.append(f"{rows:,} rows in a minibatch" if rows else "all rows at once")
+    if values.get("decay", "none") != "none":
+        said.append(f"{values['decay'].upper()} weight decay {values['decay_weight']:g}")
+    return said
+
+
+def plain(value: Any) -> str:
+    """Return the value of a setting in words: true as on, numbers short, several one after another."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list | tuple):
+        return " ".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
