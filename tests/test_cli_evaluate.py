@@ -129,9 +129,7 @@ def test_each_data_set_is_encoded_once_a_model_whatever_is_asked(labelled, run_h
 
     real = measuring.rows_like
     monkeypatch.setattr(Autoencoder, "encode", counted(Autoencoder.encode))
-    monkeypatch.setattr(
-        measuring, "rows_like", lambda data, like: made.append(data.path) or real(data, like)
-    )
+    monkeypatch.setattr(measuring, "rows_like", lambda data, like: made.append(data.path) or real(data, like))
     monkeypatch.setattr(Encoded.__init__, "__defaults__", (memory,))
     test, learn = labelled / "test.h5", labelled / "learn.h5"
     models = [labelled / "m0.h5", labelled / "m1.h5"]
