@@ -219,6 +219,12 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     assert settings["decay_weight"] == 0.02
     assert "l1_method" not in settings  # it does nothing here
     assert "target_memory" not in settings
+    after = tmp_path / "after.h5"
+    ok(run_here("train", work.patches, "--model", "rbm", "--init-from", out, "--epochs", 1, "-o", after))
+    said = methods(load_model(str(after)))
+    assert f"It began with the parameters of {out} (SHA-256 {learned.file.content_hash})." in said
+    assert f"pixels ({work.patches})" in said
+    assert "init scale" not in said
 
 
 @pytest.mark.parametrize("id", model_ids())

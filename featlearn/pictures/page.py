@@ -50,6 +50,7 @@ figure { margin: 1rem 0; }
 figcaption { font-size: .9rem; max-width: 45rem; }
 img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); }
 img.pixels { image-rendering: pixelated; background: none; }
+img:not(.pixels) { width: 36rem; }
 dl { font-size: .9rem; margin: .5rem 0; }
 dl div { display: grid; grid-template-columns: 9rem minmax(0, 1fr); gap: 0 1rem; break-inside: avoid; }
 dl.short { columns: 18rem 3; }
@@ -69,7 +70,7 @@ pre { white-space: pre-wrap; background: var(--shade); padding: .75rem; }
   tbody th { min-width: 7rem; }
   th button { white-space: normal; overflow-wrap: anywhere; }
   th button::after { content: "" !important; }
-  img:not(.pixels) { max-width: 12cm; max-height: 20cm; }
+  img:not(.pixels) { width: 12cm; }
 }
 """
 SCRIPT = """
