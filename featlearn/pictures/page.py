@@ -36,7 +36,7 @@ table { border-collapse: collapse; margin: .5rem 0 1rem; font-variant-numeric: t
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
   overflow-wrap: normal; vertical-align: bottom; }
-tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 24rem; overflow-wrap: anywhere; }
+tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 24rem; overflow-wrap: break-word; }
 thead th { background: var(--shade); }
 thead th:first-child { text-align: left; }
 td.words { text-align: left; white-space: nowrap; }
