@@ -46,7 +46,7 @@ from featlearn.models.base.capabilities import (
 )
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
-from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
+from featlearn.models.base.phases import DRAWS, Curvature, Gradients, Loss, Phase, Step
 
 __all__ = [
     "DRAWS",
@@ -54,6 +54,7 @@ __all__ = [
     "UNIT_SPREAD",
     "BoltzmannMachine",
     "ChainOfRows",
+    "Curvature",
     "DataSummary",
     "Defaults",
     "Gradients",
@@ -66,6 +67,5 @@ __all__ = [
     "Loss",
     "Model",
     "Phase",
-    "Product",
     "Step",
 ]
