@@ -26,13 +26,13 @@ import numpy as np
 from featlearn.errors import ConfigError
 from featlearn.models.base import (
     UNIT_SPREAD,
+    Curvature,
     DataSummary,
     Defaults,
     Gradients,
     HiddenConfig,
     Layer,
     Phase,
-    Product,
     Step,
 )
 from featlearn.models.base.papers import RUMELHART_1986, Paper
@@ -47,7 +47,7 @@ from featlearn.models.settings.outputs import (
 from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, SLOPE, activate, has_curvature, pieces
 from featlearn.ops.arrays import product
-from featlearn.ops.curvature import Curvature, Penalty
+from featlearn.ops.curvature import ChainCurvature, Penalty, Vector
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
@@ -259,12 +259,15 @@ class Autoencoder(Layer):
         """What is drawn anew at every update, in words; "" where nothing is."""
         return "dropout is drawn anew at every update" if self.config.hidden_dropout else ""
 
-    def curvature(self, X: Array) -> Product:
-        """Products with the curvature of J over rows X (n, visible)."""
+    def curvature(self, X: Array) -> Curvature:
+        """Curvature of J over rows X (n, visible)."""
         config = self.config
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         kind, loss = config.output_units, config.loss
+
+        def pairs(v: Vector) -> list[tuple[Array, Array]]:
+            return [(v["W"], v["c"]), (v["W" if config.tied else "D"].T, v["b"])]
 
         def penalty(H: Array) -> Penalty | None:
             _, row, _ = self.penalty(H)
@@ -272,16 +275,7 @@ class Autoencoder(Layer):
             return None if row is None or bend is None else Penalty(row, bend)
 
         layers = [*self.encoder_layers(), *self.decoder_layers()]
-        chain = Curvature(layers, X, lambda A: output_top(A, X, kind, loss, share), penalty)
-
-        def product_with(v: dict[str, Array], exact: bool) -> dict[str, Array]:
-            D = np.ascontiguousarray(v["W" if config.tied else "D"].T)
-            (dW, dc), (dD, db) = chain([(v["W"], v["c"]), (D, v["b"])], exact)
-            if config.tied:
-                return {"W": dW + dD.T, "b": db, "c": dc}
-            return {"W": dW, "D": np.ascontiguousarray(dD.T), "b": db, "c": dc}
-
-        return product_with
+        return ChainCurvature(layers, pairs, X, lambda A: output_top(A, X, kind, loss, share), penalty)
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""
