@@ -21,15 +21,16 @@ from deep import Bench
 
 NEAR = 0.3  # percentage points
 RELU: tuple[object, ...] = ("--activation", "relu", "--output-units", "linear", "--loss", "squared")
-RELU += ("--data-scale", 1, "--optimizer", "adam", "--lr", 0.001, "--lr-schedule", "linear")
+RELU += ("--data-scale", 1, "--visible-bias", "data", "--optimizer", "adam", "--lr", 0.003)
+RELU += ("--lr-schedule", "linear", "--warm-up", 1000)
 NOISE = ("--model", "denoising", "--corruption", "masking", "--noise", 0.2, "--batch-size", 100)
 SPARSE = ("--model", "k-sparse", "--k-ramp", 0.1)
 
 ROWS: dict[str, tuple[float, int, tuple[object, ...]]] = {
     "rbm": (1.81, 30, ("--model", "rbm", "--lr", 0.05, "--lr-schedule", "linear", "--momentum", 0.9)),
-    "dropout": (1.80, 30, ("--model", "autoencoder", *RELU, "--hidden-dropout", 0.5)),
-    "denoising": (1.95, 30, (*NOISE, *RELU)),
-    "both": (1.60, 20, (*NOISE, *RELU, "--hidden-dropout", 0.5)),
+    "dropout": (1.80, 12, ("--model", "autoencoder", *RELU, "--hidden-dropout", 0.5)),
+    "denoising": (1.95, 12, (*NOISE, *RELU)),
+    "both": (1.60, 12, (*NOISE, *RELU, "--hidden-dropout", 0.5)),
     "k40": (1.54, 20, (*SPARSE, "--k", "4%")),
     "k25": (1.35, 20, (*SPARSE, "--k", "2.5%")),
     "k10": (2.10, 20, (*SPARSE, "--k", "1%")),
