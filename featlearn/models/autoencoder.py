@@ -40,6 +40,7 @@ from featlearn.models.settings.network import HiddenDropout
 from featlearn.models.settings.outputs import (
     OutputConfig,
     are_bounded,
+    inputs_for,
     output_error,
     output_top,
     resolve_outputs,
@@ -97,6 +98,11 @@ class Autoencoder(Layer):
             high=1000,
         )
 
+        visible_bias: str = setting(
+            "zero",
+            "initial bias of the output units: what gives the data's mean, or zero",
+            choices=("data", "zero"),
+        )
         hidden_bias: float | None = setting(
             None, "initial bias of the hidden units  [default: 0]", low=-1000, high=1000
         )
@@ -156,7 +162,10 @@ class Autoencoder(Layer):
         return found
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Make fresh parameters. Raises ConfigError where output units or loss are auto still."""
+        """Make fresh parameters. Raises ConfigError where output units or loss are auto still.
+
+        Where b is to give the data's mean, hidden units need not: at high rates fewer rectified ones die.
+        """
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
 
         def weights(columns: int, draw: int) -> Array:
@@ -171,8 +180,11 @@ class Autoencoder(Layer):
         self.params = {"W": weights(width, 0)}
         if not config.tied:
             self.params["D"] = weights(config.hidden, 1)
+        b = np.zeros(n_visible, self.dtype)
+        if config.visible_bias == "data" and mean is not None:
+            b[:] = inputs_for(mean, config.output_units)
         self.params |= {
-            "b": np.zeros(n_visible, self.dtype),
+            "b": b,
             "c": np.full(width, config.hidden_bias, self.dtype),
         }
         if config.activation == "prelu":
