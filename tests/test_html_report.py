@@ -175,7 +175,7 @@ def test_models_that_give_no_rows_and_few_labels(work, run_here, tmp_path):
     found = cells(out.read_text("utf-8"), "Errors in %")
     for name, row in zip(("net", "model"), rows, strict=True):
         mean, spread = (100 * row[f"classifier_{what}_5"] for what in ("error", "spread"))
-        assert found[f"classifier: {name}"]["5 a class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
+        assert found[f"classifier: {name}"]["5 per class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
     assert cells(out.read_text("utf-8"), "main measures")["net"]["rmse"] == page.NONE
 
 

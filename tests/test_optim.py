@@ -386,7 +386,7 @@ def test_an_optimizer_is_one_class(work, tmp_path):
         LION, lines=lines, cwd=tmp_path
     )
     text = " ".join(help[1].split())
-    assert "sgd|adam|lbfgs|cg|hessian-free|newton|lion" in text
+    assert "One of sgd, adam, lbfgs, cg, hessian-free, newton, lion." in text
     assert "Newton's method, Lion" in text
     assert "lion 0.001" in text
     assert [one[0] for one in (usual, given, slow, again)] == [0, 0, 0, 0], usual[2]
