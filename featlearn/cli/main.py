@@ -20,6 +20,7 @@ COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
     "train": "Learn features from a data set.",
     "sweep": "Learn a model in many settings, and say which are best.",
+    "recipe": "Make published experiments again, with their figures.",
     "finetune": "Learn classes by a net that begins as a model.",
     "classify": "Tell the classes of a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",

@@ -38,11 +38,10 @@ from featlearn.models import model_class
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Watching, "Output")
 @option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@option("--recipe", metavar="NAME[:STEP]", help="Take settings from a step of a recipe, in the same way.")
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
-def command(
-    model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
-) -> None:
+def command(model: str, messages: Messages, results: Results, show_config: bool, **options: Any) -> None:
     """Learn features from a data set; without one, from dead-leaves images made on the spot.
 
     Adds the model's own options once --model is given: featlearn train --model rbm --help
@@ -51,6 +50,7 @@ def command(
     Examples:
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --recipe demo:edges -o edges-again.h5
       featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
     from featlearn.jobs.train import plan_training, train
@@ -58,6 +58,7 @@ def command(
 
     cls = model_class(model)
     options = {**cls.defaults.training, **options}  # what is not offered has its default too
+    del options["config"], options["recipe"]  # which have been read
     planned = {
         "model": model,
         "training": collect(training_of(cls), options),
