@@ -248,31 +248,24 @@ def _sentence(text: str) -> str:
 
 
 def _to_messages(ctx: click.Context, param: click.Parameter, quiet: bool) -> Messages:
-    session = ctx.ensure_object(Session)
-    session.quiet = quiet
-    return Messages(quiet, hints=session.take is None)
+    ctx.ensure_object(Session).quiet = quiet
+    return Messages(quiet, hints=ctx.obj.take is None)
 
 
 def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Results:
-    session = ctx.ensure_object(Session)
-    session.json = as_json
-    return Results(as_json, session.take)
-
-
-def _limits(ctx: click.Context, n: int | None) -> bool:
-    """Whether a limit is to be set: a command that another one runs leaves what it does not say."""
-    return not ctx.resilient_parsing and (n is not None or ctx.ensure_object(Session).take is None)
+    ctx.ensure_object(Session).json = as_json
+    return Results(as_json, ctx.obj.take)
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if _limits(ctx, n):
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import use_threads
 
         use_threads(n)
 
 
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if _limits(ctx, n):
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import set_max_memory
 
         set_max_memory(n)

@@ -36,6 +36,10 @@ class Session:
     take: "Take | None" = None
     """Who gets the results of a command that another one runs; --json does not print them then."""
 
+    def limits(self, n: int | None) -> bool:
+        """Whether a limit is to be set: a command that another one runs leaves what it does not say."""
+        return n is not None or self.take is None
+
 
 def tell(*lines: str) -> None:
     """Print lines on stderr, made printable.

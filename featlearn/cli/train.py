@@ -20,7 +20,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand, show_trained, toml
+from featlearn.cli.train_options import TrainCommand, config, recipe, show_trained, toml
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
@@ -37,8 +37,8 @@ from featlearn.models import model_class
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Watching, "Output")
-@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
-@option("--recipe", metavar="NAME[:STEP]", help="Take settings from a step of a recipe, in the same way.")
+@config
+@recipe
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
 def command(model: str, messages: Messages, results: Results, show_config: bool, **options: Any) -> None:
@@ -58,7 +58,6 @@ def command(model: str, messages: Messages, results: Results, show_config: bool,
 
     cls = model_class(model)
     options = {**cls.defaults.training, **options}  # what is not offered has its default too
-    del options["config"], options["recipe"]  # which have been read
     planned = {
         "model": model,
         "training": collect(training_of(cls), options),

@@ -10,7 +10,7 @@ import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, Option, settings_option_objects
+from featlearn.cli.options import Command, Option, option, settings_option_objects
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.errors import ConfigError, DataError, reason, show
@@ -33,6 +33,17 @@ NOT_IN_TOML = {
     ),
     *("threads", "max_memory"),
 }
+
+
+config = option(
+    "--config", metavar="FILE.toml", expose_value=False,
+    help="Take settings from a file; options on the command line win.",
+)  # fmt: skip
+recipe = option(
+    "--recipe", metavar="NAME[:STEP]", expose_value=False,
+    help="Take settings from a step of a recipe; those of --config and the command line win.",
+)  # fmt: skip
+"""Both are read by TrainCommand, before anything is parsed."""
 
 
 class TrainCommand(ModelCommand):
