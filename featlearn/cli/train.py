@@ -49,7 +49,7 @@ def command(model: str, messages: Messages, results: Results, show_config: bool,
     \b
     Examples:
       featlearn train --model rbm --decay l1
-      featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --model rbm --hidden 144 --sparsity-target 0.02 --lr 0.1 -o edges.h5
       featlearn train patches.h5 --recipe demo:edges -o edges-again.h5
       featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
