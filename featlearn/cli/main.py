@@ -21,6 +21,7 @@ COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
     "train": "Learn features from a data set.",
     "sweep": "Learn a model with many settings, and rank them.",
+    "recipe": "Reproduce published experiments, with their figures.",
     "finetune": "Learn classes with a net that starts from a model.",
     "classify": "Predict the classes of a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",

@@ -154,7 +154,7 @@ def _words(other: str, wanted: str) -> str:
     """Name an argument, or an option to add."""
     for param in click.get_current_context().command.params:
         if param.name == other and isinstance(param, click.Argument):
-            return param.human_readable_name
+            return wanted or param.human_readable_name
     return option_words(other, wanted)
 
 
@@ -188,23 +188,23 @@ def _sentence(text: str) -> str:
 
 def _to_messages(ctx: click.Context, param: click.Parameter, quiet: bool) -> Messages:
     ctx.ensure_object(Session).quiet = quiet
-    return Messages(quiet)
+    return Messages(quiet, hints=ctx.obj.take is None)
 
 
 def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Results:
     ctx.ensure_object(Session).json = as_json
-    return Results(as_json)
+    return Results(as_json, ctx.obj.take)
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if not ctx.resilient_parsing:
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import use_threads
 
         use_threads(n)
 
 
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if not ctx.resilient_parsing:
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import set_max_memory
 
         set_max_memory(n)

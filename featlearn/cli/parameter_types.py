@@ -161,6 +161,9 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
         return None if isinstance(value, bool) else "true or false"
     if isinstance(param.type, Pair | Integers) and isinstance(value, list):
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if getattr(param, "multiple", False):
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return None if texts else "a list of texts"
     if isinstance(param.type, CountOr) and isinstance(value, str):
         return None if value == param.type.word else f"a whole number, or {param.type.word}"
     if isinstance(param.type, CountOrShare) and isinstance(value, str):

@@ -10,7 +10,6 @@ from featlearn.cli.options import (
     collect,
     common,
     force,
-    option,
     output,
     paths,
     running,
@@ -18,7 +17,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand
+from featlearn.cli.train_options import TrainCommand, config
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep_settings import Search
 from featlearn.models import model_class
@@ -30,9 +29,9 @@ from featlearn.models import model_class
 @settings_options(Search, "Sweep")
 @common(output("Folder for the models and their table."), force)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
-@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@config
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
-def command(model: str, messages: Messages, results: Results, config: str | None, **options: Any) -> None:
+def command(model: str, messages: Messages, results: Results, **options: Any) -> None:
     """Learn a model in many settings, several runs at a time, and say which are best.
 
     Each run is one of featlearn train, with the options given here and what --set varies; its model is an

@@ -20,7 +20,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand, show_trained, toml
+from featlearn.cli.train_options import TrainCommand, config, recipe, show_trained, toml
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
@@ -37,12 +37,11 @@ from featlearn.models import model_class
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Watching, "Output")
-@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@config
+@recipe
 @option("--show-config", is_flag=True, help="Print the resolved settings as TOML and stop.")
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
-def command(
-    model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
-) -> None:
+def command(model: str, messages: Messages, results: Results, show_config: bool, **options: Any) -> None:
     """Learn features from a data set; without one, from dead-leaves images made on the spot.
 
     Adds the model's own options once --model is given: featlearn train --model rbm --help
@@ -51,6 +50,7 @@ def command(
     Examples:
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --sparsity-target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --recipe demo:edges -o edges-again.h5
       featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
     from featlearn.jobs.train import plan_training, train

@@ -10,7 +10,7 @@ import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, settings_option_objects
+from featlearn.cli.options import Command, option, settings_option_objects
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.cli.parameters import Option
@@ -18,28 +18,58 @@ from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
 
 UP_DOWN = "featlearn.up_down"
+FILE = "featlearn.file"
 NOT_IN_TOML = {
-    *("dataset", "output", "config", "show_config", "resume", "force", "messages", "results", "help"),
+    *(
+        "dataset",
+        "output",
+        "config",
+        "recipe",
+        "show_config",
+        "resume",
+        "force",
+        "messages",
+        "results",
+        "help",
+    ),
     *("threads", "max_memory"),
 }
+
+
+config = option(
+    "--config", metavar="FILE.toml", expose_value=False,
+    help="Take settings from a file; options on the command line win.",
+)  # fmt: skip
+recipe = option(
+    "--recipe", metavar="NAME[:STEP]", expose_value=False,
+    help="Take settings from a step of a recipe; those of --config and the command line win.",
+)  # fmt: skip
+"""Both are read by TrainCommand, before anything is parsed."""
 
 
 class TrainCommand(ModelCommand):
     """Takes settings from a TOML file too, the model's name among them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        path = peek(args, "--config")
-        if path is None:
-            path = os.environ.get(f"{ctx.auto_envvar_prefix}_CONFIG") or None
-        ctx.default_map = _read_toml(path)
+        config, recipe = (_said(ctx, args, name) for name in ("config", "recipe"))
+        ctx.default_map = self.of_recipe(recipe) | _read_toml(config)
+        ctx.meta[FILE] = "--config: " if recipe is None else "--recipe: " if config is None else ""
         cls = self.named(ctx, args)
         for key in ctx.default_map:
-            _refuse_idle(cls, key, "--config: ")
+            _refuse_idle(cls, key, ctx.meta[FILE])
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _refuse_idle(cls, error.option_name.lstrip("-").replace("-", "_"))
             raise
+
+    def of_recipe(self, said: str | None) -> dict[str, Any]:
+        """Return the settings of a recipe's step, NAME or NAME:STEP, as a file has them."""
+        if said is None or "recipe" not in [param.name for param in self.params]:
+            return {}
+        from featlearn.cli.steps import settings_of_step
+
+        return {k: v for k, v in settings_of_step(said, "train").items() if k not in NOT_IN_TOML}
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         return (ctx.default_map or {}).get("model")
@@ -60,11 +90,10 @@ class TrainCommand(ModelCommand):
         for key, value in (ctx.default_map or {}).items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise ConfigError(
-                    f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
-                )
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ConfigError(f"{ctx.meta[FILE]}unknown key {key!r}{hint}")
             if (wanted := wanted_in_a_file(known[key], value)) is not None:
-                raise ConfigError(f"--config: {key}: got {repr(value)[:60]}, wanted {wanted}")
+                raise ConfigError(f"{ctx.meta[FILE]}{key}: got {repr(value)[:60]}, wanted {wanted}")
         return super().make_parser(ctx)
 
 
@@ -138,6 +167,12 @@ def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
 
     if name in idle_settings(cls):
         raise ConfigError(place + idle_words(option_name(name), cls))
+
+
+def _said(ctx: click.Context, args: list[str], name: str) -> str | None:
+    """Return what an option says before anything is parsed, or its variable of the environment."""
+    found = peek(args, f"--{name}")
+    return os.environ.get(f"{ctx.auto_envvar_prefix}_{name.upper()}") or None if found is None else found
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class Reported(Result):
     output: str
     bytes: int
     models: tuple[str, ...]
+    measured: tuple[Mapping[str, Any], ...]
+    """What was measured of each model, as `evaluate` returns it."""
 
 
 def report(
@@ -96,9 +98,10 @@ def report(
     check_output(output, force, inputs)
     refuse_other_suffix("-o", output, FORMATS, "a report")
     opened = measuring.open(models, dataset, train)
-    made = _page(opened, measuring.all(opened), measuring)
+    measured = measuring.all(opened)
+    made = _page(opened, measured, measuring)
     write_bytes(output, made, force, inputs)
-    return Reported(output, len(made), tuple(models))
+    return Reported(output, len(made), tuple(models), tuple(dict(one.row) for one in measured))
 
 
 def _page(opened: Opened, measured: Sequence[Measured], measuring: Measuring) -> bytes:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featlearn import _core, signals
-from featlearn.errors import ConfigError, DataError, FeatlearnError, reason, show
+from featlearn.errors import ConfigError, DataError, FeatlearnError, show
 from featlearn.files.budget import max_memory
+from featlearn.files.folders import make_folder
 from featlearn.jobs.callbacks import Ask, Bar, Progress, Say, log, never, no_progress
 from featlearn.jobs.results import UNREPORTED, Result
 from featlearn.jobs.search import Try, tries
@@ -74,7 +75,7 @@ def sweep(
         if not os.path.isfile(path):
             found = "is a folder, wanted a data set" if os.path.isdir(path) else "no such file"
             raise DataError(f"{show(path)}: {found}; featlearn extract-patches makes one")
-    _make_folder(output)
+    make_folder(output, "the runs")
     threads = _core.get_threads()
     jobs = min(search.jobs or threads, len(wanted))
     common: Message = {"folder": output, "dataset": dataset, "evaluate": search.evaluate, "model": model}
@@ -112,16 +113,6 @@ def _settings_of(
         said |= {name: value for name, value in found[kind].items() if value != values[name]}
     names = {*found["config"], *found["training"]}
     return found | {"said": said, "given": sorted({*given, *one.values} & names)}
-
-
-def _make_folder(path: str) -> None:
-    """Raises DataError."""
-    try:
-        os.makedirs(path, exist_ok=True)
-    except FileExistsError as error:
-        raise DataError(f"{show(path)}: is a file, wanted a folder for the runs") from error
-    except OSError as error:
-        raise DataError(f"{show(path)}: cannot be made: {reason(error)}") from error
 
 
 class _Sweeping:
