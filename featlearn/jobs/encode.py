@@ -29,7 +29,8 @@ from featlearn.jobs.store import (
     check_hdf5_name,
     load_model,
     provenance,
-    refuse_other_shape,
+    refuse_other_patches,
+    refuse_other_reading,
     shape_words,
     upto_layer,
     warn_of_unfinished,
@@ -117,10 +118,12 @@ def encode(
     if any(map(_is_of_featlearn, files)):
         data = _data_set(inputs, given)
         if _is_larger(data, learned):
+            those = f"{show(model)} was trained on patches of"
+            refuse_other_reading(data, learned.preprocess, those, model, say)
             whole = images_in_data_set(data, slide)
         else:
             refuse_idle(sliding, given, {"input": "patches"})
-            refuse_other_shape(data.path, data, learned)
+            refuse_other_patches(data, learned, say)
             codes = _codes_of_rows(data, learned)
     else:
         whole = images_in_files(inputs, learned, slide, images, say, progress)

@@ -106,7 +106,7 @@ def plan_finetuning(
     if how.up_down:
         assert isinstance(dataset, str)
         _refuse_with_up_down(how, regularization)
-        labelled, data = data_like(dataset, learned, run)
+        labelled, data = data_like(dataset, learned, run, say)
         return plan_up_down(learned, labelled, data, how, training, run, retry, say)
     training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
@@ -122,9 +122,9 @@ def plan_finetuning(
     else:
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
-    data = dataset if isinstance(dataset, Data) else data_like(dataset, learned, run)[1]
+    data = dataset if isinstance(dataset, Data) else data_like(dataset, learned, run, say)[1]
     if how.unlabelled is not None:
-        data = with_unlabelled(data, data_like(how.unlabelled, learned, run)[1])
+        data = with_unlabelled(data, data_like(how.unlabelled, learned, run, say)[1])
     if data.known is not None:
         config = replace(config, pseudo_labels=True)
         if training.validation:

@@ -18,7 +18,7 @@ from featlearn.jobs.classes import Classes, classes_of
 from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, refuse_other_shape, shape_words
+from featlearn.jobs.store import LoadedModel, refuse_other_patches, shape_words
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches import dots
@@ -232,10 +232,10 @@ def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, sa
     say(f"warning: {found}; {remedy}")
 
 
-def data_like(path: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
+def data_like(path: str, learned: LoadedModel, run: RunSettings, say: Say) -> tuple[Dataset, Data]:
     """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
     dataset = read_dataset(path)
-    refuse_other_shape(path, dataset, learned)
+    refuse_other_patches(dataset, learned, say)
     make = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
     return dataset, Data(
         path, dataset.digest, dataset.shape, learned.preprocess, make,

@@ -89,7 +89,7 @@ def _plan_from(
     warn_of_unfinished(learned, say)
     config = settings_like(model_class(model), config, given, learned)
     refuse_scale(training)
-    _, data = data_like(dataset, learned, run)
+    _, data = data_like(dataset, learned, run, say)
     training = replace(training, data_scale=1.0)
     return begun_as(make_plan(data, model, config, training, run, not no_retry, say), learned)
 
