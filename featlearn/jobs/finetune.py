@@ -60,7 +60,8 @@ def finetune(
     """
     run = run or RunSettings()
 
-    others = [] if finetuning is None or finetuning.unlabelled is None else [finetuning.unlabelled]
+    more = (finetuning and finetuning.unlabelled, training and training.validation_data)
+    others = [name for name in more if name]
 
     def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
@@ -101,6 +102,11 @@ def plan_finetuning(
             refuse_idle(settings, given)
     if how.refit and (training is None or training.patience is None):
         raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
+    if how.refit and training is not None and training.validation_data is not None:
+        raise ConfigError(
+            "--refit: learns from the held-out rows, too, which those of --validation-data are not; "
+            "use --validation"
+        )
     if training is not None:
         refuse_scale(training)
     if how.up_down:

@@ -14,11 +14,11 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
-from featlearn.jobs.classes import Classes, classes_of
+from featlearn.jobs.classes import Classes, classes_of, index_of
 from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, refuse_other_patches, shape_words
+from featlearn.jobs.store import LoadedModel, refuse_other_patches, refuse_other_reading, shape_words
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
 from featlearn.patches import dots
@@ -29,7 +29,7 @@ from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows as PatchRows
 from featlearn.patches.settings import WHOLE, Extraction, PreprocessSpec
 from featlearn.patches.survey import survey
-from featlearn.rows import Labelled, Rows
+from featlearn.rows import Joined, Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
@@ -59,6 +59,8 @@ class Data:
     known: npt.NDArray[np.bool_] | None = None
     """(n,) whether the class of a row is known; None: of all that are labelled."""
     are_codes: bool = False
+    validation: "Data | None" = None
+    """What is held out, where that is no share of the rows; it has the same preprocessing."""
 
     @cached_property
     def rows(self) -> Rows:
@@ -66,7 +68,30 @@ class Data:
 
     def divided(self, by: float) -> "Data":
         """The same with all values divided by a number."""
-        return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
+        if by == 1:
+            return self
+        validation = None if self.validation is None else self.validation.divided(by)
+        return replace(self, preprocess=self.preprocess.divided(by), validation=validation)
+
+    def with_validation(self, path: str | None, dtype: str, say: Say) -> "Data":
+        """Return the same with a data set that is held out, if there is none yet.
+
+        Raises DataError where its patches are others than those that are learned from.
+        """
+        if path is None or self.validation is not None:
+            return self
+        dataset = read_dataset(path)
+        if dataset.shape != self.shape:
+            raise DataError(
+                f"{show(path)}: patches are {shape_words(dataset.shape)}, but those of {show(self.name)} are "
+                f"{shape_words(self.shape)}; extract them again with --like {show(self.name)}"
+            )
+        refuse_other_reading(dataset, self.preprocess, f"those of {show(self.name)} are of", self.name, say)
+        make = partial(PatchRows, dataset.patches, dtype=np.dtype(dtype), name=show(path))
+        held_out = Data(
+            path, dataset.digest, self.shape, self.preprocess, make, dataset.labels, dataset.label_names
+        )
+        return replace(self, validation=held_out)
 
 
 @dataclass(frozen=True)
@@ -104,10 +129,21 @@ class Plan:
 
     @property
     def rows(self) -> Rows:
-        """The rows that are learned from, with their classes where the model wants them."""
-        if self.classes is None:
-            return self.data.rows
-        return Labelled(self.data.rows, self.classes.index, len(self.classes.names))
+        """The rows that are learned from, then those held out, with classes where the model wants them."""
+        rows = self.data.rows
+        if self.data.validation is not None:
+            rows = Joined(rows, self.data.validation.rows)
+        return rows if self.classes is None else Labelled(rows, self.classes.index, len(self.classes.names))
+
+    @property
+    def held_out(self) -> int:
+        """The number of rows of a data set that is held out."""
+        return 0 if self.data.validation is None else len(self.data.validation.rows)
+
+    @property
+    def validation_digest(self) -> str | None:
+        """The digest of that data set."""
+        return None if self.data.validation is None else self.data.validation.digest
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,7 +157,8 @@ class Plan:
             "refit": self.refit,
             "content of --hidden-targets": self.hidden_targets and self.hidden_targets.digest,
         }
-        return start | to_dict(self.config) | to_dict(self.training)
+        found = start | to_dict(self.config) | to_dict(self.training)
+        return found | {"validation_data": self.validation_digest}
 
     def restarted(self) -> "Plan | None":
         """Return this run at half its learning rate; None where that was given, or halved often enough."""
@@ -151,6 +188,7 @@ def make_plan(
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
+    data = data.with_validation(training.validation_data, run.dtype, say)
     _refuse_single(data, cls)
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
@@ -161,6 +199,7 @@ def make_plan(
             index = np.full(len(data.known), -1)
             index[data.known] = classes.index
             classes = replace(classes, index=index)
+        classes = with_held_out(classes, data)
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
@@ -193,6 +232,22 @@ def make_plan(
         binary = config.units == "binary"
         wanted = read_hidden_targets(path, len(data.rows), config.hidden, binary, run.dtype)
     return replace(plan, classes=classes, stream=stream, hidden_targets=wanted)
+
+
+def with_held_out(classes: Classes, data: Data) -> Classes:
+    """Return classes of rows with those of the data set that is held out after them. Raises DataError."""
+    held_out = data.validation
+    if held_out is None:
+        return classes
+    if held_out.labels is None:
+        raise DataError(f"{show(held_out.name)}: has no labels; extract it again with --labels")
+    index, strange = index_of(held_out.labels, held_out.label_names, classes.names)
+    if strange:
+        raise DataError(
+            f"{show(held_out.name)}: has rows of class {strange}, which {show(data.name)} does not have; "
+            "leave those rows out"
+        )
+    return replace(classes, index=np.concatenate([classes.index, index]))
 
 
 def _refuse_single(data: Data, cls: type[Model]) -> None:

@@ -57,10 +57,11 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     may_restart = isinstance(plan, Plan) and plan.can_restart  # a stack's identity says that itself
     name = file_name(task["folder"], task["name"], identity | {"may restart": may_restart})
     path = os.path.join(task["folder"], name)
+    inputs = [name for name in (task["dataset"], task["training"]["validation_data"]) if name]
     called = {"job": "train", "settings": {**task["said"], "model": task["model"], "seed": seed}}
     try:
         done = learn_into(
-            path, [task["dataset"]], lambda: plan, run, resume=True, force=task["force"], invocation=called,
+            path, inputs, lambda: plan, run, resume=True, force=task["force"], invocation=called,
             progress=functools.partial(_Told, tell), say=say, should_stop=should_stop, should_save=never,
         )  # fmt: skip
     except Busy:

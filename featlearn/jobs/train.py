@@ -68,7 +68,7 @@ def plan_training(
         return _plan_from(load_model(init_from), dataset, model, config, training, run, no_retry, given, say)
     data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
     if cls.layered():
-        return plan_stack(data, model, config, training, run, not no_retry)
+        return plan_stack(data, model, config, training, run, not no_retry, say)
     return make_plan(data, model, config, training, run, not no_retry, say)
 
 
@@ -144,7 +144,8 @@ def train(
             init_from=init_from, given=given, say=say,
         )  # fmt: skip
 
-    inputs = [name for name in (dataset, init_from, targets) if name]
+    validation = None if training is None else training.validation_data
+    inputs = [name for name in (dataset, init_from, validation, targets) if name]
     return learn_into(
         output or file_name(model, decay), inputs, plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
