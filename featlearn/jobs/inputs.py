@@ -27,6 +27,9 @@ from featlearn.patches.settings import COUNT, WHOLE, Extraction, PreprocessSpec
 from featlearn.random import Purpose, Random
 from featlearn.settings import option_name
 
+GENERATED = (*NAMES, *dots.NAMES)
+"""Names of images, and of pairs, that are made when they are asked for."""
+
 
 @dataclass(frozen=True)
 class Like:
