@@ -18,7 +18,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand
+from featlearn.cli.train_options import TrainCommand, collect_cutting, init_from
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep_settings import Search
 from featlearn.models import model_class
@@ -27,6 +27,7 @@ from featlearn.models import model_class
 @click.command("sweep", cls=TrainCommand)
 @paths("dataset")
 @model_option("learn", required=True)
+@init_from
 @settings_options(Search, "Sweep")
 @common(output("Folder for the models and their table."), force)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
@@ -55,6 +56,7 @@ def command(model: str, messages: Messages, results: Results, config: str | None
     options = {**cls.defaults.training, **options}
     settings = {"training": training_of(cls), "config": cls.Config, "run": RunSettings, "search": Search}
     options |= {name: collect(kind, options, decided=False) for name, kind in settings.items()}
+    options |= collect_cutting(options)
     done = sweep(
         **options,
         model=model,

@@ -20,7 +20,7 @@ from featlearn.cli.options import (
     typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand, show_trained, toml
+from featlearn.cli.train_options import TrainCommand, collect_cutting, init_from, show_trained, toml
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
@@ -29,11 +29,7 @@ from featlearn.models import model_class
 @click.command("train", cls=TrainCommand)
 @paths("dataset", required=False)
 @model_option("learn", required=True)
-@option(
-    "--init-from",
-    metavar="MODEL.h5",
-    help="Begin at the weights of a model: one of its own kind, or any RBM or autoencoder, with its units.",
-)
+@init_from
 @common(output("Model file to write.", required=False, default_words="MODEL-DECAY.h5"), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))
 @settings_options(Watching, "Output")
@@ -43,7 +39,11 @@ from featlearn.models import model_class
 def command(
     model: str, messages: Messages, results: Results, show_config: bool, config: str | None, **options: Any
 ) -> None:
-    """Learn features from a data set; without one, from dead-leaves images made on the spot.
+    """Learn features from a data set, or straight from images; without them, from dead-leaves images.
+
+    DATASET is a file of featlearn extract-patches, or what that takes as an INPUT: a folder of images, a
+    picture, an array, an IDX file. Then patches are cut in memory, and the options of that command say how:
+    featlearn train photos --help
 
     Adds the model's own options once --model is given: featlearn train --model rbm --help
 
@@ -51,8 +51,10 @@ def command(
     Examples:
       featlearn train --model rbm --decay l1
       featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train photos --model k-sparse --size 12 --whiten zca
       featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
+    from featlearn.jobs.cutting import Cutting
     from featlearn.jobs.train import plan_training, train
     from featlearn.jobs.train_settings import training_of
 
@@ -66,11 +68,13 @@ def command(
     planned["given"] = typed()
     planned |= {"run": collect(RunSettings, options), "no_retry": options.pop("no_retry", False)}
     planned |= {name: options.pop(name) for name in ("dataset", "init_from")} | {"say": messages.say}
+    watching, cutting = collect(Watching, options), collect_cutting(options)
     if show_config:
-        return click.echo(toml(plan_training(**planned)), nl=False)
+        return click.echo(toml(plan_training(**planned, cutting=Cutting(**cutting))), nl=False)
     done = train(
         **planned,
-        watching=collect(Watching, options),
+        **cutting,
+        watching=watching,
         **options,
         invocation=invocation(),
         progress=messages.progress,

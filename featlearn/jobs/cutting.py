@@ -60,15 +60,27 @@ class Cutting:
         kinds = (Extraction, PreprocessSpec, Images)
         return {one.name for kind in kinds for one in fields(kind) if one.metadata} - {"seed"}
 
-    def refuse_said(self, given: Collection[str], why: str) -> None:
-        """Raise ConfigError where anything is said, with the reason that it does nothing."""
-        usual = Cutting(extraction=Extraction(seed=self.extraction.seed))
-        said = set(given) & self.names()
-        for kind in ("extraction", "preprocess", "images"):
-            now, then = to_dict(getattr(self, kind)), to_dict(getattr(usual, kind))
-            said |= {name for name in now if now[name] != then[name]}
+    def seeded(self, seed: int) -> "Cutting":
+        """Return the same with another seed."""
+        return replace(self, extraction=replace(self.extraction, seed=seed))
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The settings that are not as they are when nothing is said, by name; without the seed."""
+        now, then = (
+            to_dict(one.extraction) | to_dict(one.preprocess) | to_dict(one.images)
+            for one in (self, Cutting())
+        )
+        return {name: value for name, value in now.items() if value != then[name] and name != "seed"}
+
+    def refuse_with(self, dataset: str | None, given: Collection[str]) -> None:
+        """Raise ConfigError where anything is said and there is nothing to cut."""
+        found = "none are given" if dataset is None else f"{show(dataset)} is a file of patches"
+        said = (set(given) & self.names()) | self.said.keys()
         if said:
-            raise ConfigError(f"{option_name(min(said))}: {why}")
+            raise ConfigError(
+                f"{option_name(min(said))}: says how images are read and cut, and {found}; leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,12 @@ class PlannedPatches:
         for warning in found.warnings:
             say(f"warning: {warning}")
         return found
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings, by name, but those of how images are read."""
+        own = {name: value for name, value in to_dict(self.plans[0].extraction).items() if name != "seed"}
+        return own | to_dict(self.spec)
 
     @property
     def story(self) -> dict[str, Any]:

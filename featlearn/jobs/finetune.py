@@ -8,8 +8,9 @@ import numpy as np
 
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.data import Data, data_like
 from featlearn.jobs.finetune_settings import Finetuning
-from featlearn.jobs.plan import Data, Plan, Start, data_like, make_plan, refuse_scale
+from featlearn.jobs.plan import Plan, Start, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import RunSettings

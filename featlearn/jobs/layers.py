@@ -15,8 +15,9 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Bar, Say
 from featlearn.jobs.classes import classes_of
+from featlearn.jobs.data import Data
 from featlearn.jobs.history import joined
-from featlearn.jobs.plan import Data, Plan, make_plan
+from featlearn.jobs.plan import Plan, make_plan
 from featlearn.jobs.resume import difference, identity_in, is_at_the_end
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, loaded_layer, loaded_stack

@@ -1,9 +1,8 @@
 """A training run before it starts: its data described, and every setting resolved."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,87 +10,26 @@ import numpy.typing as npt
 
 from featlearn.analysis.advice import FAR_MEAN
 from featlearn.errors import ConfigError, DataError, show
-from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, classes_of, index_of
+from featlearn.jobs.data import Data
 from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, refuse_other_patches, refuse_other_reading, shape_words
+from featlearn.jobs.store import shape_words
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
-from featlearn.patches import dots
-from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.fitter import Fitter
 from featlearn.patches.pairs import PAIR_CHANNELS
-from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.rows import Rows as PatchRows
-from featlearn.patches.settings import WHOLE, Extraction, PreprocessSpec
-from featlearn.patches.survey import survey
 from featlearn.rows import Joined, Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
 
-DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
 HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
 RESTARTS_ON_CODES = 6  # the same: codes of a layer that has learned little hardly differ from each other
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is learned from; its rows are made when they are first asked for.
-
-    Codes are those of the layer below.
-    """
-
-    name: str
-    digest: str
-    shape: tuple[int, int, int]
-    preprocess: Preprocess
-    make_rows: Callable[[Preprocess], Rows]
-    labels: npt.NDArray[Any] | None = None
-    """(n,) the class of each row, as in a data set; of those of `known` class alone."""
-    label_names: Sequence[str] | None = None
-    known: npt.NDArray[np.bool_] | None = None
-    """(n,) whether the class of a row is known; None: of all that are labelled."""
-    are_codes: bool = False
-    validation: "Data | None" = None
-    """What is held out, where that is no share of the rows; it has the same preprocessing."""
-
-    @cached_property
-    def rows(self) -> Rows:
-        return self.make_rows(self.preprocess)
-
-    def divided(self, by: float) -> "Data":
-        """The same with all values divided by a number."""
-        if by == 1:
-            return self
-        validation = None if self.validation is None else self.validation.divided(by)
-        return replace(self, preprocess=self.preprocess.divided(by), validation=validation)
-
-    def with_validation(self, path: str | None, dtype: str, say: Say) -> "Data":
-        """Return the same with a data set that is held out, if there is none yet.
-
-        Raises DataError where its patches are others than those that are learned from.
-        """
-        if path is None or self.validation is not None:
-            return self
-        dataset = read_dataset(path)
-        if dataset.shape != self.shape:
-            raise DataError(
-                f"{show(path)}: patches are {shape_words(dataset.shape)}, but those of {show(self.name)} are "
-                f"{shape_words(self.shape)}; extract them again with --like {show(self.name)}"
-            )
-        refuse_other_reading(dataset, self.preprocess, f"those of {show(self.name)} are of", self.name, say)
-        make = partial(PatchRows, dataset.patches, dtype=np.dtype(dtype), name=show(path))
-        held_out = Data(
-            path, dataset.digest, self.shape, self.preprocess, make, dataset.labels, dataset.label_names
-        )
-        return replace(self, validation=held_out)
 
 
 @dataclass(frozen=True)
@@ -287,45 +225,7 @@ def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, sa
     say(f"warning: {found}; {remedy}")
 
 
-def data_like(path: str, learned: LoadedModel, run: RunSettings, say: Say) -> tuple[Dataset, Data]:
-    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
-    dataset = read_dataset(path)
-    refuse_other_patches(dataset, learned, say)
-    make = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-    return dataset, Data(
-        path, dataset.digest, dataset.shape, learned.preprocess, make,
-        labels=dataset.labels, label_names=dataset.label_names,
-    )  # fmt: skip
-
-
 def refuse_scale(training: Any) -> None:
     """Raise ConfigError for another divisor than that of the model that a run begins at."""
     if training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
-
-
-def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> Data:
-    """Describe a data set; without one, dead-leaves patches made for the model. Raises DataError."""
-    if path is not None:
-        dataset = read_dataset(path)
-        preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-        return Data(
-            path, dataset.digest, dataset.shape, preprocess, make_rows, dataset.labels, dataset.label_names
-        )
-    if model_class(model).labelled:
-        raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
-    demo = dict(model_class(model).defaults.patches)
-    size, kind = demo.pop("size"), demo.pop("images", "dead-leaves")
-    if kind in dots.NAMES:
-        say(f"no data set given: learning from {DEMO_PATCHES:,} pairs of {kind}")
-        plan = survey([dots.GeneratedPairs(kind, DEMO_PATCHES, size, run.seed)], Extraction(WHOLE))
-    else:
-        say(f"no data set given: learning from {DEMO_PATCHES:,} patches of {kind} images")
-        plan = survey([Generated(kind, 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
-    patches = np.concatenate([block.patches for block in plan.blocks()])
-    fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
-    fitter.update(patches)
-    preprocess = fitter.finish()
-    name = f"{kind}, seed {run.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

@@ -10,8 +10,9 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, known_classes
+from featlearn.jobs.data import Data
 from featlearn.jobs.finetune_settings import Finetuning
-from featlearn.jobs.plan import Data, Plan, Start, make_plan, with_held_out
+from featlearn.jobs.plan import Plan, Start, make_plan, with_held_out
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel
 from featlearn.models.stack import Stack
