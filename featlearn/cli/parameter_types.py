@@ -46,7 +46,7 @@ class CountOrShare(click.IntRange):
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word."""
+    """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word; a list of two in a TOML file."""
 
     name = "n|hxw|word"
 
@@ -58,8 +58,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     ) -> tuple[int, int] | str:
         if value == self.word:
             return self.word
-        parts = str(value).split("x")
-        if len(parts) > 2 or not all(
+        parts = list(map(str, value)) if isinstance(value, list) else str(value).split("x")
+        if len(parts) not in (1, 2) or not all(
             re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
         ):
             self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or {self.word}", param, ctx)
@@ -159,6 +159,11 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
     number = small or isinstance(value, float)
     if isinstance(param, click.Option) and param.is_flag:
         return None if isinstance(value, bool) else "true or false"
+    if isinstance(param, click.Option) and param.multiple:
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return None if texts else "a list of texts"
+    if isinstance(param.type, Size) and (small or isinstance(value, list)):
+        return None  # which the type itself looks at
     if isinstance(param.type, Pair | Integers) and isinstance(value, list):
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
     if getattr(param, "multiple", False):
