@@ -60,12 +60,8 @@ def command(
 
     cls = model_class(model)
     options = {**cls.defaults.training, **options}  # what is not offered has its default too
-    planned = {
-        "model": model,
-        "training": collect(training_of(cls), options),
-        "config": collect(cls.Config, options),
-    }
-    planned["given"] = typed()
+    planned = {"model": model, "training": collect(training_of(cls), options), "given": typed()}
+    planned |= {"config": collect(cls.Config, options)}
     planned |= {"run": collect(RunSettings, options), "no_retry": options.pop("no_retry", False)}
     planned |= {name: options.pop(name) for name in ("dataset", "init_from")} | {"say": messages.say}
     watching, cutting = collect(Watching, options), collect_cutting(options)
