@@ -3,10 +3,9 @@
 from difflib import SequenceMatcher
 from typing import Any
 
-import click
-
 from featlearn.cli.options import command_named, option, paths, running
 from featlearn.cli.output import Messages, Results, flat, show_history
+from featlearn.cli.parameter_types import Choice
 from featlearn.errors import ConfigError, show
 
 
@@ -21,7 +20,7 @@ from featlearn.errors import ConfigError, show
 @option("--get", metavar="KEY", help="Print this value alone, e.g. config.hidden.", without="history")
 @option(
     "--history",
-    type=click.Choice(["csv", "json"]),
+    type=Choice(["csv", "json"]),
     needs="file",
     help="Print a model's learning curve alone, one line or object per epoch.",
 )

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from featlearn.cli.options import Command, Decorator, option, settings_option_objects
+from featlearn.cli.parameter_types import Choice
 from featlearn.models import model_class, model_ids
 
 MODEL = "featlearn.model"
@@ -25,13 +26,16 @@ class ModelCommand(Command):
         return super().parse_args(ctx, args)
 
     def named(self, ctx: click.Context, args: list[str]) -> Any:
-        """The class of the model that is asked for; None where no known one is."""
+        """The class of the model that is asked for; None where none is. Raises BadParameter."""
         name = (
             peek(args, "--model")
             or os.environ.get(f"{ctx.auto_envvar_prefix}_MODEL")
             or self.default_model(ctx, args)
         )
-        return model_class(name) if name in model_ids() else None
+        if name is None:
+            return None
+        (param,) = (param for param in self.params if param.name == "model")
+        return model_class(param.type_cast_value(ctx, name))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the papers that the model is of."""
@@ -53,7 +57,7 @@ class ModelCommand(Command):
 def model_option(verb: str, required: bool = False) -> Decorator:
     """Return --model, in the words of what is done with it."""
     words = f"What to {verb}; --model NAME --help shows its own options."
-    return option("--model", metavar="NAME", type=click.Choice(model_ids()), required=required, help=words)
+    return option("--model", metavar="NAME", type=Choice(model_ids()), required=required, help=words)
 
 
 def peek(args: list[str], name: str) -> str | None:
