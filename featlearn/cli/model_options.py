@@ -35,15 +35,19 @@ class ModelCommand(Command):
         if name is None:
             return None
         (param,) = (param for param in self.params if param.name == "model")
-        return model_class(param.type_cast_value(ctx, name))
+        try:
+            return model_class(param.type_cast_value(ctx, name))
+        except click.BadParameter:
+            if ctx.resilient_parsing:  # a shell completes what is not finished
+                return None
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Name the papers that the model is of."""
         cls = ctx.meta.get(MODEL_CLASS)
         if cls is not None and cls.papers:
             with formatter.section("Papers"):
-                for paper in cls.papers:
-                    formatter.write_text(paper.full)
+                formatter.write_dl([(paper.short, paper.full) for paper in cls.papers])
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         """Who names the model if neither the command line nor the environment does."""

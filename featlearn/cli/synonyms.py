@@ -148,5 +148,7 @@ COMMANDS = {
     "gradcheck": "check-gradients",
     "describe": "info",
     "inspect": "info",
+    "bibtex": "cite",
+    "citation": "cite",
     "version": "--version",
 }

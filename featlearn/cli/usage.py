@@ -26,6 +26,7 @@ WANTED = {
     "inputs": "images",
     "input": "data set or photograph",
     "files": "model or data set",
+    "shell": "shell",
 }
 """What an argument is, by its name."""
 EXTRA, UNKNOWN = r"Got unexpected extra arguments? \((.*)\)", r"No such command '(.*)'\."
