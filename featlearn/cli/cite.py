@@ -16,9 +16,9 @@ def command(models: tuple[str, ...], messages: Messages, results: Results) -> No
       featlearn cite rbm-l1.h5
       featlearn cite first.h5 model.h5 --json
     """
-    from featlearn.jobs.methods import cited
+    from featlearn.jobs.cite import cite
 
-    found = cited(models)
+    found = cite(models)
     if results.as_json:
         return results.show({"papers": [{"key": paper.key, "bibtex": paper.bibtex} for paper in found]})
     if not found:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from featlearn.errors import printable
-from featlearn.files.model import ModelFile, read_model
+from featlearn.files.model import ModelFile
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.jobs.train_settings import idle_settings
 from featlearn.models import model_class
@@ -39,11 +39,6 @@ def papers(files: Iterable[ModelFile]) -> list[Paper]:
         paper for file in files for one in (file, *file.layers) for paper in model_class(one.model).papers
     ]
     return list(dict.fromkeys(found))
-
-
-def cited(models: Iterable[str]) -> list[Paper]:
-    """Return what to cite for model files. Raises DataError."""
-    return papers(map(read_model, models))
 
 
 def settings_of(file: ModelFile) -> dict[str, Any]:
