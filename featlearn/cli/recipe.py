@@ -7,8 +7,7 @@ import click
 from featlearn.cli.options import Argument, command_named, common, force_of, option, paths, running
 from featlearn.cli.output import Messages, Results, Session
 from featlearn.cli.recipe_words import listed, shown, told
-from featlearn.errors import ConfigError, FeatlearnError
-from featlearn.signals import Interrupted
+from featlearn.errors import ConfigError
 
 
 @command_named("recipe")
@@ -43,7 +42,7 @@ def command(
     Examples:
       featlearn recipe list
       featlearn recipe show blog
-      featlearn recipe run demo -o demo
+      featlearn recipe run demo
     """
     from featlearn.cli.steps import execute, files_of
     from featlearn.jobs.recipe import run_recipe
@@ -58,12 +57,8 @@ def command(
     recipe = read_recipe(name, files_of)
     if action == "show":
         return shown(recipe, data, results)
-    try:
-        done = run_recipe(
-            recipe, output or f"recipe-{recipe.name}", data=data, force=force, say=messages.say,
-            execute=lambda *words: execute(session, *words),
-        )  # fmt: skip
-    except (FeatlearnError, Interrupted):
-        messages.say("what is done is kept; the same command goes on")
-        raise
+    done = run_recipe(
+        recipe, output or f"recipe-{recipe.name}", data=data, force=force, say=messages.say,
+        execute=lambda *words: execute(session, *words),
+    )  # fmt: skip
     told(done, messages, results)
