@@ -68,6 +68,16 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
 
 
 @pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
+@pytest.mark.parametrize("g", ["sigmoid", "tanh", "linear"])
+def test_outputs_begin_at_the_mean_of_the_data_where_that_is_asked_for(cls, g):
+    mean, silent = np.linspace(0.05, 0.95, 12), np.zeros((1, 5))
+    for visible_bias, wanted in (("data", mean), ("zero", FUNCTIONS[g](np.zeros(12)))):
+        model = make(cls, output_units=g, loss="squared", visible_bias=visible_bias)
+        model.init(12, Random(3), mean)
+        np.testing.assert_allclose(model.decode(silent)[0], wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
 def test_dropout_leaves_hidden_units_out_of_what_the_decoder_sees(cls):
     """By the mask that the derivative of the loss by the decoder's weights shows; the rest is scaled up."""
     options = {"tied": False, "output_units": "linear", "activation": "sigmoid", "loss": "squared"}

@@ -175,7 +175,7 @@ def test_models_that_give_no_rows_and_few_labels(work, run_here, tmp_path):
     found = cells(out.read_text("utf-8"), "Errors in %")
     for name, row in zip(("net", "model"), rows, strict=True):
         mean, spread = (100 * row[f"classifier_{what}_5"] for what in ("error", "spread"))
-        assert found[f"classifier: {name}"]["5 a class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
+        assert found[f"classifier: {name}"]["5 per class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
     assert cells(out.read_text("utf-8"), "main measures")["net"]["rmse"] == page.NONE
 
 
@@ -219,6 +219,12 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     assert settings["decay_weight"] == 0.02
     assert "l1_method" not in settings  # it does nothing here
     assert "sparsity_memory" not in settings
+    after = tmp_path / "after.h5"
+    ok(run_here("train", work.patches, "--model", "rbm", "--init-from", out, "--epochs", 1, "-o", after))
+    said = methods(load_model(str(after)))
+    assert f"It began with the parameters of {out} (SHA-256 {learned.file.content_hash})." in said
+    assert f"pixels ({work.patches})" in said
+    assert "init scale" not in said
 
 
 @pytest.mark.parametrize("id", model_ids())

@@ -10,7 +10,7 @@ from featlearn.cli.output import Messages, Results, flat, show_history
 from featlearn.errors import ConfigError, show
 
 
-@command_named("info")
+@command_named("info", most_used="get history")
 @paths("file", required=False)
 @option(
     "--verify",
@@ -23,7 +23,7 @@ from featlearn.errors import ConfigError, show
     "--history",
     type=click.Choice(["csv", "json"]),
     needs="file",
-    help="Print a model's learning curve alone, an epoch a line or an object.",
+    help="Print a model's learning curve alone, one line or object per epoch.",
 )
 @running
 def command(
@@ -34,7 +34,7 @@ def command(
     messages: Messages,
     results: Results,
 ) -> None:
-    """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
+    """Show what is in a data set or a model and where it came from; without FILE, how featlearn was built.
 
     \b
     Examples:

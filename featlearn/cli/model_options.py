@@ -9,6 +9,7 @@ from featlearn.cli.options import Command, Decorator, option, settings_option_ob
 from featlearn.models import model_class, model_ids
 
 MODEL = "featlearn.model"
+MODEL_CLASS = "featlearn.model_class"
 
 
 class ModelCommand(Command):
@@ -19,7 +20,8 @@ class ModelCommand(Command):
         return [*own, *ctx.meta.get(MODEL, []), help]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[MODEL] = self.offered(self.named(ctx, args))
+        ctx.meta[MODEL_CLASS] = self.named(ctx, args)
+        ctx.meta[MODEL] = self.offered(ctx.meta[MODEL_CLASS])
         return super().parse_args(ctx, args)
 
     def named(self, ctx: click.Context, args: list[str]) -> Any:
@@ -30,6 +32,14 @@ class ModelCommand(Command):
             or self.default_model(ctx, args)
         )
         return model_class(name) if name in model_ids() else None
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Name the papers that the model is of."""
+        cls = ctx.meta.get(MODEL_CLASS)
+        if cls is not None and cls.papers:
+            with formatter.section("Papers"):
+                for paper in cls.papers:
+                    formatter.write_text(paper.full)
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         """Who names the model if neither the command line nor the environment does."""
@@ -42,8 +52,8 @@ class ModelCommand(Command):
 
 def model_option(verb: str, required: bool = False) -> Decorator:
     """Return --model, in the words of what is done with it."""
-    words = f"What to {verb}; --model NAME --help shows more."
-    return option("--model", type=click.Choice(model_ids()), required=required, help=words)
+    words = f"What to {verb}; --model NAME --help shows its own options."
+    return option("--model", metavar="NAME", type=click.Choice(model_ids()), required=required, help=words)
 
 
 def peek(args: list[str], name: str) -> str | None:

@@ -21,92 +21,31 @@ from typing import Any, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
+from featlearn.cli.help_page import OTHERS, HelpPage
 from featlearn.cli.output import Messages, Results, Session
 from featlearn.cli.parameter_types import Bytes, click_type, plain_type
+from featlearn.cli.parameters import Argument, Option
 from featlearn.jobs.settings import Seed
 from featlearn.settings import Settings, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T", bound=Settings)
-METAVARS = {
-    "IntRange": "N",
-    "IntParamType": "N",
-    "CountOrShare": "N|X%",
-    "FloatRange": "X",
-    "FloatParamType": "X",
-}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Option(click.Option):
-    """An option that belongs to a group of the help page.
-
-    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`;
-    both are written as those of a setting.
-    """
-
-    def __init__(
-        self, *args: Any, group: str = "Options", needs: str = "", without: str | None = None, **kwargs: Any
-    ) -> None:
-        kwargs.setdefault("show_default", True)
-        super().__init__(*args, **kwargs)
-        self.group = group
-        self.needs = needs
-        self.without = without
-        if self.metavar is None:
-            self.metavar = METAVARS.get(type(self.type).__name__)
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Its names, unquoted, as in our own messages."""
-        return " / ".join(self.opts)
-
-    def get_help_extra(self, ctx: click.Context) -> Any:
-        """Defaults that are said in words without the brackets of Click."""
-        extra = super().get_help_extra(ctx)
-        if isinstance(self.show_default, str):
-            extra["default"] = self.show_default
-        return extra
-
-    def variable(self, ctx: click.Context) -> str:
-        """The environment variable that sets it: by the option's own name, FEATLEARN_INFO_JSON."""
-        name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
-        return f"{ctx.auto_envvar_prefix}_{name}"
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        return os.environ.get(self.variable(ctx)) or None
-
-
-class Argument(click.Argument):
-    """A positional argument, which messages name without quotes."""
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        return self.human_readable_name.rstrip(".")
-
-
-class Command(click.Command):
-    """A command whose help lists options by group, in the order in which the groups were declared.
-
-    Options that stand on the command line and would do nothing are refused before it runs.
-    """
+class Command(HelpPage):
+    """A command that refuses, before it runs, options on the command line that would do nothing."""
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_idle_options()
         return super().invoke(ctx)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                groups.setdefault(getattr(param, "group", "Options"), []).append(record)
-        groups["Options"] = groups.pop("Options", [])
-        for name, records in groups.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
 
+def command_named(name: str, most_used: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    """The decorator that makes a command; its help is the function's docstring.
 
-def command_named(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """The decorator that makes a command; its help is the function's docstring."""
-    return click.command(name, cls=Command)
+    `most_used` is as of HelpPage.
+    """
+    return click.command(name, cls=Command, most_used=most_used)
 
 
 def invocation() -> dict[str, Any]:
@@ -132,7 +71,7 @@ def option(*args: Any, **kwargs: Any) -> Decorator:
 
 
 def settings_options(
-    cls: type, group: str = "Options", needs: str = "", leave_out: Collection[str] = ()
+    cls: type, group: str = OTHERS, needs: str = "", leave_out: Collection[str] = ()
 ) -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
@@ -326,7 +265,7 @@ quiet = option(
     is_flag=True,
     callback=_to_messages,
     show_default=False,
-    help="No words on stderr but errors.",
+    help="Print only errors on stderr.",
 )
 as_json = option(
     "--json",

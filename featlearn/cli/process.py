@@ -1,7 +1,7 @@
 """The end of a run: exit codes, one-line errors, signals, closed pipes.
 
 Exit codes:
-    0 done   1 the data or the run failed   2 wrong usage or settings   3 diverged
+    0 done   1 the data or the run failed   2 usage error or wrong settings   3 diverged
     129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (by the signal itself, so that a shell sees it)
     141 closed pipe
 """

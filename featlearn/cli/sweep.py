@@ -23,7 +23,7 @@ from featlearn.jobs.sweep_settings import Search
 from featlearn.models import model_class
 
 
-@click.command("sweep", cls=TrainCommand)
+@click.command("sweep", cls=TrainCommand, most_used="model set_ samples seeds jobs output")
 @paths("dataset")
 @model_option("learn", required=True)
 @settings_options(Search, "Sweep")

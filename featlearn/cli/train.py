@@ -26,7 +26,7 @@ from featlearn.jobs.settings import RunSettings
 from featlearn.models import model_class
 
 
-@click.command("train", cls=TrainCommand)
+@click.command("train", cls=TrainCommand, most_used="model hidden epochs lr decay output seed")
 @paths("dataset", required=False)
 @model_option("learn", required=True)
 @option(

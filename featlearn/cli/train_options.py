@@ -10,9 +10,10 @@ import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, Option, option, settings_option_objects
+from featlearn.cli.options import Command, option, settings_option_objects
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
+from featlearn.cli.parameters import Option
 from featlearn.errors import ConfigError, DataError, reason, show
 from featlearn.settings import option_name, to_dict
 

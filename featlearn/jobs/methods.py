@@ -6,6 +6,7 @@ from typing import Any
 
 from featlearn.errors import printable
 from featlearn.files.model import ModelFile
+from featlearn.jobs.init_from import FIRST
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.jobs.train_settings import idle_settings
 from featlearn.models import model_class
@@ -64,6 +65,7 @@ def methods(learned: LoadedModel) -> str:
         [
             f"Features were learned with featlearn {file.version} by {_noun(file)}, {_source(learned)}.",
             *_preprocessing(learned),
+            *_start(file),
             *trained,
             f"All random numbers followed from the seed {file.seed}; the content of the model has the "
             f"SHA-256 {file.content_hash}.",
@@ -102,7 +104,9 @@ def _sizes(file: ModelFile) -> str:
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
     inputs = learned.file.provenance.get("inputs") or []
-    names = [printable(str(one.get("name", ""))) for one in inputs if isinstance(one, Mapping)]
+    start = learned.file.progress.get("start")
+    data = [one for one in inputs if isinstance(one, Mapping) and (not start or one.get("digest") != start)]
+    names = [printable(str(one.get("name", ""))) for one in data]
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
         f" ({', '.join(names)})" if names else ""
@@ -127,12 +131,23 @@ def _preprocessing(learned: LoadedModel) -> list[str]:
     return [f"Before that, {'; '.join(found)}."] if found else []
 
 
+def _start(file: ModelFile) -> list[str]:
+    """Whose parameters a model began with, if not with random ones."""
+    digest = file.progress.get("start")
+    if not digest:
+        return []
+    inputs = [one for one in file.provenance.get("inputs") or [] if isinstance(one, Mapping)]
+    names = [printable(str(one.get("name", ""))) for one in inputs if one.get("digest") == digest]
+    return [f"It began with the parameters of {names[0] if names else 'another model'} (SHA-256 {digest})."]
+
+
 def _training(file: ModelFile) -> str:
     values = settings_of(file)
     said = _descent(file, values) if "optimizer" in values else ["learned in whole passes over the data"]
     config = model_class(file.model).Config
     usual = to_dict(config())
-    own = [name for name in usual if name in values and name not in TOLD and file.config[name] != usual[name]]
+    told = TOLD + (FIRST if file.progress.get("start") else ())
+    own = [name for name in usual if name in values and name not in told and file.config[name] != usual[name]]
     said += [f"{name.replace('_', ' ')} {plain(values[name])}" for name in own]
     return f"Training: {', '.join(said)}."
 

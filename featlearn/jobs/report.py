@@ -133,7 +133,7 @@ def _page(opened: Opened, measured: Sequence[Measured], measuring: Measuring) ->
 
 
 UNITS = (
-    "Errors are in units of the preprocessed data, likelihoods and free energies are means in nats a row. "
+    "Errors are in units of the preprocessed data, likelihoods and free energies are means in nats per row. "
     "docs/evaluation.md of featlearn explains each measure."
 )
 
@@ -187,7 +187,7 @@ def _errors(rows: Sequence[Mapping[str, Any]], names: Sequence[str], per_class: 
         [f"{what.replace('_', ' ')}: {', '.join(of)}", *(_percent(*value) for value in values)]
         for (what, values), of in found.items()
     ]
-    head = ["classifier", *(f"{n} a class" for n in sorted(per_class))]
+    head = ["classifier", *(f"{n} per class" for n in sorted(per_class))]
     return page.table("Errors in %: mean and standard deviation over the draws of labelled rows.", head, body)
 
 

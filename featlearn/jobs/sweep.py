@@ -19,7 +19,7 @@ from featlearn.jobs.search import Try, tries
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep_run import TEST
 from featlearn.jobs.sweep_settings import Search
-from featlearn.jobs.sweep_table import CSV, Row, add_rows
+from featlearn.jobs.sweep_table import CSV, Row, add_rows, write_page
 from featlearn.jobs.train_settings import training_of
 from featlearn.jobs.workers import Message, Workers
 from featlearn.models import model_class
@@ -36,7 +36,7 @@ class Swept(Result):
 
     output: str
     table: str
-    """The CSV; a JSON of all settings stands beside it."""
+    """The CSV; a JSON of all settings, and a page of HTML, stand beside it."""
     runs: int
     by: str | None
     """The measure by which settings are ranked; None where no run is finished."""
@@ -89,7 +89,10 @@ def sweep(
     if not finished:
         done = len(sweeping.rows)
         say(f"stopped with {done} of {len(wanted)} runs finished; the same command goes on")
-    return sweeping.result(search.best, finished)
+    swept = sweeping.result(search.best, finished)
+    if swept.by is not None:
+        write_page(output, swept.by, say)
+    return swept
 
 
 def _settings_of(

@@ -53,14 +53,14 @@ class SparsityConfig:
     )
     sparsity_memory: float = setting(
         0.95,
-        "hinton: decay of the running mean that meets the target",
+        "decay of the running mean that meets the target of hinton",
         low=0,
         below=1,
         needs="sparsity_target sparsity_method=hinton",
     )
     sparsity_order: str = setting(
         "selective-sparse",
-        "goh: over the examples (selective), over the units (sparse), or one after the other",
+        "ranks of goh: over the examples (selective), over the units (sparse), or one after the other",
         choices=ORDERS,
         needs="sparsity_target sparsity_method=goh",
     )

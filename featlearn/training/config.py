@@ -71,7 +71,7 @@ class TrainConfig:
     )
     searches: int = setting(
         3,
-        f"{SEARCHING}: line searches on a minibatch; on all rows it is one an epoch",
+        f"line searches on a minibatch, of {SEARCHING}; on all rows it is one per epoch",
         low=1,
         needs=f"{_read_by('searches')} batch_size",
         without=f"batch_size={ALL}",
@@ -143,7 +143,7 @@ class TrainConfig:
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
     patience: int | None = setting(
         None,
-        "stop when the validation error has not fallen for so many epochs; the best model is kept",
+        "stop when the validation error has not fallen for N epochs; the best model is kept",
         low=1,
         off="never",
     )

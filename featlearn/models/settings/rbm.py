@@ -38,7 +38,7 @@ class RBMSettings(Layer):
         units: str = setting("binary", "kind of hidden units", choices=("binary", "rectified"))
         hidden_targets: str | None = setting(
             None,
-            "wanted activities of the hidden units, to be blended in: a row for each row of the data, or "
+            "target activities of the hidden units, to be blended in: one row per row of the data, or "
             "one for all (.npy, .csv, .h5, ...)",
             off="none",
             metavar="FILE",
@@ -63,11 +63,11 @@ class RBMSettings(Layer):
         chains: int = setting(100, "number of persistent chains", low=1, high=MAX_UNITS, needs="persistent")
         sample_visible: bool = setting(
             False,
-            "draw the visible units of CD's chain too, for a better density model",
+            "sample visible units in the negative phase too, for a better density model",
             without="persistent",
         )
         sample_data: bool = setting(
-            False, "take grey pixels as probabilities and draw new binary ones at each update"
+            False, "resample binary pixels from grey levels at every update (dynamic binarization)"
         )
         centered: bool = setting(
             False, "centered gradient, which learns a picture and its negative equally well"
