@@ -8,8 +8,7 @@ from featlearn.cli.options import command_named, common, force_of, option, paths
 from featlearn.cli.output import Messages, Results, Session
 from featlearn.cli.parameters import Argument
 from featlearn.cli.recipe_words import listed, shown, told
-from featlearn.errors import ConfigError, FeatlearnError
-from featlearn.signals import Interrupted
+from featlearn.errors import ConfigError
 
 
 @command_named("recipe")
@@ -44,7 +43,7 @@ def command(
     Examples:
       featlearn recipe list
       featlearn recipe show blog
-      featlearn recipe run demo -o demo
+      featlearn recipe run demo
     """
     from featlearn.cli.steps import execute, files_of
     from featlearn.jobs.recipe import run_recipe
@@ -59,12 +58,8 @@ def command(
     recipe = read_recipe(name, files_of)
     if action == "show":
         return shown(recipe, data, results)
-    try:
-        done = run_recipe(
-            recipe, output or f"recipe-{recipe.name}", data=data, force=force, say=messages.say,
-            execute=lambda *words: execute(session, *words),
-        )  # fmt: skip
-    except (FeatlearnError, Interrupted):
-        messages.say("what is done is kept; the same command goes on")
-        raise
+    done = run_recipe(
+        recipe, output or f"recipe-{recipe.name}", data=data, force=force, say=messages.say,
+        execute=lambda *words: execute(session, *words),
+    )  # fmt: skip
     told(done, messages, results)

@@ -56,6 +56,7 @@ def told(done: Any, messages: Messages, results: Results) -> None:
     else:
         rows = [
             {key: one[key] for key in ("figure", "published", "expected", "here")}
+            | {"published": None if one["published"] is None else str(one["published"])}
             | {"": "" if one["reproduced"] else "OUT OF RANGE"}
             for one in done.figures
         ]

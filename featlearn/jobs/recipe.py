@@ -14,12 +14,11 @@ from featlearn.files.folders import make_folder
 from featlearn.files.paths import open_regular
 from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.recipe_data import content_of, find_data, with_paths
-from featlearn.jobs.recipe_file import Figure, Recipe, Step
+from featlearn.jobs.recipe_file import RECORD, Figure, Recipe, Step
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.resume import difference
+from featlearn.signals import Interrupted
 
-RECORD = "recipe.json"
-"""What is known of the steps that were made, in the folder of their files."""
 Values = Mapping[str, Any]
 
 
@@ -68,7 +67,11 @@ def run_recipe(
     paths = find_data(recipe, data)
     make_folder(output, "the recipe's files")
     steps = _Steps(recipe, output, paths, execute, force, say)
-    results = {step.name: steps.make(i, step) for i, step in enumerate(recipe.steps, 1)}
+    try:
+        results = {step.name: steps.make(i, step) for i, step in enumerate(recipe.steps, 1)}
+    except (FeatlearnError, Interrupted):
+        say("the steps that are done are kept; the same command goes on")
+        raise
     figures = [_measured(figure, results) for figure in recipe.figures]
     notes = [f"{figure.name}: {figure.note}" for figure in recipe.figures if figure.note]
     pages = [path for step in recipe.steps for path in step.files.outputs if path.endswith((".html", ".htm"))]

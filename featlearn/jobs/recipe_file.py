@@ -19,6 +19,8 @@ from featlearn.files.paths import open_regular
 
 FOLDER = Path(featlearn.__file__).parent / "recipes"
 SUFFIX = ".toml"
+RECORD = "recipe.json"
+"""What is known of the steps that were made, in the folder of their files."""
 KEYS = ("title", "minutes", "about", "needs", "sources", "data", "steps", "figures")
 FIGURE_TEXTS = ("name", "value", "over", "minus", "source", "note")
 NUMBERS = ("times", "low", "high")
@@ -234,6 +236,8 @@ class _Reader:
         for path in files.outputs:
             if Path(path).name != path or path in ("", ".", ".."):
                 raise self.wrong(place, f"writes {show(path)}; wanted a name without folders")
+            if path == RECORD:
+                raise self.wrong(place, f"writes {path}, which holds the record of what was made")
         return Step(name, words, files)
 
     def figure(self, i: int, table: Mapping[str, Any], steps: Sequence[Step]) -> Figure:
