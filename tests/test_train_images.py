@@ -152,7 +152,10 @@ def test_settings_go_to_a_file_and_back(work, run_here, tmp_path):
     (tmp_path / "c.toml").write_text(shown)
     ok(run_here(*train, *cut, "-o", tmp_path / "a.h5"))
     ok(run_here("train", work.photos, "--config", tmp_path / "c.toml", "-o", tmp_path / "b.h5"))
-    assert len({read_model(str(tmp_path / name)).content_hash for name in ("a.h5", "b.h5")}) == 1
+    ok(run_here("extract-patches", work.photos, *cut, "-o", tmp_path / "p.h5"))
+    ok(run_here("train", tmp_path / "p.h5", *train[2:], "--seed", 3, "-o", tmp_path / "c.h5"))
+    names = ("a.h5", "b.h5", "c.h5")
+    assert len({read_model(str(tmp_path / name)).content_hash for name in names}) == 1
     plain = ok(run_here("train", work.patches, *train[2:], "--show-config")).out
     assert "size" not in plain.replace("batch_size", "")
     assert "max_pixels" not in plain
