@@ -22,7 +22,15 @@ from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import Run
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.mosaic import FORMATS as RASTERS
-from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, mosaic, pixel_bytes, place, weight_bytes
+from featlearn.pictures.mosaic import (
+    Sheet,
+    grey_tiles,
+    mosaic,
+    pixel_bytes,
+    place,
+    planes_in_cells,
+    weight_bytes,
+)
 from featlearn.rows import Array
 
 PATCHES = 100  # that are drawn unless it is said how many
@@ -130,14 +138,17 @@ def sheet_of_rows(
     shape: tuple[int, int, int],
     contrast: str = "common",
     bar: bool = False,
+    captions: Sequence[str] = (),
     **how: Any,
 ) -> Sheet:
     """Return a sheet of preprocessed rows X (k, n_visible), one cell each, and a `bar` of tones.
 
-    `how` is as of Sheet.
+    `how` is as of Sheet. Maps are drawn one by one: each has the caption of its row.
     """
     tiles, white = tiles_of_rows(X, preprocess, shape, contrast)
-    return Sheet(in_cells(tiles, len(X)), white=white if bar else None, **how)
+    cells = planes_in_cells(tiles, len(X))
+    captions = [caption for caption in captions for _ in range(len(cells) // len(X))]
+    return Sheet(cells, white=white if bar else None, captions=captions, **how)
 
 
 def run_of(file: ModelFile, model: Model, name: str) -> Run:

@@ -103,6 +103,7 @@ def _dataset(
     picture = pairs(before, after, seen)
     if settings.labels:
         each = np.sqrt(np.square(X.astype(np.float64) - Y).mean(axis=1))
+        each = each.repeat(len(picture.tiles) // len(X))  # of maps, which are drawn one by one
         note = f"above: inputs; below: what a {learned.file.model} model makes of them, and the RMSE; "
         note += f"of all {len(rows):,} rows it is {rmse:.3g}"
         picture = replace(picture, captions=[f"{error:.2g}" for error in each], note=note)
