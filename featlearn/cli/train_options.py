@@ -11,7 +11,7 @@ import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, collect, option, settings_option_objects, typed
+from featlearn.cli.options import ARGS, Command, collect, option, settings_option_objects, typed
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.cli.parameters import Option
@@ -22,7 +22,6 @@ from featlearn.settings import option_name, to_dict
 
 UP_DOWN = "featlearn.up_down"
 FILE = "featlearn.file"
-ARGS = "featlearn.args"
 NOT_IN_TOML = {
     *(
         "dataset",
@@ -63,7 +62,6 @@ class TrainCommand(ModelCommand):
         config, recipe = (_said(ctx, args, name) for name in ("config", "recipe"))
         ctx.default_map = self.of_recipe(recipe) | _read_toml(config)
         ctx.meta[FILE] = "--config: " if recipe is None else "--recipe: " if config is None else ""
-        ctx.meta[ARGS] = list(args)
         cls = self.named(ctx, args)
         for key in ctx.default_map:
             _refuse_idle(cls, key, ctx.meta[FILE])
