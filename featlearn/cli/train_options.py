@@ -95,11 +95,9 @@ class TrainCommand(ModelCommand):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show how images are cut where DATASET names some."""
-        from featlearn.jobs.cutting import holds_images
-
         try:
             dataset = self.make_parser(ctx).parse_args(ctx.meta[ARGS])[0].get("dataset")
-            images = isinstance(dataset, str) and holds_images(dataset)
+            images = isinstance(dataset, str) and _holds_images(dataset)
         except (click.UsageError, FeatlearnError):
             images = False
         for one in self.get_params(ctx):
@@ -217,6 +215,12 @@ def no_retry() -> Option:
         help="Do not begin again with half the default learning rate, twice at most, "
         "where it diverges early.",
     )
+
+
+def _holds_images(path: str) -> bool:
+    from featlearn.jobs.cutting import holds_images  # which takes as long to load as all else of a page
+
+    return holds_images(path)
 
 
 def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
