@@ -5,6 +5,8 @@ import shlex
 
 import pytest
 
+from featlearn.cli import usage
+
 LINES = {  # the command line: its exit code, and the words that stand in its one line
     # commands
     "trian --model rbm": (2, "trian: no such command; did you mean train?"),
@@ -62,7 +64,8 @@ LINES = {  # the command line: its exit code, and the words that stand in its on
         "--sparsity-target belongs to --model dbn, label-rbm, rbm or",
     ),
     "train p.h5 --hidden 9": (2, "--hidden belongs to --model NAME, such as rbm; name the model, too"),
-    "train p.h5 --model rbm --size 12": (2, "--size belongs to featlearn extract-patches"),
+    "train p.h5 --model rbm --size 12": (2, "p.h5 is a file of patches; leave it out"),
+    "evaluate m.h5 p.h5 --size 12": (2, "error: --size belongs to featlearn extract-patches"),
     "extract-patches photos --hidden 9": (2, "--hidden belongs to featlearn train --model NAME, such as rbm"),
     "evaluate m.h5 p.h5 --k 5": (2, "--k belongs to featlearn train --model k-sparse"),
     "train p.h5 --model pca --lr .1": (2, "--lr: does nothing with --model pca"),
@@ -90,9 +93,10 @@ LINES = {  # the command line: its exit code, and the words that stand in its on
     "evaluate m.h5": (2, "no data set given beside m.h5; it is featlearn evaluate MODEL... DATASET"),
     "classify m.h5 -o c.csv": (2, "no data set given; it is featlearn classify MODEL DATASET"),
     "train p.h5 new.h5 --model rbm": (2, "one argument too many; for an output write -o new.h5"),
+    "recipe": (2, "no action given; it is featlearn recipe"),
     "info p.h5 m.h5": (2, "m.h5: more than featlearn info [FILE] takes"),
     # files of another kind
-    "train photos --model rbm": (1, "run featlearn extract-patches photos -o patches.h5 first"),
+    "classify m.h5 photos -o c.csv": (1, "run featlearn extract-patches photos -o patches.h5 first"),
     "evaluate m.h5 photos": (1, "run featlearn extract-patches photos -o patches.h5 first"),
     "train m.h5 --model rbm": (1, "is a featlearn model, wanted a data set"),
     "evaluate p.h5 p.h5": (1, "is a featlearn data set, wanted a model"),
@@ -120,6 +124,11 @@ def test_a_wrong_command_line_is_told_what_to_write(line, place, run_here, monke
     assert (ran.code, told["exit_code"]) == (code, code), ran.err
     assert ran.err == f"featlearn: error: {told['error']}\n"
     assert words in ran.err
+
+
+def test_to_look_for_an_option_leaves_the_commands_as_they_are():
+    """Click keeps what it once made of a command: its help option, too."""
+    assert usage._context("info").help_option_names == ["-h", "--help"]
 
 
 def test_there_are_sixty_of_them():

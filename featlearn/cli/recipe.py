@@ -6,13 +6,14 @@ import click
 
 from featlearn.cli.options import command_named, common, force_of, option, paths, running
 from featlearn.cli.output import Messages, Results, Session
+from featlearn.cli.parameter_types import Choice
 from featlearn.cli.parameters import Argument
 from featlearn.cli.recipe_words import listed, shown, told
 from featlearn.errors import ConfigError
 
 
-@command_named("recipe")
-@click.argument("action", cls=Argument, type=click.Choice(["list", "show", "run"]))
+@command_named("recipe", most_used="data output")
+@click.argument("action", cls=Argument, type=Choice(["list", "show", "run"]))
 @paths("name", required=False)
 @option(
     "--data", multiple=True, metavar="FOLDER",

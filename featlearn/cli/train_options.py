@@ -11,7 +11,7 @@ import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, collect, option, settings_option_objects, typed
+from featlearn.cli.options import ARGS, Command, collect, option, settings_option_objects, typed
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.cli.parameters import Option
@@ -22,7 +22,6 @@ from featlearn.settings import option_name, to_dict
 
 UP_DOWN = "featlearn.up_down"
 FILE = "featlearn.file"
-ARGS = "featlearn.args"
 NOT_IN_TOML = {
     *(
         "dataset",
@@ -63,7 +62,6 @@ class TrainCommand(ModelCommand):
         config, recipe = (_said(ctx, args, name) for name in ("config", "recipe"))
         ctx.default_map = self.of_recipe(recipe) | _read_toml(config)
         ctx.meta[FILE] = "--config: " if recipe is None else "--recipe: " if config is None else ""
-        ctx.meta[ARGS] = list(args)
         cls = self.named(ctx, args)
         for key in ctx.default_map:
             _refuse_idle(cls, key, ctx.meta[FILE])
@@ -97,11 +95,9 @@ class TrainCommand(ModelCommand):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Show how images are cut where DATASET names some."""
-        from featlearn.jobs.cutting import holds_images
-
         try:
             dataset = self.make_parser(ctx).parse_args(ctx.meta[ARGS])[0].get("dataset")
-            images = isinstance(dataset, str) and holds_images(dataset)
+            images = isinstance(dataset, str) and _holds_images(dataset)
         except (click.UsageError, FeatlearnError):
             images = False
         for one in self.get_params(ctx):
@@ -219,6 +215,12 @@ def no_retry() -> Option:
         help="Do not begin again with half the default learning rate, twice at most, "
         "where it diverges early.",
     )
+
+
+def _holds_images(path: str) -> bool:
+    from featlearn.jobs.cutting import holds_images  # which takes as long to load as all else of a page
+
+    return holds_images(path)
 
 
 def _refuse_idle(cls: Any, name: str, place: str = "") -> None:

@@ -27,6 +27,7 @@ WANTED = {
     "input": "data set or photograph",
     "files": "model or data set",
     "shell": "shell",
+    "action": "action",
 }
 """What an argument is, by its name."""
 EXTRA, UNKNOWN = r"Got unexpected extra arguments? \((.*)\)", r"No such command '(.*)'\."
@@ -123,9 +124,10 @@ def _settings(id: str) -> dict[str, str]:
 
 
 def _context(name: str) -> click.Context:
-    command = cli.get_command(click.Context(cli), name)
+    group = click.Context(cli, **cli.context_settings)
+    command = cli.get_command(group, name)
     assert command is not None
-    ctx = click.Context(command, info_name=name)
+    ctx = click.Context(command, group, name)
     if isinstance(command, ModelCommand):
         ctx.meta[MODEL] = command.offered(None)
     return ctx
