@@ -14,6 +14,7 @@ from featlearn.models.base import Paper
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.settings import Settings, from_file, in_effect, in_words, to_dict
 from featlearn.training.config import TrainConfig
+from featlearn.training.optim import OPTIMIZERS
 
 NORMALIZED = {
     "center": "the mean of each patch was taken off",
@@ -21,14 +22,6 @@ NORMALIZED = {
     "standardize-patch": "each patch was scaled to mean 0 and standard deviation 1",
     "standardize": "each pixel was scaled to mean 0 and standard deviation 1 over the data",
     "global": "values were scaled by one mean and one standard deviation of all",
-}
-OPTIMIZERS = {
-    "sgd": "stochastic gradient descent",
-    "adam": "Adam",
-    "lbfgs": "L-BFGS",
-    "cg": "conjugate gradient",
-    "hessian-free": "Hessian-free optimisation",
-    "newton": "Newton's method",
 }
 TOLD = ("hidden", "layer")
 """Settings of a model that the paragraph tells in words."""
@@ -104,8 +97,10 @@ def _sizes(file: ModelFile) -> str:
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
     inputs = learned.file.provenance.get("inputs") or []
-    start = learned.file.progress.get("start")
-    data = [one for one in inputs if isinstance(one, Mapping) and (not start or one.get("digest") != start)]
+    others = [learned.file.progress.get(key) for key in ("start", "validation data")]
+    data = [
+        one for one in inputs if isinstance(one, Mapping) and one.get("digest") not in filter(None, others)
+    ]
     names = [printable(str(one.get("name", ""))) for one in data]
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
@@ -154,7 +149,7 @@ def _training(file: ModelFile) -> str:
 
 def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     """How long, by which optimizer and with which rate, momentum, minibatches and decay it was learned."""
-    said = [OPTIMIZERS.get(values["optimizer"], values["optimizer"])]
+    said = [OPTIMIZERS[values["optimizer"]].title]
     if len(file.history.get("epoch", ())):
         epochs, updates = (int(file.history[name][-1]) for name in ("epoch", "step"))
         said[0] = f"{epochs:,} epochs ({updates:,} updates) of {said[0]}"
