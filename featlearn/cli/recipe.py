@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import click
 
-from featlearn.cli.options import Argument, command_named, common, force_of, option, paths, running
+from featlearn.cli.options import command_named, common, force_of, option, paths, running
 from featlearn.cli.output import Messages, Results, Session
+from featlearn.cli.parameters import Argument
 from featlearn.cli.recipe_words import listed, shown, told
 from featlearn.errors import ConfigError
 
