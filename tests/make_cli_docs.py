@@ -33,7 +33,7 @@ first hundred updates, it is halved and the run begins again from the start, at 
 how often (`restarts`) and the rate (`lr`). The model is that of `--lr` with the last rate. A rate that was
 given is never changed, and `--no-retry` keeps the default.
 
-Completion in bash: `eval "$(_FEATLEARN_COMPLETE=bash_source featlearn)"`, likewise for zsh and fish.
+Completion in bash: `eval "$(featlearn completion bash)"` in ~/.bashrc, likewise for zsh and fish.
 """
 
 

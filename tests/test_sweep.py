@@ -278,8 +278,9 @@ def test_an_error_of_all_runs_is_said_once(work, run_here, tmp_path):
         "sweep", work.patches, "--model", "k-sparse", "--set", "k=200,300", "-q", "-o", tmp_path / "a"
     )
     assert ran.code == 1
-    ran = run_here("sweep", work.photos, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "a")
-    refused(ran, "is a folder, wanted a data set")
+    missing = tmp_path / "missing.h5"
+    ran = run_here("sweep", missing, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "a")
+    refused(ran, "missing.h5: no such file")
     (tmp_path / "file").touch()
     ran = run_here("sweep", work.patches, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "file")
     refused(ran, "is a file, wanted a folder")

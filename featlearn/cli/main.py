@@ -34,6 +34,9 @@ COMMANDS = {  # in the order of use
     "stack": "Put models together as one stack.",
     "check-gradients": "Check gradients against finite differences.",
     "info": "Show what is in a file, or how featlearn was built.",
+    "cite": "Print the papers to cite for models, as BibTeX.",
+    "completion": "Print the completion script of a shell.",
+    "help": "Show the help page of a command.",
 }
 
 

@@ -23,17 +23,27 @@ from click.core import ParameterSource
 
 from featlearn.cli.help_page import OTHERS, HelpPage
 from featlearn.cli.output import Messages, Results, Session
-from featlearn.cli.parameter_types import Bytes, click_type, plain_type
+from featlearn.cli.parameter_types import Bytes, Whole, click_type, plain_type
 from featlearn.cli.parameters import Argument, Option
 from featlearn.jobs.settings import Seed
 from featlearn.settings import Settings, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T", bound=Settings)
+ARGS = "featlearn.args"
+"""Where a context keeps the words of the command line behind its command."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Command(HelpPage):
     """A command that refuses, before it runs, options on the command line that would do nothing."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGS] = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:  # not all of Click's know where they are
+            error.ctx = error.ctx or ctx
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_idle_options()
@@ -243,7 +253,7 @@ resume = option(
 seed = settings_options(Seed)
 threads = option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=Whole(1, 1024),
     callback=_set_threads,
     expose_value=False,
     show_default="the cores that this process may use",

@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
 from featlearn import signals
-from featlearn.errors import ConfigError, DataError, printable, reason
+from featlearn.errors import ConfigError, DataError, printable, reason, show
 from featlearn.jobs.results import Next, Result
 
 SAID = ("advice", "measured")  # what stands in JSON alone: a person reads it elsewhere
@@ -310,3 +311,39 @@ def show_history(format: str, model: str, results: Results) -> None:
         return results.value(as_rows(columns))
     for line in as_csv(columns).splitlines():
         results.value(line)
+
+
+def show_methods(model: str, get: str | None, results: Results) -> None:
+    """Print a model's paragraph for a methods section. Raises DataError, ConfigError."""
+    from featlearn.jobs.methods import methods
+    from featlearn.jobs.store import load_model
+
+    if get is not None:
+        raise ConfigError("--get: does nothing with --methods; leave one of them out")
+    text = methods(load_model(model))
+    results.show({"methods": text}) if results.as_json else results.value(text)
+
+
+def pick(values: dict[str, Any], key: str) -> Any:
+    """Return the value at a dotted key. Raises ConfigError."""
+    found: Any = values
+    for part in key.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
+            near = ", ".join(map(show, _nearest(key, list(flat(values)))))
+            raise ConfigError(
+                f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
+            )
+    return found
+
+
+def _nearest(key: str, known: list[str]) -> list[str]:
+    """The three known keys that are most alike, as a whole or in their last part."""
+
+    def likeness(other: str) -> float:
+        return max(SequenceMatcher(None, key, part).ratio() for part in (other, other.rpartition(".")[2]))
+
+    return sorted(known, key=likeness, reverse=True)[:3]

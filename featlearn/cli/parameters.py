@@ -7,13 +7,12 @@ from typing import Any
 import click
 
 from featlearn.cli.help_page import OTHERS
+from featlearn.cli.parameter_types import Real, Whole
 
 METAVARS = {
-    "IntRange": "N",
-    "IntParamType": "N",
+    "Whole": "N",
     "CountOrShare": "N|X%",
-    "FloatRange": "X",
-    "FloatParamType": "X",
+    "Real": "X",
 }
 CHOICE = "CHOICE"
 LONG_LIST = 22  # letters of choices, beyond which they stand in the help
@@ -58,6 +57,8 @@ class Option(click.Option):
     def get_help_extra(self, ctx: click.Context) -> Any:
         """Defaults that are said in words without the brackets of Click; switches are on or off."""
         extra = super().get_help_extra(ctx)
+        if isinstance(self.type, Whole | Real) and self.type.min is None and self.type.max is None:
+            del extra["range"]
         if isinstance(self.show_default, str):
             extra["default"] = self.show_default
         elif self.is_bool_flag and self.secondary_opts:

@@ -14,7 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -24,6 +24,8 @@ from featlearn.errors import FeatlearnError, show
 from featlearn.signals import Interrupted
 
 CLOSED_PIPE = 128 + 13
+NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""`featlearn` alone shows its help page; Click before 8.2 has no error for it."""
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
 """What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
 
@@ -98,10 +100,8 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
     code, message = _explain(error)
     if session.debug and message:
         tell(*"".join(traceback.format_exception(error)).splitlines())
-    if isinstance(error, click.UsageError):
-        shown = io.StringIO()
-        error.show(shown)
-        tell(*shown.getvalue().splitlines())
+    if isinstance(error, NO_ARGUMENTS):
+        tell(*error.format_message().splitlines())
     elif message:
         tell(f"featlearn: error: {message}")
     try:
@@ -125,6 +125,10 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return error.exit_code, ""
     if isinstance(error, FeatlearnError):
         return error.exit_code, words
+    if isinstance(error, click.UsageError) and not isinstance(error, NO_ARGUMENTS):
+        from featlearn.cli.usage import usage_words
+
+        return error.exit_code, " ".join(usage_words(error).split())
     if isinstance(error, click.ClickException):
         return error.exit_code, " ".join(error.format_message().split())
     if isinstance(error, Interrupted):

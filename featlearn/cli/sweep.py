@@ -14,18 +14,17 @@ from featlearn.cli.options import (
     paths,
     running,
     settings_options,
-    typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand, config
+from featlearn.cli.train_options import TrainCommand, collect_cutting, collect_learning, config, init_from
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep_settings import Search
-from featlearn.models import model_class
 
 
 @click.command("sweep", cls=TrainCommand, most_used="model set_ samples seeds jobs output")
 @paths("dataset")
 @model_option("learn", required=True)
+@init_from
 @settings_options(Search, "Sweep")
 @common(output("Folder for the models and their table."), force)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
@@ -48,16 +47,14 @@ def command(model: str, messages: Messages, results: Results, **options: Any) ->
       featlearn sweep patches.h5 --model rbm --set lr=.001..0.05 --samples 20 --validation .1 -o rates
     """
     from featlearn.jobs.sweep import sweep
-    from featlearn.jobs.train_settings import training_of
 
-    cls = model_class(model)
-    options = {**cls.defaults.training, **options}
-    settings = {"training": training_of(cls), "config": cls.Config, "run": RunSettings, "search": Search}
-    options |= {name: collect(kind, options, decided=False) for name, kind in settings.items()}
+    settings = {"search": collect(Search, options, decided=False)} | collect_learning(
+        model, options, decided=False
+    )
     done = sweep(
+        **settings,
+        **collect_cutting(options),
         **options,
-        model=model,
-        given=typed(),
         progress=messages.progress,
         say=messages.say,
         should_stop=lambda: signals.noted() is not None,

@@ -4,21 +4,25 @@ import difflib
 import json
 import os
 import tomllib
+from dataclasses import fields
 from typing import Any
 
 import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, option, settings_option_objects
+from featlearn.cli.options import Command, collect, option, settings_option_objects, typed
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.cli.parameters import Option
-from featlearn.errors import ConfigError, DataError, reason, show
+from featlearn.errors import ConfigError, DataError, FeatlearnError, reason, show
+from featlearn.jobs.settings import Images, RunSettings
+from featlearn.models import model_class
 from featlearn.settings import option_name, to_dict
 
 UP_DOWN = "featlearn.up_down"
 FILE = "featlearn.file"
+ARGS = "featlearn.args"
 NOT_IN_TOML = {
     *(
         "dataset",
@@ -36,6 +40,11 @@ NOT_IN_TOML = {
 }
 
 
+init_from = option(
+    "--init-from",
+    metavar="MODEL.h5",
+    help="Begin at the weights of a model: one of its own kind, or any RBM or autoencoder, with its units.",
+)
 config = option(
     "--config", metavar="FILE.toml", expose_value=False,
     help="Take settings from a file; options on the command line win.",
@@ -54,6 +63,7 @@ class TrainCommand(ModelCommand):
         config, recipe = (_said(ctx, args, name) for name in ("config", "recipe"))
         ctx.default_map = self.of_recipe(recipe) | _read_toml(config)
         ctx.meta[FILE] = "--config: " if recipe is None else "--recipe: " if config is None else ""
+        ctx.meta[ARGS] = list(args)
         cls = self.named(ctx, args)
         for key in ctx.default_map:
             _refuse_idle(cls, key, ctx.meta[FILE])
@@ -78,11 +88,26 @@ class TrainCommand(ModelCommand):
         from featlearn.jobs.train_settings import TrainConfig, idle_settings, training_of, usual_in_words
 
         if cls is None:
-            return [*settings_option_objects(TrainConfig, "Training"), no_retry()]
+            return [*settings_option_objects(TrainConfig, "Training"), no_retry(), *image_options(None)]
         words, idle = usual_in_words(cls), idle_settings(cls)
         own = settings_option_objects(training_of(cls), "Training", cls.defaults.training, words)
         own.append(no_retry())
-        return [one for one in own if one.name not in idle] + super().offered(cls)
+        offered = [one for one in own if one.name not in idle]
+        return offered + super().offered(cls) + image_options(cls)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show how images are cut where DATASET names some."""
+        from featlearn.jobs.cutting import holds_images
+
+        try:
+            dataset = self.make_parser(ctx).parse_args(ctx.meta[ARGS])[0].get("dataset")
+            images = isinstance(dataset, str) and holds_images(dataset)
+        except (click.UsageError, FeatlearnError):
+            images = False
+        for one in self.get_params(ctx):
+            if images and isinstance(one, Option):
+                one.hidden = False
+        super().format_options(ctx, formatter)
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Refuse unknown keys of the TOML file, and values of another type, before anything is parsed."""
@@ -134,6 +159,41 @@ def net_options(
     training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
     net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
     return [one for one in training if one.name != "data_scale"], net
+
+
+def image_options(cls: Any) -> list[Option]:
+    """Return the options of how images are cut, hidden; without those that a model has of the same name."""
+    from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+
+    groups = ((Images, "Images"), (Extraction, "Patches"), (PreprocessSpec, "Preprocessing"))
+    taken = {"seed"} | (set() if cls is None else {field.name for field in fields(cls.Config)})
+    found = [one for kind, group in groups for one in settings_option_objects(kind, group)]
+    for one in found:
+        one.hidden = True
+    return [one for one in found if one.name not in taken]
+
+
+def collect_learning(model: str, options: dict[str, Any], decided: bool = True) -> dict[str, Any]:
+    """Take what is learned and how out of a command's keyword arguments: model, training, config, run, given.
+
+    `decided` is as of `collect`.
+    """
+    from featlearn.jobs.train_settings import training_of
+
+    cls = model_class(model)
+    kinds = {"training": training_of(cls), "config": cls.Config, "run": RunSettings}
+    for name, value in cls.defaults.training.items():  # what is not offered has its default too
+        options.setdefault(name, value)
+    found = {name: collect(kind, options, decided) for name, kind in kinds.items()}
+    return found | {"model": model, "given": typed()}
+
+
+def collect_cutting(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings of how images are cut out of a command's keyword arguments; after all others."""
+    from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+
+    kinds = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
+    return {name: collect(kind, options, decided=False) for name, kind in kinds.items()}
 
 
 def show_trained(done: Any, messages: Messages, results: Results) -> None:
@@ -194,7 +254,12 @@ def toml(plan: Any) -> str:
     """
     ctx = click.get_current_context()
     values = ctx.params | {"model": plan.model} | to_dict(plan.training) | to_dict(plan.config)
-    names = [param.name for param in ctx.command.get_params(ctx) if param.name not in NOT_IN_TOML]
+    left_out = set(NOT_IN_TOML)
+    if plan.data.cut is None:
+        left_out |= {one.name for one in image_options(model_class(plan.model))}
+    else:
+        values |= plan.data.cut.settings
+    names = [param.name for param in ctx.command.get_params(ctx) if param.name not in left_out]
     return "".join(
         f"{name} = {_toml_value(values[name])}\n" for name in names if name and values.get(name) is not None
     )

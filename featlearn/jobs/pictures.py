@@ -11,6 +11,7 @@ import numpy as np
 from featlearn import __version__
 from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.files.color import to_levels
 from featlearn.files.model import ModelFile
 from featlearn.jobs.formats import refuse_other_suffix, suffix
 from featlearn.jobs.picture_settings import Printed
@@ -97,6 +98,16 @@ def are_pixels(preprocess: Preprocess) -> bool:
     return preprocess.low >= 0 and preprocess.spec.whiten != "pca"
 
 
+def as_seen(
+    pixels: Array, preprocess: Preprocess, tones: tuple[float, float]
+) -> tuple[Array, tuple[float, float]]:
+    """Return pixels, and their values of black and white, for a screen: light becomes levels of sRGB."""
+    if not preprocess.linear:
+        return pixels, tones
+    black, white = tones
+    return to_levels((pixels - black) / (white - black)), (0.0, 1.0)
+
+
 def tiles_of_rows(
     X: Array, preprocess: Preprocess, shape: tuple[int, int, int], contrast: str = "common"
 ) -> tuple[Array, float | None]:
@@ -109,7 +120,8 @@ def tiles_of_rows(
     if not are_pixels(preprocess):
         return weight_bytes(grey_tiles(preprocess.to_pixels(X).reshape(tiles)), contrast)
     highest = preprocess.high if np.isfinite(preprocess.high) else X.max(initial=1.0)
-    return pixel_bytes(grey_tiles(X.reshape(tiles)), (0.0, max(1.0, float(highest)))), None
+    seen, tones = as_seen(X.reshape(tiles), preprocess, (0.0, max(1.0, float(highest))))
+    return pixel_bytes(grey_tiles(seen), tones), None
 
 
 def sheet_of_rows(
