@@ -248,3 +248,10 @@ def test_references_in_bibtex():
         assert re.fullmatch(r"@\w+\{[a-z-]+\d{4}[a-z]+,\n(  \w+ = \{.*\},?\n)+\}", paper.bibtex)
         assert paper.bibtex.count("{") == paper.bibtex.count("}")
         assert paper.bibtex.isascii()
+
+
+def test_a_training_of_all_rows_at_once_is_described(work, tmp_path, run_here):
+    path = str(tmp_path / "all.h5")
+    options = ("--hidden", 4, "--optimizer", "lbfgs", "--batch-size", "all", "--epochs", 2)
+    ok(run_here("train", work.patches, "--model", "autoencoder", *options, "-o", path))
+    assert "all rows at once" in methods(load_model(path))

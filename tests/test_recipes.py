@@ -240,6 +240,18 @@ def test_another_version_makes_all_anew(made, monkeypatch):
     assert len(made.commands.take()) == 4
 
 
+def test_a_model_that_cannot_be_read_is_made_anew(ran, run_here):
+    """As one of another version of the format; it is no error of the recipe."""
+    path, out, found = ran
+    model = out / "model.h5"
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-100])
+    again = ok(run_here("recipe", "run", path, "-o", out, "--json"))
+    assert "model, anew since model.h5 is another" in again.err
+    assert model.read_bytes() == whole
+    assert json.loads(again.out) == found
+
+
 def test_files_of_others_are_replaced_by_force_alone(tmp_path):
     recipe = read_recipe(str(write(tmp_path, HEAD + STEPS)), files_of)
     (tmp_path / "out").mkdir()

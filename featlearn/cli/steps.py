@@ -33,7 +33,7 @@ def _context(words: Sequence[str], session: Session) -> click.Context:
     from featlearn.cli.main import cli
 
     with own_settings():
-        outer = click.Context(cli, info_name="featlearn", obj=session, auto_envvar_prefix="FEATLEARN")
+        outer = click.Context(cli, info_name="featlearn", obj=session, **cli.context_settings)
         name, command, rest = cli.resolve_command(outer, list(words))
         assert command is not None
         if name == "recipe":
@@ -45,12 +45,12 @@ def parsed(words: Sequence[str]) -> click.Context:
     """Return the context of a command line that is not run. Raises ConfigError for one that is wrong."""
     if not words:
         raise ConfigError("the command is missing")
+    if {"-h", "--help"} & set(words):
+        raise ConfigError("prints a help page, and does nothing")
     try:
         return _context(words, Session(take=lambda values: None))
     except click.ClickException as error:
         raise ConfigError(" ".join(error.format_message().split())) from error
-    except click.exceptions.Exit as error:
-        raise ConfigError("prints a help page, and does nothing") from error
 
 
 def typed_in(context: click.Context) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     if "momentum" in values:
         said.append(f"momentum {values['momentum']:g}")
     rows = file.training.get("batch_size")
-    said.append(f"{rows:,} rows in a minibatch" if rows else "all rows at once")
+    said.append(f"{rows:,} rows in a minibatch" if isinstance(rows, int) else "all rows at once")
     if values.get("decay", "none") != "none":
         said.append(f"{values['decay'].upper()} weight decay {values['decay_weight']:g}")
     return said

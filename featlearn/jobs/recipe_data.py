@@ -1,5 +1,6 @@
 """The data of a recipe: which files and folders are meant, and what any file holds."""
 
+import contextlib
 import fnmatch
 import hashlib
 import os
@@ -112,7 +113,8 @@ def content_of(path: str) -> str | None:
     if not os.path.isfile(path):
         return None
     if read_start(path, SIZE).startswith(MODEL.encode()):
-        return load_model(path).file.content_hash
+        with contextlib.suppress(DataError):  # damaged, or of another time: then it is bytes like any other
+            return load_model(path).file.content_hash
     return _digest(path)
 
 
