@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.ops.reduce import column_mean
+from featlearn.ops.reduce import all_rows, column_mean, rows_here
 from featlearn.rows import Array
 from featlearn.settings import check, setting
 
@@ -82,7 +82,8 @@ def targets(config: SparsityConfig, H: Array) -> Array:
     """Return what stands for activations H (n, hidden) in the statistics: H, or mixed with Goh's targets."""
     if config.target is None or config.sparsity != "goh" or config.target_weight is None:
         return H
-    return np.asarray(H + config.target_weight * (goh_targets(H, config.target, config.goh_order) - H))
+    T = rows_here(goh_targets(all_rows(H), config.target, config.goh_order))
+    return np.asarray(H + config.target_weight * (T - H))
 
 
 def add_pull(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import Gradients, IsClassifier, Model, Phase
 from featlearn.ops.softmax import predicted
 from featlearn.rows import Array, Index, Rows
-from featlearn.training import stopping
+from featlearn.training import schedules, stopping
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
 from featlearn.training.order import PROBE
@@ -111,6 +112,18 @@ class Leg:
     def only_falls(self) -> bool:
         """Whether no update raises the loss of all rows, since each is a line search on them."""
         return self.config.by_searches and self.config.all_rows
+
+    def settings(self, at: Progress, planned: int, length: int, X: Array) -> UpdateSettings:
+        """Return the settings of an update on rows X, before which `planned` of `length` were made."""
+        config, curvature = self.config, self.phase.curvature
+        warm, scheduled = schedules.warm_up(config.warm_up, planned, length)
+        return UpdateSettings(
+            schedules.learning_rate(config.lr_schedule, warm * self.lr * at.rate, scheduled),
+            schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
+            self.decay,
+            self.model.weights,
+            None if curvature is None else partial(curvature, X),
+        )
 
     def steps(
         self, optimizer: Optimizer, evaluate: Callable[[], Gradients], settings: UpdateSettings

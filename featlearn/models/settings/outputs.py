@@ -11,7 +11,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary
 from featlearn.ops.activations import activate, backward, second_derivative
 from featlearn.ops.curvature import Top
-from featlearn.ops.reduce import rmse, row_total
+from featlearn.ops.reduce import count, rmse, row_total
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
@@ -119,4 +119,4 @@ def output_error(
     _core.output_error(A, rows, A, X, kind if squared else "linear", weight)
     squares = row_total(rows)
     total = squares / 2 if squared else row_total(entropy)
-    return total, math.sqrt(squares / X.size) if error is None else error, A
+    return total, math.sqrt(squares / (count(X) * X.shape[1])) if error is None else error, A
