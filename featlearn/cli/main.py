@@ -9,7 +9,7 @@ import click
 
 from featlearn import __version__, signals
 from featlearn.cli.output import Session
-from featlearn.errors import DataError
+from featlearn.errors import ConfigError, DataError
 
 try:
     import resource
@@ -34,6 +34,8 @@ COMMANDS = {  # in the order of use
     "info": "Say what is in a file, or how featlearn was built.",
 }
 
+SHARED = ("train", "finetune", "info")
+"""Those that several processes, which mpiexec or srun has started, can run together."""
 
 LEAST_MEMORY = 128 << 20
 
@@ -86,3 +88,6 @@ def cli(ctx: click.Context, debug: bool) -> None:
     Every option can also be set by an environment variable: --lr of train by FEATLEARN_TRAIN_LR.
     """
     ctx.ensure_object(Session).debug = debug
+    name = ctx.invoked_subcommand
+    if name not in SHARED and ctx.ensure_object(Session).ranks > 1:
+        raise ConfigError(f"{name}: shares no work out over processes yet; start it without mpiexec or srun")

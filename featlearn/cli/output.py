@@ -24,12 +24,13 @@ PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a t
 
 @dataclass
 class Session:
-    """The settings of a command line beside its command: --debug, --json and --quiet."""
+    """The settings of a command line beside its command: --debug, --json and --quiet; how many run it."""
 
     debug: bool = False
     json: bool = False
     quiet: bool = False
     argv: Sequence[str] = ()
+    ranks: int = 1
 
 
 def tell(*lines: str) -> None:

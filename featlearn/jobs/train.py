@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from featlearn import signals
+from featlearn import ranks, signals
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.model import ModelFile, write_into
@@ -172,10 +173,15 @@ def learn_into(
     The rest is as of `train`.
     """
     check_hdf5_name(output)
-    ckpt = output + ".ckpt"
+    ckpt, first = output + ".ckpt", ranks.rank == 0  # which alone writes
     run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
     stills = Stills(watching or Watching(), output, resume, force, inputs, say)
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log, stills)
+    if not first:
+        run_log, stills = (
+            RunLog(None, resume, force, [], say),
+            Stills(Watching(), output, resume, force, [], say),
+        )
+    watch = Watch(say, progress, _agreed(should_stop), should_save, run.checkpoint_every, run_log, stills)
     if os.path.exists(ckpt):
         check_output(ckpt, True, inputs)  # in the end it is removed
         if not (resume or force):
@@ -190,7 +196,9 @@ def learn_into(
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
             return _report(finished, output, say)
-    with Output(output, force or shorter is not None, inputs) as out, run_log:
+    replaces = force or shorter is not None
+    check_output(output, replaces, inputs)
+    with Output(output, replaces, inputs) if first else nullcontext() as out, run_log:
         plan = plan or plan_it()
         story = provenance(invocation, seed=run.seed, inputs=inputs)
         learn = partial(learn_one, shorter=shorter)
@@ -205,9 +213,23 @@ def learn_into(
             stills.end()
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
-            write_into(out, file, filters_inside(model, file))
-            discard(ckpt)
+            if out is not None:
+                write_into(out, file, filters_inside(model, file))
+                discard(ckpt)
     return _report(file, output, say, seconds)
+
+
+def _agreed(ask: Ask) -> Ask:
+    """Return what answers as `ask` does on any rank; all are asked as often, and get that one's signal."""
+
+    def any_asks() -> bool:
+        stop = ranks.largest(ask()) > 0
+        number = ranks.largest(signals.noted() or 0) if stop else 0
+        if number:
+            signals.note(number)
+        return stop
+
+    return any_asks
 
 
 def _model(file: ModelFile) -> Model:
