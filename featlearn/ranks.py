@@ -66,7 +66,7 @@ class Share(NamedTuple):
     @property
     def panels(self) -> range:
         """The numbers of the rank's own panels."""
-        return range(math.ceil(self.start / self.panel), math.ceil(self.stop / self.panel))
+        return range(-(-self.start // self.panel), -(-self.stop // self.panel))
 
 
 def start() -> None:
@@ -110,28 +110,32 @@ class _Local:
 
 def panel(n: int) -> int:
     """Return the rows of a panel of n rows: whole blocks, so many that there are at most PANELS."""
-    return BLOCK * max(1, math.ceil(math.ceil(n / BLOCK) / PANELS))
+    return BLOCK * max(1, -(-n // (BLOCK * PANELS)))
 
 
 def share_of(n: int, rank: int, size: int) -> Share:
     """Return the rows of a rank among n: whole panels, as evenly as may be; the first rank has the first."""
     rows = panel(n)
-    panels = math.ceil(n / rows)
-    start, stop = (min(n, rows * math.ceil(panels * r / size)) for r in (rank, rank + 1))
-    return Share(start, stop, n, rows)
+    panels = -(-n // rows)
+    first, last = -(-panels * rank // size), -(-panels * (rank + 1) // size)
+    return Share(min(n, rows * first), min(n, rows * last), n, rows)
 
 
-@contextlib.contextmanager
-def sharing(n: int) -> Iterator[slice]:
-    """Within, arrays of rows hold this rank's own of n rows, which are yielded; alone, all of them."""
-    global _share
-    if size == 1:
-        yield slice(0, n)
-        return
-    _share = share_of(n, rank, size)
-    try:
-        yield _share.own
-    finally:
+class sharing:
+    """A context within which arrays of rows hold this rank's own of n rows, which it answers; alone, all."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __enter__(self) -> slice:
+        global _share
+        if size == 1:
+            return slice(0, self.n)
+        _share = share_of(self.n, rank, size)
+        return _share.own
+
+    def __exit__(self, *error: object) -> None:
+        global _share
         _share = None
 
 

@@ -34,6 +34,11 @@ def runs():
         for name, config in few(id).items():
             yield f"{id}, {name}", id, config, "float32", training
         yield f"{id}, float64", id, model_bytes.configs(model_class(id))["usual"], "float64", training
+    cls = model_class("rbm")
+    for chains in (100, 700):  # fewer and more than the last minibatch has rows
+        config = cls.Config(hidden=15, visible="bernoulli", persistent=True, chains=chains)
+        config = cls.resolve(config, model_bytes.DataSummary(model_bytes.N_VISIBLE, 0.0, 1.0))
+        yield f"rbm, {chains} chains", "rbm", config, "float32", {"batch_size": BATCH, "epochs": 2}
     id = "sparse-autoencoder"
     for name in ("lbfgs", "cg", "hessian-free", "newton"):
         config = model_bytes.configs(model_class(id))["usual"]

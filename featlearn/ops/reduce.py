@@ -11,7 +11,6 @@ has whole panels, so the bytes are those of one process; "rows" then means those
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +40,10 @@ def add_up(out: Array, n: int, make: Make, weight: float = 1.0, beta: float = 0.
 
     `n` is how many rows there are here, of which `make` takes some.
     """
-    share = ranks.share()
-    if share is None and n <= BLOCK * ranks.PANELS:
+    if in_one_go(n):
         make(out, slice(0, n), weight, beta)
         return out
+    share = ranks.share()
     assert share is None or n == share.stop - share.start
     size = ranks.panel(n) if share is None else share.panel
     made: list[Array] = []
@@ -61,17 +60,26 @@ def add_up(out: Array, n: int, make: Make, weight: float = 1.0, beta: float = 0.
     return out
 
 
+def in_one_go(n: int) -> bool:
+    """Whether the sum over the n rows here is whole, and made of blocks, as the kernels do it."""
+    return ranks.share() is None and n <= BLOCK * ranks.PANELS
+
+
 def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
     """Return `weight` times the sum over rows of x h': (n, d) and (n, k) -> (d, k).
 
     It is added to `out` where that is given.
     """
     made: Array = np.empty((X.shape[1], H.shape[1]), X.dtype) if out is None else out
+    old = 0.0 if out is None else 1.0
+    if in_one_go(len(X)):
+        _core.gemm(made, X, H, trans_a=True, alpha=weight, beta=old)
+        return made
 
     def make(into: Array, rows: slice, alpha: float, beta: float) -> None:
         _core.gemm(into, X[rows], H[rows], trans_a=True, alpha=alpha, beta=beta)
 
-    return add_up(made, len(X), make, weight, 0.0 if out is None else 1.0)
+    return add_up(made, len(X), make, weight, old)
 
 
 def outer_mean(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
@@ -89,12 +97,16 @@ def outer_means(*pairs: tuple[Array, Array, float], alike: Sequence[int] = ()) -
     are (n, d) and (n, k); pairs may differ in n. The first are of a minibatch, and the numbers `alike` are
     those of pairs whose rows are not: they are not shared out.
     """
+    here = ranks.share()
+    if here is None and max(len(A) for A, _, _ in pairs) <= BLOCK:
+        return _block([(A, B, weight / len(A)) for A, B, weight in pairs])
     X, H, _ = pairs[0]
-    share = ranks.share() or ranks.share_of(len(X), 0, 1)
-    terms = []
-    for i, (A, B, weight) in enumerate(pairs):
-        n, first = (len(A), 0) if i in alike else (count(A), share.start)
-        terms.append((A, B, weight / n, n, first))
+    share = ranks.share_of(len(X), 0, 1) if here is None else here
+    terms = [
+        (A, B, weight / len(A), len(A), 0) if here is None or i in alike
+        else (A, B, weight / share.rows, share.rows, share.start)
+        for i, (A, B, weight) in enumerate(pairs)
+    ]  # fmt: skip
     longest = max(n for _, _, _, n, _ in terms)
 
     def blocks(panel: int) -> Array:
@@ -102,34 +114,46 @@ def outer_means(*pairs: tuple[Array, Array, float], alike: Sequence[int] = ()) -
         start, stop = panel * share.panel, (panel + 1) * share.panel
         whole: Array | None = None
         for i in range(start, longest if stop >= share.rows else stop, BLOCK):
-            block: Array = np.empty((X.shape[1], H.shape[1]), X.dtype)
-            beta = 0.0
-            for A, B, weight, n, first in terms:
-                if i < n:
-                    rows = slice(i - first, i - first + BLOCK)
-                    _core.gemm(block, A[rows], B[rows], trans_a=True, alpha=weight, beta=beta)
-                    beta = 1.0
+            block = _block([
+                (A[i - first : i - first + BLOCK], B[i - first : i - first + BLOCK], weight)
+                for A, B, weight, n, first in terms
+                if i < n
+            ])  # fmt: skip
             whole = block if whole is None else np.add(whole, block, out=whole)
         assert whole is not None
         return whole
 
-    if ranks.share() is not None:
+    if here is not None:
         return ranks.fold([blocks(i) for i in share.panels], (X.shape[1], H.shape[1]), X.dtype)
-    first, *others = share.panels
-    whole = blocks(first)
-    for i in others:
+    whole = blocks(0)
+    for i in share.panels[1:]:
         whole += blocks(i)
     return whole
+
+
+def _block(terms: Sequence[tuple[Array, Array, float]]) -> Array:
+    """Return the sum over terms (X, H, weight) of `weight` times the sum over at most 256 rows of x h'."""
+    X, H, _ = terms[0]
+    made: Array = np.empty((X.shape[1], H.shape[1]), X.dtype)
+    beta = 0.0
+    for A, B, weight in terms:
+        _core.gemm(made, A, B, trans_a=True, alpha=weight, beta=beta)
+        beta = 1.0
+    return made
 
 
 def column_sum(A: Array, weight: float = 1.0, out: Array | None = None) -> Array:
     """`weight` times the sum over rows, (n, d) -> (d,), added to `out` where it is given."""
     made: Array = np.empty(A.shape[1], A.dtype) if out is None else out
+    old = 0.0 if out is None else 1.0
+    if in_one_go(len(A)):
+        _core.colsum(made, A, alpha=weight, beta=old)
+        return made
 
     def make(into: Array, rows: slice, alpha: float, beta: float) -> None:
         _core.colsum(into, A[rows], alpha=alpha, beta=beta)
 
-    return add_up(made, len(A), make, weight, 0.0 if out is None else 1.0)
+    return add_up(made, len(A), make, weight, old)
 
 
 def column_mean(A: Array, weight: float = 1.0, out: Array | None = None, alike: bool = False) -> Array:
@@ -137,8 +161,10 @@ def column_mean(A: Array, weight: float = 1.0, out: Array | None = None, alike: 
 
     Rows that are `alike` on all ranks are no minibatch's, and not shared out.
     """
-    with ranks.alike() if alike else nullcontext():
+    if not alike:
         return column_sum(A, weight / count(A), out)
+    with ranks.alike():
+        return column_sum(A, weight / len(A), out)
 
 
 def group_sums(X: Array, group: Array, groups: int) -> Array:
