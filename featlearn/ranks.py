@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from featlearn.errors import ConfigError, FeatlearnError
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 BLOCK = 256
 """Rows whose sum is one number in the order of all sums, as in the kernels."""
@@ -29,7 +30,8 @@ PANELS = 64
 SMALL = 1 << 18  # bytes of sums that all ranks send to all
 CHUNK = 1 << 18  # bytes of larger sums that go from rank to rank at a time
 PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail, too
-PARTIAL, FINAL = 1, 2  # tags of messages
+PARTIAL, FINAL, MADE = 1, 2, 3  # tags of messages
+AHEAD = 2  # things that a rank has made before the first one takes them
 
 rank = 0
 """The number of this process among all."""
@@ -231,6 +233,38 @@ def _along_chain(made: Sequence[Array], length: int, dtype: npt.DTypeLike) -> Ar
     return whole
 
 
+def shared_out(make: Callable[[int], T], n: int) -> list[T]:
+    """Return make(0), ..., make(n - 1), each made by one rank, all known to all."""
+    made = [make(i) for i in range(rank, n, size)]
+    if size == 1:
+        return made
+    found = _comm.allgather(made)
+    return [found[i % size][i // size] for i in range(n)]
+
+
+def to_first(make: Callable[[int], Array], empty: Callable[[int], Array], n: int) -> Iterator[Array]:
+    """Yield make(0), ..., make(n - 1) on the first rank, each made by one; on the others yield nothing.
+
+    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous.
+    """
+    if rank:
+        sent: list[Any] = []
+        for i in range(rank, n, size):
+            if len(sent) == AHEAD:
+                sent.pop(0).Wait()
+            sent.append(_comm.Isend(np.ascontiguousarray(make(i)), 0, MADE))
+        for request in sent:
+            request.Wait()
+        return
+    for i in range(n):
+        if i % size == 0:
+            yield make(i)
+        else:
+            found = empty(i)
+            _comm.Recv(found, i % size, MADE)
+            yield found
+
+
 def largest(value: int) -> int:
     """Return the largest of the numbers that ranks have, one each."""
     return value if size == 1 else int(together(np.array([value], np.int64)).max())
@@ -251,21 +285,21 @@ def refuse_difference(digest: Callable[[], bytes], words: str) -> None:
 
 
 def agreed_end(code: int) -> tuple[bool, bool]:
-    """Tell the others the exit code of this rank. -> whether it is the one to speak, whether all have come.
+    """Tell the others the exit code of this rank. -> whether it is the one to speak, and ends the others.
 
     A rank that ends well waits for all. One that fails waits some seconds: where the others fail, too, the
     first of them speaks for all, else it speaks itself.
     """
     if size == 1:
-        return True, True
+        return True, False
     codes = np.zeros(size, np.int64)
     request = _ends.Iallgather(np.array([code], np.int64), codes)
     until = time.monotonic() + PATIENCE
     while not request.Test():
         if code and time.monotonic() > until:
-            return True, False
+            return True, True
         time.sleep(0.01)
-    return rank == int(np.flatnonzero(codes)[0] if codes.any() else 0), True
+    return rank == int(np.flatnonzero(codes)[0] if codes.any() else 0), False
 
 
 def abort(code: int) -> None:

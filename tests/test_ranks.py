@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from conftest import ENVIRONMENT
 from featlearn import ranks
+from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.ops.reduce import column_sum, group_sums, outer_means, outer_sum
 from helpers import same
@@ -133,6 +134,24 @@ def test_a_stack_has_the_bytes_of_one_process(rows, run_here, tmp_path):
     assert one.content_hash == two.content_hash
 
 
+def test_codes_have_the_bytes_of_one_process(rows, run_here, tmp_path):
+    """Of more rows than two blocks of 4096: the whole data set, but for where it came from."""
+    many = tmp_path / "many.npy"
+    np.save(many, np.random.default_rng(2).integers(0, 256, (9000, 5, 5), np.uint8))
+    assert run_here("extract-patches", many, "-o", tmp_path / "many.h5").code == 0
+    model = tmp_path / "model.h5"
+    assert run_here("train", rows, "--model", "rbm", "--hidden", "9", "--epochs", "1", "-o", model).code == 0
+    line = ("encode", model, tmp_path / "many.h5", "-o")
+    code, out, err = ended(together((2, [*line, "two.h5"]), cwd=tmp_path))
+    assert code == 0, err
+    assert run_here(*line, tmp_path / "one.h5").code == 0
+    one, two = (read_dataset(str(tmp_path / name)) for name in ("one.h5", "two.h5"))
+    assert np.array_equal(one.patches[:], two.patches[:])
+    assert np.array_equal(one.origin[:], two.origin[:])
+    assert str(one.preprocess) == str(two.preprocess)
+    assert "codes" in out
+
+
 def test_a_killed_run_goes_on_with_another_number_of_ranks(rows, run_here, tmp_path):
     """To the bytes of a run that nothing happened to, in one process."""
     line = ("train", rows, "--model", "rbm", "--hidden", "60", "--epochs", "150", *LARGE, "-o")
@@ -196,7 +215,7 @@ def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(rows, tmp_path):
     ("size", "args", "code", "words"),
     [
         (2, "train nothing.h5 --model rbm -o out.h5", 1, "nothing.h5: no such file or folder"),
-        (2, "encode model.h5 rows.h5 -o codes.h5", 2, "encode: shares no work out over processes yet"),
+        (2, "evaluate model.h5 rows.h5", 2, "evaluate: shares no work out over processes yet"),
         (3, "train {rows} --model rbm --lr 1e30 --batch-size 1024 -o out.h5", 3, "diverged at epoch 1"),
     ],
 )  # fmt: skip

@@ -34,7 +34,7 @@ COMMANDS = {  # in the order of use
     "info": "Say what is in a file, or how featlearn was built.",
 }
 
-SHARED = ("train", "finetune", "info")
+SHARED = ("train", "finetune", "encode", "info")
 """Those that several processes, which mpiexec or srun has started, can run together."""
 
 LEAST_MEMORY = 128 << 20

@@ -31,6 +31,7 @@ class Session:
     quiet: bool = False
     argv: Sequence[str] = ()
     ranks: int = 1
+    ends_others: bool = False
 
 
 def tell(*lines: str) -> None:

@@ -71,17 +71,20 @@ def _meet_ranks(session: Session) -> int:
 
 
 def _may_speak(code: int, session: Session) -> str | None:
-    """Come to the end with the other ranks. -> words before an error of this one; None: another speaks"""
+    """Come to the end with the other ranks. -> words before an error of this one; None: another speaks
+
+    Where the others are at work, and would wait for this one for ever, it ends them when it has spoken.
+    """
     if session.ranks == 1:
         return ""
     from featlearn import ranks
 
-    speaks, all_there = ranks.agreed_end(code)
+    speaks, session.ends_others = ranks.agreed_end(code)
     if not speaks:
         return None
     if code:
         sys.stderr = sys.__stderr__
-    return "" if all_there else f"rank {ranks.rank} of {ranks.size}: "
+    return f"rank {ranks.rank} of {ranks.size}: " if session.ends_others and ranks.rank else ""
 
 
 def _open_standard_streams() -> None:
@@ -153,7 +156,7 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
             sys.stdout.flush()
     except OSError:
         sys.stdout = None  # so that the interpreter's own flush at the end does not fail once more
-    if place:  # the others are at work, and would wait for ever
+    if session.ends_others:
         from featlearn import ranks
 
         ranks.abort(code)
