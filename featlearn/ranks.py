@@ -188,7 +188,8 @@ def any_of(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 def fold(made: Sequence[Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """Return the sum of the panels of all ranks, of which `made` are this one's, added in order.
 
-    They are of one shape, that of the sum. What is in `made` may be lost.
+    They are of one shape, that of the sum; the first rank has added up its own. What is in `made` may be
+    lost.
     """
     assert _share is not None
     count, length = math.ceil(_share.rows / _share.panel), math.prod(shape)
@@ -196,9 +197,10 @@ def fold(made: Sequence[Array], shape: tuple[int, ...], dtype: npt.DTypeLike) ->
     if count * length * np.dtype(dtype).itemsize > SMALL:
         return _along_chain(flat, length, dtype).reshape(shape)
     shares = [share_of(_share.rows, r, size) for r in range(size)]
-    found = np.empty((count, length), dtype)
+    numbers = [1, *(len(one.panels) for one in shares[1:])]
+    found = np.empty((sum(numbers), length), dtype)
     sent = np.stack(flat) if flat else np.empty((0, length), dtype)
-    _comm.Allgatherv(sent, [found, [len(one.panels) * length for one in shares]])
+    _comm.Allgatherv(sent, [found, [number * length for number in numbers]])
     total: Array = found[0]
     for one in found[1:]:
         total += one
@@ -221,7 +223,7 @@ def _along_chain(made: Sequence[Array], length: int, dtype: npt.DTypeLike) -> Ar
     for i, chunk in enumerate(chunks):
         if rank:
             coming[i].Wait()
-        for one in made if rank else made[1:]:
+        for one in made if rank else ():
             growing[chunk] += one[chunk]
         sent.append(_comm.Isend(growing[chunk], after, FINAL if rank == last else PARTIAL))
     for i, chunk in enumerate(chunks if rank < last else []):

@@ -12,6 +12,7 @@ from helpers import SINGLE
 model_bytes.N = 1424  # the second minibatch, of 400 rows, is two blocks: of three ranks one has none of it
 BATCH = 1024
 EVERY = ("k-sparse", "rbm")
+SEARCHES = ("lbfgs", "cg", "hessian-free", "newton")
 WORDS = ("dropout", "emphasis", "prelu", "pseudo")
 
 
@@ -40,7 +41,7 @@ def runs():
         config = cls.resolve(config, model_bytes.DataSummary(model_bytes.N_VISIBLE, 0.0, 1.0))
         yield f"rbm, {chains} chains", "rbm", config, "float32", {"batch_size": BATCH, "epochs": 2}
     id = "sparse-autoencoder"
-    for name in ("lbfgs", "cg", "hessian-free", "newton"):
+    for name in SEARCHES:
         config = model_bytes.configs(model_class(id))["usual"]
         yield name, id, config, "float32", {"optimizer": name, "epochs": 2}
 
@@ -52,7 +53,7 @@ def digests(step):
         if i % step:
             continue
         ranks.SMALL, ranks.CHUNK = (0, 256) if i % 3 == 1 else (1 << 18, 1 << 18)
-        ranks.PANELS = 3 if i % 3 == 2 else 64
+        ranks.PANELS = 2 if i % 3 == 2 or name in SEARCHES else 64
         found[name] = model_bytes.digest(model_bytes.trained(id, config, dtype, **training))
     return found
 

@@ -50,7 +50,7 @@ def add_up(out: Array, n: int, make: Make, weight: float = 1.0, beta: float = 0.
     for i in range(0, n, size):
         made.append(np.empty(out.shape, out.dtype))
         make(made[-1], slice(i, i + size), 1.0, 0.0)
-        if share is None and i:
+        if i and (share is None or share.start == 0):  # nothing comes before
             made[0] += made.pop()
     whole = made[0] if share is None else ranks.fold(made, out.shape, out.dtype)
     whole *= out.dtype.type(weight)
@@ -123,12 +123,12 @@ def outer_means(*pairs: tuple[Array, Array, float], alike: Sequence[int] = ()) -
         assert whole is not None
         return whole
 
-    if here is not None:
+    if share.start:
         return ranks.fold([blocks(i) for i in share.panels], (X.shape[1], H.shape[1]), X.dtype)
     whole = blocks(0)
     for i in share.panels[1:]:
         whole += blocks(i)
-    return whole
+    return whole if here is None else ranks.fold([whole], whole.shape, whole.dtype)
 
 
 def _block(terms: Sequence[tuple[Array, Array, float]]) -> Array:

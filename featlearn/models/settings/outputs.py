@@ -80,7 +80,7 @@ def are_bounded(config: Any, data: DataSummary) -> bool:
 
 def output_top(A: Array, X: Array, kind: str, loss: str, share: float) -> Top:
     """Return what `share` times the loss of rows X (n, d) says of outputs g(A); A (n, d) holds the biases."""
-    Y = activate(A, np.zeros_like(A[0]), kind)
+    Y = activate(A, np.zeros(A.shape[1], A.dtype), kind)
     error = Y - X
     ones = np.ones_like(Y)
     if loss != "squared":
