@@ -71,6 +71,12 @@ def ignore() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def note(number: int) -> None:
+    """Let it be as if a signal had asked for the end, unless one has."""
+    global _noted
+    _noted = _noted or number
+
+
 def noted() -> int | None:
     """The signal that asked for the end, if one did."""
     return _noted

@@ -6,11 +6,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from featlearn import cgroup
+from featlearn import cgroup, ranks
 
 
 def default_threads() -> int:
-    """Return OMP_NUM_THREADS, or else the cores of the affinity mask within the cgroup's quota (>= 1)."""
+    """Return OMP_NUM_THREADS, or else the cores of the affinity mask within the cgroup's quota (>= 1).
+
+    Ranks of a run that may use the same cores share them out.
+    """
     wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if wanted.isdecimal() and int(wanted) >= 1:
         return int(wanted)
@@ -19,7 +22,8 @@ def default_threads() -> int:
     else:
         cores = os.cpu_count() or 1
     quota = cgroup_quota()
-    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+    allowed = cores if quota is None else min(cores, math.ceil(quota))
+    return max(1, allowed // ranks.neighbours)
 
 
 def cgroup_quota(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP) -> float | None:

@@ -10,7 +10,7 @@ import click
 from featlearn import __version__, signals
 from featlearn.cli.help_page import WIDEST
 from featlearn.cli.output import Session
-from featlearn.errors import DataError
+from featlearn.errors import ConfigError, DataError
 
 try:
     import resource
@@ -39,6 +39,8 @@ COMMANDS = {  # in the order of use
     "help": "Show the help page of a command.",
 }
 
+SHARED = ("train", "finetune", "encode", "info")
+"""Those that several processes, which mpiexec or srun has started, can run together."""
 
 LEAST_MEMORY = 128 << 20
 
@@ -95,3 +97,6 @@ def cli(ctx: click.Context, debug: bool) -> None:
     Every option can also be set by an environment variable: --lr of train by FEATLEARN_TRAIN_LR.
     """
     ctx.ensure_object(Session).debug = debug
+    name = ctx.invoked_subcommand
+    if name not in SHARED and ctx.ensure_object(Session).ranks > 1:
+        raise ConfigError(f"{name}: shares no work out over processes yet; start it without mpiexec or srun")

@@ -28,13 +28,15 @@ Take = Callable[[Mapping[str, Any]], None]
 
 @dataclass
 class Session:
-    """The settings of a command line beside its command: --debug, --json and --quiet."""
+    """The settings of a command line beside its command: --debug, --json and --quiet; how many run it."""
 
     debug: bool = False
     json: bool = False
     quiet: bool = False
     argv: Sequence[str] = ()
-    take: "Take | None" = None
+    ranks: int = 1
+    ends_others: bool = False
+    take: Take | None = None
     """Who gets the results of a command that another one runs; --json does not print them then."""
 
     def limits(self, n: int | None) -> bool:
@@ -43,10 +45,7 @@ class Session:
 
 
 def tell(*lines: str) -> None:
-    """Print lines on stderr, made printable.
-
-    Words are not results: a stderr that fails is given up for good.
-    """
+    """Print lines on stderr, made printable; a stderr that fails is given up for good: words are no results."""
     with _giving_up_stderr():
         click.echo("\n".join(map(printable, lines)), err=True)
 

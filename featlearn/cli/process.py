@@ -1,4 +1,4 @@
-"""The end of a run: exit codes, one-line errors, signals, closed pipes.
+"""The ends of a run: exit codes, one-line errors, signals, closed pipes; other ranks, where there are any.
 
 Exit codes:
     0 done   1 the data or the run failed   2 usage error or wrong settings   3 diverged
@@ -26,6 +26,12 @@ from featlearn.signals import Interrupted
 CLOSED_PIPE = 128 + 13
 NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """`featlearn` alone shows its help page; Click before 8.2 has no error for it."""
+LAUNCHERS = {
+    "PMI_RANK": "PMI_SIZE",
+    "OMPI_COMM_WORLD_RANK": "OMPI_COMM_WORLD_SIZE",
+    "PMIX_RANK": "SLURM_STEP_NUM_TASKS",
+}
+"""What mpiexec and srun put into the environment of each process: its rank, and how many there are."""
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
 """What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
 
@@ -36,15 +42,51 @@ def run_and_exit(argv: Sequence[str]) -> NoReturn:
     try:
         signals.release()
         _open_standard_streams()
-        code = run(argv, session)
+        code = _meet_ranks(session) or run(argv, session)
         signals.uninstall()
     except Interrupted as error:  # so early or late that `run` was not there to see it
         code = _report(error, session, "--json" in argv)
+    if not code:
+        _may_speak(0, session)
     stopped_by = signals.noted()
-    if stopped_by is not None:
+    if stopped_by is not None and session.ranks == 1:
         signal.signal(stopped_by, signal.SIG_DFL)
         os.kill(os.getpid(), stopped_by)
     sys.exit(code)
+
+
+def _meet_ranks(session: Session) -> int:
+    """Meet the other ranks, where a launcher has started several; the first one speaks. -> exit code"""
+    name = next((name for name in LAUNCHERS if name in os.environ), None)
+    if name is None or os.environ.get(LAUNCHERS[name]) == "1":
+        return 0
+    try:
+        from featlearn import ranks
+
+        ranks.start()
+    except Exception as error:
+        return _report(error, session, False) if os.environ[name] == "0" else _explain(error)[0]
+    session.ranks = ranks.size
+    if ranks.rank:
+        sys.stdout = sys.stderr = None  # as where they are closed: nothing is said
+    return 0
+
+
+def _may_speak(code: int, session: Session) -> str | None:
+    """Come to the end with the other ranks. -> words before an error of this one; None: another speaks
+
+    Where the others are at work, and would wait for this one for ever, it ends them when it has spoken.
+    """
+    if session.ranks == 1:
+        return ""
+    from featlearn import ranks
+
+    speaks, session.ends_others = ranks.agreed_end(code)
+    if not speaks:
+        return None
+    if code:
+        sys.stderr = sys.__stderr__
+    return f"rank {ranks.rank} of {ranks.size}: " if session.ends_others and ranks.rank else ""
 
 
 def _open_standard_streams() -> None:
@@ -98,12 +140,15 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
     if noted is not None:  # whatever came of it
         error = Interrupted(noted).with_traceback(error.__traceback__)
     code, message = _explain(error)
+    place = _may_speak(code, session)
+    if place is None:
+        return code
     if session.debug and message:
         tell(*"".join(traceback.format_exception(error)).splitlines())
     if isinstance(error, NO_ARGUMENTS):
         tell(*error.format_message().splitlines())
     elif message:
-        tell(f"featlearn: error: {message}")
+        tell(f"featlearn: error: {place}{message}")
     try:
         if as_json and message:
             click.echo(json.dumps({"error": message, "exit_code": code}))
@@ -111,6 +156,10 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
             sys.stdout.flush()
     except OSError:
         sys.stdout = None  # so that the interpreter's own flush at the end does not fail once more
+    if session.ends_others:
+        from featlearn import ranks
+
+        ranks.abort(code)
     return code
 
 

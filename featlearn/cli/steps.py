@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -76,7 +77,7 @@ def execute(session: Session, folder: str, words: Sequence[str], more: Sequence[
     `more` are words that are no settings: they do not stand in the provenance of what it writes.
     """
     found: dict[str, Any] = {}
-    inner = Session(session.debug, session.json, session.quiet, words, found.update)
+    inner = replace(session, argv=words, take=found.update)
     as_outside = [*(["--json"] if session.json else []), *(["--quiet"] if session.quiet else [])]
     with contextlib.chdir(folder), own_settings(), _context([*words, *more, *as_outside], inner) as context:
         context.command.invoke(context)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn import ranks
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output
 from featlearn.files.containers import split_member
@@ -119,16 +120,22 @@ def encode(
         if _is_larger(data, learned):
             those = f"{show(model)} was trained on patches of"
             refuse_other_reading(data, learned.preprocess, those, model, say)
+            _refuse_ranks()
             whole = images_in_data_set(data, slide)
         else:
             refuse_idle(sliding, given, {"input": "patches"})
             refuse_other_patches(data, learned, say)
             codes = _codes_of_rows(data, learned)
     else:
+        _refuse_ranks()
         whole = images_in_files(inputs, learned, slide, images, say, progress)
     if whole is not None:
         say(_words(whole, slide))
         codes = _codes_of_images(whole, learned, slide, inputs[0])
+    if ranks.rank:
+        for _ in codes.blocks:  # which the first rank takes
+            pass
+        return Encoded(output, codes.count, math.prod(codes.shape), 0, math.nan, math.nan)
     fitter = Fitter(PreprocessSpec(sliding.normalize).resolve(), math.prod(codes.shape), np.float32)
     bounds = [math.inf, -math.inf]
     with progress(codes.count, codes.what) as bar:
@@ -164,6 +171,15 @@ def encode(
         skipped=None if whole is None else whole.skipped,
         next=hint,
     )
+
+
+def _refuse_ranks() -> None:
+    """Raise ConfigError where several ranks are to slide over images."""
+    if ranks.size > 1:
+        raise ConfigError(
+            "INPUT: several processes share out the rows of a data set, not images that a model slides over; "
+            "start it without mpiexec or srun"
+        )
 
 
 def _data_set(inputs: Sequence[str], given: Collection[str]) -> Dataset:
@@ -232,10 +248,17 @@ def _codes_of_rows(data: Dataset, learned: LoadedModel) -> _Codes:
     """Return the codes of a data set row by row."""
     rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))  # needed once
 
+    cut = list(edges(len(rows)))
+
+    def made(i: int) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return learned.model.encode(rows.block(*cut[i])).astype(np.float32, copy=False)
+
+    def empty(i: int) -> Array:
+        return np.empty((cut[i][1] - cut[i][0], learned.units), np.float32)
+
     def blocks() -> Iterator[Array]:
-        for start, stop in edges(len(rows)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                H = learned.model.encode(rows.block(start, stop)).astype(np.float32, copy=False)
+        for (start, _), H in zip(cut, ranks.to_first(made, empty, len(cut)), strict=False):
             _refuse_odd(H, learned, f"row {{}} of {show(data.path)}", start)
             yield H
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn import __version__, _core
+from featlearn import __version__, _core, ranks
 from featlearn.files.dataset import check_finite_patches, read_dataset
 from featlearn.files.header import DATASET, MODEL, file_kind
 from featlearn.files.model import ModelFile
@@ -28,6 +28,12 @@ class BuildInfo(Result):
     multithreaded: bool
     threads: int
     versions: Mapping[str, str]
+    ranks: int | None = optional()
+    """Processes of this run, where a launcher such as mpiexec has started several."""
+    hosts: int | None = optional()
+    """Machines that they are on."""
+    mpi: str | None = optional()
+    """The library that their messages go by."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,10 @@ class ModelInfo(Result):
 
 def build() -> BuildInfo:
     """Return how featlearn was built and what it computes with here."""
-    return BuildInfo(__version__, _core.isa(), _core.has_threads(), _core.get_threads(), versions())
+    of_ranks = (ranks.size, ranks.hosts, ranks.library) if ranks.library else ()
+    return BuildInfo(
+        __version__, _core.isa(), _core.has_threads(), _core.get_threads(), versions(), *of_ranks
+    )
 
 
 def info(file: str, *, verify: bool = False) -> DatasetInfo | ModelInfo:

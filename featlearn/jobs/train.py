@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from featlearn import signals
+from featlearn import ranks, signals
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import Output, check_output, discard
 from featlearn.files.containers import split_member
@@ -180,9 +181,13 @@ def learn_into(
     """
     check_hdf5_name(output)
     ckpt, files = output + ".ckpt", [split_member(name)[0] for name in inputs]
+    first = ranks.rank == 0  # which alone writes
     run_log = RunLog(run.log, resume, force, [*files, output, ckpt], say)
     stills = Stills(watching or Watching(), output, resume, force, files, say)
-    watch = Watch(say, progress, should_stop, should_save, run.checkpoint_every, run_log, stills)
+    if not first:
+        run_log = RunLog(None, resume, force, [], say)
+        stills = Stills(Watching(), output, resume, force, [], say)
+    watch = Watch(say, progress, _agreed(should_stop), should_save, run.checkpoint_every, run_log, stills)
     if os.path.exists(ckpt):
         check_output(ckpt, True, files)  # in the end it is removed
         if not (resume or force):
@@ -197,7 +202,9 @@ def learn_into(
         if finished is not None:
             say(f"already finished: {output} is what this command makes")
             return _report(finished, output, say)
-    with Output(output, force or shorter is not None, files) as out, run_log:
+    replaces = force or shorter is not None
+    check_output(output, replaces, files)
+    with Output(output, replaces, files) if first else nullcontext() as out, run_log:
         plan = plan or plan_it()
         cut = (plan.first if isinstance(plan, RefitPlan) else plan).data.cut
         story = provenance(invocation, seed=run.seed, inputs=inputs) | (cut.story if cut else {})
@@ -213,9 +220,23 @@ def learn_into(
             stills.end()
             if not file.progress["finished"]:
                 return _stopped(file, ckpt)
-            write_into(out, file, filters_inside(model, file))
-            discard(ckpt)
+            if out is not None:
+                write_into(out, file, filters_inside(model, file))
+                discard(ckpt)
     return _report(file, output, say, seconds)
+
+
+def _agreed(ask: Ask) -> Ask:
+    """Return what answers as `ask` does on any rank; all are asked as often, and get that one's signal."""
+
+    def any_asks() -> bool:
+        stop = ranks.largest(ask()) > 0
+        number = ranks.largest(signals.noted() or 0) if stop else 0
+        if number:
+            signals.note(number)
+        return stop
+
+    return any_asks
 
 
 def _model(file: ModelFile) -> Model:

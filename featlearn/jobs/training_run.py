@@ -1,5 +1,8 @@
 """A planned run: begun or taken up again, watched, checkpointed, and begun anew where it diverges."""
 
+import hashlib
+import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from featlearn import __version__
+from featlearn import __version__, ranks
 from featlearn.errors import ConfigError, DataError, DivergedError, show
 from featlearn.files.model import ModelFile, write_model
 from featlearn.jobs import advice
@@ -21,6 +24,7 @@ from featlearn.models import model_class
 from featlearn.models.base import Model
 from featlearn.random import Random
 from featlearn.settings import to_dict
+from featlearn.training.legs import Leg
 from featlearn.training.train import Training
 
 
@@ -32,8 +36,9 @@ class Checkpoint:
     wrap: Callable[[ModelFile], ModelFile] = lambda file: file
 
     def write(self, file: ModelFile) -> None:
-        """Raises DataError."""
-        write_model(self.path, self.wrap(file), force=True)
+        """Write it, from the first rank alone. Raises DataError."""
+        if ranks.rank == 0:
+            write_model(self.path, self.wrap(file), force=True)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,10 @@ def train_with_restarts(
 
     Return the run that came to its end, or was stopped. Raises DivergedError.
     """
+    ranks.refuse_difference(partial(_digest, plan), "other data, settings or version of featlearn")
+    training.refuse_other_ranks("other parameters to begin with")
+    for words in dict.fromkeys(filter(None, map(idle_ranks, training.legs))):
+        watch.say(words)
     while True:
         watch.log.begin(training.history, fresh=training.progress.step == 0)
         if watch.stills is not None:
@@ -159,6 +168,23 @@ def train_with_restarts(
                 f"beginning again with --lr {again.training.lr}"
             )
             plan, training = again, fresh(again)
+
+
+def _digest(plan: Plan) -> bytes:
+    """Return a hash of all that decides what comes out of a plan."""
+    return hashlib.sha256(json.dumps([__version__, plan.identity]).encode()).digest()
+
+
+def idle_ranks(leg: Leg) -> str:
+    """Say how many ranks a phase leaves without rows, and what would use them; "" where it uses all."""
+    rows, size, most = min(leg.batch_size, len(leg.train_rows)), ranks.size, len(leg.train_rows)
+    busy = sum(len(ranks.share_of(rows, r, size).panels) > 0 for r in range(size))
+    if busy == size:
+        return ""
+    words = f"--batch-size {rows}: ranks share blocks of {ranks.BLOCK} rows, so {busy} of {size} have work"
+    if most <= ranks.BLOCK * (size - 1):
+        return f"{words}; {most:,} training rows are enough for {math.ceil(most / ranks.BLOCK)}"
+    return f"{words}; --batch-size {min(ranks.BLOCK * size, most)} uses all"
 
 
 def _train(

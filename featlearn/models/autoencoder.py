@@ -51,7 +51,7 @@ from featlearn.ops.arrays import product
 from featlearn.ops.curvature import ChainCurvature, Penalty, Vector
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
+from featlearn.ops.reduce import column_mean, count, grand_mean, outer_mean
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import fill, rounded, setting
@@ -293,7 +293,6 @@ class Autoencoder(Layer):
         """Backpropagation of J over the rows X (n, visible)."""
         params = self.params
         config = self.config
-        n = len(X)
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         C, weight = self.corrupt(X, step)
@@ -301,7 +300,7 @@ class Autoencoder(Layer):
         passed = encoder.forward(C)
         H = passed.H
         cost, row, metrics = self.penalty(H)
-        dropout = Dropout(0.0, config.hidden_dropout, step.seed, step.draw)
+        dropout = Dropout(0.0, config.hidden_dropout, step.seed, step.draw, step.first)
         seen = dropout(HIDDEN_DRAW, H)
         A_y = product(seen, self.decoder, trans_b=True)
         loss, error, delta_y = output_error(A_y, params["b"], X, config.output_units, config.loss, weight)
@@ -316,4 +315,4 @@ class Autoencoder(Layer):
             grads["D"] = outer_mean(delta_y, seen, share)
         grads |= {"b": column_mean(delta_y, share), "c": dc} | dict(zip("s", slopes, strict=False))
         activity = {"mean_activation": grand_mean(H)}
-        return {"loss": loss * share / n + cost, "error": error} | activity | metrics, grads
+        return {"loss": loss * share / count(X) + cost, "error": error} | activity | metrics, grads

@@ -51,7 +51,7 @@ from featlearn.ops.arrays import product
 from featlearn.ops.curvature import ChainCurvature
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import column_mean, grand_mean, outer_mean
+from featlearn.ops.reduce import column_mean, count, grand_mean, outer_mean
 from featlearn.random import Random
 from featlearn.rows import Array
 from featlearn.settings import setting
@@ -209,5 +209,5 @@ class DeepAutoencoder(Model):
         grads = dense.backward(below, passed, product(delta_y, top.W, trans_b=True, scale=share))
         grads.append((outer_mean(H, delta_y, share), column_mean(delta_y, share)))
         code = passed[len(config.hidden) - 1].H
-        metrics = {"loss": loss * share / len(X), "error": error, "mean_activation": grand_mean(code)}
+        metrics = {"loss": loss * share / count(X), "error": error, "mean_activation": grand_mean(code)}
         return metrics, grads_of(grads)

@@ -177,14 +177,14 @@ class Denoising(Autoencoder):
             return X, None
         hit = np.empty_like(X)
         if config.corruption == "gaussian":
-            _core.normal(hit, step.seed, step.draw(0))
+            _core.normal(hit, step.seed, step.draw(0), step.before(hit))
             hit *= X.dtype.type(config.noise)
             return X + hit, None
-        _core.bernoulli(hit, np.full_like(X, config.noise), step.seed, step.draw(0))
+        _core.bernoulli(hit, np.full_like(X, config.noise), step.seed, step.draw(0), step.before(X))
         C = X * (1 - hit)
         if config.corruption == "salt-and-pepper":
             salt = np.empty_like(X)
-            _core.bernoulli(salt, np.full_like(X, 0.5), step.seed, step.draw(1))
+            _core.bernoulli(salt, np.full_like(X, 0.5), step.seed, step.draw(1), step.before(X))
             salt *= hit
             C += salt
         if config.emphasis == config.clean_weight == 1:

@@ -224,7 +224,7 @@ class GatedRBM(Model, ChainOfRows):
         """Contrastive divergence: the data against (x, E[y | x, h]) and (E[x | y, h], y), half each."""
         data = self._seen(*halves(X), weight=-1.0)
         S = np.empty_like(data.H)
-        _core.bernoulli(S, data.H, step.seed, step.draw(0))
+        _core.bernoulli(S, data.H, step.seed, step.draw(0), step.before(S))
         x, y = self._means("Wx", data.fy, S), self._means("Wy", data.fx, S)
         grads = self.statistics(
             [data, self._seen(data.x, y, 0.5, fx=data.fx), self._seen(x, data.y, 0.5, fy=data.fy)]

@@ -29,7 +29,7 @@ from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, L
 from featlearn.models.base.papers import COATES_2011, LLOYD_1982
 from featlearn.ops.arrays import add_bias, product, row_distances, row_squares, row_sum, sum_columns
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import group_sums, mean
+from featlearn.ops.reduce import all_rows, group_counts, group_sums, mean
 from featlearn.random import Random
 from featlearn.rows import Array, Float64
 from featlearn.settings import check, fill, setting
@@ -190,7 +190,7 @@ class KMeans(Layer):
         D = X - self.params["b"]
         index = self._nearest(D)
         squares = self._squares(D, index)
-        self.state["count"] += np.bincount(index, minlength=self._count)
+        self.state["count"] += group_counts(index, self._count)
         self.state["sums"] += group_sums(D, index, self._count)
         self._draw(D, squares, step, SPARE)
         return self._metrics(X, squares), {}
@@ -206,16 +206,19 @@ class KMeans(Layer):
         At most so many of them are kept there.
         """
         normal = np.empty((len(D), 2))
-        _core.normal(normal, step.seed, step.draw(0))
+        _core.normal(normal, step.seed, step.draw(0), step.before(normal))
         squares = np.square(normal)
         e = np.maximum(squares[:, 0] + squares[:, 1], np.finfo(float).tiny)  # twice an exponential number
         keys, drawn = self.state["keys"][:most], self.state["drawn"][:most]
-        new = np.where(weight > 0, weight / e, -1)
+        new = all_rows(np.where(weight > 0, weight / e, -1))
         able = np.flatnonzero(new > keys.min())
         order = np.argsort(-np.concatenate([keys, new[able]]), kind="stable")
         chosen, lost = order[: len(keys)], order[len(keys) :]
         place, able = lost[lost < len(keys)], able[chosen[chosen >= len(keys)] - len(keys)]
-        keys[place], drawn[place] = new[able], D[able]
+        in_order = np.sort(able)
+        here = in_order[(step.first <= in_order) & (in_order < step.first + len(D))] - step.first
+        rows = all_rows(D[here])
+        keys[place], drawn[place] = new[able], rows[np.searchsorted(in_order, able)]
 
     def begin(self) -> str:
         """Begin the centroids at the rows drawn."""

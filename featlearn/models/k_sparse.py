@@ -37,7 +37,7 @@ from featlearn.models.base.papers import MAKHZANI_2013
 from featlearn.models.parts.k_sparse import KSparseCode
 from featlearn.models.settings.outputs import inputs_for, output_error
 from featlearn.ops.arrays import product, row_sum
-from featlearn.ops.reduce import column_sum, rmse
+from featlearn.ops.reduce import column_sum, count, least, mean, of_any, rmse
 from featlearn.ops.sparse_code import (
     Code,
     backward,
@@ -136,7 +136,8 @@ class KSparse(KSparseCode):
         kind, b = config.output_units, self.params["b"]
         found = [output_error(A, b, X, kind, config.loss) for A in outputs]
         assert config.loss_scale is not None
-        alpha = (2 if config.loss == "squared" else 1) / (len(X) * len(sections) * config.loss_scale)
+        scale = count(X) * len(sections) * config.loss_scale
+        alpha = (2 if config.loss == "squared" else 1) / scale
         loss = alpha * sum(each for each, _, _ in found)
         residuals = [delta for _, _, delta in found]
         left_over = residuals[-1]
@@ -154,8 +155,11 @@ class KSparse(KSparseCode):
         if config.unit_norm:
             G, D = decoder(grads), decoder(units)
             G -= row_sum(G * D)[:, None] * D
-        activity = column_sum(code.value[:, None], 1 / (len(X) * config.hidden))
-        metrics = {"error": found[-1][1], "mean_activation": float(activity[0]), "loss": loss}
+        metrics = {
+            "error": found[-1][1],
+            "mean_activation": mean(code.row_sums) / config.hidden,
+            "loss": loss,
+        }
         return metrics | {"dead_share": len(dead) / config.hidden}, self._like_params(grads)
 
     def _revive(
@@ -170,7 +174,7 @@ class KSparse(KSparseCode):
         code = self._select(seen, min(config.aux_k, len(dead)), own)
         Y = code.decode(decoder(own))
         more = {name: np.empty_like(value) for name, value in own.items()}
-        backward(more, own, code, seen, Y + left_over, 2 * weight / len(seen), config.activation)
+        backward(more, own, code, seen, Y + left_over, 2 * weight / count(seen), config.activation)
         for name, value in more.items():
             grads[name][dead] += value
         error: float = rmse(Y, -left_over)
@@ -178,13 +182,13 @@ class KSparse(KSparseCode):
 
     def _count(self, code: Code) -> None:
         """Counts the rows since each unit was last kept (a rectified one: above zero)."""
-        silent = self.state["silent"] + (len(code.start) - 1)
-        silent[code.index[code.value > 0] if self.config.activation == "relu" else code.index] = 0
-        self.state["silent"] = silent
+        kept = np.zeros(self.config.hidden, bool)
+        kept[code.index[code.value > 0] if self.config.activation == "relu" else code.index] = True
+        self.state["silent"] = np.where(of_any(kept), 0, self.state["silent"] + count(code.start[1:]))
 
     def _follow_threshold(self, code: Code, falling: bool) -> None:
         """The smallest positive activation kept, averaged once k has come to rest."""
-        smallest = code.value[code.value > 0].min(initial=np.inf)
+        smallest = least(code.value[code.value > 0])
         if smallest < np.inf:
             last = self.state["threshold"]
             memory = 0 if falling or last[0] < 0 else MEMORY

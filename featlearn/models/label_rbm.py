@@ -55,7 +55,7 @@ class Joint(RBM):
     def sample_visible(self, V: Array, step: Step, k: int) -> Array:
         S = super().sample_visible(V, step, k)
         n = self.n_visible - self.config.known_classes
-        S[:, n:] = one_hot(V[:, n:], step.seed, step.draw(LABEL_DRAW + k))
+        S[:, n:] = one_hot(V[:, n:], step.seed, step.draw(LABEL_DRAW + k), step.first)
         return S
 
 

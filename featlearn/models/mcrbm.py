@@ -43,7 +43,7 @@ from featlearn.ops.activations import sigmoid
 from featlearn.ops.arrays import product, row_squares, row_sum, sum_columns, total
 from featlearn.ops.graph import Graph, Value, affine
 from featlearn.ops.hmc import propose
-from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, rmse
+from featlearn.ops.reduce import alike, column_mean, grand_mean, mean, outer_mean, rmse
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 from featlearn.settings import check, setting
@@ -265,19 +265,21 @@ class MeanCovarianceRBM(Layer, ChainOfRows):
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Persistent contrastive divergence; "rejection" is the running share, "step_size" is e."""
         config, state = self.config, self.state
-        state["chains"], rejected = self.propose(state["chains"], step)
+        with alike():
+            state["chains"], rejected = self.propose(state["chains"], step)
         state["rejection"] = MEMORY * state["rejection"] + (1 - MEMORY) * rejected
         faster = FASTER if state["rejection"][0] < config.rejection else 1 / FASTER
         state["step_size"] = np.clip(state["step_size"] * faster, SMALLEST, LARGEST)
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         H = self._statistics(grads, X, 1)
-        self._statistics(grads, state["chains"], -1)
+        with alike():
+            self._statistics(grads, state["chains"], -1)
         learns_fh = step.update >= config.freeze
         for name, rate in RATES.items():
             if learns_fh and name in ("VF", "FH"):
                 grads[name] += config.factor_l1 * np.sign(self.params[name])
             grads[name] *= rate if learns_fh or name != "FH" else 0
-        few = slice(0, ERROR_ROWS)
+        few = slice(0, max(0, ERROR_ROWS - step.first))
         metrics = {"error": rmse(X[few], self.decode(H[few])), "mean_activation": grand_mean(H)}
         return metrics | {name: float(state[name][0]) for name in ("rejection", "step_size")}, grads
 

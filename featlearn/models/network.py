@@ -54,7 +54,7 @@ from featlearn.ops.arrays import row_sum, sum_columns
 from featlearn.ops.curvature import ChainCurvature, Top, Vector
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import grand_mean, mean
+from featlearn.ops.reduce import grand_mean, mean, total_and_count
 from featlearn.ops.softmax import cross_entropy, predicted, softmax
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array, Float64
@@ -245,7 +245,7 @@ class Network(Model):
         x, t = self.visible(X), self.targets(X)
         dropout = None
         if config.input_dropout or config.hidden_dropout:
-            dropout = Dropout(config.input_dropout, config.hidden_dropout, step.seed, step.draw)
+            dropout = Dropout(config.input_dropout, config.hidden_dropout, step.seed, step.draw, step.first)
         passed = dense.forward(layers, x, dropout)
         scores = passed[-1].H
         known = None
@@ -316,10 +316,12 @@ def guessed(t: Array, known: Array, scores: Array) -> Array:
 
 def weights_of(known: Array, share: float) -> Float64:
     """Return weights (n,) of losses: their mean is that over rows of known class + `share` that of others."""
-    n, labelled = len(known), int(np.count_nonzero(known))
+    found, n = total_and_count(known.astype(np.float64))
+    labelled = int(found)
     return np.where(known, n / max(1, labelled), share * n / max(1, n - labelled))
 
 
 def error_rate(scores: Array, t: Array) -> float:
     """Return the share of rows whose likeliest class, by scores (n, classes), is not that of t."""
-    return float(np.count_nonzero(predicted(scores) != predicted(t)) / max(1, len(t)))
+    wrong, n = total_and_count((predicted(scores) != predicted(t)).astype(np.float64))
+    return wrong / max(1, n)

@@ -32,7 +32,7 @@ from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.dense import Dense
 from featlearn.ops.eigen import eigen
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import column_sum, outer_sum, rmse
+from featlearn.ops.reduce import column_sum, count, outer_sum, rmse
 from featlearn.random import Random
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
@@ -128,7 +128,7 @@ class PCA(Layer):
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Add rows X (n, visible) to the sums, without gradients; the error is that without components."""
         state, D = self.state, X - self.state["shift"]
-        state["count"] += len(X)
+        state["count"] += count(X)
         column_sum(D, out=state["sum"])
         outer_sum(D, D, out=state["products"])
         about_mean = rmse(X, np.tile(self.params["b"], (len(X), 1)))

@@ -33,6 +33,7 @@ error is E[v | h] - v.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,9 @@ class RBM(RBMSettings, ChainOfRows):
         A = product(self.scaled(X), self.params["W"])
         S = np.empty_like(A)
         if self.config.units == "binary":
-            _core.sigmoid_sample(A, S, A, self.params["c"], step.seed, step.draw(2 * k))
+            _core.sigmoid_sample(A, S, A, self.params["c"], step.seed, step.draw(2 * k), step.before(S))
             return A, S
-        _core.normal(S, step.seed, step.draw(2 * k))
+        _core.normal(S, step.seed, step.draw(2 * k), step.before(S))
         A += self.params["c"]
         S *= np.sqrt(sigmoid(A.copy(), np.zeros_like(self.params["c"])))
         return np.maximum(A, 0), np.maximum(A + S, 0)
@@ -166,9 +167,9 @@ class RBM(RBMSettings, ChainOfRows):
         """Visible states drawn about their means V, by the draw of Gibbs step k."""
         S = np.empty_like(V)
         if self.bernoulli:
-            _core.bernoulli(S, V, step.seed, step.draw(2 * k + 1))
+            _core.bernoulli(S, V, step.seed, step.draw(2 * k + 1), step.before(S))
             return S
-        _core.normal(S, step.seed, step.draw(2 * k + 1))
+        _core.normal(S, step.seed, step.draw(2 * k + 1), step.before(S))
         variance = self.variance
         return V + (S if variance is None else S * np.sqrt(variance))
 
@@ -180,7 +181,7 @@ class RBM(RBMSettings, ChainOfRows):
         config = self.config
         if config.sample_data:
             pixels, X = X, np.empty_like(X)
-            _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW))
+            _core.bernoulli(X, pixels, step.seed, step.draw(DATA_DRAW), step.before(X))
         H0, reconstruction, V, H = self.contrast(X, step)
         metrics = {"error": rmse(X, reconstruction), "mean_activation": grand_mean(H0)}
         T = self._blended(sparsity.targets(config, H0), step)
@@ -205,7 +206,7 @@ class RBM(RBMSettings, ChainOfRows):
         config = self.config
         if config.persistent:
             H0 = self.encode(X)
-            return H0, self.decode(H0), *self._persistent_chains(step)
+            return H0, self.decode(H0), *self._persistent_chains(replace(step, first=0))
         H0, S = self.sample_hidden(X, step, 0)
         reconstruction = V = self.decode(S)
         for k in range(config.cd):
@@ -226,16 +227,14 @@ class RBM(RBMSettings, ChainOfRows):
         return V, H
 
     def statistics(self, X: Array, H0: Array, V: Array, H: Array) -> dict[str, Array]:
-        """Return <.>_model - <.>_data of each parameter's derivative of -E.
-
-        Data X, H0 and model V, H are of any two lengths.
-        """
+        """Return <.>_model - <.>_data of each parameter's derivative of -E; the two may differ in length."""
         x, v = self.scaled(X), self.scaled(V)
-        W = outer_means((x, H0, -1), (v, H, 1))
-        grads = {"W": W, "b": _difference(v, x), "c": column_mean(H) - column_mean(H0)}
+        alike = self.config.persistent
+        W = outer_means((x, H0, -1), (v, H, 1), alike=(1,) if alike else ())
+        grads = {"W": W, "b": _difference(v, x, alike), "c": column_mean(H, alike=alike) - column_mean(H0)}
         if self.config.learn_sigma:
             b = self.params["b"]
-            spread = _difference(np.square(V - b), np.square(X - b)) / (2 * exp(self.params["z"]))
+            spread = _difference(np.square(V - b), np.square(X - b), alike) / (2 * exp(self.params["z"]))
             grads["z"] = self.config.sigma_rate * (spread - row_sum(self.params["W"] * W))
         return grads
 
@@ -345,6 +344,6 @@ class RBM(RBMSettings, ChainOfRows):
         return (BoltzmannMachine(self.params["W"], self.params["b"], self.params["c"], variance),)
 
 
-def _difference(A: Array, B: Array) -> Array:
-    """Column means of A minus those of B, which may have another number of rows."""
-    return column_mean(A, out=column_mean(B, -1))
+def _difference(A: Array, B: Array, alike: bool) -> Array:
+    """Column means of A, which may be `alike` on all ranks, minus those of B."""
+    return column_mean(A, out=column_mean(B, -1), alike=alike)

@@ -40,7 +40,7 @@ from featlearn.models.settings.sesm import SESMSettings
 from featlearn.ops.activations import sigmoid, softplus
 from featlearn.ops.arrays import add_bias, product, row_squares, sum_columns
 from featlearn.ops.graph import Graph, Value, affine
-from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, outer_means
+from featlearn.ops.reduce import all_rows, column_mean, count, grand_mean, mean, outer_mean, outer_means
 from featlearn.random import Purpose, Random
 from featlearn.rows import Array
 
@@ -170,7 +170,7 @@ class SESM(SESMSettings):
         cost = np.empty(len(Z))
         settings = (self.gain, config.code_error, config.sparsity_weight, config.relax_step, steps)
         d, h = D.shape
-        if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured
+        if d * h >= count(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured
             Y = np.empty_like(X)
             _core.relax(Z, L, slope, cost, Y, F, Q, D, *settings)
         else:  # D'D pays for itself: what was multiplied by D and D' is now by that alone
@@ -183,7 +183,7 @@ class SESM(SESMSettings):
         at = self.relax(X)
         found = self._parameter_step(X, at)
         if self.config.eta is not None:
-            self._follow_codes(at.Z)
+            self._follow_codes(all_rows(at.Z))
         return found
 
     def _follow_codes(self, Z: Array) -> None:

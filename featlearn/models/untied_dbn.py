@@ -307,7 +307,7 @@ def _top_config(config: UntiedDBN.Config) -> LabelRBM.Config:
 def _drawn(A: Array, bias: Array, step: Step, layer: int, draw: int) -> Array:
     """Return states of a layer drawn about s(A + bias), in place of A."""
     name = replace(step, stream=step.stream + layer).draw(draw)
-    _core.sigmoid_sample(np.empty_like(A), A, A, bias, step.seed, name)
+    _core.sigmoid_sample(np.empty_like(A), A, A, bias, step.seed, name, step.before(A))
     return A
 
 

@@ -131,13 +131,14 @@ class Passed:
 class Dropout:
     """Shares of the inputs and of the hidden units that are left out of an update.
 
-    `draw(i)` names the random draw of what layer i sees.
+    `draw(i)` names the random draw of what layer i sees, of which `first` rows are before these.
     """
 
     inputs: float
     hidden: float
     seed: int
     draw: Callable[[int], int]
+    first: int = 0
 
     def __call__(self, layer: int, X: Array) -> Array:
         """Return X (n, in) as that layer sees it; where nothing is dropped, X itself."""
@@ -145,7 +146,7 @@ class Dropout:
         if not rate:
             return X
         seen = np.empty_like(X)
-        _core.dropout(seen, X, rate, self.seed, self.draw(layer))
+        _core.dropout(seen, X, rate, self.seed, self.draw(layer), self.first * X.shape[1])
         return seen
 
 

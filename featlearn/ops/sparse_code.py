@@ -14,6 +14,7 @@ from featlearn import _core
 from featlearn.errors import ConfigError
 from featlearn.ops import activations
 from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.reduce import Make, add_up, all_rows, before, count
 from featlearn.rows import Array
 
 Units = Mapping[str, Array]
@@ -52,6 +53,18 @@ class Code:
         H[np.repeat(np.arange(n), np.diff(self.start)), self.index] = self.value
         return H
 
+    @property
+    def row_sums(self) -> Array:
+        """The sum of each row's entries, (n,)."""
+        width = int(self.index.max(initial=0)) + 1
+        return self.decode(np.ones((width, 1), self.value.dtype))[:, 0]
+
+    def rows(self, which: slice) -> tuple[Array, Array, slice]:
+        """Return start and index of some of the rows, and which entries are theirs."""
+        start = self.start[which.start : which.stop + 1]
+        entries = slice(start[0], start[-1])
+        return start - start[0], self.index[entries], entries
+
     def between(self, low: int, high: int) -> "Code":
         """The columns low..high - 1, as a code of their own."""
         kept = (self.index >= low) & (self.index < high)
@@ -80,19 +93,32 @@ def largest(X: Array, F: Array, c: Array, k: int) -> Code:
 def largest_of_batch(X: Array, F: Array, c: Array, k: int) -> Code:
     """Return the n k largest activations of all n rows together.
 
-    Ties go to the first row, then to the lowest column.
+    Ties go to the first row, then to the lowest column. Where ranks share the rows, the code is of those
+    here: each finds the candidates among its own.
 
     Raises ConfigError where there are too many activations for one row of the kernel.
     """
-    n, h = len(X), len(F)
-    if n * h >= 1 << 31:
+    n, h, kept = len(X), len(F), count(X) * k
+    if count(X) * h >= 1 << 31:
         raise ConfigError(
-            f"--batch-top-k: chooses among {n:,} rows times {h:,} units at once; lower --batch-size"
+            f"--batch-top-k: chooses among {count(X):,} rows times {h:,} units at once; lower --batch-size"
         )
-    index, value = np.empty((1, n * k), np.int32), np.empty((1, n * k), X.dtype)
-    _core.top_k(index, value, total_inputs(X, F, c).reshape(1, n * h))
-    start = np.searchsorted(index[0], h * np.arange(n + 1))
-    return Code(start, index[0] % np.int32(h), value[0])
+    index, value = _largest_of_all(total_inputs(X, F, c).reshape(n * h), min(kept, n * h))
+    candidates = all_rows(value)
+    if len(candidates) > kept:
+        own = _largest_of_all(candidates, kept)[0] - before(value)
+        own = own[(own >= 0) & (own < len(value))]
+        index, value = index[own], value[own]
+    start = np.searchsorted(index, h * np.arange(n + 1))
+    return Code(start, index % np.int32(h), value)
+
+
+def _largest_of_all(a: Array, k: int) -> tuple[Array, Array]:
+    """Return the places of the k largest of a (n,), in order, and these; ties go to the first."""
+    index, value = np.empty((1, k), np.int32), np.empty((1, k), a.dtype)
+    if k:
+        _core.top_k(index, value, a[None])
+    return index[0], value[0]
 
 
 def prefix_outputs(parts: list[Code], D: list[Array]) -> list[Array]:
@@ -131,9 +157,22 @@ def backward(
     _core.sparse_dot(delta, *at, R, decoder(units))
     if kind != "linear":
         activations.backward(delta[None], code.value[None], kind)
-    if "D" in units:
-        _core.sparse_gradient(grads["D"], *at, code.value, R, alpha=alpha)
-        _core.sparse_gradient(grads["W"], *at, delta, X, alpha=alpha)
-    else:
-        _core.sparse_gradient(grads["W"], *at, code.value, R, delta, X, alpha)
-    _core.scatter_sum(grads["c"], *at, delta, alpha)
+    found = {"c": grads["c"], "W": grads["W"]} | ({"D": grads["D"]} if "D" in units else {})
+
+    def sums(name: str) -> Make:
+        def make(into: Array, rows: slice, alpha: float, beta: float) -> None:
+            start, index, entries = code.rows(rows)
+            z, d = code.value[entries], delta[entries]
+            if name == "c":
+                _core.scatter_sum(into, start, index, d, alpha, beta)
+            elif name == "D":
+                _core.sparse_gradient(into, start, index, z, R[rows], alpha=alpha, beta=beta)
+            elif "D" in units:
+                _core.sparse_gradient(into, start, index, d, X[rows], alpha=alpha, beta=beta)
+            else:
+                _core.sparse_gradient(into, start, index, z, R[rows], d, X[rows], alpha, beta)
+
+        return make
+
+    for name, grad in found.items():
+        add_up(grad, len(X), sums(name), alpha)

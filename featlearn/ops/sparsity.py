@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featlearn.errors import ConfigError
-from featlearn.ops.reduce import column_mean
+from featlearn.ops.reduce import all_rows, column_mean, rows_here
 from featlearn.rows import Array
 from featlearn.settings import check, setting
 
@@ -83,9 +83,8 @@ def targets(config: SparsityConfig, H: Array) -> Array:
     """Return what stands for activations H (n, hidden) in the statistics: H, or mixed with Goh's targets."""
     if config.sparsity_target is None or config.sparsity_method != "goh" or config.sparsity_weight is None:
         return H
-    return np.asarray(
-        H + config.sparsity_weight * (goh_targets(H, config.sparsity_target, config.sparsity_order) - H)
-    )
+    T = rows_here(goh_targets(all_rows(H), config.sparsity_target, config.sparsity_order))
+    return np.asarray(H + config.sparsity_weight * (T - H))
 
 
 def add_pull(

@@ -5,6 +5,7 @@ its history. Files are checksummed. So it is checked that the arrays are of the 
 the run puts there, and finite, and that the place is one where it can go on.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -53,6 +54,15 @@ def unpack(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], Best | None, 
             parts[part][name] = value
     best = Best(parts["best"], parts["best_state"]) if parts["best"] else None
     return parts["optimizer"], best, parts["average"]
+
+
+def digest(arrays: Mapping[str, Array]) -> bytes:
+    """Return a hash (32 bytes) of arrays by their names."""
+    sha = hashlib.sha256()
+    for name, value in arrays.items():
+        sha.update(name.encode())
+        sha.update(np.ascontiguousarray(value).data)
+    return sha.digest()
 
 
 def layout(arrays: Mapping[str, Array]) -> Layout:

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
-from featlearn import _core
+from featlearn import _core, ranks
 from featlearn.errors import ConfigError
 from featlearn.models.base import Gradients, IsClassifier, Model, Phase
 from featlearn.ops.softmax import predicted
 from featlearn.rows import Array, Index, Rows
-from featlearn.training import stopping
+from featlearn.training import schedules, stopping
 from featlearn.training.config import TrainConfig
 from featlearn.training.optim import OPTIMIZERS, Decay, Optimizer, UpdateSettings
 from featlearn.training.order import PROBE
@@ -112,6 +113,18 @@ class Leg:
         """Whether no update raises the loss of all rows, since each is a line search on them."""
         return self.config.by_searches and self.config.all_rows
 
+    def settings(self, at: Progress, planned: int, length: int, X: Array) -> UpdateSettings:
+        """Return the settings of an update on rows X, before which `planned` of `length` were made."""
+        config, curvature = self.config, self.phase.curvature
+        warm, scheduled = schedules.warm_up(config.warm_up, planned, length)
+        return UpdateSettings(
+            schedules.learning_rate(config.lr_schedule, warm * self.lr * at.rate, scheduled),
+            schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
+            self.decay,
+            self.model.weights,
+            None if curvature is None else partial(curvature, X),
+        )
+
     def steps(
         self, optimizer: Optimizer, evaluate: Callable[[], Gradients], settings: UpdateSettings
     ) -> Iterator[dict[str, float]]:
@@ -177,35 +190,36 @@ def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[st
     "rmse", of reconstruct(x) - x. Of labelled rows instead "error_rate", the share that is put into the wrong
     class, and "loss", the mean of -log p(class | x).
     """
-    if model.labelled:
-        return _measure_classes(model, rows, index, own)
-    total = 0.0
-    n = 0
+    blocks = [index[start : start + PROBE] for start in range(0, len(index), PROBE)]
+    of_block = _classes_of if model.labelled else _squares_of
     sums = dict[str, float]()
-    for start in range(0, len(index), PROBE):
-        X = rows.take(index[start : start + PROBE])
-        squares = np.empty(len(X), np.float64)
-        _core.row_sqdist(squares, X, model.reconstruct(X))
-        total, n = total + math.fsum(squares), n + X.size
-        for key, value in (model.extra_metrics(X) if own else {}).items():
-            sums[key] = sums.get(key, 0.0) + value * len(X)
-    return {"rmse": math.sqrt(total / n)} | {key: value / len(index) for key, value in sums.items()}
-
-
-def _measure_classes(model: Model, rows: Rows, index: Index, own: bool) -> dict[str, float]:
-    """Return "error_rate" and "loss" over labelled rows, and the model's `own`."""
-    assert isinstance(model, IsClassifier)
-    sums = dict[str, float]()
-    for start in range(0, len(index), PROBE):
-        X = rows.take(index[start : start + PROBE])
-        P, labels = model.probabilities(model.visible(X)), predicted(model.targets(X))
-        own_class = P[np.arange(len(P)), labels].astype(np.float64)
-        found = {
-            "error_rate": float(np.count_nonzero(predicted(P) != labels)),
-            "loss": -math.fsum(math.log(p) for p in np.maximum(own_class, LEAST).tolist()),
-        }
-        if own:
-            found |= {key: value * len(X) for key, value in model.extra_metrics(X).items()}
+    for found in ranks.shared_out(lambda i: of_block(model, rows.take(blocks[i]), own), len(blocks)):
         for key, value in found.items():
             sums[key] = sums.get(key, 0.0) + value
-    return {key: value / len(index) for key, value in sums.items()}
+    found = {key: value / len(index) for key, value in sums.items()}
+    if not model.labelled:
+        found["rmse"] = math.sqrt(sums["rmse"] / (len(index) * model.n_visible))
+    return found
+
+
+def _squares_of(model: Model, X: Array, own: bool) -> dict[str, float]:
+    """Return the squared error of rows X as "rmse", and the sums over rows of the model's `own` measures."""
+    squares = np.empty(len(X), np.float64)
+    _core.row_sqdist(squares, X, model.reconstruct(X))
+    return {"rmse": math.fsum(squares)} | _own_of(model, X, own)
+
+
+def _classes_of(model: Model, X: Array, own: bool) -> dict[str, float]:
+    """Return the sums over labelled rows X of "error_rate" and "loss", and of the model's `own` measures."""
+    assert isinstance(model, IsClassifier)
+    P, labels = model.probabilities(model.visible(X)), predicted(model.targets(X))
+    own_class = P[np.arange(len(P)), labels].astype(np.float64)
+    return {
+        "error_rate": float(np.count_nonzero(predicted(P) != labels)),
+        "loss": -math.fsum(math.log(p) for p in np.maximum(own_class, LEAST).tolist()),
+    } | _own_of(model, X, own)
+
+
+def _own_of(model: Model, X: Array, own: bool) -> dict[str, float]:
+    """Return the model's own measures of rows X, times their number, if they are wanted."""
+    return {key: value * len(X) for key, value in (model.extra_metrics(X) if own else {}).items()}

@@ -8,21 +8,20 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
 
 import numpy as np
 
+from featlearn import ranks
 from featlearn.errors import DivergedError
 from featlearn.models.base import DataSummary, Gradients, Model, Step
-from featlearn.random import Random
+from featlearn.random import Purpose, Random
 from featlearn.rows import Array, Index, Rows, of_known_class
 from featlearn.settings import option_name
 from featlearn.threads import one_blas_thread
-from featlearn.training import average, checkpoint, schedules, stopping
-from featlearn.training.checkpoint import Best, Saved
+from featlearn.training import average, checkpoint, stopping
+from featlearn.training.checkpoint import Best, Saved, digest
 from featlearn.training.config import BY_STEPS, TrainConfig
 from featlearn.training.legs import Leg, measure
-from featlearn.training.optim import UpdateSettings
 from featlearn.training.order import PROBE, epoch_order, split_rows, spread
 from featlearn.training.progress import Progress
 
@@ -91,7 +90,8 @@ class Training:
                 if not (self.progress.epoch or self.progress.batch):
                     self.progress.telling = self.leg.telling_units()
                 for batch in self._epoch_batches():
-                    self._update(batch)
+                    with ranks.sharing(len(batch)) as own:
+                        self._update(batch[own], own.start)
                     if self._epoch_ends():
                         self._end_epoch()
                         on_epoch(self)
@@ -109,25 +109,17 @@ class Training:
         for i in range(self.progress.batch, leg.batches):
             yield order[i * leg.batch_size : (i + 1) * leg.batch_size]
 
-    def _update(self, batch: Index) -> None:
-        at = self.progress
-        leg = self.leg
-        phase = self.leg.phase
-        config = self.leg.config
+    def _update(self, batch: Index, first: int) -> None:
+        """Learn from rows of a minibatch; `first` of it are before these."""
+        at, leg = self.progress, self.leg
+        phase, config = leg.phase, leg.config
         X = leg.take(batch)
         done = at.epoch * leg.batches + at.batch
         length = at.scheduled or leg.updates
         planned = min(done, length - 1)  # after its planned end the schedules of a run stay where they were
-        share = planned / length
-        step = Step(at.step, self.seed, progress=share, stream=self.stream, begun=at.step - done, rows=batch)
-        warm, scheduled = schedules.warm_up(config.warm_up, planned, length)
-        settings = UpdateSettings(
-            schedules.learning_rate(config.lr_schedule, warm * leg.lr * at.rate, scheduled),
-            schedules.momentum(config.initial_momentum, config.momentum, config.initial_epochs, at.epoch),
-            leg.decay,
-            self.model.weights,
-            None if phase.curvature is None else partial(phase.curvature, X),
-        )
+        begun = at.step - done
+        step = Step(at.step, self.seed, Purpose.STEP, planned / length, self.stream, begun, first, batch)
+        settings = leg.settings(at, planned, length, X)
         at.batch += 1
         at.step += 1
 
@@ -171,6 +163,7 @@ class Training:
         if leg.phase.descends and not leg.only_falls:
             self._stop_if(leg.diverged(at, row))
         row["weight_norm"] = leg.weight_norm()
+        self.refuse_other_ranks(f"come to other parameters at update {at.step:,}")
         self._record(row)
         self.good = self._snapshot()
         at.epochs_done += 1
@@ -300,6 +293,10 @@ class Training:
         at, least = self.progress, max(EARLY * self.total_updates, EARLY_UPDATES)
         own = "lr" not in self.leg.phase.training and not at.scheduled
         return own and (at.epochs_done == 0 or at.step <= least)
+
+    def refuse_other_ranks(self, words: str) -> None:
+        """Raise ReplicaError, with words for what one has, where ranks do not hold the same model."""
+        ranks.refuse_difference(lambda: digest({**self.model.params, **self.model.state}), words)
 
     def _stop_if(self, words: str) -> None:
         """Go back to the last good model and raise DivergedError, if there are words for why."""

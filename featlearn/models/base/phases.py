@@ -31,7 +31,7 @@ class Step:
     `progress` is the share of the phase's updates that are done, for what changes in the course of training;
     `begun` is the number of the phase's first update. Layers of a stack, whose steps have the same numbers,
     have a `stream` each: they never share random bits. `rows` are the numbers of the minibatch's rows in the
-    data, where it is of any.
+    data, where it is of any. Where ranks share them out, a rank has those from `first` on.
     """
 
     number: int
@@ -40,12 +40,17 @@ class Step:
     progress: float = 1.0
     stream: int = 0
     begun: int = 0
+    first: int = 0
     rows: Index | None = field(default=None, compare=False)
 
     @property
     def update(self) -> int:
         """The updates of this phase that were done before this one."""
         return self.number - self.begun
+
+    def before(self, A: Array) -> int:
+        """Return the number of the first element of A (n, d), made of the minibatch's rows, in its draws."""
+        return self.first * int(A.shape[1])
 
     def draw(self, k: int) -> int:
         """Return the name of the k-th random draw of this step. Raises ValueError beyond DRAWS."""

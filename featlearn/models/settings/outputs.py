@@ -11,7 +11,7 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import DataSummary
 from featlearn.ops.activations import activate, backward, second_derivative
 from featlearn.ops.curvature import Top
-from featlearn.ops.reduce import rmse, row_total
+from featlearn.ops.reduce import count, rmse, row_total
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
 
@@ -80,7 +80,7 @@ def are_bounded(config: Any, data: DataSummary) -> bool:
 
 def output_top(A: Array, X: Array, kind: str, loss: str, share: float) -> Top:
     """Return what `share` times the loss of rows X (n, d) says of outputs g(A); A (n, d) holds the biases."""
-    Y = activate(A, np.zeros_like(A[0]), kind)
+    Y = activate(A, np.zeros(A.shape[1], A.dtype), kind)
     error = Y - X
     ones = np.ones_like(Y)
     if loss != "squared":
@@ -119,4 +119,4 @@ def output_error(
     _core.output_error(A, rows, A, X, kind if squared else "linear", weight)
     squares = row_total(rows)
     total = squares / 2 if squared else row_total(entropy)
-    return total, math.sqrt(squares / X.size) if error is None else error, A
+    return total, math.sqrt(squares / (count(X) * X.shape[1])) if error is None else error, A

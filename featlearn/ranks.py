@@ -1,0 +1,310 @@
+"""Ranks: the processes that work on one run together, on one machine or several, started by mpiexec or srun.
+
+All ranks hold the same model and make the same updates. Only the rows of a minibatch are shared out, by whole
+panels: `sharing` says which are a rank's own. Within it `fold` adds up what the ranks have made of their
+panels, in the order of the rows, so that the bytes are those of one process. All else is computed alike.
+
+A process that does not `start` is the only rank, and nothing here does anything. Messages go by MPI, through
+mpi4py, which this module alone imports.
+"""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from featlearn.errors import ConfigError, FeatlearnError
+
+Array = npt.NDArray[Any]
+T = TypeVar("T")
+
+BLOCK = 256
+"""Rows whose sum is one number in the order of all sums, as in the kernels."""
+PANELS = 64
+"""Parts at most that the rows of a minibatch are cut into, so many sums a rank holds at a time."""
+SMALL = 1 << 18  # bytes of sums that all ranks send to all
+CHUNK = 1 << 18  # bytes of larger sums that go from rank to rank at a time
+PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail, too
+PARTIAL, FINAL, MADE = 1, 2, 3  # tags of messages
+AHEAD = 2  # things that a rank has made before the first one takes them
+
+rank = 0
+"""The number of this process among all."""
+size = 1
+"""How many there are."""
+hosts = 1
+"""On how many machines."""
+neighbours = 1
+"""How many of them may run on the very cores that this one may run on."""
+library = ""
+"""The MPI library in use, where there is one."""
+
+_comm: Any = None
+_ends: Any = None  # the communicator of `agreed_end`
+_share: "Share | None" = None
+
+
+class ReplicaError(FeatlearnError):
+    """Ranks, which all compute alike, have come to different results."""
+
+
+class Share(NamedTuple):
+    """The rows start..stop of the `rows` of a minibatch that are a rank's own, in panels of `panel` rows."""
+
+    start: int
+    stop: int
+    rows: int
+    panel: int
+
+    @property
+    def own(self) -> slice:
+        return slice(self.start, self.stop)
+
+    @property
+    def panels(self) -> range:
+        """The numbers of the rank's own panels."""
+        return range(-(-self.start // self.panel), -(-self.stop // self.panel))
+
+
+def start() -> None:
+    """Meet the other ranks. Raises ConfigError where mpi4py or its library is not there."""
+    global _comm, _ends, rank, size, hosts, neighbours, library
+    try:
+        import mpi4py
+
+        mpi4py.rc.thread_level = "funneled"
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        what = "mpi4py" if isinstance(error, ModuleNotFoundError) else "an MPI library"
+        raise ConfigError(
+            f"started by mpiexec or srun as one of several processes, but {what} is not installed; "
+            'pip install "featlearn[mpi]", and pip install mpich where the machine has no MPI'
+        ) from error
+    _comm = MPI.COMM_WORLD
+    rank, size = _comm.Get_rank(), _comm.Get_size()
+    _ends = _comm.Dup()
+    words = MPI.Get_library_version().split("\n")[0].replace("Version:", "").split()
+    library = " ".join(words).rstrip(",")
+    with contextlib.closing(_Local(_comm.Split_type(MPI.COMM_TYPE_SHARED))) as local:
+        neighbours = local.neighbours()
+        hosts = int(together(np.array([local.comm.Get_rank() == 0], np.int64)).sum())
+
+
+class _Local:
+    """The ranks of one machine."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm = comm
+
+    def neighbours(self) -> int:
+        """Return how many may run on the cores of this one, which launchers may have bound."""
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        return int(self.comm.allgather(cores).count(cores))
+
+    def close(self) -> None:
+        self.comm.Free()
+
+
+def panel(n: int) -> int:
+    """Return the rows of a panel of n rows: whole blocks, so many that there are at most PANELS."""
+    return BLOCK * max(1, -(-n // (BLOCK * PANELS)))
+
+
+def share_of(n: int, rank: int, size: int) -> Share:
+    """Return the rows of a rank among n: whole panels, as evenly as may be; the first rank has the first."""
+    rows = panel(n)
+    panels = -(-n // rows)
+    first, last = -(-panels * rank // size), -(-panels * (rank + 1) // size)
+    return Share(min(n, rows * first), min(n, rows * last), n, rows)
+
+
+class sharing:
+    """A context within which arrays of rows hold this rank's own of n rows, which it answers; alone, all."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def __enter__(self) -> slice:
+        global _share
+        if size == 1:
+            return slice(0, self.n)
+        _share = share_of(self.n, rank, size)
+        return _share.own
+
+    def __exit__(self, *error: object) -> None:
+        global _share
+        _share = None
+
+
+@contextlib.contextmanager
+def alike() -> Iterator[None]:
+    """Within, arrays of rows are the same on all ranks, whatever is shared outside."""
+    global _share
+    before, _share = _share, None
+    try:
+        yield
+    finally:
+        _share = before
+
+
+def share() -> Share | None:
+    """Return which rows of the minibatch are this rank's own; None where none are shared out."""
+    return _share
+
+
+def together(a: Array) -> Array:
+    """Return the arrays of all ranks, of one shape, by rank: (...) -> (size, ...)."""
+    if size == 1:
+        return a[None]
+    found = np.empty((size, *a.shape), a.dtype)
+    _comm.Allgather(np.ascontiguousarray(a), found)
+    return found
+
+
+def gathered(a: Array) -> Array:
+    """Return the rows that ranks have of one array, all in order: (n, ...) -> (all n, ...)."""
+    if _share is None:
+        return a
+    counts = together(np.array([len(a)], np.int64))[:, 0]
+    found = np.empty((int(counts.sum()), *a.shape[1:]), a.dtype)
+    width = math.prod(a.shape[1:]) * a.itemsize
+    sent = np.ascontiguousarray(a).view(np.uint8).reshape(-1) if a.size else np.zeros(0, np.uint8)
+    _comm.Allgatherv(sent, [found.reshape(-1).view(np.uint8), counts * width])
+    return found
+
+
+def any_of(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return where a flag (n,) is set on any rank."""
+    if _share is None:
+        return flags
+    return np.asarray(together(flags).any(axis=0))
+
+
+def fold(made: Sequence[Array], shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return the sum of the panels of all ranks, of which `made` are this one's, added in order.
+
+    They are of one shape, that of the sum; the first rank has added up its own. What is in `made` may be
+    lost.
+    """
+    assert _share is not None
+    count, length = math.ceil(_share.rows / _share.panel), math.prod(shape)
+    flat = [one.reshape(-1) for one in made]
+    if count * length * np.dtype(dtype).itemsize > SMALL:
+        return _along_chain(flat, length, dtype).reshape(shape)
+    shares = [share_of(_share.rows, r, size) for r in range(size)]
+    numbers = [1, *(len(one.panels) for one in shares[1:])]
+    found = np.empty((sum(numbers), length), dtype)
+    sent = np.stack(flat) if flat else np.empty((0, length), dtype)
+    _comm.Allgatherv(sent, [found, [number * length for number in numbers]])
+    total: Array = found[0]
+    for one in found[1:]:
+        total += one
+    return total.reshape(shape)
+
+
+def _along_chain(made: Sequence[Array], length: int, dtype: npt.DTypeLike) -> Array:
+    """Return the same by chunks that go from rank to rank and grow; then round to all, whole.
+
+    Each rank sends and gets every chunk twice at most, however many panels there are.
+    """
+    step = max(1, CHUNK // np.dtype(dtype).itemsize)
+    chunks = [slice(i, i + step) for i in range(0, length, step)]
+    last, before, after = size - 1, (rank - 1) % size, (rank + 1) % size
+    growing = made[0] if rank == 0 else np.empty(length, dtype)
+    coming = [] if rank == 0 else [_comm.Irecv(growing[chunk], before, PARTIAL) for chunk in chunks]
+    whole = growing if rank == last else np.empty(length, dtype)
+    ready = [] if rank == last else [_comm.Irecv(whole[chunk], before, FINAL) for chunk in chunks]
+    sent = []
+    for i, chunk in enumerate(chunks):
+        if rank:
+            coming[i].Wait()
+        for one in made if rank else ():
+            growing[chunk] += one[chunk]
+        sent.append(_comm.Isend(growing[chunk], after, FINAL if rank == last else PARTIAL))
+    for i, chunk in enumerate(chunks if rank < last else []):
+        ready[i].Wait()
+        if rank < last - 1:
+            sent.append(_comm.Isend(whole[chunk], after, FINAL))
+    for request in sent:
+        request.Wait()
+    return whole
+
+
+def shared_out(make: Callable[[int], T], n: int) -> list[T]:
+    """Return make(0), ..., make(n - 1), each made by one rank, all known to all."""
+    made = [make(i) for i in range(rank, n, size)]
+    if size == 1:
+        return made
+    found = _comm.allgather(made)
+    return [found[i % size][i // size] for i in range(n)]
+
+
+def to_first(make: Callable[[int], Array], empty: Callable[[int], Array], n: int) -> Iterator[Array]:
+    """Yield make(0), ..., make(n - 1) on the first rank, each made by one; on the others yield nothing.
+
+    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous.
+    """
+    if rank:
+        sent: list[Any] = []
+        for i in range(rank, n, size):
+            if len(sent) == AHEAD:
+                sent.pop(0).Wait()
+            sent.append(_comm.Isend(np.ascontiguousarray(make(i)), 0, MADE))
+        for request in sent:
+            request.Wait()
+        return
+    for i in range(n):
+        if i % size == 0:
+            yield make(i)
+        else:
+            found = empty(i)
+            _comm.Recv(found, i % size, MADE)
+            yield found
+
+
+def largest(value: int) -> int:
+    """Return the largest of the numbers that ranks have, one each."""
+    return value if size == 1 else int(together(np.array([value], np.int64)).max())
+
+
+def refuse_difference(digest: Callable[[], bytes], words: str) -> None:
+    """Raise ReplicaError where ranks do not have the same digest; `words` say what the other one has."""
+    if size == 1:
+        return
+    found = together(np.frombuffer(digest(), np.uint8))
+    names = _comm.allgather(os.uname().nodename if hasattr(os, "uname") else "")
+    other = next((r for r in range(size) if not np.array_equal(found[r], found[0])), None)
+    if other is not None:
+        raise ReplicaError(
+            f"rank {other} on {names[other]} has {words} than rank 0 on {names[0]}; "
+            "look for other input files, or a fault of one of the machines"
+        )
+
+
+def agreed_end(code: int) -> tuple[bool, bool]:
+    """Tell the others the exit code of this rank. -> whether it is the one to speak, and ends the others.
+
+    A rank that ends well waits for all. One that fails waits some seconds: where the others fail, too, the
+    first of them speaks for all, else it speaks itself.
+    """
+    if size == 1:
+        return True, False
+    codes = np.zeros(size, np.int64)
+    request = _ends.Iallgather(np.array([code], np.int64), codes)
+    until = time.monotonic() + PATIENCE
+    while not request.Test():
+        if code and time.monotonic() > until:
+            return True, True
+        time.sleep(0.01)
+    return rank == int(np.flatnonzero(codes)[0] if codes.any() else 0), False
+
+
+def abort(code: int) -> None:
+    """End all ranks at once."""
+    if _comm is not None:
+        _comm.Abort(code)

@@ -1,0 +1,285 @@
+"""Ranks under mpiexec: the bytes of one process, one voice, one end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import ENVIRONMENT
+from featlearn import ranks
+from featlearn.files.dataset import read_dataset
+from featlearn.files.model import read_model
+from featlearn.ops.reduce import column_sum, group_sums, outer_means, outer_sum
+from helpers import same
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")  # of the package mpich, beside python
+YIELDING = {"MPIR_CVAR_POLLS_BEFORE_YIELD": "0"}  # ranks that wait leave the core to others, here too few
+HERE = Path(__file__).parent
+TIMEOUT = 300
+LARGE = ("--batch-size", "1024", "--threads", "1")
+
+
+def together(*parts, cwd):
+    """Run commands under mpiexec, each by so many ranks: (n, arguments of featlearn). -> the process"""
+    line = [str(MPIEXEC)]
+    for i, (n, args) in enumerate(parts):
+        line += [":"] * (i > 0) + ["-n", str(n), sys.executable, "-m", "featlearn", *map(str, args)]
+    environment = ENVIRONMENT | YIELDING
+    return subprocess.Popen(
+        line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(process):
+    """(exit code, stdout, lines of stderr)"""
+    out, err = process.communicate(timeout=TIMEOUT)
+    return process.returncode, out, err.splitlines()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory, run_here):
+    """A data set of 1500 rows of 25 values."""
+    folder = tmp_path_factory.mktemp("ranks")
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(1500, 4)) @ generator.normal(size=(4, 25))
+    X = (255 * (X - X.min()) / np.ptp(X)).astype(np.uint8)
+    np.save(folder / "rows.npy", X.reshape(-1, 5, 5))
+    ran = run_here("extract-patches", folder / "rows.npy", "-o", folder / "rows.h5")
+    assert ran.code == 0, ran.err
+    return folder / "rows.h5"
+
+
+@given(n=st.integers(1, 100_000), size=st.integers(1, 70))
+def test_ranks_share_rows_by_whole_panels(n, size):
+    shares = [ranks.share_of(n, rank, size) for rank in range(size)]
+    assert [one.start for one in shares[1:]] == [one.stop for one in shares[:-1]]
+    assert (shares[0].start, shares[-1].stop) == (0, n)
+    assert [i for one in shares for i in one.panels] == list(range(-(-n // ranks.panel(n))))
+    for one in shares:
+        assert one.panel % ranks.BLOCK == 0
+        assert one.start % one.panel == 0 or one.start == n
+    numbers = [len(one.panels) for one in shares]
+    assert sum(numbers) <= ranks.PANELS
+    assert max(numbers) - min(numbers) <= 1
+    assert numbers[0] > 0
+
+
+def test_up_to_64_blocks_a_panel_is_a_block():
+    assert ranks.panel(64 * 256) == 256
+    assert ranks.panel(64 * 256 + 1) == 512
+
+
+def test_a_sum_of_many_rows_goes_panel_by_panel(monkeypatch):
+    """Of six blocks and two panels: three blocks, plus three blocks."""
+    generator = np.random.default_rng(1)
+    X, H = (generator.normal(size=(1400, d)).astype("f4") for d in (7, 5))
+    group = generator.integers(0, 9, 1400).astype(np.int32)
+    parts = [slice(0, 768), slice(768, 1400)]
+    monkeypatch.setattr(ranks, "PANELS", 2)
+    begun = np.ones((7, 5), "f4")
+    assert np.array_equal(
+        outer_sum(X, H), outer_sum(X[parts[0]], H[parts[0]]) + outer_sum(X[parts[1]], H[parts[1]])
+    )
+    assert np.array_equal(outer_sum(X, H, 0.3, out=begun), np.float32(0.3) * outer_sum(X, H) + 1)
+    assert np.array_equal(column_sum(X), column_sum(X[parts[0]]) + column_sum(X[parts[1]]))
+    first, second = (group_sums(X[part], group[part], 9) for part in parts)
+    assert np.array_equal(group_sums(X, group, 9), first + second)
+    means = [outer_means((X[part], H[part], len(X[part]) / 1400)) for part in parts]
+    np.testing.assert_allclose(outer_means((X, H, 1)), means[0] + means[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def bytes_alone(tmp_path_factory):
+    return digests(tmp_path_factory.mktemp("alone"), [sys.executable], threads=2)
+
+
+def digests(folder, program, threads, step=1):
+    ran = subprocess.run(
+        [*program, str(HERE / "rank_bytes.py"), "found.json", str(threads), str(step)],
+        cwd=folder,
+        env=os.environ | YIELDING | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{HERE}"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads((folder / "found.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("size", "step"), [(2, 1), (3, 2)])
+def test_every_model_has_the_bytes_of_one_process(size, step, bytes_alone, tmp_path):
+    found = digests(tmp_path, [str(MPIEXEC), "-n", str(size), sys.executable], 1, step)
+    assert len(found) >= len(bytes_alone) // step
+    assert [name for name in found if found[name] != bytes_alone[name]] == []
+
+
+def test_a_stack_has_the_bytes_of_one_process(rows, run_here, tmp_path):
+    layers = ("--layer", "rbm:hidden=12,lr=0.05", "--layer", "k-sparse:hidden=9,k=3")
+    line = ("train", rows, "--model", "stack", *layers, "--epochs", "2", *LARGE, "-o")
+    code, _, err = ended(together((2, [*line, "two.h5"]), cwd=tmp_path))
+    assert code == 0, err
+    assert run_here(*line, tmp_path / "one.h5").code == 0
+    one, two = read_model(str(tmp_path / "one.h5")), read_model(str(tmp_path / "two.h5"))
+    for a, b in zip(one.layers, two.layers, strict=True):
+        assert same(a.params, b.params)
+        assert same(a.history, b.history)
+    assert one.content_hash == two.content_hash
+
+
+def test_codes_have_the_bytes_of_one_process(rows, run_here, tmp_path):
+    """Of more rows than two blocks of 4096: the whole data set, but for where it came from."""
+    many = tmp_path / "many.npy"
+    np.save(many, np.random.default_rng(2).integers(0, 256, (9000, 5, 5), np.uint8))
+    assert run_here("extract-patches", many, "-o", tmp_path / "many.h5").code == 0
+    model = tmp_path / "model.h5"
+    assert run_here("train", rows, "--model", "rbm", "--hidden", "9", "--epochs", "1", "-o", model).code == 0
+    line = ("encode", model, tmp_path / "many.h5", "-o")
+    code, out, err = ended(together((2, [*line, "two.h5"]), cwd=tmp_path))
+    assert code == 0, err
+    assert run_here(*line, tmp_path / "one.h5").code == 0
+    one, two = (read_dataset(str(tmp_path / name)) for name in ("one.h5", "two.h5"))
+    assert np.array_equal(one.patches[:], two.patches[:])
+    assert np.array_equal(one.origin[:], two.origin[:])
+    assert str(one.preprocess) == str(two.preprocess)
+    assert "codes" in out
+
+
+def test_a_killed_run_goes_on_with_another_number_of_ranks(rows, run_here, tmp_path):
+    """To the bytes of a run that nothing happened to, in one process."""
+    line = ("train", rows, "--model", "rbm", "--hidden", "60", "--epochs", "150", *LARGE, "-o")
+    running = together((2, [*line, "run.h5", "--checkpoint-every", "0.05"]), cwd=tmp_path)
+    ckpt = tmp_path / "run.h5.ckpt"
+    until = time.monotonic() + TIMEOUT
+    while not ckpt.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(ranks_of(running)[1], signal.SIGKILL)
+    killed = time.monotonic()
+    assert ended(running)[0] != 0
+    assert time.monotonic() - killed < 10
+    assert not (tmp_path / "run.h5").exists()
+    running = together((3, [*line, "run.h5", "--resume"]), cwd=tmp_path)
+    code, _, err = ended(running)
+    assert code == 0, err
+    assert any(text.startswith("going on with run.h5.ckpt at update ") for text in err)
+    assert run_here(*line, tmp_path / "alone.h5").code == 0
+    assert (
+        read_model(str(tmp_path / "run.h5")).content_hash
+        == read_model(str(tmp_path / "alone.h5")).content_hash
+    )
+
+
+def ranks_of(process):
+    """The ids of the ranks that an mpiexec has started, in their order."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "environ").read_bytes().split(b"\0")
+            if process.pid in parents(int(path.name)):
+                found |= {int(word[9:]): int(path.name) for word in words if word.startswith(b"PMI_RANK=")}
+        except OSError:
+            continue  # it has ended
+    return [found[rank] for rank in sorted(found)]
+
+
+def parents(pid):
+    """The ids of the processes that a process descends from."""
+    found = []
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(pid)
+    return found
+
+
+def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(rows, tmp_path):
+    line = ("train", rows, "--model", "rbm", "--epochs", "100000", *LARGE, "-o", "run.h5")
+    running = together((2, [*line, "--checkpoint-every", "0.05"]), cwd=tmp_path)
+    until = time.monotonic() + TIMEOUT
+    while not (tmp_path / "run.h5.ckpt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(ranks_of(running)[1], signal.SIGTERM)
+    code, out, err = ended(running)
+    assert (code, out) == (128 + signal.SIGTERM, "")
+    assert err[-1] == "featlearn: error: stopped by SIGTERM"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.h5.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("size", "args", "code", "words"),
+    [
+        (2, "train nothing.h5 --model rbm -o out.h5", 1, "nothing.h5: no such file or folder"),
+        (2, "evaluate model.h5 rows.h5", 2, "evaluate: shares no work out over processes yet"),
+        (3, "train {rows} --model rbm --lr 1e30 --batch-size 1024 -o out.h5", 3, "diverged at epoch 1"),
+    ],
+)  # fmt: skip
+def test_all_ranks_fail_in_one_line_with_the_code_of_one_process(size, args, code, words, rows, tmp_path):
+    got, out, err = ended(together((size, args.format(rows=rows).split()), cwd=tmp_path))
+    assert (got, out, len(err)) == (code, "", 1), err
+    assert words in err[0]
+
+
+def test_a_rank_that_fails_alone_speaks_and_ends_all(rows, tmp_path):
+    line = ("--model", "rbm", *LARGE, "-o", "out.h5")
+    parts = (1, ("train", rows, *line)), (1, ("train", "nothing.h5", *line))
+    code, out, err = ended(together(*parts, cwd=tmp_path))
+    assert (code, out) == (1, "")
+    said = [text for text in err if text.startswith("featlearn")]
+    assert said == ["featlearn: error: rank 1 of 2: nothing.h5: no such file or folder"]
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_ranks_that_learn_from_other_data_are_told(rows, run_here, tmp_path):
+    other = tmp_path / "other.h5"
+    assert run_here("extract-patches", rows, "-o", other, "--shuffle", "--first", "1200").code == 0
+    line = ("--model", "rbm", *LARGE, "-o", "out.h5")
+    code, _, err = ended(together((1, ("train", rows, *line)), (1, ("train", other, *line)), cwd=tmp_path))
+    assert code == 1
+    assert len(err) == 1
+    assert "has other data, settings or version of featlearn than rank 0" in err[0]
+
+
+def test_what_is_said_before_the_start_and_by_info(rows, tmp_path):
+    line = ("train", rows, "--model", "rbm", "--epochs", "1", "--batch-size", "100", "-o", "out.h5")
+    code, _, err = ended(together((3, line), cwd=tmp_path))
+    assert code == 0
+    assert err[0] == (
+        "--batch-size 100: ranks share blocks of 256 rows, so 1 of 3 have work; --batch-size 768 uses all"
+    )
+    code, out, _ = ended(together((2, ("info", "--json")), cwd=tmp_path))
+    found = json.loads(out)
+    assert (code, found["ranks"], found["hosts"]) == (0, 2, 1)
+    assert found["mpi"].startswith("MPICH")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_without_mpi4py_one_rank_says_what_to_install(rank):
+    program = "import sys; sys.modules['mpi4py'] = None; from featlearn.__main__ import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "info"],
+        env=ENVIRONMENT | {"PMI_RANK": rank, "PMI_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ('pip install "featlearn[mpi]"' in ran.stderr) == (rank == "0")
+    assert len(ran.stderr.splitlines()) == (rank == "0")
+
+
+def test_a_launcher_of_one_process_changes_nothing(monkeypatch):
+    ran = subprocess.run(
+        [sys.executable, "-c", "from featlearn.__main__ import main; main()", "info", "--json"],
+        env=ENVIRONMENT | {"PMI_RANK": "0", "PMI_SIZE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert ran.returncode == 0
+    assert "ranks" not in json.loads(ran.stdout)
