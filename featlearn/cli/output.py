@@ -45,7 +45,7 @@ class Session:
 
 
 def tell(*lines: str) -> None:
-    """Print lines on stderr, made printable; a stderr that fails is given up for good: words are no results."""
+    """Print lines on stderr, made printable; a stderr that fails is given up: words are no results."""
     with _giving_up_stderr():
         click.echo("\n".join(map(printable, lines)), err=True)
 

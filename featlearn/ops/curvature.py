@@ -29,10 +29,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from featlearn import _core
 from featlearn.ops import activations
 from featlearn.ops.arrays import add_bias, product
 from featlearn.ops.dense import Dense, forward
-from featlearn.ops.reduce import BLOCK, column_mean, outer_mean, outer_sum
+from featlearn.ops.reduce import BLOCK, add_up, column_mean, count, of_any, outer_mean
 from featlearn.rows import Array, Float64
 
 Vector = dict[str, Array]
@@ -121,7 +122,7 @@ class ChainCurvature:
             for unit in range(layer.units):
                 turned, codes = self._of_bias(k, unit)
                 rows = entries[k][:, unit]
-                units = np.flatnonzero(turned[0].any(axis=0))
+                units = np.flatnonzero(of_any(np.asarray(turned[0].any(axis=0))))
                 units = units[units >= unit]  # their mirror image has those before
                 second = self._second(seen, k, k, turned[0][:, units])
                 if k == 0 and self.penalty is not None:
@@ -180,12 +181,18 @@ class ChainCurvature:
         """
         found = np.zeros((seen[k].shape[1], seen[i].shape[1] * turned.shape[1]), turned.dtype)
         moved = np.flatnonzero(() if codes is None else codes.any(axis=0))
-        for start in range(0, len(turned), BLOCK):
-            rows = slice(start, start + BLOCK)
-            each = seen[i][rows, :, None] * turned[rows, None]
-            if codes is not None:
-                each[:, moved] += codes[rows, moved, None] * self.deltas[i][rows, None]
-            outer_sum(seen[k][rows], each.reshape(len(each), -1), 1 / len(turned), out=found)
+
+        def make(into: Array, panel: slice, alpha: float, beta: float) -> None:
+            for start in range(panel.start, min(panel.stop, len(turned)), BLOCK):
+                rows = slice(start, start + BLOCK)
+                each = seen[i][rows, :, None] * turned[rows, None]
+                if codes is not None:
+                    each[:, moved] += codes[rows, moved, None] * self.deltas[i][rows, None]
+                flat, old = each.reshape(len(each), -1), beta if start == panel.start else 1.0
+                _core.gemm(into, seen[k][rows], flat, trans_a=True, beta=old)
+            into *= into.dtype.type(alpha)
+
+        add_up(found, len(turned), make, 1 / count(turned))
         return found.reshape(len(found), seen[i].shape[1], -1)
 
 
