@@ -234,6 +234,24 @@ def test_a_failed_step_is_named_and_the_rest_goes_on(made):
     assert made.commands.take() == ["d.html"]
 
 
+def test_what_a_killed_step_has_written_is_replaced(made):
+    """It stands in the record before it is made, so that it is known to be ours."""
+    (made.folder / "out" / RECORD).unlink()
+    for path in (made.folder / "out").iterdir():
+        path.unlink()
+
+    def killed(folder, words, more):
+        (Path(folder) / "a.h5").write_text("whole")
+        raise KeyboardInterrupt
+
+    recipe = read_recipe(str(made.folder / "small.toml"), files_of)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(recipe, str(made.folder / "out"), data=[str(made.folder)], execute=killed)
+    made.commands.ran.clear()
+    made()
+    assert made.commands.ran[0] == ("a.h5", ("--force",))
+
+
 def test_another_version_makes_all_anew(made, monkeypatch):
     monkeypatch.setattr("featlearn.jobs.recipe.__version__", "9")
     assert "featlearn was" in made()[0]
