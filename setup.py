@@ -1,7 +1,8 @@
-"""The one compiled extension; everything else about the package stands in pyproject.toml."""
+"""The one compiled extension, and man pages; all else about the package stands in pyproject.toml."""
 
 import glob
 import os
+import runpy
 from concurrent.futures import ThreadPoolExecutor
 
 from Cython.Build import cythonize
@@ -50,5 +51,6 @@ setup(
         compiler_directives={"language_level": 3},
     ),
     cmdclass={"build_ext": SideBySide},
+    data_files=[("share/man/man1", runpy.run_path("man_pages.py")["write"]("build/man"))],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

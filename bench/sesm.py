@@ -1,26 +1,19 @@
-"""The Sparse-Encoding Symmetric Machine beside RBM and PCA: the paper's comparison, and its filters.
+"""What of the Sparse-Encoding Symmetric Machine no recipe can say (featlearn recipe run sesm makes the rest).
 
     python bench/sesm.py MNIST-FOLDER NATURAL-IMAGES.mat PHOTO-FOLDER [FOLDER]
 
-First 20,000 digits of MNIST, 200 units: bits and RMSE of quantised codes over five sparsities, errors of a
-linear classifier by the labels it has, updates by every digit, no relaxation as a control, a second stage of
-ten units; then natural patches; what "SESM is faster" comes to. Pictures stay in FOLDER, to be looked at.
+First 20,000 digits of MNIST, 200 units: PCA's bits and errors by numpy alone, updates by every digit, no
+relaxation as a control, what "SESM is faster" comes to; then natural patches. Pictures stay in FOLDER.
 """
 
 import os
 import sys
 import tempfile
-from itertools import pairwise
 from typing import Any
 
 import h5py
 import numpy as np
-from cli import at_least, at_most, featlearn, figure, finish
-
-SPARSITIES = (1, 0.5, 0.2, 0.1, 0.05)
-LABELS = (10, 100, 1000)
-PAPER = ("--lr-schedule", "exponential")  # falls as theirs; the default, linear, learns better codes
-SECOND = ("--hidden", 10, "--sparsity", 1, "--gain", 2, "--epochs", 20)
+from cli import at_least, at_most, featlearn, finish
 
 
 def sesm(folder: str, name: str, data: str, *options: object) -> dict[str, Any]:
@@ -40,62 +33,10 @@ def unused(folder: str, model: str) -> float:
         return float((file["patches"][...].max(axis=0) < 0.5).mean())
 
 
-def curve(folder: str) -> None:
-    """The sweep over sparsities beside RBM and PCA, and the picture of all."""
-    names, seconds = [f"sesm-{s:g}" for s in SPARSITIES], 0.0
-    for name, sparsity in zip(names, SPARSITIES, strict=True):
-        run = sesm(folder, name, "first.h5", "--hidden", 200, "--sparsity", sparsity, "--epochs", 6, *PAPER)
-        seconds = run["seconds"] if sparsity == 0.5 else seconds
-    rbm = ("--model", "rbm", "--hidden", 200, "--epochs", 10, "--lr", 0.05, "--momentum", 0.5)
-    featlearn("train", "first.h5", *rbm, "-o", "rbm.h5", "--force", cwd=folder)
-    target = ("--target", 0.1, "--epochs", 20)
-    featlearn("train", "first.h5", *rbm, *target, "-o", "rbm-target.h5", "--force", cwd=folder)
+def beside_pca(folder: str) -> None:
+    """PCA's codes, recomputed by numpy alone."""
     featlearn("train", "first.h5", "--model", "pca", "--hidden", 200, "-o", "pca.h5", "--force", cwd=folder)
-    found = judged(
-        folder, [*names, "rbm", "rbm-target", "pca"], "test.h5", "--plot", "comparison.png", "--force"
-    )
-    for name, row in found.items():
-        print(
-            f"        {name}: "
-            + ", ".join(f"{q} levels {row[f'bits_{q}']:.3f} {row[f'rmse_{q}']:.4f}" for q in (256, 5))
-        )
-    rows = [found[name] for name in names]
-    for key, rising in (("bits_256", True), ("rmse_256", False)):
-        steps = [b[key] - a[key] for a, b in pairwise(rows)]
-        worst = min(steps) if rising else -max(steps)
-        figure(
-            f"{key} {'rises' if rising else 'falls'} as the sparsity falls: least step",
-            worst,
-            "> 0",
-            worst > 0,
-        )
-    half = found["sesm-0.5"]
-    figure("a_s .5: bits a pixel, 256 levels", half["bits_256"], ".55 to .9", 0.55 <= half["bits_256"] <= 0.9)
-    at_most("a_s .5: RMSE, 256 levels", half["rmse_256"], 0.125)
-    at_most("a_s .5: share of unused units", unused(folder, "sesm-0.5"), 0.05)
-    at_most("a_s .5: seconds of six epochs", seconds, 15)
-    beside_pca(folder, found["pca"], half)
-    for name in ("sesm-0.5", "rbm"):
-        at_most(
-            f"{name}: RMSE at 5 levels over that at 256", found[name]["rmse_5"] / found[name]["rmse_256"], 1.5
-        )
-    sesm(folder, "linear", "first.h5", "--hidden", 200, "--epochs", 6)
-    row = judged(folder, ["linear"], "test.h5")["linear"]
-    print(
-        f"        a_s .5 as it comes, rate falling linearly: {row['bits_256']:.3f} bits, "
-        f"RMSE {row['rmse_256']:.4f}"
-    )
-
-
-def beside_pca(folder: str, pca: dict[str, Any], sesm: dict[str, Any]) -> None:
-    """PCA's codes at five levels are nearly nothing, for nearly nothing; its figures recomputed by numpy
-    alone."""
-    at_most("PCA, 5 levels: bits a pixel", pca["bits_5"], 0.03)
-    at_least("PCA, 5 levels: RMSE / the data's deviation", pca["rmse_std_5"], 0.85)
-    at_most("PCA, 5 levels: RMSE / the data's deviation", pca["rmse_std_5"], 1)
-    bits = pca["bits_256"]
-    figure("PCA, 256 levels: bits a pixel (the paper: 1.08)", bits, "1.08 to 1.13", 1.08 <= bits <= 1.13)
-    print(f"        5 levels: RMSE of PCA over SESM's {pca['rmse_5'] / sesm['rmse_5']:.2f}")
+    pca = judged(folder, ["pca"], "test.h5")["pca"]
     for q, (bits, rmse) in pca_by_numpy(folder, (5, 256)).items():
         print(f"        PCA by numpy: {q} levels {bits:.3f} {rmse:.4f}")
         at_most(f"PCA, {q} levels: relative distance in bits", abs(bits / pca[f"bits_{q}"] - 1), 0.01)
@@ -129,36 +70,6 @@ def pixels(path: str) -> Any:
         return file["patches"][...] / 255.0
 
 
-def classes(folder: str) -> None:
-    """Errors by the labels that a linear classifier has."""
-    how = (
-        "--train",
-        "digits.h5",
-        "--per-class",
-        ",".join(map(str, LABELS)),
-        "--plot",
-        "classes.png",
-        "--force",
-    )
-    found = judged(folder, ["sesm-0.5", "linear", "rbm", "rbm-target", "pca"], "test.h5", *how)
-
-    def error(name: str, n: int, what: str = "classifier_error") -> float:
-        return 100 * float(found[name][f"{what}_{n}"])
-
-    for name in found:
-        spread = [100 * found[name][f"classifier_spread_{n}"] for n in LABELS]
-        print(
-            f"        {name}: "
-            + " / ".join(f"{error(name, n):.2f} +- {s:.2f}" for n, s in zip(LABELS, spread, strict=True))
-        )
-    print("        raw: " + " / ".join(f"{error('pca', n, 'raw_error'):.2f}" for n in LABELS))
-    for n, bar in ((100, 9.2), (1000, 5.8)):
-        ours = error("sesm-0.5", n)
-        at_most(f"a_s .5: error in % at {n} a class", ours, bar)
-        at_least(f"points below the RBM at {n}", error("rbm", n) - ours, 0)
-        at_least(f"points below raw at {n}", error("pca", n, "raw_error") - ours, 2.5)
-
-
 def one_by_one(folder: str) -> None:
     """An update by every digit; and none relaxed."""
     run = sesm(
@@ -167,7 +78,7 @@ def one_by_one(folder: str) -> None:
         "first.h5",
         "--hidden",
         200,
-        "--sparsity",
+        "--sparsity-weight",
         0.2,
         "--batch-size",
         1,
@@ -180,24 +91,6 @@ def one_by_one(folder: str) -> None:
     at_most("batch 1, a_s .2: bits a pixel", judged(folder, ["single"], "test.h5")["single"]["bits_256"], 0.8)
     sesm(folder, "held", "first.h5", "--hidden", 200, "--epochs", 6, "--relax-steps", 0)
     at_least("no relaxation: share of unused units", unused(folder, "held"), 0.5)
-
-
-def second_stage(folder: str) -> None:
-    """Ten units on the codes of 200, four times."""
-    purities = []
-    for seed in range(4):
-        sesm(folder, "stage", "first.h5", "--hidden", 200, "--sparsity", 0.7, "--epochs", 6, "--seed", seed)
-        for data, codes in (("first.h5", "codes.h5"), ("test.h5", "test-codes.h5")):
-            featlearn("encode", "stage.h5", data, "-o", codes, "--force", cwd=folder)
-        sesm(folder, "prototypes", "codes.h5", *SECOND, "--seed", seed)
-        picture = f"prototypes-{seed}.png"
-        how = ("--through", "stage.h5", "--columns", 5, "-o", picture, "--force")
-        how = ("--through", "stage.h5", "--columns", 5, "-o", picture, "--force")
-        featlearn("visualize", "prototypes.h5", *how, cwd=folder)
-        purities.append(judged(folder, ["prototypes"], "test-codes.h5")["prototypes"]["purity"])
-    print("        purities: " + " ".join(f"{p:.3f}" for p in purities))
-    at_least("second stage: purity of the arg-max code, mean", sum(purities) / 4, 0.6)
-    at_least("second stage: the least of them", min(purities), 0.6)
 
 
 def faster(folder: str) -> None:
@@ -249,7 +142,16 @@ def natural(folder: str, images: str, photos: str) -> None:
     featlearn("extract-patches", photos, "--size", 12, "--count", 100000, *scaled, *cut, "12.h5", cwd=folder)
     jobs = (("natural", "8.h5", 128, 2, 0.0003, 20), ("predecessor", "12.h5", 200, 2, 0.0003, 10))
     for name, data, hidden, sparsity, decay, epochs in jobs:
-        options = ("--hidden", hidden, "--sparsity", sparsity, "--decay-weight", decay, "--epochs", epochs)
+        options = (
+            "--hidden",
+            hidden,
+            "--sparsity-weight",
+            sparsity,
+            "--decay-weight",
+            decay,
+            "--epochs",
+            epochs,
+        )
         run = sesm(folder, name, data, *options)
         featlearn("visualize", f"{name}.h5", "-o", f"{name}.png", "--force", cwd=folder)
         row = judged(folder, [name], data)[name]
@@ -265,10 +167,8 @@ def main(mnist: str, images: str, photos: str, folder: str) -> None:
         featlearn(*cut, name, cwd=folder)
         if part == "train":
             featlearn(*cut, "first.h5", "--first", 20000, cwd=folder)
-    curve(folder)
-    classes(folder)
+    beside_pca(folder)
     one_by_one(folder)
-    second_stage(folder)
     faster(folder)
     natural(folder, os.path.abspath(images), os.path.abspath(photos))
     print(f"pictures in {folder}")

@@ -99,7 +99,8 @@ def by_options(
         settings = {name: bound.pop(name) for name in given & _names(kinds, cls)}
         called = {"job": job.__name__, "settings": settings | ({"model": model} if with_model else {})}
         for name, kind in _kinds(kinds, cls).items():
-            values = {key: settings[key] for key in _fields(kind) & settings.keys()}
+            own_of_model = _fields(cls.Config) if cls is not None and name != "config" else set()
+            values = {key: settings[key] for key in (_fields(kind) - own_of_model) & settings.keys()}
             if not values:
                 continue
             if name == "training" and first is not None:
@@ -229,9 +230,11 @@ def _usual_of_nets(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 extract_patches = by_options(_extract_patches.extract_patches, PATCHES)
 train = by_options(
-    _train.train, RUN | {"watching": Watching}, {"training": lambda cls: cls.defaults.training}
+    _train.train, RUN | PATCHES | {"watching": Watching}, {"training": lambda cls: cls.defaults.training}
 )
-sweep = by_options(_sweep.sweep, RUN | {"search": Search}, {"training": lambda cls: cls.defaults.training})
+sweep = by_options(
+    _sweep.sweep, RUN | PATCHES | {"search": Search}, {"training": lambda cls: cls.defaults.training}
+)
 fit = by_options(
     _fit.fit, RUN | {"preprocess": PreprocessSpec}, {"training": lambda cls: cls.defaults.training}
 )

@@ -165,6 +165,8 @@ class Joined:
 
     def take(self, index: Index) -> Array:
         n = len(self.first)
+        if not len(index) or index.max() < n:
+            return self.first.take(index)
         below = index < n
         out = np.empty((len(index), self._none.shape[1]), self._none.dtype)
         out[below] = self.first.take(index[below])

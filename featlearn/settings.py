@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin
 
 from featlearn.errors import ConfigError
+from featlearn.numerals import digits, whole_number
 
 
 class Settings(Protocol):
@@ -56,8 +57,9 @@ def setting(
     `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each
     number.
 
-    A field with `needs` does nothing unless those fields are set, or have a value named ("target
-    sparsity=lee|goh"). A field with `without` does nothing while that field is set, or has a value named.
+    A field with `needs` does nothing unless those fields are set, or have a value named ("sparsity_target
+    sparsity_method=lee|goh"). A field with `without` does nothing while that field is set, or has a value
+    named.
 
     A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`:
     the words say what None means there.
@@ -109,9 +111,16 @@ def _check_number(name: str, value: Any, m: Mapping[str, Any]) -> None:
     if not math.isfinite(value) and (math.isnan(value) or not m["infinite"]):
         wanted = "a number" if m["infinite"] else "a finite number"
         raise ConfigError(f"{name}: got {value}, must be {wanted}")
+    if wrong := out_of_bounds(value, m):
+        raise ConfigError(f"{name}: {wrong}")
+
+
+def out_of_bounds(value: float, bounds: Mapping[str, Any]) -> str:
+    """Say which of the `bounds` low, high, above and below a number is beyond; "" where it is within."""
     for key, outside, words in BOUNDS:
-        if m[key] is not None and outside(value, m[key]):
-            raise ConfigError(f"{name}: got {value:g}, must be {words} {m[key]:g}")
+        if bounds[key] is not None and outside(value, bounds[key]):
+            return f"got {digits(value)}, must be {words} {digits(bounds[key])}"
+    return ""
 
 
 def number_of(name: str, value: Any, whole: int) -> Any:
@@ -292,6 +301,8 @@ def _may_be_share(cls: type[Settings], name: str) -> bool:
 
 def _plain_value(kind: Any, text: str) -> Any:
     """Raises ValueError."""
+    if kind is int:
+        return whole_number(text)
     if kind is not bool:
         return kind(text)
     if text not in ("true", "false"):

@@ -48,7 +48,7 @@ class Ran:
         return [
             line
             for line in self.err.splitlines()
-            if line.startswith(("featlearn: error:", "Error:", "Traceback"))
+            if line.startswith(("featlearn: error:", "Error:", "Usage:", "Traceback"))
         ]
 
 

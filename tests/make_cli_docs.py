@@ -8,10 +8,10 @@ HEAD = """# The command line
 
 Made from `featlearn --help` and its kin by `python tests/make_cli_docs.py`; the tests hold it to that.
 
-Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage or settings, 3 diverged, 129, 130 and 143
-stopped by SIGHUP (the terminal was closed), SIGINT (Ctrl-C) and SIGTERM, 141 closed pipe (SIGPIPE). Results
-go to stdout, words and progress to stderr. Words that cannot be printed change nothing; results that cannot
-be printed end a command with 1 or 141, even where its output is complete.
+Exit codes: 0 done, 1 the data or the run failed, 2 usage error or wrong settings, 3 diverged, 129, 130
+and 143 stopped by SIGHUP (the terminal was closed), SIGINT (Ctrl-C) and SIGTERM, 141 closed pipe (SIGPIPE).
+Results go to stdout, words and progress to stderr. Words that cannot be printed change nothing; results that
+cannot be printed end a command with 1 or 141, even where its output is complete.
 
 Signals: the first SIGHUP, SIGINT or SIGTERM lets a command remove its temporary files, and `train` write its
 checkpoint, before it ends by that signal; the second kills at once. A training that has done its last update
@@ -33,7 +33,7 @@ first hundred updates, it is halved and the run begins again from the start, at 
 how often (`restarts`) and the rate (`lr`). The model is that of `--lr` with the last rate. A rate that was
 given is never changed, and `--no-retry` keeps the default.
 
-Completion in bash: `eval "$(_FEATLEARN_COMPLETE=bash_source featlearn)"`, likewise for zsh and fish.
+Completion in bash: `eval "$(featlearn completion bash)"` in ~/.bashrc, likewise for zsh and fish.
 """
 
 

@@ -68,6 +68,16 @@ def test_codes_reconstructions_and_loss_are_those_of_the_equations(f, tied):
 
 
 @pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
+@pytest.mark.parametrize("g", ["sigmoid", "tanh", "linear"])
+def test_outputs_begin_at_the_mean_of_the_data_where_that_is_asked_for(cls, g):
+    mean, silent = np.linspace(0.05, 0.95, 12), np.zeros((1, 5))
+    for visible_bias, wanted in (("data", mean), ("zero", FUNCTIONS[g](np.zeros(12)))):
+        model = make(cls, output_units=g, loss="squared", visible_bias=visible_bias)
+        model.init(12, Random(3), mean)
+        np.testing.assert_allclose(model.decode(silent)[0], wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [Autoencoder, Denoising, SparseAutoencoder])
 def test_dropout_leaves_hidden_units_out_of_what_the_decoder_sees(cls):
     """By the mask that the derivative of the loss by the decoder's weights shows; the rest is scaled up."""
     options = {"tied": False, "output_units": "linear", "activation": "sigmoid", "loss": "squared"}
@@ -135,8 +145,8 @@ def test_dropout_and_salt_are_drawn_apart():
 
 @pytest.mark.parametrize("f", ["sigmoid", "tanh"])
 def test_sparsity_penalty_is_the_divergence_of_the_whole_batch(f):
-    model, X = make(SparseAutoencoder, activation=f, rho=0.2, beta=2.0), data(30)
-    plain = make(SparseAutoencoder, activation=f, rho=0.2, beta=0.0)
+    model, X = make(SparseAutoencoder, activation=f, sparsity_target=0.2, sparsity_weight=2.0), data(30)
+    plain = make(SparseAutoencoder, activation=f, sparsity_target=0.2, sparsity_weight=0.0)
     q = model.encode(X).mean(axis=0)
     q = q if f == "sigmoid" else (1 + q) / 2
     kl = (0.2 * np.log(0.2 / q) + 0.8 * np.log(0.8 / (1 - q))).sum()
@@ -269,8 +279,8 @@ def test_output_units_and_loss_follow_the_data():
             "--output-units tanh: the data lie in -3..1, wanted -1..1",
         ),
         (Autoencoder, {"output_units": "linear", "loss": "cross-entropy"}, 0.0, "is of probabilities"),
-        (SparseAutoencoder, {"rho": 1.0}, 0.0, "--rho: got 1, must be below 1"),
-        (SparseAutoencoder, {"rho": 0.0}, 0.0, "--rho: got 0, must be above 0"),
+        (SparseAutoencoder, {"sparsity_target": 1.0}, 0.0, "--sparsity-target: got 1, must be below 1"),
+        (SparseAutoencoder, {"sparsity_target": 0.0}, 0.0, "--sparsity-target: got 0, must be above 0"),
         (SparseAutoencoder, {"activation": "relu"}, 0.0, "--activation: got 'relu'"),
         (Denoising, {"noise": 1.5}, 0.0, "--noise: got 1.5"),
         (Denoising, {"corruption": "gaussian", "emphasis": 2.0}, 0.0, "--emphasis"),

@@ -44,11 +44,11 @@ def cut(work, tmp_path, monkeypatch):
     path = tmp_path / "cut.h5"
     path.write_bytes(work.patches.read_bytes())
 
-    def shorten(*args):
+    def shorten(*args, **more):
         os.truncate(path, 10_000)
 
-    monkeypatch.setattr(encoding, "refuse_other_shape", shorten)
-    monkeypatch.setattr(measuring, "refuse_other_shape", shorten)
+    monkeypatch.setattr(encoding, "refuse_other_patches", shorten)
+    monkeypatch.setattr(measuring, "refuse_other_patches", shorten)
     return path
 
 

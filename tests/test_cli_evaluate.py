@@ -228,7 +228,7 @@ def test_a_model_whose_name_is_no_text_can_be_drawn(labelled, run_here, tmp_path
 
 RUBBISH = {
     "--bins 1": (2, "at least 2"),
-    "--bins 5,70000": (2, "at most 65536"),
+    "--bins 5,70000": (2, "at most 65,536"),
     "--bins five": (2, "5,256"),
     "--bins 5,,6": (2, "5,256"),
     "--bins 2.5": (2, "5,256"),

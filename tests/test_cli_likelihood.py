@@ -147,7 +147,7 @@ def test_what_one_model_cannot_be_asked_is_refused_before_another_takes_its_time
     def started(*args):
         raise AssertionError("an estimate began")
 
-    monkeypatch.setattr("featlearn.jobs.evaluate.likelihoods", started)
+    monkeypatch.setattr("featlearn.jobs.measuring.likelihoods", started)
     rectified = binary / "rectified.h5"
     assert (
         run_here("train", work.patches, "--model", "rbm", "--units", "rectified", "-o", rectified, "-q").code
@@ -242,7 +242,7 @@ def test_estimates_that_contradict_each_other_are_told(binary, run_here, monkeyp
     good = chains | {"log_z": 1.0, "reverse_log_z": 1.5}
     bad = chains | {"unreliable_log_z": 1.0, "unreliable_reverse_log_z": 31.5}
     for found, told in ((good, False), (bad, True)):
-        monkeypatch.setattr("featlearn.jobs.evaluate.likelihoods", lambda *args, found=found: found)
+        monkeypatch.setattr("featlearn.jobs.measuring.likelihoods", lambda *args, found=found: found)
         ran = run_here(*args)
         assert ("1 on the way there and 31.5 on the way back; believe neither" in ran.err) == told
 

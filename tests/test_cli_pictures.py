@@ -294,7 +294,8 @@ IDLE = [  # the option that does nothing stands last
 
 @pytest.mark.parametrize("call", IDLE, ids=lambda call: " ".join(map(str, call)))
 def test_an_option_that_does_nothing_is_refused(call, work, run_here, tmp_path):
-    out = () if call[0] in ("evaluate", "info") else ("-o", tmp_path / "x.png")
+    name = "x.h5" if call[0] == "extract-patches" else "x.png"
+    out = () if call[0] in ("evaluate", "info") else ("-o", tmp_path / name)
     ran = run_here(*named(call, work), *out)
     assert (ran.code, len(ran.error_lines)) == (2, 1)
     idle = next(str(word) for word in reversed(call) if str(word).startswith("-"))

@@ -54,7 +54,8 @@ def test_json_reports_wrong_usage(run_here):
     ran = run_here("info", "--json", "--no-such-option")
     assert ran.code == 2
     assert json.loads(ran.out)["exit_code"] == 2
-    assert "No such option" in ran.err
+    assert json.loads(ran.out)["error"].startswith("--no-such-option: no such option")
+    assert ran.err == f"featlearn: error: {json.loads(ran.out)['error']}\n"
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])
@@ -160,4 +161,4 @@ def test_click_errors_keep_their_words(failing, run_here):
     failing(click.UsageError("too many"))
     ran = run_here("fails")
     assert ran.code == 2
-    assert "Error: too many" in ran.err
+    assert "featlearn: error: too many" in ran.err

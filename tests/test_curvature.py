@@ -1,12 +1,14 @@
-"""Products with the curvature of losses against differences of gradients and of outputs."""
+"""The curvature of losses against differences of gradients and of outputs."""
 
 import numpy as np
 import pytest
 
 from featlearn.models import model_class
 from featlearn.models.base import Step
+from featlearn.ops import curvature
 from featlearn.random import Random
 from featlearn.training.gradcheck import CLASSES, VISIBLE, _resolve
+from helpers import hessian_by_products
 
 N = 8
 STEP = Step(1, 0)
@@ -63,6 +65,19 @@ def test_exact_products_are_those_of_differences_of_the_gradient(cls, config):
 
 
 @pytest.mark.parametrize(("cls", "config"), list(variants()))
+def test_the_hessian_is_that_of_products_and_of_differences_of_the_gradient(cls, config, monkeypatch):
+    monkeypatch.setattr(curvature, "BLOCK", 3)  # rows; there are 8
+    model, X, v = problem(cls, config)
+    made = model.curvature(X)
+    found = made.hessian(model.params)
+    assert np.array_equal(found, found.T)
+    np.testing.assert_allclose(found, hessian_by_products(made, model.params), atol=1e-12)
+    wanted = along(model, v, lambda: [model.gradient(X, STEP)[1][name] for name in v], 1e-4)
+    by_v = found @ np.concatenate([w.ravel() for w in v.values()])
+    assert distance(by_v, np.concatenate([w.ravel() for w in wanted])) < 1e-8
+
+
+@pytest.mark.parametrize(("cls", "config"), list(variants()))
 def test_gauss_newton_products_are_those_of_differences_of_the_outputs(cls, config):
     """v'Gu = the mean over rows of the loss's curvature by outputs, times both derivatives of these."""
     model, X, v = problem(cls, config)
@@ -84,7 +99,7 @@ def test_gauss_newton_products_are_those_of_differences_of_the_outputs(cls, conf
             return [model.encode(X).mean(axis=0) * scale + (1 - scale)]
 
         (q,), (a,), (b,) = mean_codes(), along(model, v, mean_codes), along(model, u, mean_codes)
-        rho = config.rho
-        wanted += config.beta * (a * b * (rho / q**2 + (1 - rho) / (1 - q) ** 2)).sum()
+        rho = config.sparsity_target
+        wanted += config.sparsity_weight * (a * b * (rho / q**2 + (1 - rho) / (1 - q) ** 2)).sum()
     found = model.curvature(X)(u, False)
     assert sum((v[name] * found[name]).sum() for name in v) == pytest.approx(wanted, rel=1e-7)

@@ -175,7 +175,7 @@ def test_models_that_give_no_rows_and_few_labels(work, run_here, tmp_path):
     found = cells(out.read_text("utf-8"), "Errors in %")
     for name, row in zip(("net", "model"), rows, strict=True):
         mean, spread = (100 * row[f"classifier_{what}_5"] for what in ("error", "spread"))
-        assert found[f"classifier: {name}"]["5 a class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
+        assert found[f"classifier: {name}"]["5 per class"] == f"{mean:.2f} \N{PLUS-MINUS SIGN} {spread:.2f}"
     assert cells(out.read_text("utf-8"), "main measures")["net"]["rmse"] == page.NONE
 
 
@@ -218,7 +218,13 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     settings = settings_of(learned.file)
     assert settings["decay_weight"] == 0.02
     assert "l1_method" not in settings  # it does nothing here
-    assert "target_memory" not in settings
+    assert "sparsity_memory" not in settings
+    after = tmp_path / "after.h5"
+    ok(run_here("train", work.patches, "--model", "rbm", "--init-from", out, "--epochs", 1, "-o", after))
+    said = methods(load_model(str(after)))
+    assert f"It began with the parameters of {out} (SHA-256 {learned.file.content_hash})." in said
+    assert f"pixels ({work.patches})" in said
+    assert "init scale" not in said
 
 
 @pytest.mark.parametrize("id", model_ids())
@@ -242,3 +248,10 @@ def test_references_in_bibtex():
         assert re.fullmatch(r"@\w+\{[a-z-]+\d{4}[a-z]+,\n(  \w+ = \{.*\},?\n)+\}", paper.bibtex)
         assert paper.bibtex.count("{") == paper.bibtex.count("}")
         assert paper.bibtex.isascii()
+
+
+def test_a_training_of_all_rows_at_once_is_described(work, tmp_path, run_here):
+    path = str(tmp_path / "all.h5")
+    options = ("--hidden", 4, "--optimizer", "lbfgs", "--batch-size", "all", "--epochs", 2)
+    ok(run_here("train", work.patches, "--model", "autoencoder", *options, "-o", path))
+    assert "all rows at once" in methods(load_model(path))

@@ -24,7 +24,7 @@ from featlearn.training.optim import CG, LBFGS, OPTIMIZERS, SGD, Adam, Decay, Up
 from featlearn.training.optim.line_search import strong_wolfe
 from featlearn.training.schedules import adaptation
 from featlearn.training.train import Training
-from helpers import Rows, commands_after, go_on, same
+from helpers import ByProducts, Rows, commands_after, go_on, same
 
 
 def data(n=400, d=16, seed=1):
@@ -36,7 +36,7 @@ def data(n=400, d=16, seed=1):
 
 def sparse(dtype=np.float64, d=16, seed=0, **config):
     settings = SparseAutoencoder.resolve(
-        SparseAutoencoder.Config(hidden=6, rho=0.1, **config), DataSummary(d, 0.1, 0.9)
+        SparseAutoencoder.Config(hidden=6, sparsity_target=0.1, **config), DataSummary(d, 0.1, 0.9)
     )
     model = SparseAutoencoder(settings, dtype)
     model.init(d, Random(seed))
@@ -245,7 +245,7 @@ def test_all_that_an_optimizer_keeps_is_in_its_layout(cls):
 
     found = {}
     for _ in range(12):
-        settings = UpdateSettings(0.01, 0.9, curvature=lambda: lambda v, exact: slopes_times(v))
+        settings = UpdateSettings(0.01, 0.9, curvature=lambda: ByProducts(slopes_times))
         optimizer.step(params, evaluate, settings)
         found |= {name: (w.shape, w.dtype) for name, w in optimizer.arrays.items()}
     assert found == cls.layout(params)
@@ -386,7 +386,7 @@ def test_an_optimizer_is_one_class(work, tmp_path):
         LION, lines=lines, cwd=tmp_path
     )
     text = " ".join(help[1].split())
-    assert "sgd|adam|lbfgs|cg|hessian-free|newton|lion" in text
+    assert "One of sgd, adam, lbfgs, cg, hessian-free, newton, lion." in text
     assert "Newton's method, Lion" in text
     assert "lion 0.001" in text
     assert [one[0] for one in (usual, given, slow, again)] == [0, 0, 0, 0], usual[2]

@@ -98,5 +98,5 @@ def test_a_wrong_penalty_is_refused(work, run_here, tmp_path):
     train = ("train", work.patches, "--model", "sparse-pca", "-o", tmp_path / "m.h5")
     ran = run_here(*train, "--l1", -1)
     assert ran.code == 2
-    assert "--l1: -1.0 is not in the range" in ran.err
+    assert "--l1: got -1, must be at least 0" in ran.err
     refused(run_here(*train, "--hidden", 65), "no more than 64 components", code=2)

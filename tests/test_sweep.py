@@ -15,6 +15,7 @@ import featlearn
 from featlearn.errors import ConfigError
 from featlearn.files.atomic import Output
 from featlearn.files.model import read_model
+from featlearn.jobs import sweep_table
 from featlearn.jobs.search import Between, grid, parse, samples, tries
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep import _Sweeping
@@ -125,6 +126,24 @@ def test_a_table_is_of_all_that_write_to_it_at_once(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted({*names, "table.csv", "table.json"} - {"k=3"})
 
 
+def test_a_page_has_the_runs_and_their_measure_by_each_setting_that_is_a_number(monkeypatch):
+    def run(k, activation, rmse):
+        return row(f"k={k}", rmse=rmse) | {"settings": {"k": k, "activation": activation, "lr": 0.1}}
+
+    drawn = []
+    real = sweep_table.by_settings
+    monkeypatch.setattr(
+        sweep_table, "by_settings", lambda panels, *rest: drawn.append(panels) or real(panels, *rest)
+    )
+    rows = [run(2, "relu", 0.5), run(4, "relu", 0.25), run(4, "linear", 0.75), run(8, "linear", None)]
+    made = sweep_table.as_page(rows, "rmse").decode()
+    assert drawn == [[("k", [2, 4, 4], [0.5, 0.25, 0.75])]]
+    assert [made.count(f'<th scope="row">k={k}</th>') for k in (2, 4, 8)] == [1, 2, 1]
+    assert "image/svg+xml" in made
+    assert "<h1>4 runs of k-sparse</h1>" in made
+    assert "image/svg+xml" not in sweep_table.as_page(rows[1:3], "rmse").decode()
+
+
 def test_a_table_that_cannot_be_read_is_made_anew(tmp_path):
     (tmp_path / "k=1").touch()
     for damaged in ("{", "[]", '{"runs": 3}', '{"runs": [{"file": 1}]}'):
@@ -220,13 +239,13 @@ def test_no_run_is_made_twice(swept, run_here):
     folder, words, first = swept
     batch = read_model(str(next(folder.glob("*.h5")))).training["batch_size"]  # as it was by default
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.h5")}
-    table = (folder / "table.json").read_bytes(), (folder / "table.csv").read_bytes()
+    table = [(folder / f"table.{form}").read_bytes() for form in ("json", "csv", "html")]
     again = run_here(*words, "--batch-size", batch)
     assert again.err.count("was there") == 4
     assert before == {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.glob("*.h5")}
     ran = run_here(*words, "--evaluate", words[1])
     assert ran.out == first.out
-    assert table == ((folder / "table.json").read_bytes(), (folder / "table.csv").read_bytes())
+    assert table == [(folder / f"table.{form}").read_bytes() for form in ("json", "csv", "html")]
 
 
 def test_a_run_that_another_process_is_at_is_waited_for(swept, work, run_here):
@@ -259,8 +278,9 @@ def test_an_error_of_all_runs_is_said_once(work, run_here, tmp_path):
         "sweep", work.patches, "--model", "k-sparse", "--set", "k=200,300", "-q", "-o", tmp_path / "a"
     )
     assert ran.code == 1
-    ran = run_here("sweep", work.photos, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "a")
-    refused(ran, "is a folder, wanted a data set")
+    missing = tmp_path / "missing.h5"
+    ran = run_here("sweep", missing, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "a")
+    refused(ran, "missing.h5: no such file")
     (tmp_path / "file").touch()
     ran = run_here("sweep", work.patches, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "file")
     refused(ran, "is a file, wanted a folder")

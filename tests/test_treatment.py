@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import featlearn
 from featlearn.errors import ConfigError, DataError
-from featlearn.files.color import LINEAR, to_light
+from featlearn.files.color import LINEAR, to_levels, to_light
 from featlearn.files.dataset import read_dataset
 from featlearn.files.folders import Excluded, find_images
 from featlearn.files.resize import shrink
@@ -85,6 +86,13 @@ def test_light_is_that_of_srgb():
     assert np.array_equal(deep, to_light(levels, "rgb"))
 
 
+def test_a_screen_gets_the_levels_back():
+    levels = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
+    seen = to_levels(to_light(levels, "rgb") / 65535)
+    assert np.array_equal(np.rint(seen * 255), levels)
+    assert np.allclose(to_levels(np.array([-0.1, 1.1])), [0, 1], atol=1e-12)
+
+
 def test_floats_have_no_gamma_to_undo():
     with pytest.raises(DataError, match=r"x\.tif: holds floats"):
         Treatment("gray", True).of(np.zeros((4, 4, 3), np.float32), lambda: "x.tif")
@@ -146,6 +154,82 @@ def test_a_model_reads_other_images_as_its_own(photos, run_here, tmp_path):
     for said in (("--resize", "0.25"), ("--resize", "8x8")):
         args = ("extract-patches", photos, "--like", tmp_path / "m.h5", *said, "-o", tmp_path / "no.h5")
         refused(run_here(*args), "was made with --resize 0.5; leave out --resize", code=2)
+
+
+def test_a_model_of_light_draws_what_a_screen_shows(photos, run_here, tmp_path):
+    """All components give the photograph back: its own levels, not those of the light."""
+    how = ("--linear", "--color", "rgb", "--size", 4, "--count", 300, "--normalize", "center")
+    extract(run_here, photos, *how, "-o", tmp_path / "p.h5")
+    ok(run_here("train", tmp_path / "p.h5", "--model", "pca", "--hidden", 48, "-o", tmp_path / "m.h5"))
+    again = ("reconstruct", tmp_path / "m.h5")
+    ok(run_here(*again, photos / "0.png", "--alone", "-o", tmp_path / "photo.png"))
+    wanted = np.asarray(Image.open(photos / "0.png")).astype(int)
+    assert np.abs(np.asarray(Image.open(tmp_path / "photo.png")) - wanted).max() <= 2
+    out = ("--count", 1, "--no-labels", "-o", tmp_path / "pair.png")
+    ok(run_here(*again, tmp_path / "p.h5", *out))
+    data = read_dataset(str(tmp_path / "p.h5"))
+    _, y, x = np.asarray(data.origin[0])
+    names = sorted(photos.glob("*.png")) + sorted((photos / "more").iterdir())
+    photo = np.asarray(Image.open(names[int(data.origin[0][0])]))
+    drawn = np.asarray(Image.open(tmp_path / "pair.png")).astype(int)
+    assert drawn.shape == (524, 264, 3)  # 64 screen pixels to a pixel, frames of 4
+    for top in (4, 264):
+        tile = drawn[top + 32 : top + 256 : 64, 36:260:64]
+        assert np.abs(tile - photo[y : y + 4, x : x + 4]).max() <= 2
+
+
+def other(run_here, photos, tmp_path, name, *how):
+    out = tmp_path / f"{name}.h5"
+    extract(run_here, photos, *how, "--normalize", "center", "-o", out)
+    return out
+
+
+def test_data_read_in_another_way_are_refused(photos, run_here, tmp_path):
+    """By every command that gives a model a data set."""
+    cut = ("--size", 8, "--count", 200)
+    plain = other(run_here, photos, tmp_path, "plain", *cut)
+    light = other(run_here, photos, tmp_path, "light", *cut, "--linear")
+    half = other(run_here, photos, tmp_path, "half", *cut, "--linear", "--resize", "0.5")
+    for name, data in (("of-light", light), ("of-levels", plain)):
+        ok(run_here("train", data, "--model", "pca", "--hidden", 3, "-o", tmp_path / f"{name}.h5"))
+    model = tmp_path / "of-light.h5"
+    out = ("-o", tmp_path / "no.png")
+    words = "plain.h5: images were read as they are, but", "was trained on images read with --linear; extract"
+    for command in (
+        ("encode", model, plain, "-o", tmp_path / "no.h5"),
+        ("evaluate", model, plain),
+        ("reconstruct", model, plain, *out),
+        ("visualize", model, "--what", "activations", "--data", plain, *out),
+        ("train", plain, "--model", "pca", "--init-from", model, "-o", tmp_path / "no.h5"),
+    ):
+        refused(run_here(*command), *words, f"--like {model}")
+    refused(run_here("evaluate", tmp_path / "of-levels.h5", light), "read with --linear, but", "as they are;")
+    refused(run_here("evaluate", model, half), "half.h5", "with --linear and with --resize 0.5, but")
+    learned = featlearn.load_model(model)
+    with pytest.raises(DataError, match="read as they are"):
+        learned.encode(featlearn.load_dataset(plain))
+    learned.encode(featlearn.load_dataset(light))
+    whole = other(run_here, photos, tmp_path, "whole", "--size", "whole")
+    refused(run_here("encode", model, whole, "-o", tmp_path / "no.h5"), "whole.h5", "on patches of images")
+    assert not [*tmp_path.glob("no.*")]
+
+
+def test_what_is_as_the_model_s_whatever_was_done_is_taken(photos, run_here, tmp_path):
+    """Whole images of the size to which others are shrunk; floats may be light, which a warning says."""
+    small = other(run_here, photos, tmp_path, "small", "--resize", "20x15", "--size", "whole")
+    np.save(tmp_path / "native.npy", RNG.random((30, 15, 20)))
+    native = other(run_here, tmp_path / "native.npy", tmp_path, "native", "--size", "whole")
+    for data in (small, native):
+        ok(run_here("train", data, "--model", "pca", "--hidden", 2, "-o", tmp_path / "m.h5", "--force"))
+        for given in (small, native):
+            assert "images were read" not in ok(run_here("evaluate", tmp_path / "m.h5", given)).err
+    light = other(run_here, photos, tmp_path, "light", "--linear", "--size", "whole")
+    ok(run_here("train", light, "--model", "pca", "--hidden", 2, "-o", tmp_path / "m.h5", "--force"))
+    np.save(tmp_path / "floats.npy", RNG.random((30, 30, 40)))
+    floats = other(run_here, tmp_path / "floats.npy", tmp_path, "floats", "--size", "whole")
+    ran = ok(run_here("evaluate", tmp_path / "m.h5", floats))
+    assert "warning: " in ran.err
+    assert "only if these floats are proportional to light" in ran.err
 
 
 def test_what_has_no_size_or_no_gamma(photos, work, run_here, tmp_path):

@@ -29,7 +29,7 @@ class CheckCommand(ModelCommand):
         return [] if cls is None else list(settings_option_objects(cls.Config, f"Model {cls.id}", cls.small))
 
 
-@click.command("check-gradients", cls=CheckCommand)
+@click.command("check-gradients", cls=CheckCommand, most_used="model tolerance seed")
 @common(
     paths("file", required=False, metavar="[MODEL.h5]"),
     paths("dataset", required=False, metavar="[DATASET.h5]"),
@@ -45,12 +45,12 @@ def command(
     results: Results,
     **options: Any,
 ) -> None:
-    """Hold a model's gradients against central differences, in float64.
+    """Check a model's gradients against finite differences, in float64.
 
     With --model on small random problems: without options of the model all its variants are checked; with
     any, the one that they describe. With a model file and a data set, its own parameters on 20 of the rows.
 
-    One row a parameter: |gradient - differences| / (|gradient| + |differences|), the worst of the problems,
+    One row per parameter: |gradient - differences| / (|gradient| + |differences|), the worst of the problems,
     over up to 100 elements of it in each; elements at a kink, where there is no derivative, are left out. The
     verdict is of differences of the sixth order; two_sided are the lecture's, (J(w + e) - J(w - e)) / 2e with
     e = --epsilon, whose own error is of the square of e: look at them with 1e-4.

@@ -10,7 +10,7 @@ from featlearn.cli.output import Messages, Results
 @common(paths("model"), paths("dataset"))
 @common(output("Predictions to write: .csv, .npz, or a data set (HDF5)."), force, running)
 def command(messages: Messages, results: Results, **options: Any) -> None:
-    """Tell the class of each row of a data set, with the probabilities of all classes.
+    """Predict the class of each row of a data set, with the probabilities of all classes.
 
     MODEL has learned classes: by finetune, or train --model network, softmax or label-rbm. Of a data set with
     labels the share of wrong rows is printed, and how many rows of each class were put into which.

@@ -19,7 +19,7 @@ from featlearn.cli.output import Messages, Results
 from featlearn.jobs.settings import ImageFiles, OneLayer, Sliding
 
 
-@command_named("encode")
+@command_named("encode", most_used="output layer stride pool")
 @common(paths("model"), input_options, settings_options(ImageFiles, "Images"))
 @settings_options(Sliding, "Whole images")
 @settings_options(OneLayer)

@@ -14,7 +14,7 @@ from featlearn.jobs.picture_settings import Printed
 PLOT = "Picture to write: all models compared. Its suffix says the format: .png, .pdf, .svg or .tif."
 
 
-@click.command("evaluate", cls=EvaluateCommand)
+@click.command("evaluate", cls=EvaluateCommand, most_used="train likelihood per_class plot seed")
 @measured
 @common(
     option("--plot", metavar="PATH", help=PLOT, group="Output"),
@@ -24,11 +24,11 @@ PLOT = "Picture to write: all models compared. Its suffix says the format: .png,
     running,
 )
 def command(plot: str | None, messages: Messages, results: Results, **options: Any) -> None:
-    """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; a column a
-    model.
+    """Measure models on a data set: errors, codes, activations, likelihoods, classifiers, filters; one
+    column per model.
 
     The data set goes through the preprocessing that each model was trained with; errors are in units of its
-    result, likelihoods and free energies are means in nats a row. Beside an estimate stand the ends of its
+    result, likelihoods and free energies are means in nats per row. Beside an estimate stand the ends of its
     interval of three standard errors, how many chains it is worth, and the estimate on the way back, whose
     error has the other sign; the names of estimates that do not bear each other out, or rest on a few chains,
     begin with unreliable_. Of labelled data sets it adds how far single units tell the classes (selectivity,
@@ -36,10 +36,10 @@ def command(plot: str | None, messages: Messages, results: Results, **options: A
 
     --train adds the free-energy gap to that data set and, when both are labelled, the errors that softmax
     regression makes on this data set after it has learned that one: from codes (classifier_error) and from
-    the inputs (raw_error). With --per-class it learns --draws times so many rows of each class instead, the
-    same ones for all models: mean and standard deviation of the errors. --finetune adds what nets come to
-    that learn these same rows (finetuned_error): each model with softmax upon its layers, and with --random
-    the same net from random weights.
+    the inputs (raw_error). With --per-class it learns that many rows of each class instead, the same
+    ones for all models, in --draws random draws: mean and standard deviation of the errors. --finetune adds
+    what nets come to that learn these same rows (finetuned_error): each model with softmax upon its layers,
+    and with --random the same net from random weights.
 
     --plot draws RMSE against bits per pixel and, with --per-class, errors against labels.
 

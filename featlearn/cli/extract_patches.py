@@ -27,10 +27,10 @@ ALIKE = (
 REST = "Second data set, of the images that --first leaves, cut and preprocessed like the others."
 like = option("--like", metavar="FILE.h5", help=ALIKE, group="Preprocessing")
 rest = option("--rest", metavar="PATH", needs="first", help=REST, group="Output")
-dry_run = option("--dry-run", is_flag=True, help="Say how many patches and bytes, and stop.", group="Output")
+dry_run = option("--dry-run", is_flag=True, help="Print the size of the data set, and stop.", group="Output")
 
 
-@command_named("extract-patches")
+@command_named("extract-patches", most_used="output size count normalize whiten like seed")
 @common(input_options, settings_options(Images, "Images"))
 @settings_options(Extraction, "Patches", leave_out=("seed",))
 @common(settings_options(PreprocessSpec, "Preprocessing"), like)

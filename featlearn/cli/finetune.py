@@ -23,7 +23,7 @@ from featlearn.jobs.finetune_settings import Finetuning
 from featlearn.jobs.settings import RunSettings
 
 
-@click.command("finetune", cls=FinetuneCommand)
+@click.command("finetune", cls=FinetuneCommand, most_used="output epochs lr activation random seed")
 @common(paths("model"), paths("dataset", metavar="LABELLED"))
 @common(output("Model file to write."), force, resume)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype"))

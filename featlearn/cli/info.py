@@ -1,16 +1,11 @@
 """featlearn info: what is in a file, or how featlearn was built."""
 
-from difflib import SequenceMatcher
-from typing import Any
-
-import click
-
 from featlearn.cli.options import command_named, option, paths, running
-from featlearn.cli.output import Messages, Results, flat, show_history
-from featlearn.errors import ConfigError, show
+from featlearn.cli.output import Messages, Results, pick, show_history, show_methods
+from featlearn.cli.parameter_types import Choice
 
 
-@command_named("info")
+@command_named("info", most_used="get history")
 @paths("file", required=False)
 @option(
     "--verify",
@@ -21,9 +16,16 @@ from featlearn.errors import ConfigError, show
 @option("--get", metavar="KEY", help="Print this value alone, e.g. config.hidden.", without="history")
 @option(
     "--history",
-    type=click.Choice(["csv", "json"]),
+    type=Choice(["csv", "json"]),
     needs="file",
-    help="Print a model's learning curve alone, an epoch a line or an object.",
+    help="Print a model's learning curve alone, one line or object per epoch.",
+)
+@option(
+    "--methods",
+    is_flag=True,
+    needs="file",
+    without="history",
+    help="Print a model's paragraph for a methods section alone.",
 )
 @running
 def command(
@@ -31,50 +33,29 @@ def command(
     verify: bool,
     get: str | None,
     history: str | None,
+    methods: bool,
     messages: Messages,
     results: Results,
 ) -> None:
-    """Say what is in a data set or a model and where it came from; without FILE, how featlearn was built.
+    """Show what is in a data set or a model and where it came from; without FILE, how featlearn was built.
 
     \b
     Examples:
       featlearn info rbm-l1.h5
       featlearn info rbm-l1.h5 --get config.hidden
       featlearn info rbm-l1.h5 --history csv
+      featlearn info rbm-l1.h5 --methods
     """
     from featlearn.jobs.info import ModelInfo, build, info
 
     if history is not None and file is not None:
         return show_history(history, file, results)
+    if methods and file is not None:
+        return show_methods(file, get, results)
     found = build() if file is None else info(file, verify=verify)
     if isinstance(found, ModelInfo) and not results.as_json:
         found = found.in_words()
     values = found.report()
     if get is None or results.as_json:
-        return results.show(values if get is None else {get: _pick(values, get)})
-    results.value(_pick(values, get))
-
-
-def _pick(values: dict[str, Any], key: str) -> Any:
-    """The value at a dotted key. Raises ConfigError."""
-    found: Any = values
-    for part in key.split("."):
-        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
-            found = found[int(part)]
-        elif isinstance(found, dict) and part in found:
-            found = found[part]
-        else:
-            near = ", ".join(map(show, _nearest(key, list(flat(values)))))
-            raise ConfigError(
-                f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
-            )
-    return found
-
-
-def _nearest(key: str, known: list[str]) -> list[str]:
-    """The three known keys that are most alike, as a whole or in their last part."""
-
-    def likeness(other: str) -> float:
-        return max(SequenceMatcher(None, key, part).ratio() for part in (other, other.rpartition(".")[2]))
-
-    return sorted(known, key=likeness, reverse=True)[:3]
+        return results.show(values if get is None else {get: pick(values, get)})
+    results.value(pick(values, get))

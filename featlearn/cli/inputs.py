@@ -8,7 +8,7 @@ from featlearn.errors import DataError
 input_options = common(
     paths("inputs", required=False, many=True, metavar="INPUT..."),
     option(
-        "--files-from", metavar="FILE|-", help="Read more inputs from a list, one a line.", group="Images"
+        "--files-from", metavar="FILE|-", help="Read more inputs from a list, one per line.", group="Images"
     ),
     option(
         "-0",

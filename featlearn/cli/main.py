@@ -8,6 +8,7 @@ import importlib
 import click
 
 from featlearn import __version__, signals
+from featlearn.cli.help_page import WIDEST
 from featlearn.cli.output import Session
 from featlearn.errors import ConfigError, DataError
 
@@ -19,9 +20,10 @@ except ImportError:  # Windows
 COMMANDS = {  # in the order of use
     "extract-patches": "Cut patches out of images into a data set.",
     "train": "Learn features from a data set.",
-    "sweep": "Learn a model in many settings, and say which are best.",
-    "finetune": "Learn classes by a net that begins as a model.",
-    "classify": "Tell the classes of a data set.",
+    "sweep": "Learn a model with many settings, and rank them.",
+    "recipe": "Reproduce published experiments, with their figures.",
+    "finetune": "Learn classes with a net that starts from a model.",
+    "classify": "Predict the classes of a data set.",
     "visualize": "Draw filters, patches or the learning curve as a picture.",
     "reconstruct": "Show what a model makes of its inputs.",
     "evaluate": "Measure models: errors, likelihoods, filter statistics.",
@@ -30,8 +32,11 @@ COMMANDS = {  # in the order of use
     "export": "Write a model for other programs, as ONNX or as arrays.",
     "sample": "Draw samples from a model.",
     "stack": "Put models together as one stack.",
-    "check-gradients": "Hold a model's gradients against central differences.",
-    "info": "Say what is in a file, or how featlearn was built.",
+    "check-gradients": "Check gradients against finite differences.",
+    "info": "Show what is in a file, or how featlearn was built.",
+    "cite": "Print the papers to cite for models, as BibTeX.",
+    "completion": "Print the completion script of a shell.",
+    "help": "Show the help page of a command.",
 }
 
 SHARED = ("train", "finetune", "encode", "info")
@@ -72,7 +77,11 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    context_settings={"auto_envvar_prefix": "FEATLEARN", "help_option_names": ["-h", "--help"]},
+    context_settings={
+        "auto_envvar_prefix": "FEATLEARN",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": WIDEST,
+    },
 )
 @click.option("--debug", is_flag=True, help="Show a traceback on errors.")
 @click.version_option(__version__, "--version", prog_name="featlearn", message="%(prog)s %(version)s")

@@ -9,7 +9,10 @@ measured = common(
     paths("models", many=True, metavar="MODEL..."),
     paths("dataset"),
     option(
-        "--train", metavar="DATASET", help="The data set that was learned from: adds what follows from it."
+        "--train",
+        metavar="DATASET",
+        help="The data set that was learned from: adds free_energy_gap and, where there are labels, "
+        "classifier_error and raw_error.",
     ),
     settings_options(CodingConfig, "Codes"),
     settings_options(LikelihoodConfig, "Likelihood"),

@@ -21,92 +21,41 @@ from typing import Any, TypeVar, get_args
 import click
 from click.core import ParameterSource
 
+from featlearn.cli.help_page import OTHERS, HelpPage
 from featlearn.cli.output import Messages, Results, Session
-from featlearn.cli.parameter_types import Bytes, click_type, plain_type
+from featlearn.cli.parameter_types import Bytes, Whole, click_type, plain_type
+from featlearn.cli.parameters import Argument, Option
 from featlearn.jobs.settings import Seed
 from featlearn.settings import Settings, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
 T = TypeVar("T", bound=Settings)
-METAVARS = {
-    "IntRange": "N",
-    "IntParamType": "N",
-    "CountOrShare": "N|X%",
-    "FloatRange": "X",
-    "FloatParamType": "X",
-}
+ARGS = "featlearn.args"
+"""Where a context keeps the words of the command line behind its command."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Option(click.Option):
-    """An option that belongs to a group of the help page.
+class Command(HelpPage):
+    """A command that refuses, before it runs, options on the command line that would do nothing."""
 
-    It does nothing without the other parameters that it `needs`, nor beside that which it goes `without`;
-    both are written as those of a setting.
-    """
-
-    def __init__(
-        self, *args: Any, group: str = "Options", needs: str = "", without: str | None = None, **kwargs: Any
-    ) -> None:
-        kwargs.setdefault("show_default", True)
-        super().__init__(*args, **kwargs)
-        self.group = group
-        self.needs = needs
-        self.without = without
-        if self.metavar is None:
-            self.metavar = METAVARS.get(type(self.type).__name__)
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        """Its names, unquoted, as in our own messages."""
-        return " / ".join(self.opts)
-
-    def get_help_extra(self, ctx: click.Context) -> Any:
-        """Defaults that are said in words without the brackets of Click."""
-        extra = super().get_help_extra(ctx)
-        if isinstance(self.show_default, str):
-            extra["default"] = self.show_default
-        return extra
-
-    def variable(self, ctx: click.Context) -> str:
-        """The environment variable that sets it: by the option's own name, FEATLEARN_INFO_JSON."""
-        name = max(self.opts, key=len).lstrip("-").replace("-", "_").upper()
-        return f"{ctx.auto_envvar_prefix}_{name}"
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        return os.environ.get(self.variable(ctx)) or None
-
-
-class Argument(click.Argument):
-    """A positional argument, which messages name without quotes."""
-
-    def get_error_hint(self, ctx: click.Context | None) -> str:
-        return self.human_readable_name.rstrip(".")
-
-
-class Command(click.Command):
-    """A command whose help lists options by group, in the order in which the groups were declared.
-
-    Options that stand on the command line and would do nothing are refused before it runs.
-    """
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGS] = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:  # not all of Click's know where they are
+            error.ctx = error.ctx or ctx
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_idle_options()
         return super().invoke(ctx)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record is not None:
-                groups.setdefault(getattr(param, "group", "Options"), []).append(record)
-        groups["Options"] = groups.pop("Options", [])
-        for name, records in groups.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
 
+def command_named(name: str, most_used: str = "") -> Callable[[Callable[..., Any]], click.Command]:
+    """The decorator that makes a command; its help is the function's docstring.
 
-def command_named(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """The decorator that makes a command; its help is the function's docstring."""
-    return click.command(name, cls=Command)
+    `most_used` is as of HelpPage.
+    """
+    return click.command(name, cls=Command, most_used=most_used)
 
 
 def invocation() -> dict[str, Any]:
@@ -132,7 +81,7 @@ def option(*args: Any, **kwargs: Any) -> Decorator:
 
 
 def settings_options(
-    cls: type, group: str = "Options", needs: str = "", leave_out: Collection[str] = ()
+    cls: type, group: str = OTHERS, needs: str = "", leave_out: Collection[str] = ()
 ) -> Decorator:
     """Add an option for every field of a settings dataclass; the command gets them as keyword arguments.
 
@@ -215,7 +164,7 @@ def _words(other: str, wanted: str) -> str:
     """Name an argument, or an option to add."""
     for param in click.get_current_context().command.params:
         if param.name == other and isinstance(param, click.Argument):
-            return param.human_readable_name
+            return wanted or param.human_readable_name
     return option_words(other, wanted)
 
 
@@ -249,23 +198,23 @@ def _sentence(text: str) -> str:
 
 def _to_messages(ctx: click.Context, param: click.Parameter, quiet: bool) -> Messages:
     ctx.ensure_object(Session).quiet = quiet
-    return Messages(quiet)
+    return Messages(quiet, hints=ctx.obj.take is None)
 
 
 def _to_results(ctx: click.Context, param: click.Parameter, as_json: bool) -> Results:
     ctx.ensure_object(Session).json = as_json
-    return Results(as_json)
+    return Results(as_json, ctx.obj.take)
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if not ctx.resilient_parsing:
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import use_threads
 
         use_threads(n)
 
 
 def _set_max_memory(ctx: click.Context, param: click.Parameter, n: int | None) -> None:
-    if not ctx.resilient_parsing:
+    if not ctx.resilient_parsing and ctx.ensure_object(Session).limits(n):
         from featlearn.jobs.resources import set_max_memory
 
         set_max_memory(n)
@@ -304,7 +253,7 @@ resume = option(
 seed = settings_options(Seed)
 threads = option(
     "--threads",
-    type=click.IntRange(1, 1024),
+    type=Whole(1, 1024),
     callback=_set_threads,
     expose_value=False,
     show_default="the cores that this process may use",
@@ -326,7 +275,7 @@ quiet = option(
     is_flag=True,
     callback=_to_messages,
     show_default=False,
-    help="No words on stderr but errors.",
+    help="Print only errors on stderr.",
 )
 as_json = option(
     "--json",

@@ -7,19 +7,21 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
 from featlearn import signals
-from featlearn.errors import ConfigError, DataError, printable, reason
+from featlearn.errors import ConfigError, DataError, printable, reason, show
 from featlearn.jobs.results import Next, Result
 
-SAID = "advice"  # a value that stands in JSON alone: a person reads it on stderr
+SAID = ("advice", "measured")  # what stands in JSON alone: a person reads it elsewhere
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
+Take = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass
@@ -30,8 +32,14 @@ class Session:
     json: bool = False
     quiet: bool = False
     argv: Sequence[str] = ()
+    take: "Take | None" = None
+    """Who gets the results of a command that another one runs; --json does not print them then."""
     ranks: int = 1
     ends_others: bool = False
+
+    def limits(self, n: int | None) -> bool:
+        """Whether a limit is to be set: a command that another one runs leaves what it does not say."""
+        return n is not None or self.take is None
 
 
 def tell(*lines: str) -> None:
@@ -106,8 +114,9 @@ def _octal(c: str) -> str:
 class Messages:
     """Messages for a person, on stderr; quiet: none."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, hints: bool = True) -> None:
         self.quiet = quiet
+        self.hints = hints
 
     def say(self, text: str) -> None:
         if not self.quiet:
@@ -119,7 +128,7 @@ class Messages:
 
     def say_next(self, hint: Next | None) -> None:
         """Say which commands may follow, one a line, quoted for a shell."""
-        if hint is None:
+        if hint is None or not self.hints:
             return
         for label, command in zip(["next:", *["or:  "] * len(hint.commands)], hint.commands, strict=False):
             self.say(f"{label} {shell_quoted(['featlearn', *command])}")
@@ -176,14 +185,14 @@ class Progress:
 class Results:
     """What a command found out, on stdout: lines to read, or with --json one object."""
 
-    def __init__(self, as_json: bool = False) -> None:
+    def __init__(self, as_json: bool = False, take: Take | None = None) -> None:
         self.as_json = as_json
+        self.take = take
 
     def show(self, values: Mapping[str, Any]) -> None:
         """One thing: a line for each value."""
-        if self.as_json:
-            return self._object(values)
-        _columns([[key, _text(value)] for key, value in flat(values).items() if _shown(key)])
+        if not self._given(values):
+            _lines(values)
 
     def value(self, value: Any) -> None:
         """A single value: a text as it is, all else as JSON."""
@@ -191,21 +200,36 @@ class Results:
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Alike things: a row each under the keys of all, a single one as lines; in JSON the list `name`."""
-        if self.as_json:
-            return self._object({name: list(rows)})
+        if self._given({name: list(rows)}):
+            return
         if len(rows) == 1:
-            return self.show(rows[0])
+            return _lines(rows[0])
+        self.rows(rows)
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Print a row each under the keys of all."""
         keys = _keys(rows)
         _columns([keys, *([_text(row.get(key)) for key in keys] for row in rows)])
 
     def columns(self, name: str, things: Sequence[Mapping[str, Any]]) -> None:
         """Alike things with many values: a column each beside the keys of all; else as `table`."""
-        if self.as_json or len(things) == 1:
-            return self.table(name, things)
+        if self._given({name: list(things)}):
+            return
+        if len(things) == 1:
+            return _lines(things[0])
         _columns([[key, *(_text(thing.get(key)) for thing in things)] for key in _keys(things)])
 
-    def _object(self, values: Mapping[str, Any]) -> None:
-        _print(json.dumps(_finite(values), allow_nan=False))
+    def _given(self, values: Mapping[str, Any]) -> bool:
+        """Give values to who takes them; whether no lines are wanted besides."""
+        if self.take is not None:
+            self.take(_finite(values))
+        elif self.as_json:
+            _print(json.dumps(_finite(values), allow_nan=False))
+        return self.as_json
+
+
+def _lines(values: Mapping[str, Any]) -> None:
+    _columns([[key, _text(value)] for key, value in flat(values).items() if _shown(key)])
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -226,7 +250,7 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(key: str) -> bool:
-    return key.partition(".")[0] != SAID
+    return key.partition(".")[0] not in SAID
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> None:
@@ -287,3 +311,39 @@ def show_history(format: str, model: str, results: Results) -> None:
         return results.value(as_rows(columns))
     for line in as_csv(columns).splitlines():
         results.value(line)
+
+
+def show_methods(model: str, get: str | None, results: Results) -> None:
+    """Print a model's paragraph for a methods section. Raises DataError, ConfigError."""
+    from featlearn.jobs.methods import methods
+    from featlearn.jobs.store import load_model
+
+    if get is not None:
+        raise ConfigError("--get: does nothing with --methods; leave one of them out")
+    text = methods(load_model(model))
+    results.show({"methods": text}) if results.as_json else results.value(text)
+
+
+def pick(values: dict[str, Any], key: str) -> Any:
+    """Return the value at a dotted key. Raises ConfigError."""
+    found: Any = values
+    for part in key.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
+            near = ", ".join(map(show, _nearest(key, list(flat(values)))))
+            raise ConfigError(
+                f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
+            )
+    return found
+
+
+def _nearest(key: str, known: list[str]) -> list[str]:
+    """The three known keys that are most alike, as a whole or in their last part."""
+
+    def likeness(other: str) -> float:
+        return max(SequenceMatcher(None, key, part).ratio() for part in (other, other.rpartition(".")[2]))
+
+    return sorted(known, key=likeness, reverse=True)[:3]

@@ -4,21 +4,67 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from typing import Any, get_args
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
 
 import click
 
-from featlearn.settings import HUGE, WORDS
+from featlearn.errors import show
+from featlearn.numerals import whole_number
+from featlearn.settings import HUGE, WORDS, out_of_bounds
+
+T = TypeVar("T", int, float)
 
 
-class Number(click.FloatRange):
+def plain_form(word: str) -> str:
+    """Return a word without capital letters, hyphens and underscores, which do not tell words apart."""
+    return word.lower().replace("-", "").replace("_", "")
+
+
+class Choice(click.Choice[str]):
+    """One of several words, by its plain form."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        forms = {plain_form(word): word for word in self.choices}
+        found = forms.get(plain_form(str(value)))
+        if found is None:
+            near = get_close_matches(plain_form(str(value)), forms, 1)
+            hint = f"did you mean {forms[near[0]]}?" if near else f"it is one of {', '.join(self.choices)}"
+            self.fail(f"{show(str(value))} is no choice; {hint}", param, ctx)
+        return found
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds, also as 1e3, 10k or 2M."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            number = whole_number(value) if isinstance(value, str) else int(value)
+        except ValueError:
+            self.fail(f"{show(str(value)[:60])} is no whole number", param, ctx)
+        return _within(self, number, param, ctx)
+
+
+class Real(click.FloatRange):
     """A number within bounds, infinity perhaps; nan, which lies within all, is none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number: float = super().convert(value, param, ctx)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
         if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
+            self.fail(f"{show(str(value)[:60])} is no number", param, ctx)
+        return _within(self, number, param, ctx)
+
+
+def _within(range: Whole | Real, number: T, param: click.Parameter | None, ctx: click.Context | None) -> T:
+    """Return a number that is within the bounds of a type. Raises BadParameter."""
+    lowest, highest = ("above" if range.min_open else "low"), ("below" if range.max_open else "high")
+    bounds = dict.fromkeys(("low", "high", "above", "below")) | {lowest: range.min, highest: range.max}
+    if wrong := out_of_bounds(number, bounds):
+        range.fail(wrong, param, ctx)
+    return number
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]
@@ -37,7 +83,7 @@ class Pair(click.ParamType):  # type: ignore[type-arg]
         return low, high
 
 
-class CountOrShare(click.IntRange):
+class CountOrShare(Whole):
     """A whole number within bounds, or a share such as 2.5%, whose range the settings check."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -46,7 +92,7 @@ class CountOrShare(click.IntRange):
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
-    """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word."""
+    """16, HEIGHTxWIDTH or a word (whole) -> (height, width) or the word; a list of two in a TOML file."""
 
     name = "n|hxw|word"
 
@@ -58,8 +104,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]
     ) -> tuple[int, int] | str:
         if value == self.word:
             return self.word
-        parts = str(value).split("x")
-        if len(parts) > 2 or not all(
+        parts = list(map(str, value)) if isinstance(value, list) else str(value).split("x")
+        if len(parts) not in (1, 2) or not all(
             re.fullmatch("[0-9]{1,5}", part) and 0 < int(part) <= 65535 for part in parts
         ):
             self.fail(f"{value!r} is not a size: 16, 8x12 (height x width) or {self.word}", param, ctx)
@@ -79,7 +125,7 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
     ) -> tuple[int, ...]:
         parts = value.split(",") if isinstance(value, str) else value
         try:
-            numbers = tuple(map(int, parts))
+            numbers = tuple(whole_number(part) if isinstance(part, str) else int(part) for part in parts)
             if numbers and max(map(abs, numbers)) < 2**63:
                 return numbers
         except (TypeError, ValueError):
@@ -87,7 +133,7 @@ class Integers(click.ParamType):  # type: ignore[type-arg]
         self.fail(f"{value!r} is not a list of whole numbers, e.g. 5,256", param, ctx)
 
 
-class CountOr(click.IntRange):
+class CountOr(Whole):
     """A whole number or a word (all) -> the number or the word."""
 
     def __init__(self, low: int, word: str) -> None:
@@ -129,19 +175,15 @@ def plain_type(annotation: Any) -> Any:
 
 def click_type(kind: Any, m: Mapping[str, Any]) -> "click.ParamType[Any]":
     if m["choices"] is not None:
-        return click.Choice(m["choices"])
+        return Choice(m["choices"])
     if m["share"]:
         return CountOrShare(m["low"], m["high"])
-    if m["infinite"]:
-        return Number(m["low"], m["high"])
-    if kind in (int, float) and all(m[key] is None for key in ("low", "high", "above", "below")):
-        return click.INT if kind is int else click.FLOAT
     if kind in (int, float):
         low = m["low"] if m["above"] is None else m["above"]
         high = m["high"] if m["below"] is None else m["below"]
         if kind is int and m["metavar"] is not None:
             return CountOr(low, m["metavar"].rpartition("|")[2])
-        make = click.IntRange if kind is int else click.FloatRange
+        make = Whole if kind is int else Real
         return make(low, high, min_open=m["above"] is not None, max_open=m["below"] is not None)
     if get_args(kind) == (int, ...):
         return Integers()
@@ -159,8 +201,16 @@ def wanted_in_a_file(param: click.Parameter, value: Any) -> str | None:
     number = small or isinstance(value, float)
     if isinstance(param, click.Option) and param.is_flag:
         return None if isinstance(value, bool) else "true or false"
+    if isinstance(param, click.Option) and param.multiple:
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return None if texts else "a list of texts"
+    if isinstance(param.type, Size) and (small or isinstance(value, list)):
+        return None  # which the type itself looks at
     if isinstance(param.type, Pair | Integers) and isinstance(value, list):
         return None if all(type(one) in (int, float) for one in value) else "a list of numbers"
+    if getattr(param, "multiple", False):
+        texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return None if texts else "a list of texts"
     if isinstance(param.type, CountOr) and isinstance(value, str):
         return None if value == param.type.word else f"a whole number, or {param.type.word}"
     if isinstance(param.type, CountOrShare) and isinstance(value, str):

@@ -1,7 +1,7 @@
 """The ends of a run: exit codes, one-line errors, signals, closed pipes; other ranks, where there are any.
 
 Exit codes:
-    0 done   1 the data or the run failed   2 wrong usage or settings   3 diverged
+    0 done   1 the data or the run failed   2 usage error or wrong settings   3 diverged
     129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM (by the signal itself, so that a shell sees it)
     141 closed pipe
 """
@@ -14,7 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -30,6 +30,8 @@ LAUNCHERS = {
     "PMIX_RANK": "SLURM_STEP_NUM_TASKS",
 }
 """What mpiexec and srun put into the environment of each process: its rank, and how many there are."""
+NO_ARGUMENTS: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""`featlearn` alone shows its help page; Click before 8.2 has no error for it."""
 NO_MEMORY = ("failed to map segment", "annot allocate memory", "out of memory", "bad_alloc")
 """What libraries and the loader say where memory ends, in exceptions of other types than MemoryError."""
 
@@ -143,10 +145,8 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
         return code
     if session.debug and message:
         tell(*"".join(traceback.format_exception(error)).splitlines())
-    if isinstance(error, click.UsageError):
-        shown = io.StringIO()
-        error.show(shown)
-        tell(*shown.getvalue().splitlines())
+    if isinstance(error, NO_ARGUMENTS):
+        tell(*error.format_message().splitlines())
     elif message:
         tell(f"featlearn: error: {place}{message}")
     try:
@@ -174,6 +174,10 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return error.exit_code, ""
     if isinstance(error, FeatlearnError):
         return error.exit_code, words
+    if isinstance(error, click.UsageError) and not isinstance(error, NO_ARGUMENTS):
+        from featlearn.cli.usage import usage_words
+
+        return error.exit_code, " ".join(usage_words(error).split())
     if isinstance(error, click.ClickException):
         return error.exit_code, " ".join(error.format_message().split())
     if isinstance(error, Interrupted):

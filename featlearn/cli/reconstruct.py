@@ -18,7 +18,7 @@ from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.settings import Reconstruction
 
 
-@command_named("reconstruct")
+@command_named("reconstruct", most_used="output count")
 @common(paths("model"), paths("input"))
 @settings_options(Reconstruction)
 @common(

@@ -10,7 +10,7 @@ from featlearn.cli.output import Messages, Results
 from featlearn.cli.train_options import EvaluateCommand
 
 
-@click.command("report", cls=EvaluateCommand)
+@click.command("report", cls=EvaluateCommand, most_used="output train likelihood per_class seed")
 @measured
 @common(output("Page to write, .html."), force, seed, running)
 def command(messages: Messages, results: Results, **options: Any) -> None:

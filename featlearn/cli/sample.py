@@ -18,7 +18,7 @@ from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.settings import Chains
 
 
-@command_named("sample")
+@command_named("sample", most_used="output count steps data seed")
 @paths("model")
 @settings_options(Chains)
 @common(

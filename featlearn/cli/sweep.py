@@ -10,29 +10,27 @@ from featlearn.cli.options import (
     collect,
     common,
     force,
-    option,
     output,
     paths,
     running,
     settings_options,
-    typed,
 )
 from featlearn.cli.output import Messages, Results
-from featlearn.cli.train_options import TrainCommand
+from featlearn.cli.train_options import TrainCommand, collect_cutting, collect_learning, config, init_from
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.sweep_settings import Search
-from featlearn.models import model_class
 
 
-@click.command("sweep", cls=TrainCommand)
+@click.command("sweep", cls=TrainCommand, most_used="model set_ samples seeds jobs output")
 @paths("dataset")
 @model_option("learn", required=True)
+@init_from
 @settings_options(Search, "Sweep")
 @common(output("Folder for the models and their table."), force)
 @settings_options(RunSettings, "Output", leave_out=("seed", "dtype", "log"))
-@option("--config", metavar="FILE.toml", help="Take settings from a file; options on the command line win.")
+@config
 @common(settings_options(RunSettings, leave_out=("checkpoint_every", "log", "keep_optimizer")), running)
-def command(model: str, messages: Messages, results: Results, config: str | None, **options: Any) -> None:
+def command(model: str, messages: Messages, results: Results, **options: Any) -> None:
     """Learn a model in many settings, several runs at a time, and say which are best.
 
     Each run is one of featlearn train, with the options given here and what --set varies; its model is an
@@ -49,16 +47,14 @@ def command(model: str, messages: Messages, results: Results, config: str | None
       featlearn sweep patches.h5 --model rbm --set lr=.001..0.05 --samples 20 --validation .1 -o rates
     """
     from featlearn.jobs.sweep import sweep
-    from featlearn.jobs.train_settings import training_of
 
-    cls = model_class(model)
-    options = {**cls.defaults.training, **options}
-    settings = {"training": training_of(cls), "config": cls.Config, "run": RunSettings, "search": Search}
-    options |= {name: collect(kind, options, decided=False) for name, kind in settings.items()}
+    settings = {"search": collect(Search, options, decided=False)} | collect_learning(
+        model, options, decided=False
+    )
     done = sweep(
+        **settings,
+        **collect_cutting(options),
         **options,
-        model=model,
-        given=typed(),
         progress=messages.progress,
         say=messages.say,
         should_stop=lambda: signals.noted() is not None,

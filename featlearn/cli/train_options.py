@@ -4,41 +4,80 @@ import difflib
 import json
 import os
 import tomllib
+from dataclasses import fields
 from typing import Any
 
 import click
 
 from featlearn import signals
 from featlearn.cli.model_options import ModelCommand, peek
-from featlearn.cli.options import Command, Option, settings_option_objects
+from featlearn.cli.options import ARGS, Command, collect, option, settings_option_objects, typed
 from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
-from featlearn.errors import ConfigError, DataError, reason, show
+from featlearn.cli.parameters import Option
+from featlearn.errors import ConfigError, DataError, FeatlearnError, reason, show
+from featlearn.jobs.settings import Images, RunSettings
+from featlearn.models import model_class
 from featlearn.settings import option_name, to_dict
 
 UP_DOWN = "featlearn.up_down"
+FILE = "featlearn.file"
 NOT_IN_TOML = {
-    *("dataset", "output", "config", "show_config", "resume", "force", "messages", "results", "help"),
+    *(
+        "dataset",
+        "output",
+        "config",
+        "recipe",
+        "show_config",
+        "resume",
+        "force",
+        "messages",
+        "results",
+        "help",
+    ),
     *("threads", "max_memory"),
 }
+
+
+init_from = option(
+    "--init-from",
+    metavar="MODEL.h5",
+    help="Begin at the weights of a model: one of its own kind, or any RBM or autoencoder, with its units.",
+)
+config = option(
+    "--config", metavar="FILE.toml", expose_value=False,
+    help="Take settings from a file; options on the command line win.",
+)  # fmt: skip
+recipe = option(
+    "--recipe", metavar="NAME[:STEP]", expose_value=False,
+    help="Take settings from a step of a recipe; those of --config and the command line win.",
+)  # fmt: skip
+"""Both are read by TrainCommand, before anything is parsed."""
 
 
 class TrainCommand(ModelCommand):
     """Takes settings from a TOML file too, the model's name among them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        path = peek(args, "--config")
-        if path is None:
-            path = os.environ.get(f"{ctx.auto_envvar_prefix}_CONFIG") or None
-        ctx.default_map = _read_toml(path)
+        config, recipe = (_said(ctx, args, name) for name in ("config", "recipe"))
+        ctx.default_map = self.of_recipe(recipe) | _read_toml(config)
+        ctx.meta[FILE] = "--config: " if recipe is None else "--recipe: " if config is None else ""
         cls = self.named(ctx, args)
         for key in ctx.default_map:
-            _refuse_idle(cls, key, "--config: ")
+            _refuse_idle(cls, key, ctx.meta[FILE])
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             _refuse_idle(cls, error.option_name.lstrip("-").replace("-", "_"))
             raise
+
+    def of_recipe(self, said: str | None) -> dict[str, Any]:
+        """Return the settings of a recipe's step, NAME or NAME:STEP, as a file has them."""
+        if said is None or "recipe" not in [param.name for param in self.params]:
+            return {}
+        from featlearn.cli.steps import settings_of_step
+
+        return {k: v for k, v in settings_of_step(said, "train").items() if k not in NOT_IN_TOML}
 
     def default_model(self, ctx: click.Context, args: list[str]) -> str | None:
         return (ctx.default_map or {}).get("model")
@@ -47,11 +86,24 @@ class TrainCommand(ModelCommand):
         from featlearn.jobs.train_settings import TrainConfig, idle_settings, training_of, usual_in_words
 
         if cls is None:
-            return [*settings_option_objects(TrainConfig, "Training"), no_retry()]
+            return [*settings_option_objects(TrainConfig, "Training"), no_retry(), *image_options(None)]
         words, idle = usual_in_words(cls), idle_settings(cls)
         own = settings_option_objects(training_of(cls), "Training", cls.defaults.training, words)
         own.append(no_retry())
-        return [one for one in own if one.name not in idle] + super().offered(cls)
+        offered = [one for one in own if one.name not in idle]
+        return offered + super().offered(cls) + image_options(cls)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show how images are cut where DATASET names some."""
+        try:
+            dataset = self.make_parser(ctx).parse_args(ctx.meta[ARGS])[0].get("dataset")
+            images = isinstance(dataset, str) and _holds_images(dataset)
+        except (click.UsageError, FeatlearnError):
+            images = False
+        for one in self.get_params(ctx):
+            if images and isinstance(one, Option):
+                one.hidden = False
+        super().format_options(ctx, formatter)
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Refuse unknown keys of the TOML file, and values of another type, before anything is parsed."""
@@ -59,11 +111,10 @@ class TrainCommand(ModelCommand):
         for key, value in (ctx.default_map or {}).items():
             if key not in known:
                 near = difflib.get_close_matches(key, known, 1)
-                raise ConfigError(
-                    f"--config: unknown key {key!r}" + (f"; did you mean {near[0]}?" if near else "")
-                )
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ConfigError(f"{ctx.meta[FILE]}unknown key {key!r}{hint}")
             if (wanted := wanted_in_a_file(known[key], value)) is not None:
-                raise ConfigError(f"--config: {key}: got {repr(value)[:60]}, wanted {wanted}")
+                raise ConfigError(f"{ctx.meta[FILE]}{key}: got {repr(value)[:60]}, wanted {wanted}")
         return super().make_parser(ctx)
 
 
@@ -106,6 +157,41 @@ def net_options(
     return [one for one in training if one.name != "data_scale"], net
 
 
+def image_options(cls: Any) -> list[Option]:
+    """Return the options of how images are cut, hidden; without those that a model has of the same name."""
+    from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+
+    groups = ((Images, "Images"), (Extraction, "Patches"), (PreprocessSpec, "Preprocessing"))
+    taken = {"seed"} | (set() if cls is None else {field.name for field in fields(cls.Config)})
+    found = [one for kind, group in groups for one in settings_option_objects(kind, group)]
+    for one in found:
+        one.hidden = True
+    return [one for one in found if one.name not in taken]
+
+
+def collect_learning(model: str, options: dict[str, Any], decided: bool = True) -> dict[str, Any]:
+    """Take what is learned and how out of a command's keyword arguments: model, training, config, run, given.
+
+    `decided` is as of `collect`.
+    """
+    from featlearn.jobs.train_settings import training_of
+
+    cls = model_class(model)
+    kinds = {"training": training_of(cls), "config": cls.Config, "run": RunSettings}
+    for name, value in cls.defaults.training.items():  # what is not offered has its default too
+        options.setdefault(name, value)
+    found = {name: collect(kind, options, decided) for name, kind in kinds.items()}
+    return found | {"model": model, "given": typed()}
+
+
+def collect_cutting(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the settings of how images are cut out of a command's keyword arguments; after all others."""
+    from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+
+    kinds = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
+    return {name: collect(kind, options, decided=False) for name, kind in kinds.items()}
+
+
 def show_trained(done: Any, messages: Messages, results: Results) -> None:
     """Show what a training has made, with advice; end by a signal that came meanwhile."""
     from featlearn.jobs.advice import say_all
@@ -131,12 +217,24 @@ def no_retry() -> Option:
     )
 
 
+def _holds_images(path: str) -> bool:
+    from featlearn.jobs.cutting import holds_images  # which takes as long to load as all else of a page
+
+    return holds_images(path)
+
+
 def _refuse_idle(cls: Any, name: str, place: str = "") -> None:
     """Raise ConfigError for a setting that a model has no use for."""
     from featlearn.jobs.train_settings import idle_settings, idle_words
 
     if name in idle_settings(cls):
         raise ConfigError(place + idle_words(option_name(name), cls))
+
+
+def _said(ctx: click.Context, args: list[str], name: str) -> str | None:
+    """Return what an option says before anything is parsed, or its variable of the environment."""
+    found = peek(args, f"--{name}")
+    return os.environ.get(f"{ctx.auto_envvar_prefix}_{name.upper()}") or None if found is None else found
 
 
 def _read_toml(path: str | None) -> dict[str, Any]:
@@ -158,7 +256,12 @@ def toml(plan: Any) -> str:
     """
     ctx = click.get_current_context()
     values = ctx.params | {"model": plan.model} | to_dict(plan.training) | to_dict(plan.config)
-    names = [param.name for param in ctx.command.get_params(ctx) if param.name not in NOT_IN_TOML]
+    left_out = set(NOT_IN_TOML)
+    if plan.data.cut is None:
+        left_out |= {one.name for one in image_options(model_class(plan.model))}
+    else:
+        values |= plan.data.cut.settings
+    names = [param.name for param in ctx.command.get_params(ctx) if param.name not in left_out]
     return "".join(
         f"{name} = {_toml_value(values[name])}\n" for name in names if name and values.get(name) is not None
     )

@@ -17,7 +17,7 @@ from featlearn.cli.output import Messages, Results, picture_output, show_picture
 from featlearn.jobs.picture_settings import Drawing, Printed
 
 
-@command_named("visualize")
+@command_named("visualize", most_used="output what units sort count data")
 @paths("files", many=True, metavar="FILE...")
 @settings_options(Drawing)
 @common(

@@ -44,6 +44,12 @@ def to_light(array: Array, color: str) -> Array:
     return out
 
 
+def to_levels(light: Array) -> Array:
+    """Return light of 0 for black to 1 for white as levels of sRGB in 0..1; what lies beyond is cut."""
+    light = np.clip(light, 0, 1)
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
 @functools.cache
 def _light_of_levels(highest: int) -> Array:
     """(highest + 1,) uint16."""

@@ -6,7 +6,7 @@ import stat
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from featlearn.errors import DataError, show
+from featlearn.errors import DataError, reason, show
 
 MAX_LINKS = 100
 """Links that lead to one folder: beyond it, links to folders of links could multiply without end."""
@@ -114,3 +114,13 @@ def _mode(entry: "os.DirEntry[str]") -> int:
 def _holds(folder: str, path: str) -> bool:
     """Whether a folder is `path` or above it; both real."""
     return os.path.commonpath((folder, path)) == folder
+
+
+def make_folder(path: str, what: str) -> None:
+    """Make a folder for `what`, unless it is there. Raises DataError."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise DataError(f"{show(path)}: is a file, wanted a folder for {what}") from error
+    except OSError as error:
+        raise DataError(f"{show(path)}: cannot be made: {reason(error)}") from error

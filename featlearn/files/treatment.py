@@ -31,6 +31,18 @@ class Treatment:
         """The colour mode in which the file is read: luminance is that of colours."""
         return "rgb" if self.linear else self.color
 
+    def resize_to(self, shape: tuple[int, int, int]) -> str | None:
+        """Return `resize`, None where it makes images of that shape: those that have it stay as they are."""
+        whole = self.resize is not None and parse_scale(self.resize).size == shape[:2]
+        return None if whole else self.resize
+
+    @property
+    def words(self) -> str:
+        """How images were read, in words."""
+        words = ["with --linear"] * self.linear
+        words += [f"with --resize {self.resize}"] if self.resize else []
+        return " and ".join(words) or "as they are"
+
     def of(self, image: Array, name: Callable[[], str]) -> Array:
         """Treat an image (h, w, c) that was read as `read_as`. Raises DataError, with its `name`."""
         if self.linear:

@@ -56,15 +56,23 @@ def classes_in(data: Dataset, learned: LoadedModel) -> tuple[Labels, str]:
     place = show(data.path)
     if data.labels is None:
         raise DataError(f"{place}: has no labels; extract it again with --labels")
-    known = {name: i for i, name in enumerate(learned.file.classes or ())}
-    found, index = np.unique(data.labels, return_inverse=True)
-    names = [_name(label, data.label_names) for label in found.tolist()]
-    others = [name for name in names if name not in known]
-    strange = ""
-    if others:
-        strange = f"{place}: has rows of class {_listed(others)}, but {show(learned.path)} knows "
-        strange += _listed(list(known))
-    return np.array([known.get(name, -1) for name in names])[index], strange
+    known = learned.file.classes or []
+    index, others = index_of(data.labels, data.label_names, known)
+    if not others:
+        return index, ""
+    return index, f"{place}: has rows of class {others}, but {show(learned.path)} knows {_listed(known)}"
+
+
+def index_of(labels: Labels, label_names: Sequence[str] | None, known: Sequence[str]) -> tuple[Labels, str]:
+    """Return the place (n,) among `known` names of the class of each row, -1 where it is not there.
+
+    Also the names of the classes that are not there, "" where all are.
+    """
+    place = {name: i for i, name in enumerate(known)}
+    found, index = np.unique(labels, return_inverse=True)
+    names = [_name(label, label_names) for label in found.tolist()]
+    others = _listed([name for name in names if name not in place])
+    return np.array([place.get(name, -1) for name in names])[index], others
 
 
 def held_classes(learned: LoadedModel, names: Sequence[str] | None, count: int) -> Array:

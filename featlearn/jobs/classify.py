@@ -21,7 +21,7 @@ from featlearn.jobs.store import (
     check_hdf5_name,
     load_model,
     provenance,
-    refuse_other_shape,
+    refuse_other_patches,
     warn_of_unfinished,
 )
 from featlearn.models.base import IsClassifier
@@ -76,7 +76,7 @@ def classify(
             f"{show(model)}: is a {learned.file.model} model, which knows no classes; featlearn finetune "
             "makes a net of it that does"
         )
-    refuse_other_shape(dataset, data, learned)
+    refuse_other_patches(data, learned, say)
     warn_of_unfinished(learned, say)
     names = learned.file.classes
     wanted = None if data.labels is None else known_classes(data, learned)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset, read_dataset
-from featlearn.jobs.store import shape_words
+from featlearn.jobs.store import LoadedModel, refuse_other_reading, shape_words
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Raw, Rows
 from featlearn.rows import Array
@@ -83,6 +84,14 @@ class ImageData:
         """Return the preprocessed rows (n, visible) that a model learns from. Raises DataError."""
         made = Rows(self._dataset.patches, self.preprocess, np.dtype(dtype), 0, self.path)
         return made.block(0, len(self))
+
+    def refuse_unlike(self, like: LoadedModel) -> None:
+        """Raise DataError for images of another shape than those of a model, or read in another way."""
+        if self.shape != like.shape:
+            trained = f"the model was trained on {shape_words(like.shape)}"
+            raise DataError(f"{show(self.path)}: images are {shape_words(self.shape)}, but {trained}")
+        those = f"{show(like.path) if like.path else 'the model'} was trained on"
+        refuse_other_reading(self._dataset, like.preprocess, those, like.path or "MODEL")
 
     def __repr__(self) -> str:
         return f"<featlearn data set {self.path}: {len(self)} images {shape_words(self.shape)}>"

@@ -16,10 +16,9 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output
 from featlearn.files.containers import split_member
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
-from featlearn.files.header import HDF5_MAGIC, SIZE, is_ours
 from featlearn.files.matrix import FORMATS, Matrix, write_matrix
-from featlearn.files.paths import read_start
 from featlearn.jobs.callbacks import Bar, Progress, Say, log, no_progress
+from featlearn.jobs.cutting import is_of_featlearn
 from featlearn.jobs.formats import suffix
 from featlearn.jobs.hints import to_train
 from featlearn.jobs.images import WholeImages, images_in_data_set, images_in_files
@@ -30,7 +29,8 @@ from featlearn.jobs.store import (
     check_hdf5_name,
     load_model,
     provenance,
-    refuse_other_shape,
+    refuse_other_patches,
+    refuse_other_reading,
     shape_words,
     upto_layer,
     warn_of_unfinished,
@@ -115,14 +115,16 @@ def encode(
     warn_of_unfinished(learned, say)
     slide = Slide(learned.shape, sliding.stride, sliding.grid, sliding.pooling)
     whole: WholeImages | None = None
-    if any(map(_is_of_featlearn, files)):
+    if any(map(is_of_featlearn, files)):
         data = _data_set(inputs, given)
         if _is_larger(data, learned):
             _refuse_ranks()
+            those = f"{show(model)} was trained on patches of"
+            refuse_other_reading(data, learned.preprocess, those, model, say)
             whole = images_in_data_set(data, slide)
         else:
             refuse_idle(sliding, given, {"input": "patches"})
-            refuse_other_shape(data.path, data, learned)
+            refuse_other_patches(data, learned, say)
             codes = _codes_of_rows(data, learned)
     else:
         _refuse_ranks()
@@ -178,15 +180,6 @@ def _refuse_ranks() -> None:
             "INPUT: several processes share out the rows of a data set, not images that a model slides over; "
             "start it without mpiexec or srun"
         )
-
-
-def _is_of_featlearn(path: str) -> bool:
-    """Whether an input is a file of ours, or is named like one: its reader says what is wrong with it."""
-    if os.path.isdir(path):
-        return False
-    return is_ours(path) or (
-        suffix(path) in (".h5", ".hdf5") and not read_start(path, SIZE).startswith(HDF5_MAGIC)
-    )
 
 
 def _data_set(inputs: Sequence[str], given: Collection[str]) -> Dataset:

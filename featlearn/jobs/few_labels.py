@@ -13,9 +13,10 @@ from featlearn.errors import ConfigError, DivergedError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Bar, Progress, Say, never
 from featlearn.jobs.classification import Labelled, Task, means_and_spreads, preprocess_key
+from featlearn.jobs.data import Data
 from featlearn.jobs.finetune import plan_finetuning, with_unlabelled
 from featlearn.jobs.finetune_settings import FewLabels, Finetuning
-from featlearn.jobs.plan import Data, Plan
+from featlearn.jobs.plan import Plan
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel

@@ -8,8 +8,9 @@ import numpy as np
 
 from featlearn.errors import ConfigError, show
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.data import Data, data_like
 from featlearn.jobs.finetune_settings import Finetuning
-from featlearn.jobs.plan import Data, Plan, Start, data_like, make_plan, refuse_scale
+from featlearn.jobs.plan import Plan, Start, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import RunSettings
@@ -60,7 +61,8 @@ def finetune(
     """
     run = run or RunSettings()
 
-    others = [] if finetuning is None or finetuning.unlabelled is None else [finetuning.unlabelled]
+    more = (finetuning and finetuning.unlabelled, training and training.validation_data)
+    others = [name for name in more if name]
 
     def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
@@ -101,12 +103,17 @@ def plan_finetuning(
             refuse_idle(settings, given)
     if how.refit and (training is None or training.patience is None):
         raise ConfigError("--refit: wants to know how many epochs are best: add --validation and --patience")
+    if how.refit and training is not None and training.validation_data is not None:
+        raise ConfigError(
+            "--refit: learns from the held-out rows, too, which those of --validation-data are not; "
+            "use --validation"
+        )
     if training is not None:
         refuse_scale(training)
     if how.up_down:
         assert isinstance(dataset, str)
         _refuse_with_up_down(how, regularization)
-        labelled, data = data_like(dataset, learned, run)
+        labelled, data = data_like(dataset, learned, run, say)
         return plan_up_down(learned, labelled, data, how, training, run, retry, say)
     training = training or from_dict(TrainConfig, Network.defaults.training)
     try:
@@ -122,9 +129,9 @@ def plan_finetuning(
     else:
         own = to_dict(regularization or HiddenRegularization())
         id, config = Network.id, Network.Config(**own, **_shape_of(layers, how))
-    data = dataset if isinstance(dataset, Data) else data_like(dataset, learned, run)[1]
+    data = dataset if isinstance(dataset, Data) else data_like(dataset, learned, run, say)[1]
     if how.unlabelled is not None:
-        data = with_unlabelled(data, data_like(how.unlabelled, learned, run)[1])
+        data = with_unlabelled(data, data_like(how.unlabelled, learned, run, say)[1])
     if data.known is not None:
         config = replace(config, pseudo_labels=True)
         if training.validation:

@@ -12,10 +12,10 @@ from featlearn import signals
 from featlearn.errors import ConfigError, DataError
 from featlearn.jobs.arrays import Patches, array_of, digest, image_shape
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.data import Data
 from featlearn.jobs.dataset import ImageData
 from featlearn.jobs.layers import StackPlan, learn_layers
 from featlearn.jobs.model import FeatureModel
-from featlearn.jobs.plan import Data
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, provenance

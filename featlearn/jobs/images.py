@@ -11,9 +11,9 @@ from featlearn.files.dataset import Dataset
 from featlearn.files.sources import Source, open_sources
 from featlearn.files.treatment import Treated
 from featlearn.jobs.callbacks import Progress, Say
-from featlearn.jobs.inputs import choice, treatment_of
+from featlearn.jobs.inputs import choice
 from featlearn.jobs.settings import ImageFiles
-from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.jobs.store import LoadedModel, shape_words, treatment_of
 from featlearn.patches.extract import COLORS
 from featlearn.patches.settings import WHOLE, Extraction
 from featlearn.patches.sliding import Slide, stacks_of

@@ -17,7 +17,7 @@ from featlearn.files.sources import Source, open_sources
 from featlearn.files.treatment import Treated, Treatment
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.settings import Images
-from featlearn.jobs.store import load_model, shape_words
+from featlearn.jobs.store import load_model, shape_words, treatment_of
 from featlearn.patches import dots
 from featlearn.patches.dead_leaves import NAMES, Generated
 from featlearn.patches.extract import COLORS, Int64
@@ -26,6 +26,9 @@ from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.settings import COUNT, WHOLE, Extraction, PreprocessSpec
 from featlearn.random import Purpose, Random
 from featlearn.settings import option_name
+
+GENERATED = (*NAMES, *dots.NAMES)
+"""Names of images, and of pairs, that are made when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,6 @@ class Inputs:
     def lost_color(self) -> bool:
         """Whether an image that has been read had colours, which became grey."""
         return any(source.lost_color for source in self.sources)
-
-
-def treatment_of(preprocess: Preprocess, shape: tuple[int, int, int]) -> Treatment:
-    """Return how images were read for data with that preprocessing and patches of that shape."""
-    return Treatment(COLORS.get(shape[2]), preprocess.linear, preprocess.resize)
 
 
 def fitted(path: str) -> Fitted:
@@ -231,8 +229,8 @@ def _treated(
     )
     if odd:
         raise DataError(
-            f"{show(found[odd][0].name)}: its images were read {_words(ways[odd])}, those of "
-            f"{show(found[0][0].name)} {_words(ways[0])}; give them one by one"
+            f"{show(found[odd][0].name)}: its images were read {ways[odd].words}, those of "
+            f"{show(found[0][0].name)} {ways[0].words}; give them one by one"
         )
     return ways[0], [source for source, _ in found]
 
@@ -248,14 +246,12 @@ def _again(source: DatasetSource, wanted: Treatment, like: Fitted | None) -> tup
     if like is not None and (before.linear, before.resize) == (wanted.linear, wanted.resize):
         return before, nothing
     if wanted.linear > before.linear or (like is not None and wanted.linear != before.linear):
-        raise DataError(
-            f"{place}: its images were read {_words(before)}; extract the images themselves again"
-        )
+        raise DataError(f"{place}: its images were read {before.words}; extract the images themselves again")
     if wanted.resize is None and like is None:
         return before, nothing
     if before.resize is not None:
         raise DataError(
-            f"{place}: its images were read {_words(before)}, and are not resized twice; "
+            f"{place}: its images were read {before.words}, and are not resized twice; "
             "extract the images themselves again"
         )
     if wanted.resize is None:
@@ -277,13 +273,6 @@ def _holds_whole_images(provenance: Mapping[str, Any]) -> bool:
     before = inputs if isinstance(inputs, list) else []
     earlier = [one.get("provenance") for one in before if isinstance(one, dict)]
     return not cut and all(_holds_whole_images(one) for one in earlier if isinstance(one, dict))
-
-
-def _words(treatment: Treatment) -> str:
-    """Say how images were read."""
-    words = ["with --linear"] * treatment.linear
-    words += [f"with --resize {treatment.resize}"] if treatment.resize else []
-    return " and ".join(words) or "as they are"
 
 
 def choice(n: int, first: int | None) -> int:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,8 +15,9 @@ from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Bar, Say
 from featlearn.jobs.classes import classes_of
+from featlearn.jobs.data import Data
 from featlearn.jobs.history import joined
-from featlearn.jobs.plan import Data, Plan, make_plan
+from featlearn.jobs.plan import Plan, make_plan
 from featlearn.jobs.resume import difference, identity_in, is_at_the_end
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel, load_model, loaded_layer, loaded_stack
@@ -73,6 +74,8 @@ class StackPlan:
         """All that decides what comes out, as plain values."""
         start = {"dtype": self.run.dtype, "seed": self.run.seed, "data set": self.data.digest}
         said = {name: value for name, value in to_dict(self.training).items() if value is not None}
+        if self.data.validation is not None:
+            said["validation_data"] = self.data.validation.digest
         return {"model": self.model} | start | to_dict(self.config) | said | {"restarts allowed": self.retry}
 
     def as_in(self, file: ModelFile) -> Self:
@@ -92,10 +95,11 @@ class StackPlan:
 
 
 def plan_stack(
-    data: Data, model: str, config: Any, training: Any, run: RunSettings, retry: bool
+    data: Data, model: str, config: Any, training: Any, run: RunSettings, retry: bool, say: Say
 ) -> StackPlan:
     """Decide what each layer is to be. Raises ConfigError."""
     settings = model_class(model).layer_settings(config)  # type: ignore[attr-defined]
+    data = data.with_validation(training.validation_data, run.dtype, say)
     said = {name: value for name, value in to_dict(training).items() if value is not None}
     layers = []
     for i, one in enumerate(settings):
@@ -119,6 +123,8 @@ def _training_of(layer: LayerSettings, said: Mapping[str, Any]) -> TrainConfig:
     try:
         for name in sorted(idle_settings(cls) & layer.training.keys()):
             raise ConfigError(idle_words(option_name(name), cls))
+        if "validation_data" in layer.training:
+            raise ConfigError("validation_data: is for all layers; say --validation-data")
         known = {field.name for field in fields(TrainConfig)}
         for name in layer.training.keys() - known:
             _refuse_unknown(name, {*known, *(field.name for field in fields(cls.Config))}, cls.id)
@@ -221,7 +227,7 @@ def learn_layers(
         if keep is not None:
             Checkpoint(keep.path).write(plan.file(files, story, False))
         try:
-            data = _codes(own, file, models[-1], i + 1, watch)
+            data = _codes_of_all(own, file, models[-1], i + 1, watch)
         except Stopped:
             break
     done = len(files) == len(plan.layers) and bool(files[-1].progress["finished"])
@@ -303,12 +309,22 @@ class _Watched:
         return H
 
 
-def _codes(plan: Plan, file: ModelFile, learned: LoadedModel, number: int, watch: Watch) -> Data:
-    """Return a layer's codes of the rows that it has learned from, as the data of the next.
+def _codes_of_all(plan: Plan, file: ModelFile, learned: LoadedModel, number: int, watch: Watch) -> Data:
+    """Return a layer's codes of the rows that it has learned from, and of those held out, for the next.
 
     Raises DataError, Stopped.
     """
-    rows, name = plan.data.rows, f"the codes of layer {number}"
+    codes, held_out = _codes(plan.data, file, learned, number, watch), plan.data.validation
+    if held_out is None:
+        return codes
+    # between which values they lie, those say that are learned from
+    others = replace(_codes(held_out, file, learned, number, watch), preprocess=codes.preprocess)
+    return replace(codes, validation=others)
+
+
+def _codes(of: Data, file: ModelFile, learned: LoadedModel, number: int, watch: Watch) -> Data:
+    """Return a layer's codes of rows. Raises DataError, Stopped."""
+    rows, name = of.rows, f"the codes of layer {number}"
     with watch.progress(len(rows) + 1, "rows encoded") as bar:
         codes = Encoded(_Watched(learned.model, bar, watch), rows)
     if not np.isfinite([codes.low, codes.high]).all():
@@ -319,7 +335,7 @@ def _codes(plan: Plan, file: ModelFile, learned: LoadedModel, number: int, watch
     def make_rows(preprocess: Preprocess) -> Rows:
         return codes if preprocess.divisor == 1 else Divided(codes, preprocess.divisor)
 
-    digest = hashlib.sha256(json.dumps([plan.data.digest, file.content_hash]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([of.digest, file.content_hash]).encode()).hexdigest()
     preprocess = Preprocess(PreprocessSpec("none"), codes.width, low=codes.low, high=codes.high)
-    labels, names = plan.data.labels, plan.data.label_names
+    labels, names = of.labels, of.label_names
     return Data(name, digest, (1, codes.width, 1), preprocess, make_rows, labels, names, are_codes=True)

@@ -32,7 +32,7 @@ from featlearn.jobs.comparison import LEVELS, Measured
 from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.jobs.settings import Seed
-from featlearn.jobs.store import LoadedModel, load_model, refuse_other_shape, rows_like, warn_of_unfinished
+from featlearn.jobs.store import LoadedModel, load_model, refuse_other_patches, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
 from featlearn.rows import Encoded, blocks
@@ -148,7 +148,7 @@ class Measuring:
         """Raise ConfigError or DataError where a model cannot be measured so."""
         resolve(self.likelihood, learned.model)
         for dataset in datasets:
-            refuse_other_shape(dataset.path, dataset, learned)
+            refuse_other_patches(dataset, learned, self.say)
         if len(datasets) == 1:
             return
         unlabelled = [dataset.path for dataset in datasets if dataset.labels is None]

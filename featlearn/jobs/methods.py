@@ -6,6 +6,7 @@ from typing import Any
 
 from featlearn.errors import printable
 from featlearn.files.model import ModelFile
+from featlearn.jobs.init_from import FIRST
 from featlearn.jobs.store import LoadedModel, shape_words
 from featlearn.jobs.train_settings import idle_settings
 from featlearn.models import model_class
@@ -13,6 +14,7 @@ from featlearn.models.base import Paper
 from featlearn.patches.settings import PreprocessSpec
 from featlearn.settings import Settings, from_file, in_effect, in_words, to_dict
 from featlearn.training.config import TrainConfig
+from featlearn.training.optim import OPTIMIZERS
 
 NORMALIZED = {
     "center": "the mean of each patch was taken off",
@@ -20,14 +22,6 @@ NORMALIZED = {
     "standardize-patch": "each patch was scaled to mean 0 and standard deviation 1",
     "standardize": "each pixel was scaled to mean 0 and standard deviation 1 over the data",
     "global": "values were scaled by one mean and one standard deviation of all",
-}
-OPTIMIZERS = {
-    "sgd": "stochastic gradient descent",
-    "adam": "Adam",
-    "lbfgs": "L-BFGS",
-    "cg": "conjugate gradient",
-    "hessian-free": "Hessian-free optimisation",
-    "newton": "Newton's method",
 }
 TOLD = ("hidden", "layer")
 """Settings of a model that the paragraph tells in words."""
@@ -64,6 +58,7 @@ def methods(learned: LoadedModel) -> str:
         [
             f"Features were learned with featlearn {file.version} by {_noun(file)}, {_source(learned)}.",
             *_preprocessing(learned),
+            *_start(file),
             *trained,
             f"All random numbers followed from the seed {file.seed}; the content of the model has the "
             f"SHA-256 {file.content_hash}.",
@@ -102,7 +97,11 @@ def _sizes(file: ModelFile) -> str:
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
     inputs = learned.file.provenance.get("inputs") or []
-    names = [printable(str(one.get("name", ""))) for one in inputs if isinstance(one, Mapping)]
+    others = [learned.file.progress.get(key) for key in ("start", "validation data")]
+    data = [
+        one for one in inputs if isinstance(one, Mapping) and one.get("digest") not in filter(None, others)
+    ]
+    names = [printable(str(one.get("name", ""))) for one in data]
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
         f" ({', '.join(names)})" if names else ""
@@ -127,19 +126,30 @@ def _preprocessing(learned: LoadedModel) -> list[str]:
     return [f"Before that, {'; '.join(found)}."] if found else []
 
 
+def _start(file: ModelFile) -> list[str]:
+    """Whose parameters a model began with, if not with random ones."""
+    digest = file.progress.get("start")
+    if not digest:
+        return []
+    inputs = [one for one in file.provenance.get("inputs") or [] if isinstance(one, Mapping)]
+    names = [printable(str(one.get("name", ""))) for one in inputs if one.get("digest") == digest]
+    return [f"It began with the parameters of {names[0] if names else 'another model'} (SHA-256 {digest})."]
+
+
 def _training(file: ModelFile) -> str:
     values = settings_of(file)
     said = _descent(file, values) if "optimizer" in values else ["learned in whole passes over the data"]
     config = model_class(file.model).Config
     usual = to_dict(config())
-    own = [name for name in usual if name in values and name not in TOLD and file.config[name] != usual[name]]
+    told = TOLD + (FIRST if file.progress.get("start") else ())
+    own = [name for name in usual if name in values and name not in told and file.config[name] != usual[name]]
     said += [f"{name.replace('_', ' ')} {plain(values[name])}" for name in own]
     return f"Training: {', '.join(said)}."
 
 
 def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     """How long, by which optimizer and with which rate, momentum, minibatches and decay it was learned."""
-    said = [OPTIMIZERS.get(values["optimizer"], values["optimizer"])]
+    said = [OPTIMIZERS[values["optimizer"]].title]
     if len(file.history.get("epoch", ())):
         epochs, updates = (int(file.history[name][-1]) for name in ("epoch", "step"))
         said[0] = f"{epochs:,} epochs ({updates:,} updates) of {said[0]}"
@@ -148,7 +158,7 @@ def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     if "momentum" in values:
         said.append(f"momentum {values['momentum']:g}")
     rows = file.training.get("batch_size")
-    said.append(f"{rows:,} rows in a minibatch" if rows else "all rows at once")
+    said.append(f"{rows:,} rows in a minibatch" if isinstance(rows, int) else "all rows at once")
     if values.get("decay", "none") != "none":
         said.append(f"{values['decay'].upper()} weight decay {values['decay_weight']:g}")
     return said

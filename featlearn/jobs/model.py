@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from featlearn.analysis.fantasies import begin, fantasies
-from featlearn.errors import ConfigError, DataError, show
+from featlearn.errors import ConfigError, DataError
 from featlearn.files.model import write_model
 from featlearn.jobs import advice
 from featlearn.jobs.arrays import Patches, array_of, image_shape, patches_like
@@ -262,8 +262,8 @@ class FeatureModel:
                 )
             yield from ((part, None) for part in self._finite_blocks(rows[:most], "X"))
             return
-        if isinstance(X, ImageData) and X.shape != self.shape:
-            raise DataError(f"{show(X.path)}: images are {shape_words(X.shape)}, but {self._trained}")
+        if isinstance(X, ImageData):
+            X.refuse_unlike(self._loaded)
         patches = X.raw if isinstance(X, ImageData) else patches_like(X, self.shape, self._trained)
         preprocess, dtype, far = self._loaded.preprocess, self._model.dtype, ""
         for start, stop in edges(len(patches) if most is None else min(most, len(patches))):

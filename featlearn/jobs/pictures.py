@@ -11,6 +11,7 @@ import numpy as np
 from featlearn import __version__
 from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, write_bytes
+from featlearn.files.color import to_levels
 from featlearn.files.model import ModelFile
 from featlearn.jobs.formats import refuse_other_suffix, suffix
 from featlearn.jobs.picture_settings import Printed
@@ -21,7 +22,15 @@ from featlearn.patches.rows import Rows
 from featlearn.pictures.curve import Run
 from featlearn.pictures.figure import FORMATS, Look
 from featlearn.pictures.mosaic import FORMATS as RASTERS
-from featlearn.pictures.mosaic import Sheet, grey_tiles, in_cells, mosaic, pixel_bytes, place, weight_bytes
+from featlearn.pictures.mosaic import (
+    Sheet,
+    grey_tiles,
+    mosaic,
+    pixel_bytes,
+    place,
+    planes_in_cells,
+    weight_bytes,
+)
 from featlearn.rows import Array
 
 PATCHES = 100  # that are drawn unless it is said how many
@@ -97,6 +106,16 @@ def are_pixels(preprocess: Preprocess) -> bool:
     return preprocess.low >= 0 and preprocess.spec.whiten != "pca"
 
 
+def as_seen(
+    pixels: Array, preprocess: Preprocess, tones: tuple[float, float]
+) -> tuple[Array, tuple[float, float]]:
+    """Return pixels, and their values of black and white, for a screen: light becomes levels of sRGB."""
+    if not preprocess.linear:
+        return pixels, tones
+    black, white = tones
+    return to_levels((pixels - black) / (white - black)), (0.0, 1.0)
+
+
 def tiles_of_rows(
     X: Array, preprocess: Preprocess, shape: tuple[int, int, int], contrast: str = "common"
 ) -> tuple[Array, float | None]:
@@ -109,7 +128,8 @@ def tiles_of_rows(
     if not are_pixels(preprocess):
         return weight_bytes(grey_tiles(preprocess.to_pixels(X).reshape(tiles)), contrast)
     highest = preprocess.high if np.isfinite(preprocess.high) else X.max(initial=1.0)
-    return pixel_bytes(grey_tiles(X.reshape(tiles)), (0.0, max(1.0, float(highest)))), None
+    seen, tones = as_seen(X.reshape(tiles), preprocess, (0.0, max(1.0, float(highest))))
+    return pixel_bytes(grey_tiles(seen), tones), None
 
 
 def sheet_of_rows(
@@ -118,14 +138,17 @@ def sheet_of_rows(
     shape: tuple[int, int, int],
     contrast: str = "common",
     bar: bool = False,
+    captions: Sequence[str] = (),
     **how: Any,
 ) -> Sheet:
     """Return a sheet of preprocessed rows X (k, n_visible), one cell each, and a `bar` of tones.
 
-    `how` is as of Sheet.
+    `how` is as of Sheet. Maps are drawn one by one: each has the caption of its row.
     """
     tiles, white = tiles_of_rows(X, preprocess, shape, contrast)
-    return Sheet(in_cells(tiles, len(X)), white=white if bar else None, **how)
+    cells = planes_in_cells(tiles, len(X))
+    captions = [caption for caption in captions for _ in range(len(cells) // len(X))]
+    return Sheet(cells, white=white if bar else None, captions=captions, **how)
 
 
 def run_of(file: ModelFile, model: Model, name: str) -> Run:

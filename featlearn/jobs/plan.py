@@ -1,9 +1,8 @@
 """A training run before it starts: its data described, and every setting resolved."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -11,62 +10,26 @@ import numpy.typing as npt
 
 from featlearn.analysis.advice import FAR_MEAN
 from featlearn.errors import ConfigError, DataError, show
-from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.model import ModelFile
 from featlearn.jobs.callbacks import Say
-from featlearn.jobs.classes import Classes, classes_of
+from featlearn.jobs.classes import Classes, classes_of, index_of
+from featlearn.jobs.data import Data
 from featlearn.jobs.hidden_targets import HiddenTargets, read_hidden_targets
 from featlearn.jobs.hints import FULL, as_bytes
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, refuse_other_shape, shape_words
+from featlearn.jobs.store import shape_words
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
-from featlearn.patches import dots
-from featlearn.patches.dead_leaves import Generated
-from featlearn.patches.fitter import Fitter
 from featlearn.patches.pairs import PAIR_CHANNELS
-from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.rows import Rows as PatchRows
-from featlearn.patches.settings import WHOLE, Extraction, PreprocessSpec
-from featlearn.patches.survey import survey
-from featlearn.rows import Labelled, Rows
+from featlearn.rows import Joined, Labelled, Rows
 from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
 
-DEMO_PATCHES = 10_000
 MOST = 0.5  # of the variance in one value: a warning
 HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
 RESTARTS_ON_CODES = 6  # the same: codes of a layer that has learned little hardly differ from each other
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is learned from; its rows are made when they are first asked for.
-
-    Codes are those of the layer below.
-    """
-
-    name: str
-    digest: str
-    shape: tuple[int, int, int]
-    preprocess: Preprocess
-    make_rows: Callable[[Preprocess], Rows]
-    labels: npt.NDArray[Any] | None = None
-    """(n,) the class of each row, as in a data set; of those of `known` class alone."""
-    label_names: Sequence[str] | None = None
-    known: npt.NDArray[np.bool_] | None = None
-    """(n,) whether the class of a row is known; None: of all that are labelled."""
-    are_codes: bool = False
-
-    @cached_property
-    def rows(self) -> Rows:
-        return self.make_rows(self.preprocess)
-
-    def divided(self, by: float) -> "Data":
-        """The same with all values divided by a number."""
-        return self if by == 1 else replace(self, preprocess=self.preprocess.divided(by))
 
 
 @dataclass(frozen=True)
@@ -104,10 +67,21 @@ class Plan:
 
     @property
     def rows(self) -> Rows:
-        """The rows that are learned from, with their classes where the model wants them."""
-        if self.classes is None:
-            return self.data.rows
-        return Labelled(self.data.rows, self.classes.index, len(self.classes.names))
+        """The rows that are learned from, then those held out, with classes where the model wants them."""
+        rows = self.data.rows
+        if self.data.validation is not None:
+            rows = Joined(rows, self.data.validation.rows)
+        return rows if self.classes is None else Labelled(rows, self.classes.index, len(self.classes.names))
+
+    @property
+    def held_out(self) -> int:
+        """The number of rows of a data set that is held out."""
+        return 0 if self.data.validation is None else len(self.data.validation.rows)
+
+    @property
+    def validation_digest(self) -> str | None:
+        """The digest of that data set."""
+        return None if self.data.validation is None else self.data.validation.digest
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,7 +95,8 @@ class Plan:
             "refit": self.refit,
             "content of --hidden-targets": self.hidden_targets and self.hidden_targets.digest,
         }
-        return start | to_dict(self.config) | to_dict(self.training)
+        found = start | to_dict(self.config) | to_dict(self.training)
+        return found | {"validation_data": self.validation_digest}
 
     def restarted(self) -> "Plan | None":
         """Return this run at half its learning rate; None where that was given, or halved often enough."""
@@ -151,6 +126,7 @@ def make_plan(
 ) -> Plan:
     """Resolve the `settings` of a model, and those of the training. Raises DataError, ConfigError."""
     cls, can_restart = model_class(model), retry and training.lr is None
+    data = data.with_validation(training.validation_data, run.dtype, say)
     _refuse_single(data, cls)
     train_rows, _ = split_rows(len(data.rows), training, run.seed)
     mean, variances = moments(data.rows, train_rows)
@@ -161,6 +137,7 @@ def make_plan(
             index = np.full(len(data.known), -1)
             index[data.known] = classes.index
             classes = replace(classes, index=index)
+        classes = with_held_out(classes, data)
     pixels, variance = data.preprocess, math.fsum(variances)
     square = variance + math.fsum(np.square(mean))
     whitened = pixels.spec.whiten != "none"
@@ -193,6 +170,22 @@ def make_plan(
         binary = config.units == "binary"
         wanted = read_hidden_targets(path, len(data.rows), config.hidden, binary, run.dtype)
     return replace(plan, classes=classes, stream=stream, hidden_targets=wanted)
+
+
+def with_held_out(classes: Classes, data: Data) -> Classes:
+    """Return classes of rows with those of the data set that is held out after them. Raises DataError."""
+    held_out = data.validation
+    if held_out is None:
+        return classes
+    if held_out.labels is None:
+        raise DataError(f"{show(held_out.name)}: has no labels; extract it again with --labels")
+    index, strange = index_of(held_out.labels, held_out.label_names, classes.names)
+    if strange:
+        raise DataError(
+            f"{show(held_out.name)}: has rows of class {strange}, which {show(data.name)} does not have; "
+            "leave those rows out"
+        )
+    return replace(classes, index=np.concatenate([classes.index, index]))
 
 
 def _refuse_single(data: Data, cls: type[Model]) -> None:
@@ -232,45 +225,7 @@ def _warn_of_mean(square: float, variance: float, hopeless: float, name: str, sa
     say(f"warning: {found}; {remedy}")
 
 
-def data_like(path: str, learned: LoadedModel, run: RunSettings) -> tuple[Dataset, Data]:
-    """Read and describe a data set, its rows preprocessed as those of a model. Raises DataError."""
-    dataset = read_dataset(path)
-    refuse_other_shape(path, dataset, learned)
-    make = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-    return dataset, Data(
-        path, dataset.digest, dataset.shape, learned.preprocess, make,
-        labels=dataset.labels, label_names=dataset.label_names,
-    )  # fmt: skip
-
-
 def refuse_scale(training: Any) -> None:
     """Raise ConfigError for another divisor than that of the model that a run begins at."""
     if training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
-
-
-def describe_data(path: str | None, model: str, run: RunSettings, say: Say) -> Data:
-    """Describe a data set; without one, dead-leaves patches made for the model. Raises DataError."""
-    if path is not None:
-        dataset = read_dataset(path)
-        preprocess = Preprocess.from_dict(dataset.preprocess)
-        make_rows = partial(PatchRows, dataset.patches, dtype=np.dtype(run.dtype), name=show(path))
-        return Data(
-            path, dataset.digest, dataset.shape, preprocess, make_rows, dataset.labels, dataset.label_names
-        )
-    if model_class(model).labelled:
-        raise DataError(f"--model {model}: learns classes of labelled rows; give a data set with labels")
-    demo = dict(model_class(model).defaults.patches)
-    size, kind = demo.pop("size"), demo.pop("images", "dead-leaves")
-    if kind in dots.NAMES:
-        say(f"no data set given: learning from {DEMO_PATCHES:,} pairs of {kind}")
-        plan = survey([dots.GeneratedPairs(kind, DEMO_PATCHES, size, run.seed)], Extraction(WHOLE))
-    else:
-        say(f"no data set given: learning from {DEMO_PATCHES:,} patches of {kind} images")
-        plan = survey([Generated(kind, 16, seed=run.seed)], Extraction((size, size), count=DEMO_PATCHES))
-    patches = np.concatenate([block.patches for block in plan.blocks()])
-    fitter = Fitter(PreprocessSpec(**demo).resolve(), patches.shape[1], patches.dtype)
-    fitter.update(patches)
-    preprocess = fitter.finish()
-    name = f"{kind}, seed {run.seed}"
-    return Data(name, name, plan.shape, preprocess, partial(PatchRows, patches, dtype=np.dtype(run.dtype)))

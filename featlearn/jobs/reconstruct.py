@@ -12,12 +12,11 @@ from featlearn.errors import DataError, show
 from featlearn.files.header import file_kind
 from featlearn.files.images import read_image
 from featlearn.jobs.callbacks import Say, log
-from featlearn.jobs.inputs import treatment_of
 from featlearn.jobs.picture_settings import Printed
-from featlearn.jobs.pictures import PictureFile, Stream, png_text
+from featlearn.jobs.pictures import PictureFile, Stream, as_seen, png_text
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Reconstruction
-from featlearn.jobs.store import LoadedModel, load_model, load_rows, shape_words
+from featlearn.jobs.store import LoadedModel, load_model, load_rows, shape_words, treatment_of
 from featlearn.ops.arrays import squared_error
 from featlearn.patches.normalize import unit_pixels
 from featlearn.patches.rows import make_rows
@@ -65,7 +64,9 @@ def reconstruct(
     file = PictureFile("-o", output, force, [model, input], RASTERS if settings.alone else FORMATS)
     look = file.look(printed or Printed(), given, has_words=not settings.alone)
     learned = load_model(model)
-    picture, found = _dataset(input, settings, learned) if of_rows else _photo(input, settings, learned, say)
+    picture, found = (
+        _dataset(input, settings, learned, say) if of_rows else _photo(input, settings, learned, say)
+    )
     text = png_text({"Description": f"reconstructions by a {learned.file.model} model"})
     text["Content"] = learned.file.content_hash
     if isinstance(picture, Sheet):
@@ -85,9 +86,11 @@ def _is_dataset(path: str) -> bool:
         return False
 
 
-def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple[Sheet, dict[str, Any]]:
+def _dataset(
+    path: str, settings: Reconstruction, learned: LoadedModel, say: Say
+) -> tuple[Sheet, dict[str, Any]]:
     """Its first patches above what the model makes of them; the error over all rows, as in training."""
-    rows, data, preprocess = load_rows(path, like=learned)
+    rows, data, preprocess = load_rows(path, like=learned, say=say)
     squares = sum(squared_error(X, learned.model.reconstruct(X)) for X in blocks(rows))
     raw = data.patches[: settings.count]
     X, stats = make_rows(raw, preprocess, learned.model.dtype, show(path), np.arange(len(raw)))
@@ -95,9 +98,12 @@ def _dataset(path: str, settings: Reconstruction, learned: LoadedModel) -> tuple
     Y = learned.model.reconstruct(X)
     before, after = (preprocess.invert(one, stats).reshape(shape) for one in (X, Y))
     rmse = math.sqrt(squares / (len(rows) * rows.n_visible))
-    picture = pairs(before, after, levels(unit_pixels(raw, preprocess.spec.threshold)))
+    tones = levels(unit_pixels(raw, preprocess.spec.threshold))
+    (before, seen), (after, _) = (as_seen(one, preprocess, tones) for one in (before, after))
+    picture = pairs(before, after, seen)
     if settings.labels:
         each = np.sqrt(np.square(X.astype(np.float64) - Y).mean(axis=1))
+        each = each.repeat(len(picture.tiles) // len(X))  # of maps, which are drawn one by one
         note = f"above: inputs; below: what a {learned.file.model} model makes of them, and the RMSE; "
         note += f"of all {len(rows):,} rows it is {rmse:.3g}"
         picture = replace(picture, captions=[f"{error:.2g}" for error in each], note=note)
@@ -123,10 +129,12 @@ def _photo(
     report = {"psnr": psnr, "shape": image.shape}
     if levels(image) != (0, 1):
         report["levels"] = levels(image)
+    seen = pixel_bytes(*as_seen(again, learned.preprocess, (0.0, 1.0)))
     if settings.alone:
-        return pixel_bytes(again), report
-    before = pixel_bytes(learned.preprocess.unit_pixels(image), levels(image))
-    tiles = np.stack([before, pixel_bytes(again)])[:, None, None]
+        return seen, report
+    pixels = learned.preprocess.unit_pixels(image)
+    before = pixel_bytes(*as_seen(pixels, learned.preprocess, levels(image)))
+    tiles = np.stack([before, seen])[:, None, None]
     words = ("photograph", f"reconstruction, PSNR {psnr:.1f} dB") if settings.labels else ()
     return Sheet(tiles, columns=2, captions=words), report
 

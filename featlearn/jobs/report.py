@@ -56,6 +56,8 @@ class Reported(Result):
     output: str
     bytes: int
     models: tuple[str, ...]
+    measured: tuple[Mapping[str, Any], ...]
+    """What was measured of each model, as `evaluate` returns it."""
 
 
 def report(
@@ -96,9 +98,10 @@ def report(
     check_output(output, force, inputs)
     refuse_other_suffix("-o", output, FORMATS, "a report")
     opened = measuring.open(models, dataset, train)
-    made = _page(opened, measuring.all(opened), measuring)
+    measured = measuring.all(opened)
+    made = _page(opened, measured, measuring)
     write_bytes(output, made, force, inputs)
-    return Reported(output, len(made), tuple(models))
+    return Reported(output, len(made), tuple(models), tuple(dict(one.row) for one in measured))
 
 
 def _page(opened: Opened, measured: Sequence[Measured], measuring: Measuring) -> bytes:
@@ -130,7 +133,7 @@ def _page(opened: Opened, measured: Sequence[Measured], measuring: Measuring) ->
 
 
 UNITS = (
-    "Errors are in units of the preprocessed data, likelihoods and free energies are means in nats a row. "
+    "Errors are in units of the preprocessed data, likelihoods and free energies are means in nats per row. "
     "docs/evaluation.md of featlearn explains each measure."
 )
 
@@ -184,7 +187,7 @@ def _errors(rows: Sequence[Mapping[str, Any]], names: Sequence[str], per_class: 
         [f"{what.replace('_', ' ')}: {', '.join(of)}", *(_percent(*value) for value in values)]
         for (what, values), of in found.items()
     ]
-    head = ["classifier", *(f"{n} a class" for n in sorted(per_class))]
+    head = ["classifier", *(f"{n} per class" for n in sorted(per_class))]
     return page.table("Errors in %: mean and standard deviation over the draws of labelled rows.", head, body)
 
 

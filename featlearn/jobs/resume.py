@@ -147,6 +147,7 @@ def identity_in(saved: ModelFile) -> dict[str, Any]:
         then
         | {"starting model": saved.progress.get("start"), "refit": saved.progress.get("refit")}
         | {"content of --hidden-targets": saved.progress.get("hidden targets")}
+        | {"validation_data": saved.progress.get("validation data")}
     )
 
 
@@ -156,5 +157,7 @@ def difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str | None:
         if then.get(key) != json.loads(json.dumps(value)):  # a file knows lists, no tuples
             if key == "data set":
                 return "it learned from other data"
+            if key == "validation_data" and value and then.get(key):
+                return "it was validated on other data"
             return f"{key.replace('_', ' ')} was {then.get(key)!r} and is now {value!r}"
     return None

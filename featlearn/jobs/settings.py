@@ -43,7 +43,7 @@ class ImageFiles(Checked):
 
     max_pixels: int = max_pixels_setting()
     labels: str | None = setting(None, "labels: an IDX file, or the folders' names", metavar="FILE|folders")
-    first: int | None = setting(None, "use only the first so many of the images", low=1)
+    first: int | None = setting(None, "use only the first N images", low=1)
     exclude: tuple[str, ...] = setting(
         (),
         "leave out files and folders whose name matches this pattern of the shell, or their path below the "
@@ -194,7 +194,7 @@ class Chains(Checked):
     steps: int = setting(1000, "steps of each chain", low=1)
     every: int | None = setting(
         None,
-        "draw all chains after each so many steps: one column a chain, one line a time, --data first  "
+        "draw all chains every N steps: one column per chain, one line per time, --data first  "
         "[default: the last step alone]",
         low=1,
     )

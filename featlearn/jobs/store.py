@@ -23,10 +23,12 @@ from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.paths import open_regular
-from featlearn.jobs.callbacks import Say
+from featlearn.files.treatment import Treatment
+from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.formats import listed, suffix
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
+from featlearn.patches.extract import COLORS
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Rows
 from featlearn.patches.settings import PreprocessSpec
@@ -175,7 +177,7 @@ def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
 
 
 def load_rows(
-    path: str, dtype: str = "float32", like: LoadedModel | None = None
+    path: str, dtype: str = "float32", like: LoadedModel | None = None, say: Say = log
 ) -> tuple[Rows, Dataset, Preprocess]:
     """Return a data set's rows, preprocessed as it says itself.
 
@@ -185,7 +187,7 @@ def load_rows(
     """
     dataset = read_dataset(path)
     if like is not None:
-        refuse_other_shape(path, dataset, like)
+        refuse_other_patches(dataset, like, say)
         return rows_like(dataset, like), dataset, like.preprocess
     preprocess = Preprocess.from_dict(dataset.preprocess)
     return Rows(dataset.patches, preprocess, np.dtype(dtype), name=show(path)), dataset, preprocess
@@ -199,13 +201,38 @@ def rows_like(dataset: Dataset, like: LoadedModel) -> Rows:
     return Rows(dataset.patches, like.preprocess, like.model.dtype, name=show(dataset.path))
 
 
-def refuse_other_shape(path: str, dataset: Dataset, like: LoadedModel) -> None:
-    """Raise DataError for patches of another shape than that model was trained on."""
+def treatment_of(preprocess: Preprocess, shape: tuple[int, int, int]) -> Treatment:
+    """Return how images were read for data with that preprocessing and patches of that shape."""
+    return Treatment(COLORS.get(shape[2]), preprocess.linear, preprocess.resize)
+
+
+def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say = log) -> None:
+    """Raise DataError for patches of another shape than that model was trained on, or read in another way."""
     if like.shape != dataset.shape:
         raise DataError(
-            f"{show(path)}: patches are {shape_words(dataset.shape)}, but {show(like.path)} was trained on "
-            f"{shape_words(like.shape)}; extract them again with --like {show(like.path)}"
+            f"{show(dataset.path)}: patches are {shape_words(dataset.shape)}, but {show(like.path)} was "
+            f"trained on {shape_words(like.shape)}; extract them again with --like {show(like.path)}"
         )
+    refuse_other_reading(dataset, like.preprocess, f"{show(like.path)} was trained on", like.path, say)
+
+
+def refuse_other_reading(
+    dataset: Dataset, preprocess: Preprocess, those: str, path: str, say: Say = log
+) -> None:
+    """Raise DataError for images that were read in another way than those of that preprocessing.
+
+    `those` are the others, in words, and `path` is a file that has them. Floats may stand for light though
+    nothing says so, of which `say` is told.
+    """
+    shape, floats = dataset.shape, dataset.patches.dtype.kind == "f"
+    found = Treatment(None, bool(dataset.preprocess.get("linear")), dataset.preprocess.get("resize"))
+    wanted = treatment_of(preprocess, shape)
+    words = f"{show(dataset.path)}: images were read {found.words}, but {those} images read {wanted.words}"
+    resized = found.resize_to(shape) != wanted.resize_to(shape)
+    if resized or (found.linear != wanted.linear and not (wanted.linear and floats)):
+        raise DataError(f"{words}; extract the images themselves again with --like {show(path)}")
+    if found.linear != wanted.linear:
+        say(f"warning: {words}; go on only if these floats are proportional to light")
 
 
 def check_hdf5_name(path: str, others: Sequence[str] = ()) -> None:

@@ -6,19 +6,22 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from featlearn import _core, signals
-from featlearn.errors import ConfigError, DataError, FeatlearnError, reason, show
+from featlearn.errors import ConfigError, DataError, FeatlearnError, show
 from featlearn.files.budget import max_memory
+from featlearn.files.folders import make_folder
 from featlearn.jobs.callbacks import Ask, Bar, Progress, Say, log, never, no_progress
+from featlearn.jobs.cutting import Cutting, holds_images
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.results import UNREPORTED, Result
 from featlearn.jobs.search import Try, tries
-from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.settings import Images, RunSettings
 from featlearn.jobs.sweep_run import TEST
 from featlearn.jobs.sweep_settings import Search
-from featlearn.jobs.sweep_table import CSV, Row, add_rows
+from featlearn.jobs.sweep_table import CSV, Row, add_rows, write_page
 from featlearn.jobs.train_settings import training_of
 from featlearn.jobs.workers import Message, Workers
 from featlearn.models import model_class
@@ -35,7 +38,7 @@ class Swept(Result):
 
     output: str
     table: str
-    """The CSV; a JSON of all settings stands beside it."""
+    """The CSV; a JSON of all settings, and a page of HTML, stand beside it."""
     runs: int
     by: str | None
     """The measure by which settings are ranked; None where no run is finished."""
@@ -55,7 +58,11 @@ def sweep(
     config: Any = None,
     training: Any = None,
     run: RunSettings | None = None,
+    extraction: Extraction | None = None,
+    preprocess: PreprocessSpec | None = None,
+    images: Images | None = None,
     no_retry: bool = False,
+    init_from: str | None = None,
     force: bool = False,
     given: Collection[str] = (),
     progress: Progress = no_progress,
@@ -66,19 +73,27 @@ def sweep(
 
     Runs that are finished there are not made again, those begun go on; `force` makes those anew that can do
     neither. A run that fails is told at the end and ends no other. A sweep that shall stop leaves checkpoints
-    and returns, not `finished`; the same call goes on. Raises DataError, ConfigError.
+    and returns, not `finished`; the same call goes on. Images, how they are cut, and
+    `init_from` are as of `train`. Raises DataError, ConfigError.
     """
     search, run, cls = search or Search(), run or RunSettings(), model_class(model)
     wanted = tries(cls, search, run)
-    for path in [dataset] if search.evaluate is None else [dataset, search.evaluate]:
+    files = [name for name in (search.evaluate, init_from) if name]
+    for path in files if holds_images(dataset) else [dataset, *files]:
         if not os.path.isfile(path):
             found = "is a folder, wanted a data set" if os.path.isdir(path) else "no such file"
             raise DataError(f"{show(path)}: {found}; featlearn extract-patches makes one")
-    _make_folder(output)
+    cutting = Cutting(extraction or Extraction(), preprocess or PreprocessSpec(), images or Images())
+    cutting = cutting.seeded(run.seed)  # all runs learn from the same patches
+    of_cutting = set(given) & Cutting.names() - {field.name for field in fields(cls.Config)}
+    if not holds_images(dataset):
+        cutting.refuse_with(dataset, of_cutting)
+    make_folder(output, "the runs")
     threads = _core.get_threads()
     jobs = min(search.jobs or threads, len(wanted))
     common: Message = {"folder": output, "dataset": dataset, "evaluate": search.evaluate, "model": model}
-    common |= {"no_retry": no_retry, "force": force}
+    common |= {"no_retry": no_retry, "force": force, "init_from": init_from}
+    common |= {"cutting": to_dict(cutting), "given of cutting": sorted(of_cutting)}
     common |= {"threads": max(1, threads // jobs), "max_memory": max_memory()}
     tasks = [common | _settings_of(one, cls, config, training, run, given) for one in wanted]
     sweeping = _Sweeping(wanted, tasks, output, say)
@@ -88,7 +103,10 @@ def sweep(
     if not finished:
         done = len(sweeping.rows)
         say(f"stopped with {done} of {len(wanted)} runs finished; the same command goes on")
-    return sweeping.result(search.best, finished)
+    swept = sweeping.result(search.best, finished)
+    if swept.by is not None:
+        write_page(output, swept.by, say)
+    return swept
 
 
 def _settings_of(
@@ -109,16 +127,6 @@ def _settings_of(
         said |= {name: value for name, value in found[kind].items() if value != values[name]}
     names = {*found["config"], *found["training"]}
     return found | {"said": said, "given": sorted({*given, *one.values} & names)}
-
-
-def _make_folder(path: str) -> None:
-    """Raises DataError."""
-    try:
-        os.makedirs(path, exist_ok=True)
-    except FileExistsError as error:
-        raise DataError(f"{show(path)}: is a file, wanted a folder for the runs") from error
-    except OSError as error:
-        raise DataError(f"{show(path)}: cannot be made: {reason(error)}") from error
 
 
 class _Sweeping:

@@ -11,10 +11,14 @@ from typing import Any
 
 from featlearn.files.atomic import Busy
 from featlearn.jobs.callbacks import Ask, NoBar, log, never
+from featlearn.jobs.cutting import Cutting
+from featlearn.jobs.data import Data, describe_data
 from featlearn.jobs.evaluate import evaluate
-from featlearn.jobs.plan import Data, Plan, describe_data
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+from featlearn.jobs.plan import Plan
 from featlearn.jobs.resources import set_max_memory, use_threads
-from featlearn.jobs.settings import RunSettings
+from featlearn.jobs.settings import Images, RunSettings
+from featlearn.jobs.store import load_model
 from featlearn.jobs.train import learn_into, plan_training
 from featlearn.jobs.train_settings import training_of
 from featlearn.jobs.workers import Message, Tell
@@ -43,13 +47,23 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
 
     cls, seed = model_class(task["model"]), task["seed"]
     run = from_dict(RunSettings, {**task["run"], "seed": seed})
+    parts = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
+    cutting = Cutting(*(from_dict(kind, task["cutting"][part]) for part, kind in parts.items()))
     plan = plan_training(
-        _described(task["dataset"], task["model"], run.dtype),
+        _described(
+            task["dataset"],
+            task["model"],
+            run.dtype,
+            task["init_from"],
+            cutting,
+            tuple(task["given of cutting"]),
+        ),
         model=task["model"],
         config=from_dict(cls.Config, task["config"]),
         training=from_dict(training_of(cls), task["training"]),
         run=run,
         no_retry=task["no_retry"],
+        init_from=task["init_from"],
         given=task["given"],
         say=say,
     )
@@ -57,10 +71,14 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     may_restart = isinstance(plan, Plan) and plan.can_restart  # a stack's identity says that itself
     name = file_name(task["folder"], task["name"], identity | {"may restart": may_restart})
     path = os.path.join(task["folder"], name)
-    called = {"job": "train", "settings": {**task["said"], "model": task["model"], "seed": seed}}
+    labels = cutting.images.labels if cutting.images.labels != "folders" else None
+    others = (task["init_from"], task["training"]["validation_data"], labels)
+    inputs = [task["dataset"], *(name for name in others if name)]
+    said = {**cutting.said, **task["said"], "model": task["model"], "seed": seed}
+    called = {"job": "train", "settings": said | ({"init_from": others[0]} if others[0] else {})}
     try:
         done = learn_into(
-            path, [task["dataset"]], lambda: plan, run, resume=True, force=task["force"], invocation=called,
+            path, inputs, lambda: plan, run, resume=True, force=task["force"], invocation=called,
             progress=functools.partial(_Told, tell), say=say, should_stop=should_stop, should_save=never,
         )  # fmt: skip
     except Busy:
@@ -92,9 +110,12 @@ def file_name(folder: str, name: str, identity: Mapping[str, Any]) -> str:
 
 
 @functools.lru_cache(1)
-def _described(path: str, model: str, dtype: str) -> Data:
-    """Describe a data set, once for all runs of a process: it is read from end to end."""
-    return describe_data(path, model, RunSettings(dtype=dtype), log)
+def _described(
+    path: str, model: str, dtype: str, init_from: str | None, cutting: Cutting, given: tuple[str, ...]
+) -> Data:
+    """Describe what is learned from, once for all runs of a process: it is read from end to end."""
+    learned = None if init_from is None else load_model(init_from)
+    return describe_data(path, model, RunSettings(dtype=dtype), log, cutting, given, begun_at=learned)
 
 
 def _tested(path: str, dataset: str) -> dict[str, Any]:

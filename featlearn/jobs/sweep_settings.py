@@ -18,9 +18,9 @@ class Search(Checked):
         metavar="NAME=VALUES",
     )
     samples: int | None = setting(
-        None, "draw so many settings at random", low=1, high=100_000, off="try all with each other"
+        None, "draw N settings at random", low=1, high=100_000, off="try all with each other"
     )
-    seeds: int = setting(1, "learn each with so many seeds, from --seed on", low=1, high=1000)
+    seeds: int = setting(1, "learn each with N seeds, from --seed on", low=1, high=1000)
     jobs: int | None = setting(
         None, "runs at a time; they share --threads out  [default: one for each thread]", low=1, high=1024
     )

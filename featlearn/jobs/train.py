@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -13,21 +13,25 @@ import numpy as np
 from featlearn import ranks, signals
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import Output, check_output, discard
+from featlearn.files.containers import split_member
 from featlearn.files.model import ModelFile, write_into
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Ask, Progress, Say, log, never, no_progress
+from featlearn.jobs.cutting import Cutting
+from featlearn.jobs.data import Data, describe_data
+from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.pictures import filters_inside
-from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
+from featlearn.jobs.plan import Plan, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, find_shorter
 from featlearn.jobs.run_log import RunLog
-from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, check_hdf5_name, load_model, provenance, warn_of_unfinished
+from featlearn.jobs.settings import Images, RunSettings
+from featlearn.jobs.store import check_hdf5_name, load_model, provenance, warn_of_unfinished
 from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
 from featlearn.jobs.training_run import Watch, learn_one
 from featlearn.jobs.watching import Stills, refuse_layers
@@ -47,12 +51,15 @@ def plan_training(
     run: RunSettings | None = None,
     no_retry: bool = False,
     init_from: str | None = None,
+    cutting: Cutting | None = None,
     given: Collection[str] = (),
+    progress: Progress = no_progress,
     say: Say = log,
 ) -> Plan | StackPlan:
     """Describe the data, where they are not, and resolve every setting of a run, without making it.
 
     `init_from` is the model that it begins as; then rows are preprocessed as that one has learned from them.
+    `cutting` says how patches are cut out of images, where `dataset` names some.
 
     Settings of a stack's layers are resolved when the layers below have been learned. Raises DataError,
     ConfigError.
@@ -64,35 +71,26 @@ def plan_training(
     training = from_dict(training_of(cls), cls.defaults.training) if training is None else training
     refuse_idle(training, given)
     refuse_idle(config, given)
-    if init_from is not None:
-        assert not isinstance(dataset, Data)
-        return _plan_from(load_model(init_from), dataset, model, config, training, run, no_retry, given, say)
-    data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
+    learned = None if init_from is None else load_model(init_from)
+    if learned is not None:
+        if dataset is None:
+            raise ConfigError(
+                f"--init-from {show(learned.path)}: give the data set, too, that is learned from"
+            )
+        warn_of_unfinished(learned, say)
+        config = settings_like(cls, config, given, learned)
+        refuse_scale(training)
+        training = replace(training, data_scale=1.0)
+    if isinstance(dataset, Data):
+        data = dataset
+    else:
+        own = {field.name for field in fields(cls.Config)}
+        cutting = (cutting or Cutting()).seeded(run.seed)
+        data = describe_data(dataset, model, run, say, cutting, set(given) - own, progress, learned)
     if cls.layered():
-        return plan_stack(data, model, config, training, run, not no_retry)
-    return make_plan(data, model, config, training, run, not no_retry, say)
-
-
-def _plan_from(
-    learned: LoadedModel,
-    dataset: str | None,
-    model: str,
-    config: Any,
-    training: Any,
-    run: RunSettings,
-    no_retry: bool,
-    given: Collection[str],
-    say: Say,
-) -> Plan:
-    """Plan a run that begins as another model. Raises DataError, ConfigError."""
-    if dataset is None:
-        raise ConfigError(f"--init-from {show(learned.path)}: give the data set, too, that is learned from")
-    warn_of_unfinished(learned, say)
-    config = settings_like(model_class(model), config, given, learned)
-    refuse_scale(training)
-    _, data = data_like(dataset, learned, run)
-    training = replace(training, data_scale=1.0)
-    return begun_as(make_plan(data, model, config, training, run, not no_retry, say), learned)
+        return plan_stack(data, model, config, training, run, not no_retry, say)
+    plan = make_plan(data, model, config, training, run, not no_retry, say)
+    return plan if learned is None else begun_as(plan, learned)
 
 
 def file_name(model: str, decay: str) -> str:
@@ -110,6 +108,9 @@ def train(
     training: Any = None,
     run: RunSettings | None = None,
     watching: Watching | None = None,
+    extraction: Extraction | None = None,
+    preprocess: PreprocessSpec | None = None,
+    images: Images | None = None,
     no_retry: bool = False,
     init_from: str | None = None,
     resume: bool = False,
@@ -121,7 +122,10 @@ def train(
     should_stop: Ask = never,
     should_save: Ask = never,
 ) -> Trained:
-    """Learn a model from a data set; without one, from dead-leaves images made on the spot.
+    """Learn a model from a data set, or from images; without them, from dead-leaves images made on the spot.
+
+    Out of images, whatever extract_patches takes, patches are cut in memory as `extraction`, `preprocess` and
+    `images` say, which do nothing with a data set; their seed is that of the run.
 
     `model` is an id of the registry, `config` its Config, `training` a TrainConfig, or LayersTraining for the
     layers of a stack. `init_from` is a model file at whose weights it begins: of the same kind, or of one
@@ -138,14 +142,17 @@ def train(
     decay = model_class(model).defaults.training.get("decay", "none") if training is None else training.decay
 
     targets = getattr(config, "hidden_targets", None)
+    cutting = Cutting(extraction or Extraction(), preprocess or PreprocessSpec(), images or Images())
 
     def plan_it() -> Plan | StackPlan:
         return plan_training(
             dataset, model=model, config=config, training=training, run=run, no_retry=no_retry,
-            init_from=init_from, given=given, say=say,
+            init_from=init_from, cutting=cutting, given=given, progress=progress, say=say,
         )  # fmt: skip
 
-    inputs = [name for name in (dataset, init_from, targets) if name]
+    validation = None if training is None else training.validation_data
+    labels = cutting.images.labels if cutting.images.labels != "folders" else None
+    inputs = [name for name in (dataset, init_from, validation, targets, labels) if name]
     return learn_into(
         output or file_name(model, decay), inputs, plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
@@ -174,8 +181,9 @@ def learn_into(
     """
     check_hdf5_name(output)
     ckpt, first = output + ".ckpt", ranks.rank == 0  # which alone writes
-    run_log = RunLog(run.log, resume, force, [*inputs, output, ckpt], say)
-    stills = Stills(watching or Watching(), output, resume, force, inputs, say)
+    files = [split_member(name)[0] for name in inputs]
+    run_log = RunLog(run.log, resume, force, [*files, output, ckpt], say)
+    stills = Stills(watching or Watching(), output, resume, force, files, say)
     if not first:
         run_log, stills = (
             RunLog(None, resume, force, [], say),
@@ -183,7 +191,7 @@ def learn_into(
         )
     watch = Watch(say, progress, _agreed(should_stop), should_save, run.checkpoint_every, run_log, stills)
     if os.path.exists(ckpt):
-        check_output(ckpt, True, inputs)  # in the end it is removed
+        check_output(ckpt, True, files)  # in the end it is removed
         if not (resume or force):
             raise DataError(
                 f"{show(ckpt)}: an unfinished run; go on with --resume or start again with --force"
@@ -197,10 +205,11 @@ def learn_into(
             say(f"already finished: {output} is what this command makes")
             return _report(finished, output, say)
     replaces = force or shorter is not None
-    check_output(output, replaces, inputs)
-    with Output(output, replaces, inputs) if first else nullcontext() as out, run_log:
+    check_output(output, replaces, files)
+    with Output(output, replaces, files) if first else nullcontext() as out, run_log:
         plan = plan or plan_it()
-        story = provenance(invocation, seed=run.seed, inputs=inputs)
+        cut = (plan.first if isinstance(plan, RefitPlan) else plan).data.cut
+        story = provenance(invocation, seed=run.seed, inputs=inputs) | (cut.story if cut else {})
         learn = partial(learn_one, shorter=shorter)
         if isinstance(plan, StackPlan | RefitPlan):
             if run.keep_optimizer:

@@ -129,7 +129,7 @@ def fresh(plan: Plan) -> Training:
         model.params[name][...] = value
     if plan.hidden_targets is not None:
         model.hidden_targets = plan.hidden_targets.values
-    training = Training(model, plan.rows, plan.training, run.seed, plan.stream)
+    training = Training(model, plan.rows, plan.training, run.seed, plan.stream, plan.held_out)
     training.keep_ending = run.keep_optimizer
     if run.keep_optimizer and not (len(training.legs) == 1 and training.leg.can_be_longer):
         raise ConfigError(
@@ -272,6 +272,7 @@ def model_file(training: Training, plan: Plan, story: dict[str, Any]) -> ModelFi
             "restarts": plan.restarts,
             "start": None if plan.start is None else plan.start.digest,
             "refit": plan.refit,
+            "validation data": plan.validation_digest,
             "hidden targets": plan.hidden_targets and plan.hidden_targets.digest,
             "ending": ending.progress if finished else None,
         },

@@ -10,8 +10,9 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Say
 from featlearn.jobs.classes import Classes, known_classes
+from featlearn.jobs.data import Data
 from featlearn.jobs.finetune_settings import Finetuning
-from featlearn.jobs.plan import Data, Plan, Start, make_plan
+from featlearn.jobs.plan import Plan, Start, make_plan, with_held_out
 from featlearn.jobs.settings import RunSettings
 from featlearn.jobs.store import LoadedModel
 from featlearn.models.stack import Stack
@@ -49,4 +50,5 @@ def plan_up_down(
     config = UntiedDBN.Config(hidden=hidden, classes=len(classes.names), cd=how.cd)
     training = training or from_dict(TrainConfig, UntiedDBN.defaults.training)
     plan = make_plan(data, UntiedDBN.id, config, replace(training, data_scale=1.0), run, retry, say)
+    classes = with_held_out(classes, plan.data)
     return replace(plan, classes=classes, start=Start(learned.file.content_hash, params))

@@ -26,13 +26,13 @@ import numpy as np
 from featlearn.errors import ConfigError
 from featlearn.models.base import (
     UNIT_SPREAD,
+    Curvature,
     DataSummary,
     Defaults,
     Gradients,
     HiddenConfig,
     Layer,
     Phase,
-    Product,
     Step,
 )
 from featlearn.models.base.papers import RUMELHART_1986, Paper
@@ -40,6 +40,7 @@ from featlearn.models.settings.network import HiddenDropout
 from featlearn.models.settings.outputs import (
     OutputConfig,
     are_bounded,
+    inputs_for,
     output_error,
     output_top,
     resolve_outputs,
@@ -47,7 +48,7 @@ from featlearn.models.settings.outputs import (
 from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops.activations import ACTIVATIONS, REMARKS, SLOPE, activate, has_curvature, pieces
 from featlearn.ops.arrays import product
-from featlearn.ops.curvature import Curvature, Penalty
+from featlearn.ops.curvature import ChainCurvature, Penalty, Vector
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, count, grand_mean, outer_mean
@@ -97,6 +98,11 @@ class Autoencoder(Layer):
             high=1000,
         )
 
+        visible_bias: str = setting(
+            "zero",
+            "initial bias of the output units: what gives the data's mean, or zero",
+            choices=("data", "zero"),
+        )
         hidden_bias: float | None = setting(
             None, "initial bias of the hidden units  [default: 0]", low=-1000, high=1000
         )
@@ -156,7 +162,10 @@ class Autoencoder(Layer):
         return found
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
-        """Make fresh parameters. Raises ConfigError where output units or loss are auto still."""
+        """Make fresh parameters. Raises ConfigError where output units or loss are auto still.
+
+        Where b is to give the data's mean, hidden units need not: at high rates fewer rectified ones die.
+        """
         config = self.config = self.resolve(self.config, DataSummary(n_visible))
 
         def weights(columns: int, draw: int) -> Array:
@@ -171,8 +180,11 @@ class Autoencoder(Layer):
         self.params = {"W": weights(width, 0)}
         if not config.tied:
             self.params["D"] = weights(config.hidden, 1)
+        b = np.zeros(n_visible, self.dtype)
+        if config.visible_bias == "data" and mean is not None:
+            b[:] = inputs_for(mean, config.output_units)
         self.params |= {
-            "b": np.zeros(n_visible, self.dtype),
+            "b": b,
             "c": np.full(width, config.hidden_bias, self.dtype),
         }
         if config.activation == "prelu":
@@ -259,12 +271,15 @@ class Autoencoder(Layer):
         """What is drawn anew at every update, in words; "" where nothing is."""
         return "dropout is drawn anew at every update" if self.config.hidden_dropout else ""
 
-    def curvature(self, X: Array) -> Product:
-        """Products with the curvature of J over rows X (n, visible)."""
+    def curvature(self, X: Array) -> Curvature:
+        """Curvature of J over rows X (n, visible)."""
         config = self.config
         assert config.loss_scale is not None
         share = 1 / config.loss_scale
         kind, loss = config.output_units, config.loss
+
+        def pairs(v: Vector) -> list[tuple[Array, Array]]:
+            return [(v["W"], v["c"]), (v["W" if config.tied else "D"].T, v["b"])]
 
         def penalty(H: Array) -> Penalty | None:
             _, row, _ = self.penalty(H)
@@ -272,16 +287,7 @@ class Autoencoder(Layer):
             return None if row is None or bend is None else Penalty(row, bend)
 
         layers = [*self.encoder_layers(), *self.decoder_layers()]
-        chain = Curvature(layers, X, lambda A: output_top(A, X, kind, loss, share), penalty)
-
-        def product_with(v: dict[str, Array], exact: bool) -> dict[str, Array]:
-            D = np.ascontiguousarray(v["W" if config.tied else "D"].T)
-            (dW, dc), (dD, db) = chain([(v["W"], v["c"]), (D, v["b"])], exact)
-            if config.tied:
-                return {"W": dW + dD.T, "b": db, "c": dc}
-            return {"W": dW, "D": np.ascontiguousarray(dD.T), "b": db, "c": dc}
-
-        return product_with
+        return ChainCurvature(layers, pairs, X, lambda A: output_top(A, X, kind, loss, share), penalty)
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""

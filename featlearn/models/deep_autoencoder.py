@@ -19,12 +19,12 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import (
     MAX_UNITS,
     UNIT_SPREAD,
+    Curvature,
     DataSummary,
     Defaults,
     Gradients,
     Model,
     Phase,
-    Product,
     Step,
 )
 from featlearn.models.base.papers import HINTON_SALAKHUTDINOV_2006
@@ -48,7 +48,7 @@ from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS, has_curvature
 from featlearn.ops.arrays import product
-from featlearn.ops.curvature import Curvature
+from featlearn.ops.curvature import ChainCurvature
 from featlearn.ops.dense import Dense
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import column_mean, count, grand_mean, outer_mean
@@ -190,13 +190,12 @@ class DeepAutoencoder(Model):
         known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
         return [Phase("train", self.gradient, curvature=self.curvature if known else None)]
 
-    def curvature(self, X: Array) -> Product:
-        """Products with the curvature of J over rows X (n, visible)."""
+    def curvature(self, X: Array) -> Curvature:
+        """Curvature of J over rows X (n, visible)."""
         config = self.config
         assert config.loss_scale is not None
-        share = 1 / config.loss_scale
-        chain = Curvature(self._chain, X, lambda A: output_top(A, X, config.output_units, config.loss, share))
-        return lambda v, exact: grads_of(chain(pairs_of(v), exact))
+        kind, loss, share = config.output_units, config.loss, 1 / config.loss_scale
+        return ChainCurvature(self._chain, pairs_of, X, lambda A: output_top(A, X, kind, loss, share))
 
     def gradient(self, X: Array, step: Step) -> Gradients:
         """Backpropagation of J over the rows X (n, visible)."""

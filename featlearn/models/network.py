@@ -28,12 +28,12 @@ from featlearn.errors import ConfigError
 from featlearn.models.base import (
     MAX_UNITS,
     UNIT_SPREAD,
+    Curvature,
     DataSummary,
     Defaults,
     Gradients,
     Model,
     Phase,
-    Product,
     Step,
 )
 from featlearn.models.base.papers import RUMELHART_1986
@@ -51,7 +51,7 @@ from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with
 from featlearn.ops import dense
 from featlearn.ops.activations import ACTIVATIONS, has_curvature
 from featlearn.ops.arrays import row_sum, sum_columns
-from featlearn.ops.curvature import Curvature, Top
+from featlearn.ops.curvature import ChainCurvature, Top, Vector
 from featlearn.ops.dense import Dense, Dropout
 from featlearn.ops.graph import Graph, Value
 from featlearn.ops.reduce import grand_mean, mean, total_and_count
@@ -275,22 +275,19 @@ class Network(Model):
         known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
         return [Phase("train", self.gradient, curvature=self.curvature if known else None, moving_loss=why)]
 
-    def curvature(self, X: Array) -> Product:
-        """Products with the curvature of J over labelled rows X (n, visible + classes), without dropout."""
+    def curvature(self, X: Array) -> Curvature:
+        """Curvature of J over labelled rows X (n, visible + classes), without dropout."""
         t = self._wanted(self.targets(X))
+
+        def pairs(v: Vector) -> list[tuple[Array, Array]]:
+            hidden = {name: value for name, value in v.items() if name not in ("W", "b")}
+            return [*pairs_of(hidden), (v["W"], v["b"])]
 
         def top(A: Array) -> Top:
             P = softmax(A)
             return Top(P - t, lambda R, exact: P * (R - row_sum(P * R)[:, None]))
 
-        chain = Curvature(self._layers, self.visible(X), top)
-
-        def product_with(v: dict[str, Array], exact: bool) -> dict[str, Array]:
-            hidden = {name: value for name, value in v.items() if name not in ("W", "b")}
-            *below, (dW, db) = chain([*pairs_of(hidden), (v["W"], v["b"])], exact)
-            return grads_of(below) | {"W": dW, "b": db}
-
-        return product_with
+        return ChainCurvature(self._layers, pairs, self.visible(X), top)
 
     def _wanted(self, t: Array) -> Array:
         """Return the smoothed targets of t (n, classes)."""

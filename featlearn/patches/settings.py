@@ -32,7 +32,7 @@ class Extraction:
     )
     count: int | None = setting(
         None,
-        "cut so many patches at random places  [default: 40000 without --stride]",
+        "cut N patches at random places  [default: 40000 without --stride]",
         low=1,
         off="every place of the grid, or every image",
     )

@@ -17,6 +17,7 @@ INCH = 25.4  # mm
 COLUMN, DPI = 85, 300  # mm, dots to an inch: what a sheet aims at is the width of a paper's column
 BROAD = 0.62  # width of a letter, as a rule, in its height
 LINE = 1.3  # height of a line of text, in that of its letters
+FEW = 3  # planes of a patch that stand side by side
 MAX_SCALE = 64
 TIFF_DESCRIPTION, TIFF_SOFTWARE = 270, 305  # numbers of tags
 TONES = (0.0, 1.0)  # pixels that are black and white
@@ -165,6 +166,11 @@ def in_cells(tiles: Array, k: int) -> Array:
     return tiles.reshape(k, 1, n // k if k else 1, h, w, c)
 
 
+def planes_in_cells(tiles: Array, k: int) -> Array:
+    """Return the `grey_tiles` of k patches as cells: few planes by `in_cells`; many are maps, a cell each."""
+    return in_cells(tiles, k) if len(tiles) <= FEW * k else tiles[:, None, None]
+
+
 def weight_bytes(F: Array, contrast: str = "filter") -> tuple[Array, float]:
     """(uint8 tiles, the largest |value|) of tiles F (k, h, w, c) of values of both signs.
 
@@ -203,7 +209,7 @@ def pairs(inputs: Array, reconstructions: Array, tones: tuple[float, float] = TO
     `tones` are the values of black and white.
     """
     both = [pixel_bytes(grey_tiles(pixels), tones) for pixels in (inputs, reconstructions)]
-    return Sheet(np.concatenate([in_cells(tiles, len(inputs)) for tiles in both], axis=1))
+    return Sheet(np.concatenate([planes_in_cells(tiles, len(inputs)) for tiles in both], axis=1))
 
 
 def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: float | None = None) -> bytes:

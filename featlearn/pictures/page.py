@@ -36,7 +36,7 @@ table { border-collapse: collapse; margin: .5rem 0 1rem; font-variant-numeric: t
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
   overflow-wrap: normal; vertical-align: bottom; }
-tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 24rem; overflow-wrap: anywhere; }
+tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 24rem; overflow-wrap: break-word; }
 thead th { background: var(--shade); }
 thead th:first-child { text-align: left; }
 td.words { text-align: left; white-space: nowrap; }
@@ -50,6 +50,7 @@ figure { margin: 1rem 0; }
 figcaption { font-size: .9rem; max-width: 45rem; }
 img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); }
 img.pixels { image-rendering: pixelated; background: none; }
+img:not(.pixels) { width: 36rem; }
 dl { font-size: .9rem; margin: .5rem 0; }
 dl div { display: grid; grid-template-columns: 9rem minmax(0, 1fr); gap: 0 1rem; break-inside: avoid; }
 dl.short { columns: 18rem 3; }
@@ -69,7 +70,7 @@ pre { white-space: pre-wrap; background: var(--shade); padding: .75rem; }
   tbody th { min-width: 7rem; }
   th button { white-space: normal; overflow-wrap: anywhere; }
   th button::after { content: "" !important; }
-  img:not(.pixels) { max-width: 12cm; max-height: 20cm; }
+  img:not(.pixels) { width: 12cm; }
 }
 """
 SCRIPT = """

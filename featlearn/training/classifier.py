@@ -49,10 +49,10 @@ class ClassifierConfig:
     )
     per_class: tuple[int, ...] | None = setting(
         None,
-        "numbers of labelled rows a class to learn from; classifiers that learn from all rows are left out",
+        "numbers of labelled rows per class to learn from; classifiers that learn from all rows are left out",
         low=1,
     )
-    draws: int = setting(10, "times that so many rows are drawn", low=1, high=10_000, needs="per_class")
+    draws: int = setting(10, "number of random draws of these rows", low=1, high=10_000, needs="per_class")
 
     def __post_init__(self) -> None:
         check(self)

@@ -16,7 +16,7 @@ ITERATIONS, FEWEST_ITERATIONS = 400, 100  # of line searches on all rows: on few
 SEARCHED = 8_000_000  # rows times iterations in between
 ALL = "all"  # rows in one minibatch
 # the settings that do something where nothing is descended
-STILL = ("batch_size", "data_scale", "validation")
+STILL = ("batch_size", "data_scale", "validation", "validation_data")
 SHORTER = ", ".join(f"{name} 1/{cls.worth} of that" for name, cls in OPTIMIZERS.items() if cls.worth > 1)
 SEARCHING = ", ".join(name for name, cls in OPTIMIZERS.items() if cls.searches)
 BY_STEPS = "use --optimizer " + " or ".join(name for name, cls in OPTIMIZERS.items() if not cls.searches)
@@ -71,7 +71,7 @@ class TrainConfig:
     )
     searches: int = setting(
         3,
-        f"{SEARCHING}: line searches on a minibatch; on all rows it is one an epoch",
+        f"line searches on a minibatch, of {SEARCHING}; on all rows it is one per epoch",
         low=1,
         needs=f"{_read_by('searches')} batch_size",
         without=f"batch_size={ALL}",
@@ -141,9 +141,17 @@ class TrainConfig:
         high=1e50,
     )
     validation: float = setting(0.0, "share of the rows held out for validation", low=0, below=1)
+    validation_data: str | None = setting(
+        None,
+        "hold out the rows of this data set, in place of a share; they are preprocessed as those that are "
+        "learned from",
+        metavar="DATASET",
+        off="no such rows",
+        without="validation",
+    )
     patience: int | None = setting(
         None,
-        "stop when the validation error has not fallen for so many epochs; the best model is kept",
+        "stop when the validation error has not fallen for N epochs; the best model is kept",
         low=1,
         off="never",
     )
@@ -160,8 +168,12 @@ class TrainConfig:
             raise ConfigError(f"--batch-size: got {self.batch_size!r}, must be a whole number, or {ALL}")
         if None not in (self.epochs, self.updates):
             raise ConfigError(f"--epochs {self.epochs}, --updates {self.updates}: say one of them")
-        if self.patience is not None and not self.validation:
-            raise ConfigError("--patience needs held-out rows: give --validation, e.g. 0.1")
+        if self.validation and self.validation_data is not None:
+            raise ConfigError("--validation, --validation-data: say one of them, a share or a data set")
+        if self.patience is not None and not (self.validation or self.validation_data):
+            raise ConfigError(
+                "--patience needs held-out rows: give --validation, e.g. 0.1, or --validation-data"
+            )
         if self.decay == "none" and self.decay_weight:
             raise ConfigError(f"--decay-weight {self.decay_weight:g} without a decay: add --decay l1 or l2")
         if self.by_searches and self.decay == "l1":

@@ -14,8 +14,13 @@ MEAN_ROWS = 100_000
 PROBE = 1000  # at most so many training rows, spread over all, are measured after each epoch
 
 
-def split_rows(n: int, config: TrainConfig, seed: int) -> tuple[Index, Index]:
-    """Return (training rows, validation rows) of n, in order. Raises ConfigError for too few of either."""
+def split_rows(n: int, config: TrainConfig, seed: int, last: int = 0) -> tuple[Index, Index]:
+    """Return (training rows, validation rows) of n, in order. Raises ConfigError for too few of either.
+
+    The `last` rows are for validation alone, in place of a share.
+    """
+    if last:
+        return split_rows(n - last, config, seed)[0], np.arange(n - last, n)
     held_out = round(config.validation * n)
     if n - held_out < (config.batch_size if isinstance(config.batch_size, int) else 1):
         share = f" beside --validation {config.validation:g}" if held_out else ""

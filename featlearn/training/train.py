@@ -34,17 +34,17 @@ class Training:
 
     What the config leaves open is resolved by the number of the rows alone: a caller who knows more resolves
     before. Random draws of its steps are of a `stream`: models that learn by the same seed never share bits.
+    The last `held_out` rows are never learned from: they are the validation rows, in place of a share.
     """
 
-    def __init__(self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0, stream: int = 0) -> None:
-        self.train_rows, self.validation_rows = split_rows(len(rows), config, seed)
+    def __init__(
+        self, model: Model, rows: Rows, config: TrainConfig, seed: int = 0, stream: int = 0, held_out: int = 0
+    ) -> None:
+        self.train_rows, self.validation_rows = split_rows(len(rows), config, seed, held_out)
         summary = DataSummary(model.n_visible, n_rows=len(self.train_rows))
         config = config.resolve(type(model), model.config, summary)
-        self.model = model
-        self.rows = rows
-        self.config = config
-        self.seed = seed
-        self.stream = stream
+        self.model, self.rows, self.config = model, rows, config
+        self.seed, self.stream = seed, stream
         self.rng = Random(seed)
         self.known_rows = of_known_class(rows, self.train_rows)
         self.probe_rows = spread(self.known_rows, PROBE)
@@ -52,7 +52,7 @@ class Training:
             Leg(phase, config, model, rows, self.train_rows, self.probe_rows) for phase in model.phases()
         ]
         for leg in self.legs:
-            split_rows(len(rows), leg.config, seed)  # refuses minibatches that are too large
+            split_rows(len(rows), leg.config, seed, held_out)  # refuses minibatches that are too large
         self.progress = Progress()
         self.optimizer = self.legs[0].optimizer()
         self.history: dict[str, list[float]] = {}
@@ -330,9 +330,8 @@ class Training:
     def restore(self, saved: Saved) -> None:
         """Go on from a checkpoint that fits, with copies of its arrays."""
         for name, value in saved.params.items():
-            self.model.params[name][...] = (
-                value  # in place: their memory order decides the bytes of some sums
-            )
+            # in place: their memory order decides the bytes of some sums
+            self.model.params[name][...] = value
         self.model.state = {name: np.array(value, order="C") for name, value in saved.state.items()}
         self.progress = Progress(**copy.deepcopy(saved.progress))
         # integers stay integers

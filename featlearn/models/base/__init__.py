@@ -48,7 +48,7 @@ from featlearn.models.base.capabilities import (
 from featlearn.models.base.data import DataSummary
 from featlearn.models.base.model import MAX_UNITS, UNIT_SPREAD, Defaults, HiddenConfig, Layer, Model
 from featlearn.models.base.papers import Paper
-from featlearn.models.base.phases import DRAWS, Gradients, Loss, Phase, Product, Step
+from featlearn.models.base.phases import DRAWS, Curvature, Gradients, Loss, Phase, Step
 
 __all__ = [
     "DRAWS",
@@ -56,6 +56,7 @@ __all__ = [
     "UNIT_SPREAD",
     "BoltzmannMachine",
     "ChainOfRows",
+    "Curvature",
     "DataSummary",
     "Defaults",
     "Gradients",
@@ -69,6 +70,5 @@ __all__ = [
     "Model",
     "Paper",
     "Phase",
-    "Product",
     "Step",
 ]

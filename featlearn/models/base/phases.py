@@ -2,16 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from featlearn.random import Purpose, draw_name
-from featlearn.rows import Array, Index
+from featlearn.rows import Array, Float64, Index
 
 DRAWS = 1024
 """Random draws that a step can name."""
-Product = Callable[[dict[str, Array], bool], dict[str, Array]]
-"""The curvature of a loss times a vector like the params, by their names: exactly, or by Gauss and Newton."""
 Gradients = tuple[dict[str, float], dict[str, Array]]
+
+
+class Curvature(Protocol):
+    """The second derivatives of a loss by all params, at what these hold."""
+
+    def __call__(self, v: dict[str, Array], exact: bool) -> dict[str, Array]:
+        """Return their product with a vector like the params, exact or by Gauss and Newton."""
+        ...
+
+    def hessian(self, like: dict[str, Array]) -> Float64:
+        """Return all of them in the order of the entries of `like`, which is like the params."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,8 @@ class Phase:
     training    the settings of the training in which the phase differs from the run: {"optimizer": "cg"}. An
                 optimizer of its own brings its usual learning rate, and all rows at once if it searches
     updates     how many, in minibatches; None: the epochs of the settings
-    curvature   of rows, the products of the loss's curvature with vectors, at what the params hold; None
-                where there are none to be had
+    curvature   of rows, the second derivatives of the loss, at what the params hold; None where there are
+                none to be had
     moving_loss what makes the loss another at every update, or leap, in words, so that line searches cannot
                 follow it; "" where they can
     comparable_from  the share of the phase from where on losses can be compared with the one before
@@ -85,7 +95,7 @@ class Phase:
     after_pass: Callable[[], str] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
-    curvature: Callable[[Array], Product] | None = None
+    curvature: Callable[[Array], Curvature] | None = None
     moving_loss: str = ""
     comparable_from: float = 0.0
     finish: Callable[[], None] | None = None

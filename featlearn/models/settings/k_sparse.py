@@ -49,7 +49,7 @@ class KSparseSettings(Layer):
         )
         k_start: int | None = setting(
             None,
-            "k at the start of the training, against dead units  [default: 12 k, at most 0.3 --hidden]",
+            "initial k, against dead units  [default: 12 k, at most 0.3 --hidden]",
             low=1,
         )
         k_ramp: float | None = setting(
@@ -59,7 +59,9 @@ class KSparseSettings(Layer):
             high=1,
             off="k does not fall",
         )
-        activation: str = setting("linear", "f of the activations that are kept", choices=ACTIVATIONS)
+        activation: str = setting(
+            "linear", "function f of the activations that are kept", choices=ACTIVATIONS
+        )
         output_units: str = setting(
             "linear",
             "output units; auto: sigmoid for data within 0..1, else linear",
@@ -80,7 +82,7 @@ class KSparseSettings(Layer):
             off="norm 1",
         )
         batch_top_k: bool = setting(
-            False, "keep the largest activations of a minibatch, k a row only on average"
+            False, "keep the largest activations of a minibatch, k per row only on average"
         )
         aux_k: int | None = setting(
             None, "dead units that learn from what a reconstruction leaves over", low=1, off="none"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from featlearn import _core
-from featlearn.models.base import Gradients, Product
+from featlearn.models.base import Curvature, Gradients
 from featlearn.rows import Array
 
 OPTIMIZERS: dict[str, type["Optimizer"]] = {}
@@ -46,8 +46,8 @@ class UpdateSettings:
     momentum: float = 0.0
     decay: Decay = Decay()
     decayed: tuple[str, ...] = ()
-    curvature: Callable[[], Product] | None = None
-    """What makes the products of the loss's curvature with vectors, at what params hold, without decay."""
+    curvature: Callable[[], Curvature] | None = None
+    """What makes the curvature of the loss at what params hold, without decay."""
 
     def decay_of(self, name: str) -> Decay:
         return self.decay if name in self.decayed else Decay()
@@ -70,7 +70,7 @@ class Optimizer:
     """Whether it follows a loss by line searches, and so needs one that stands still."""
 
     curved: ClassVar[bool] = False
-    """Whether it wants products with the curvature of the loss."""
+    """Whether it wants the curvature of the loss."""
     worth: ClassVar[int] = 1
     """How many line searches one of its steps on all rows is worth."""
     most: ClassVar[int | None] = None

@@ -49,7 +49,7 @@ class SGD(Stepper):
     """
 
     id = "sgd"
-    title = "stochastic gradient descent with momentum"
+    title = "stochastic gradient descent"
     rate = 0.01
     reads = ("lr", "lr_schedule", "warm_up", "momentum", "initial_momentum", "initial_epochs")
     kinds = ("velocity",)
