@@ -27,7 +27,7 @@ NOISE = ("--model", "denoising", "--corruption", "masking", "--noise", 0.2, "--b
 SPARSE = ("--model", "k-sparse", "--k-ramp", 0.1)
 
 ROWS: dict[str, tuple[float, int, tuple[object, ...]]] = {
-    "rbm": (1.81, 30, ("--model", "rbm", "--lr", 0.05, "--lr-schedule", "linear", "--momentum", 0.9)),
+    "rbm": (1.81, 20, ("--model", "rbm", "--lr", 0.05, "--momentum", 0.9)),
     "dropout": (1.80, 12, ("--model", "autoencoder", *RELU, "--hidden-dropout", 0.5)),
     "denoising": (1.95, 12, (*NOISE, *RELU)),
     "both": (1.60, 12, (*NOISE, *RELU, "--hidden-dropout", 0.5)),

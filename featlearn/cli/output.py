@@ -21,8 +21,6 @@ from featlearn.jobs.results import Next, Result
 
 SAID = ("advice", "measured")  # what stands in JSON alone: a person reads it elsewhere
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
-
-
 Take = Callable[[Mapping[str, Any]], None]
 
 
@@ -34,10 +32,10 @@ class Session:
     json: bool = False
     quiet: bool = False
     argv: Sequence[str] = ()
-    ranks: int = 1
-    ends_others: bool = False
     take: Take | None = None
     """Who gets the results of a command that another one runs; --json does not print them then."""
+    ranks: int = 1
+    ends_others: bool = False
 
     def limits(self, n: int | None) -> bool:
         """Whether a limit is to be set: a command that another one runs leaves what it does not say."""

@@ -196,17 +196,16 @@ def measure(model: Model, rows: Rows, index: Index, own: bool = True) -> dict[st
     for found in ranks.shared_out(lambda i: of_block(model, rows.take(blocks[i]), own), len(blocks)):
         for key, value in found.items():
             sums[key] = sums.get(key, 0.0) + value
+    values = sums.pop("values", 0.0)
     found = {key: value / len(index) for key, value in sums.items()}
-    if not model.labelled:
-        found["rmse"] = math.sqrt(sums["rmse"] / (len(index) * model.n_visible))
-    return found
+    return found if model.labelled else found | {"rmse": math.sqrt(sums["rmse"] / values)}
 
 
 def _squares_of(model: Model, X: Array, own: bool) -> dict[str, float]:
-    """Return the squared error of rows X as "rmse", and the sums over rows of the model's `own` measures."""
+    """Return the squared error of rows X as "rmse", of so many "values", and sums of the `own` measures."""
     squares = np.empty(len(X), np.float64)
     _core.row_sqdist(squares, X, model.reconstruct(X))
-    return {"rmse": math.fsum(squares)} | _own_of(model, X, own)
+    return {"rmse": math.fsum(squares), "values": float(X.size)} | _own_of(model, X, own)
 
 
 def _classes_of(model: Model, X: Array, own: bool) -> dict[str, float]:
