@@ -20,7 +20,15 @@ from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.pictures import filters_inside
-from featlearn.jobs.plan import Data, Plan, data_like, describe_data, make_plan, refuse_scale
+from featlearn.jobs.plan import (
+    Data,
+    Plan,
+    data_like,
+    describe_data,
+    make_plan,
+    refuse_scale,
+    say_what_to_expect,
+)
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, find_shorter
@@ -67,6 +75,8 @@ def plan_training(
         assert not isinstance(dataset, Data)
         return _plan_from(load_model(init_from), dataset, model, config, training, run, no_retry, given, say)
     data = dataset if isinstance(dataset, Data) else describe_data(dataset, model, run, say)
+    if dataset is None:
+        say_what_to_expect(model, config, training, say)
     if cls.layered():
         return plan_stack(data, model, config, training, run, not no_retry)
     return make_plan(data, model, config, training, run, not no_retry, say)
