@@ -21,8 +21,17 @@ from cli import at_least, at_most, evaluate, featlearn, finish
 WHITE = ("--count", 20_000, "--normalize", "center", "--whiten", "zca")
 LECTURE = ("--normalize", "center", "--whiten", "none", "--clip", 3, "--to", "0.1,0.9")
 SIGMOID, RELU = ("--activation", "sigmoid", "--no-tied"), ("--activation", "relu", "--no-tied")
-TAUGHT = ("--loss-scale", 1, "--hidden", 25, "--rho", 0.01, "--beta", 3)  # as in the lecture
-EDGES = ("--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
+TAUGHT = (
+    "--loss-scale",
+    1,
+    "--hidden",
+    25,
+    "--sparsity-target",
+    0.01,
+    "--sparsity-weight",
+    3,
+)  # as in the lecture
+EDGES = ("--sparsity-target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
 MEASURES = (
     *(
         "explained_variance",
@@ -75,7 +84,7 @@ BAD = [
     Run("zca8", "rbm", ("--seed", 1), "noise", "edges"),
     Run("rgb8", "rbm", (), "noise", "edges"),
     Run("leaves12", "rbm", (), "noise", "edges"),
-    Run("zca12", "rbm", ("--target", 0.02, "--lr", 0.01, "--epochs", 10), "noise", "edges"),
+    Run("zca12", "rbm", ("--sparsity-target", 0.02, "--lr", 0.01, "--epochs", 10), "noise", "edges"),
     Run("zca12", "autoencoder", (), "noise", "edges"),
     Run("rgb8", "autoencoder", (), "noise", "edges"),
     Run("standard16", "autoencoder", (), "noise", "edges"),
@@ -84,12 +93,14 @@ BAD = [
     Run("standard16", "k-sparse", ("--k-start", 5), "unlearned"),
     Run("zca8", "autoencoder", ("--optimizer", "sgd", "--lr", 0.001, "--epochs", 6), "unlearned"),
     Run("digits", "rbm", ("--hidden-bias", 8, "--epochs", 5), "saturated"),
-    Run("zca8", "sparse-autoencoder", ("--beta", 0.03, "--epochs", 200), "activity"),
-    Run("digits", "sparse-autoencoder", ("--beta", 0.01, "--epochs", 100), "activity"),
+    Run("zca8", "sparse-autoencoder", ("--sparsity-weight", 0.03, "--epochs", 200), "activity"),
+    Run("digits", "sparse-autoencoder", ("--sparsity-weight", 0.01, "--epochs", 100), "activity"),
     Run("digits", "rbm", ("--epochs", 6), "falling"),
     Run("digits", "autoencoder", ("--epochs", 5), "falling"),
     Run("few", "autoencoder", ("--hidden", 300, "--validation", 0.8), "validation"),
-    Run("digits", "rbm", ("--target", 0.05, "--lr", 0.1, "--epochs", 30), "classifier", "classifier"),
+    Run(
+        "digits", "rbm", ("--sparsity-target", 0.05, "--lr", 0.1, "--epochs", 30), "classifier", "classifier"
+    ),
     Run("digits", "k-sparse", ("--hidden", 20), "classifier", "classifier"),
 ]
 

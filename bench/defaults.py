@@ -29,7 +29,7 @@ from cli import attempt, featlearn
 ZCA = ("--normalize", "center", "--whiten", "zca")
 RAW = ("--normalize", "none", "--whiten", "none")
 MANY = ("--count", 40_000, "--drop-flat", 0.2)
-EDGES = ("--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
+EDGES = ("--sparsity-target", 0.02, "--lr", 0.1, "--lr-schedule", "linear")
 DIGITS = ("digits",)
 PHOTOGRAPHS = (
     "photos-standardized",
@@ -163,8 +163,8 @@ class Bench:
             "dims": _size(config["shape"]),
         }
         row["dead_units"] = max(row["dead_units"], config["last_epoch"].get("dead_share", 0))
-        if config["config"].get("target") is not None:
-            row["deviation"] = abs(row["mean_activation"] - config["config"]["target"])
+        if config["config"].get("sparsity_target") is not None:
+            row["deviation"] = abs(row["mean_activation"] - config["config"]["sparsity_target"])
         if row["hidden"] < row["dims"]:
             # by shares, since a model may divide the data by a number of its own
             row["ratio"] = ((1 - row["explained_variance"]) / (1 - self._pca(kind, row["hidden"]))) ** 0.5

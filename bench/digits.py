@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from featlearn.jobs.store import load_model, load_rows
 
-TARGET = ("--target", 0.05, "--target-weight", 0.1)
+TARGET = ("--sparsity-target", 0.05, "--sparsity-weight", 0.1)
 SLOW = (
     "--hidden",
     500,

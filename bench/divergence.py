@@ -30,7 +30,7 @@ RUNS: dict[str, tuple[object, ...]] = {
     "sparse autoencoder by adam": ("--model", "sparse-autoencoder", "--optimizer", "adam"),
     "k-sparse": ("--model", "k-sparse"),
     "rbm": ("--model", "rbm"),
-    "rbm to a target": ("--model", "rbm", "--target", 0.02),
+    "rbm to a target": ("--model", "rbm", "--sparsity-target", 0.02),
     "rbm by pcd": ("--model", "rbm", "--persistent"),
     "rbm of rectified units": ("--model", "rbm", "--units", "rectified"),
     "mcrbm": ("--model", "mcrbm", "--hidden-cov", 64, "--factors", 64),

@@ -19,7 +19,7 @@ TRAIN = ("--model", "rbm", "--hidden", 144, "--lr", 0.1, "--lr-schedule", "linea
 def main(photos: str, folder: str) -> None:
     for source, name in ((photos, "photos"), ("dead-leaves", "leaves"), ("pink-noise", "pink")):
         featlearn("extract-patches", source, "-o", f"{name}.h5", *PREPARE, "--force", cwd=folder)
-    target, slower = ("--target", 0.02), ("--lr", 0.05)
+    target, slower = ("--sparsity-target", 0.02), ("--lr", 0.05)
     # Without a target, 0.1 is stable only from sparse units and with less momentum at first (Hinton's Guide).
     ramp = ("--initial-epochs", 5)
     for seed in (0, 1):

@@ -19,7 +19,18 @@ def main(mnist: str, folder: str) -> None:
         )
         run = featlearn("extract-patches", images, "--labels", labels, "-o", name, "--force", cwd=folder)
         print(f"{name}: {run['patches']} patches in {run['wall']:.1f} s")
-    options = ("--model", "rbm", "--hidden", 500, "--epochs", 10, "--target", 0.05, "--target-weight", 0.1)
+    options = (
+        "--model",
+        "rbm",
+        "--hidden",
+        500,
+        "--epochs",
+        10,
+        "--sparsity-target",
+        0.05,
+        "--sparsity-weight",
+        0.1,
+    )
     run = featlearn("train", "digits.h5", *options, "-o", "strokes.h5", "--force", cwd=folder)
     featlearn("visualize", "strokes.h5", "-o", "strokes.png", "--force", cwd=folder)
     print(f"10 epochs of 60,000 x 784 in {run['seconds']:.1f} s, with start-up and files {run['wall']:.1f} s")

@@ -29,7 +29,7 @@ def ours():
     from featlearn.random import Random
 
     config = SparseAutoencoder.resolve(
-        SparseAutoencoder.Config(hidden=H, rho=RHO, beta=BETA), DataSummary(D, 0, 1)
+        SparseAutoencoder.Config(hidden=H, sparsity_target=RHO, sparsity_weight=BETA), DataSummary(D, 0, 1)
     )
     model = SparseAutoencoder(config)
     model.init(D, Random(0))

@@ -14,7 +14,18 @@ import tempfile
 import h5py
 from cli import at_most, featlearn, finish
 
-LECTURE = ("--model", "sparse-autoencoder", "--loss-scale", 1, "--hidden", 25, "--rho", 0.01, "--beta", 3)
+LECTURE = (
+    "--model",
+    "sparse-autoencoder",
+    "--loss-scale",
+    1,
+    "--hidden",
+    25,
+    "--sparsity-target",
+    0.01,
+    "--sparsity-weight",
+    3,
+)
 EPOCHS = {"lbfgs": 400, "cg": 400, "hessian-free": 40, "newton": 20}
 NEAR = 1.02  # times the cost of L-BFGS
 

@@ -20,7 +20,7 @@ from cli import at_least, at_most, featlearn, figure, finish
 SPARSITIES = (1, 0.5, 0.2, 0.1, 0.05)
 LABELS = (10, 100, 1000)
 PAPER = ("--lr-schedule", "exponential")  # falls as theirs; the default, linear, learns better codes
-SECOND = ("--hidden", 10, "--sparsity", 1, "--gain", 2, "--epochs", 20)
+SECOND = ("--hidden", 10, "--sparsity-weight", 1, "--gain", 2, "--epochs", 20)
 
 
 def sesm(folder: str, name: str, data: str, *options: object) -> dict[str, Any]:
@@ -44,11 +44,13 @@ def curve(folder: str) -> None:
     """The sweep over sparsities beside RBM and PCA, and the picture of all."""
     names, seconds = [f"sesm-{s:g}" for s in SPARSITIES], 0.0
     for name, sparsity in zip(names, SPARSITIES, strict=True):
-        run = sesm(folder, name, "first.h5", "--hidden", 200, "--sparsity", sparsity, "--epochs", 6, *PAPER)
+        run = sesm(
+            folder, name, "first.h5", "--hidden", 200, "--sparsity-weight", sparsity, "--epochs", 6, *PAPER
+        )
         seconds = run["seconds"] if sparsity == 0.5 else seconds
     rbm = ("--model", "rbm", "--hidden", 200, "--epochs", 10, "--lr", 0.05, "--momentum", 0.5)
     featlearn("train", "first.h5", *rbm, "-o", "rbm.h5", "--force", cwd=folder)
-    target = ("--target", 0.1, "--epochs", 20)
+    target = ("--sparsity-target", 0.1, "--epochs", 20)
     featlearn("train", "first.h5", *rbm, *target, "-o", "rbm-target.h5", "--force", cwd=folder)
     featlearn("train", "first.h5", "--model", "pca", "--hidden", 200, "-o", "pca.h5", "--force", cwd=folder)
     found = judged(
@@ -167,7 +169,7 @@ def one_by_one(folder: str) -> None:
         "first.h5",
         "--hidden",
         200,
-        "--sparsity",
+        "--sparsity-weight",
         0.2,
         "--batch-size",
         1,
@@ -186,7 +188,19 @@ def second_stage(folder: str) -> None:
     """Ten units on the codes of 200, four times."""
     purities = []
     for seed in range(4):
-        sesm(folder, "stage", "first.h5", "--hidden", 200, "--sparsity", 0.7, "--epochs", 6, "--seed", seed)
+        sesm(
+            folder,
+            "stage",
+            "first.h5",
+            "--hidden",
+            200,
+            "--sparsity-weight",
+            0.7,
+            "--epochs",
+            6,
+            "--seed",
+            seed,
+        )
         for data, codes in (("first.h5", "codes.h5"), ("test.h5", "test-codes.h5")):
             featlearn("encode", "stage.h5", data, "-o", codes, "--force", cwd=folder)
         sesm(folder, "prototypes", "codes.h5", *SECOND, "--seed", seed)
@@ -249,7 +263,16 @@ def natural(folder: str, images: str, photos: str) -> None:
     featlearn("extract-patches", photos, "--size", 12, "--count", 100000, *scaled, *cut, "12.h5", cwd=folder)
     jobs = (("natural", "8.h5", 128, 2, 0.0003, 20), ("predecessor", "12.h5", 200, 2, 0.0003, 10))
     for name, data, hidden, sparsity, decay, epochs in jobs:
-        options = ("--hidden", hidden, "--sparsity", sparsity, "--decay-weight", decay, "--epochs", epochs)
+        options = (
+            "--hidden",
+            hidden,
+            "--sparsity-weight",
+            sparsity,
+            "--decay-weight",
+            decay,
+            "--epochs",
+            epochs,
+        )
         run = sesm(folder, name, data, *options)
         featlearn("visualize", f"{name}.h5", "-o", f"{name}.png", "--force", cwd=folder)
         row = judged(folder, [name], data)[name]

@@ -22,8 +22,19 @@ import scipy.optimize
 from cli import at_least, at_most, environment, evaluate, featlearn, finish
 from threadpoolctl import threadpool_limits
 
-SPARSE = ("--model", "sparse-autoencoder", "--loss-scale", 1, "--hidden", 25, "--rho", 0.01, "--beta", 3)
-STROKES = ("--rho", 0.1, "--decay-weight", 3e-3)
+SPARSE = (
+    "--model",
+    "sparse-autoencoder",
+    "--loss-scale",
+    1,
+    "--hidden",
+    25,
+    "--sparsity-target",
+    0.01,
+    "--sparsity-weight",
+    3,
+)
+STROKES = ("--sparsity-target", 0.1, "--decay-weight", 3e-3)
 
 
 def cost(theta: np.ndarray, X: np.ndarray, hidden: int, rho: float, decay: float, beta: float):

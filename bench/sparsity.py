@@ -20,7 +20,7 @@ from featlearn.jobs.store import load_model, load_rows
 PREPARE = ("--size", 12, "--count", 40_000, "--whiten", "zca", "--drop-flat", 0.2)
 TRAIN = ("--model", "rbm", "--hidden", 144, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 20)
 RAMP = ("--initial-epochs", 5)  # without a target, .1 diverges at full momentum
-GOH = ("--sparsity", "goh", "--sample-visible", "--target")
+GOH = ("--sparsity-method", "goh", "--sample-visible", "--sparsity-target")
 
 
 def learn(name: str, folder: str, *options: object, data: str = "center") -> dict[str, float]:
@@ -42,8 +42,8 @@ def main(photos: str, folder: str) -> None:
         options = (*PREPARE, "--normalize", how, "-o", f"{how}.h5", "--force")
         featlearn("extract-patches", photos, *options, cwd=folder)
     for name, options, data in (
-        ("hinton", ("--target", 0.02), "center"),
-        ("lee", ("--sparsity", "lee", "--target", 0.02), "center"),
+        ("hinton", ("--sparsity-target", 0.02), "center"),
+        ("lee", ("--sparsity-method", "lee", "--sparsity-target", 0.02), "center"),
         ("goh-center", (*GOH, 0.05), "center"),
         ("goh-0.05", (*GOH, 0.05), "contrast"),
     ):

@@ -56,8 +56,9 @@ def setting(
     `low` and `high` are inclusive bounds, `above` and `below` exclusive ones; of a tuple they bound each
     number.
 
-    A field with `needs` does nothing unless those fields are set, or have a value named ("target
-    sparsity=lee|goh"). A field with `without` does nothing while that field is set, or has a value named.
+    A field with `needs` does nothing unless those fields are set, or have a value named ("sparsity_target
+    sparsity_method=lee|goh"). A field with `without` does nothing while that field is set, or has a value
+    named.
 
     A value None means "not said". Before a run every None is resolved to a value, but for fields with `off`:
     the words say what None means there.

@@ -107,14 +107,16 @@ def test_units_at_rest_are_dead_and_not_saturated():
 @pytest.mark.parametrize(("activation", "mean"), [("sigmoid", 0.1), ("tanh", -0.8)])
 def test_activity_is_that_above_rest(activation, mean):
     """Of sigmoid units .1 where .05 is wanted; tanh units rest at -1 and reach twice as far."""
-    model = SparseAutoencoder(SparseAutoencoder.Config(hidden=2, activation=activation, rho=0.05))
+    model = SparseAutoencoder(SparseAutoencoder.Config(hidden=2, activation=activation, sparsity_target=0.05))
     found = of_units(model, units_of([[mean, mean]]))
     assert found["relative_activity"] == pytest.approx(2)
 
 
 def test_activity_needs_a_target():
     assert "relative_activity" not in of_units(machine(), units_of([[0.5]]))
-    assert of_units(machine(target=0.02), units_of([[0.01]]))["relative_activity"] == pytest.approx(0.5)
+    assert of_units(machine(sparsity_target=0.02), units_of([[0.01]]))["relative_activity"] == pytest.approx(
+        0.5
+    )
 
 
 @pytest.mark.parametrize("blur", [0, 1, 2])
@@ -230,8 +232,8 @@ def test_what_follows_from_another_fault_is_not_said():
 def test_noise_of_photographs_that_are_not_whitened_asks_for_that_too():
     noisy, training = GOOD | {"orientation_gain": 1.0}, {"epochs": 20, "decay": "none", "lr": 0.1}
     (one,) = advise(machine(), training, noisy, whitened=False)
-    assert one["options"] == "extract-patches --whiten zca, then --target 0.02 --lr-schedule linear"
-    settings = {"target": 0.02, "hidden": 10}
+    assert one["options"] == "extract-patches --whiten zca, then --sparsity-target 0.02 --lr-schedule linear"
+    settings = {"sparsity_target": 0.02, "hidden": 10}
     (one,) = advise(machine(**settings), training | {"lr_schedule": "linear"}, noisy, whitened=False)
     assert one["options"] == "extract-patches --whiten zca"
 
@@ -304,7 +306,7 @@ def test_few_rows_a_hidden_unit_ask_for_more_patches():
     ):
         assert advise(sparse, training, measures)[0]["options"] == wanted
     (one,) = advise(machine(), training, noisy, whitened=False)
-    assert one["options"].startswith("extract-patches --whiten zca --count 1000, then --target 0.02")
+    assert one["options"].startswith("extract-patches --whiten zca --count 1000, then --sparsity-target 0.02")
 
 
 def test_rows_a_hidden_unit_are_those_of_the_training(white, run_here, tmp_path):
@@ -330,7 +332,7 @@ def test_units_that_an_initial_bias_kept_silent_need_another():
             assert (one["key"], one["options"] == "without --hidden-bias") == (key, wanted)
     for target, wanted in ((0.02, True), (0.0005, False)):  # units that are to be active so seldom begin so
         found = GOOD | {"dead_units": 1.0, "initial_activity": 0.0005}
-        (one,) = advise(machine(hidden_bias=-7.6, target=target), training, found)
+        (one,) = advise(machine(hidden_bias=-7.6, sparsity_target=target), training, found)
         assert (one["options"] == "without --hidden-bias") == wanted
 
 
@@ -345,7 +347,7 @@ def test_units_that_an_initial_bias_kept_silent_need_another():
 def test_no_model_begins_silent_by_itself(id, white, run_here, tmp_path):
     """Nor does it where it is told to be active in 1 of 2000 rows; a bias of -8 is named, in evaluate too."""
     short = ("--model", id, "--epochs", 1, "--hidden", 10, "-o", tmp_path / "m.h5", "--force", "--json")
-    for more in ((), ("--target", 0.0005), ("--activation", "tanh")):
+    for more in ((), ("--sparsity-target", 0.0005), ("--activation", "tanh")):
         if more and more[0].strip("-") not in model_class(id).Config.__dataclass_fields__:
             continue
         ran = run_here("train", white, *short, *more)
@@ -480,12 +482,19 @@ def test_remedies_are_settings(id):
 
 
 def test_options_leave_out_what_is_so_already():
-    wanted = {"target": 0.02, "lr": 0.1, "lr_schedule": "linear", "sparsity": None, "centered": True}
+    wanted = {
+        "sparsity_target": 0.02,
+        "lr": 0.1,
+        "lr_schedule": "linear",
+        "sparsity_method": None,
+        "centered": True,
+    }
     assert (
-        in_options(wanted, {}) == "--target 0.02 --lr 0.1 --lr-schedule linear without --sparsity --centered"
+        in_options(wanted, {})
+        == "--sparsity-target 0.02 --lr 0.1 --lr-schedule linear without --sparsity-method --centered"
     )
-    assert in_options(wanted, {"lr": 0.1, "sparsity": None, "target": 0.05}).startswith(
-        "--target 0.02 --lr-sch"
+    assert in_options(wanted, {"lr": 0.1, "sparsity_method": None, "sparsity_target": 0.05}).startswith(
+        "--sparsity-target 0.02 --lr-sch"
     )
     assert in_options(wanted, wanted) == ""
 
@@ -511,7 +520,7 @@ def test_train_says_what_helps_and_says_it_again(white, run_here, tmp_path):
     ran = run_here(*args)
     lines = [line for line in ran.err.splitlines() if line.startswith("advice: the filters look like noise")]
     assert len(lines) == 1
-    assert lines[0].endswith("; try --target 0.02 --lr 0.1 --lr-schedule linear")
+    assert lines[0].endswith("; try --sparsity-target 0.02 --lr 0.1 --lr-schedule linear")
     assert "advice" not in ran.out
     again = run_here(*args, "--resume")
     assert [line for line in again.err.splitlines() if line.startswith("advice: ")] == [
@@ -542,7 +551,18 @@ def test_patches_that_are_not_whitened_are_told_to_be(run_here, tmp_path):
 
 def test_a_good_run_gets_no_advice(white, run_here, tmp_path):
     """The options that the advice names, and k-sparse untouched, make edges of the same patches."""
-    rbm = ("--model", "rbm", "--target", 0.02, "--lr", 0.1, "--lr-schedule", "linear", "--epochs", 60)
+    rbm = (
+        "--model",
+        "rbm",
+        "--sparsity-target",
+        0.02,
+        "--lr",
+        0.1,
+        "--lr-schedule",
+        "linear",
+        "--epochs",
+        60,
+    )
     for options in (rbm, ("--model", "k-sparse", "--epochs", 60)):
         ran = run_here(
             "train", white, *options, "--hidden", 30, "-o", tmp_path / "good.h5", "--force", "--json"

@@ -135,8 +135,8 @@ def test_dropout_and_salt_are_drawn_apart():
 
 @pytest.mark.parametrize("f", ["sigmoid", "tanh"])
 def test_sparsity_penalty_is_the_divergence_of_the_whole_batch(f):
-    model, X = make(SparseAutoencoder, activation=f, rho=0.2, beta=2.0), data(30)
-    plain = make(SparseAutoencoder, activation=f, rho=0.2, beta=0.0)
+    model, X = make(SparseAutoencoder, activation=f, sparsity_target=0.2, sparsity_weight=2.0), data(30)
+    plain = make(SparseAutoencoder, activation=f, sparsity_target=0.2, sparsity_weight=0.0)
     q = model.encode(X).mean(axis=0)
     q = q if f == "sigmoid" else (1 + q) / 2
     kl = (0.2 * np.log(0.2 / q) + 0.8 * np.log(0.8 / (1 - q))).sum()
@@ -269,8 +269,8 @@ def test_output_units_and_loss_follow_the_data():
             "--output-units tanh: the data lie in -3..1, wanted -1..1",
         ),
         (Autoencoder, {"output_units": "linear", "loss": "cross-entropy"}, 0.0, "is of probabilities"),
-        (SparseAutoencoder, {"rho": 1.0}, 0.0, "--rho: got 1, must be below 1"),
-        (SparseAutoencoder, {"rho": 0.0}, 0.0, "--rho: got 0, must be above 0"),
+        (SparseAutoencoder, {"sparsity_target": 1.0}, 0.0, "--sparsity-target: got 1, must be below 1"),
+        (SparseAutoencoder, {"sparsity_target": 0.0}, 0.0, "--sparsity-target: got 0, must be above 0"),
         (SparseAutoencoder, {"activation": "relu"}, 0.0, "--activation: got 'relu'"),
         (Denoising, {"noise": 1.5}, 0.0, "--noise: got 1.5"),
         (Denoising, {"corruption": "gaussian", "emphasis": 2.0}, 0.0, "--emphasis"),

@@ -60,9 +60,9 @@ def test_the_lectures_sparse_autoencoder(folder, run_here):
             folder / "p.h5",
             "--model",
             "sparse-autoencoder",
-            "--rho",
+            "--sparsity-target",
             0.05,
-            "--beta",
+            "--sparsity-weight",
             3,
             "--loss-scale",
             1,
@@ -296,8 +296,8 @@ def test_check_gradients_is_small_unless_sizes_are_given(run_here):
 
 WRONG = {
     "k above hidden": (("w.h5", "--model", "k-sparse", "--hidden", 10, "--k", 11), "--k 11"),
-    "rho of 1": (("p.h5", "--model", "sparse-autoencoder", "--rho", 1), "--rho"),
-    "rho of 0": (("p.h5", "--model", "sparse-autoencoder", "--rho", 0), "--rho"),
+    "rho of 1": (("p.h5", "--model", "sparse-autoencoder", "--sparsity-target", 1), "--sparsity-target"),
+    "rho of 0": (("p.h5", "--model", "sparse-autoencoder", "--sparsity-target", 0), "--sparsity-target"),
     "cross-entropy of whitened data": (
         ("w.h5", "--model", "autoencoder", "--loss", "cross-entropy"),
         "wanted 0..1",

@@ -101,7 +101,7 @@ def test_same_bytes_for_threads_and_instruction_sets(data):
             2,
             "--decay",
             "l1",
-            "--target",
+            "--sparsity-target",
             0.1,
             "--refine",
             5,
@@ -156,7 +156,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(data, signum, code):
 
 
 GOLDEN = {
-    "content": "851fe0d419fd8c19495a63c1beaf56e86834aa63c44f1a5fe95267391e5c9372",
+    "content": "5d0c6a5ffd4707c211296b22db056c9a9039fc18089005b1c8855e281b4497da",
     "params": "1cc5e8501b249281c067817cd8671564b272faf7455623c1e36e93188c58712d",
 }
 """Of the run below.
@@ -176,7 +176,7 @@ def test_the_golden_run(data):
         "l1",
         "--decay-weight",
         0.002,
-        "--target",
+        "--sparsity-target",
         0.1,
         "--refine",
         20,

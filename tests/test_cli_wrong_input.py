@@ -362,12 +362,12 @@ def test_holding_out_all_rows_teaches(work, place, run_here):
 
 
 IDLE = {
-    "--sparsity lee": "--target",
-    "--sparsity goh": "--target",
+    "--sparsity-method lee": "--sparsity-target",
+    "--sparsity-method goh": "--sparsity-target",
     "--sample-visible --persistent": "--persistent",
-    "--target-weight 0.1": "--target",
-    "--target-memory 0.9 --target 0.1 --sparsity lee": "--sparsity hinton",
-    "--goh-order sparse --target 0.1": "--sparsity goh",
+    "--sparsity-weight 0.1": "--sparsity-target",
+    "--sparsity-memory 0.9 --sparsity-target 0.1 --sparsity-method lee": "--sparsity-method hinton",
+    "--sparsity-order sparse --sparsity-target 0.1": "--sparsity-method goh",
     "--chains 100": "--persistent",
     "--offset-rate 0.1": "--centered",
     "--sigma-rate 0.1": "--learn-sigma",

@@ -84,7 +84,7 @@ def test_gauss_newton_products_are_those_of_differences_of_the_outputs(cls, conf
             return [model.encode(X).mean(axis=0) * scale + (1 - scale)]
 
         (q,), (a,), (b,) = mean_codes(), along(model, v, mean_codes), along(model, u, mean_codes)
-        rho = config.rho
-        wanted += config.beta * (a * b * (rho / q**2 + (1 - rho) / (1 - q) ** 2)).sum()
+        rho = config.sparsity_target
+        wanted += config.sparsity_weight * (a * b * (rho / q**2 + (1 - rho) / (1 - q) ** 2)).sum()
     found = model.curvature(X)(u, False)
     assert sum((v[name] * found[name]).sum() for name in v) == pytest.approx(wanted, rel=1e-7)

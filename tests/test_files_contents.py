@@ -51,7 +51,7 @@ def a_model(**changes):
     rng = np.random.default_rng(0)
     values = {
         "model": "rbm",
-        "config": {"hidden": 3, "visible": "gaussian", "target": None},
+        "config": {"hidden": 3, "visible": "gaussian", "sparsity_target": None},
         "training": {"lr": 0.1, "decay": "l1"},
         "seed": 2**64 - 1,
         "shape": (2, 2, 3),

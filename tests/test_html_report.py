@@ -218,7 +218,7 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     settings = settings_of(learned.file)
     assert settings["decay_weight"] == 0.02
     assert "l1_method" not in settings  # it does nothing here
-    assert "target_memory" not in settings
+    assert "sparsity_memory" not in settings
     after = tmp_path / "after.h5"
     ok(run_here("train", work.patches, "--model", "rbm", "--init-from", out, "--epochs", 1, "-o", after))
     said = methods(load_model(str(after)))

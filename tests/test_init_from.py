@@ -179,7 +179,7 @@ def test_other_rows_and_other_shapes_are_refused(work):
 
 
 KINDS = {  # by model: settings to learn with, and others to go on with
-    "sesm": ({"hidden": 6}, {"sparsity": 0.4}),
+    "sesm": ({"hidden": 6}, {"sparsity_weight": 0.4}),
     "mcrbm": ({"factors": 6, "hidden": 4, "hidden_cov": 3}, {"leapfrog": 4, "chains": 8}),
     "k-sparse": ({"hidden": 6, "k": 4, "tied": False}, {"dead_after": 500}),
     "rbm": ({"hidden": 6, "sigma": 0.7}, {"persistent": True}),

@@ -36,7 +36,7 @@ def data(n=400, d=16, seed=1):
 
 def sparse(dtype=np.float64, d=16, seed=0, **config):
     settings = SparseAutoencoder.resolve(
-        SparseAutoencoder.Config(hidden=6, rho=0.1, **config), DataSummary(d, 0.1, 0.9)
+        SparseAutoencoder.Config(hidden=6, sparsity_target=0.1, **config), DataSummary(d, 0.1, 0.9)
     )
     model = SparseAutoencoder(settings, dtype)
     model.init(d, Random(seed))

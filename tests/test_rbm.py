@@ -122,7 +122,7 @@ def test_sparsity_target_pulls_total_input():
     """q takes in the batch mean; q - target joins the bias gradient and, times mean inputs, the weights'."""
     X, step = data(50, 7), Step(0, 0)
     plain = make(hidden_bias=0.0)
-    target = make(hidden_bias=0.0, target=0.1, target_weight=2.0, target_memory=0.9)
+    target = make(hidden_bias=0.0, sparsity_target=0.1, sparsity_weight=2.0, sparsity_memory=0.9)
     grads, pulled = plain.gradient(X, step)[1], target.gradient(X, step)[1]
     q = 0.9 * 0.5 + 0.1 * target.encode(X).mean(0)
     np.testing.assert_allclose(target.state["q"], q, atol=1e-14)
@@ -132,7 +132,7 @@ def test_sparsity_target_pulls_total_input():
 
 
 def test_initial_values():
-    model = RBM(RBM.Config(hidden=6, visible="gaussian", init="identity", target=0.02))
+    model = RBM(RBM.Config(hidden=6, visible="gaussian", init="identity", sparsity_target=0.02))
     model.init(4, Random(0))
     np.testing.assert_array_equal(model.params["W"], 0.5 * np.hstack([np.eye(4), np.eye(4)[:, :2]]))
     np.testing.assert_allclose(sigmoid(model.params["c"].astype(float)), 0.02, rtol=1e-5)
@@ -146,7 +146,7 @@ def test_initial_values():
 def test_config_refuses_what_it_cannot_do():
     for bad in (
         {"hidden": 0},
-        {"target": 1.0},
+        {"sparsity_target": 1.0},
         {"visible": "binary"},
         {"cd": 0},
         {"refine_lr": float("nan")},

@@ -142,7 +142,7 @@ def test_lee_pull_is_the_derivative_of_its_penalty():
             model.params["c"][j] -= sign * h
         numeric[j] = (values[0] - values[1]) / (2 * h)
     np.testing.assert_allclose(lee_pull(model.encode(X), p, 3.0), numeric, atol=1e-9)
-    lee = make(sparsity="lee", target=p, target_weight=3.0)
+    lee = make(sparsity_method="lee", sparsity_target=p, sparsity_weight=3.0)
     plain = model.gradient(X, Step(0, 0))[1]
     pulled = lee.gradient(X, Step(0, 0))[1]
     np.testing.assert_allclose(pulled["c"] - plain["c"], numeric, atol=1e-9)
@@ -173,7 +173,10 @@ def test_goh_targets_are_never_too_small():
 
 def test_goh_blends_targets_into_the_data_statistics():
     X, step = binary(30, 7), Step(0, 0)
-    plain, goh = make(), make(sparsity="goh", target=0.2, target_weight=0.3, goh_order="selective")
+    plain, goh = (
+        make(),
+        make(sparsity_method="goh", sparsity_target=0.2, sparsity_weight=0.3, sparsity_order="selective"),
+    )
     H0 = plain.encode(X)
     shift = 0.3 * (goh_targets(H0, 0.2, "selective") - H0)
     grads, biased = plain.gradient(X, step)[1], goh.gradient(X, step)[1]
@@ -256,7 +259,7 @@ def test_initial_visible_bias():
 
 @pytest.mark.parametrize(("units", "c"), [("binary", np.log(0.1 / 0.9)), ("rectified", 0.0)])
 def test_initial_hidden_bias_with_a_target(units, c):
-    model = RBM(RBM.Config(hidden=3, visible="gaussian", target=0.1, units=units))
+    model = RBM(RBM.Config(hidden=3, visible="gaussian", sparsity_target=0.1, units=units))
     model.init(4, Random(0))
     np.testing.assert_allclose(model.params["c"], c, rtol=1e-6)
 
@@ -266,9 +269,9 @@ def test_contradictions_are_refused():
         ({"visible": "bernoulli", "learn_sigma": True}, "--learn-sigma"),
         ({"visible": "bernoulli", "sigma": 2.0}, "--sigma"),
         ({"visible": "gaussian", "sample_data": True}, "--sample-data"),
-        ({"sparsity": "goh", "target": 0.1, "target_weight": 2.0}, "--target-weight"),
-        ({"sparsity": "lee", "target": 0.1, "units": "rectified"}, "--sparsity lee"),
-        ({"sparsity": "goh", "target": 0.1, "units": "rectified"}, "--sparsity goh"),
+        ({"sparsity_method": "goh", "sparsity_target": 0.1, "sparsity_weight": 2.0}, "--sparsity-weight"),
+        ({"sparsity_method": "lee", "sparsity_target": 0.1, "units": "rectified"}, "--sparsity-method lee"),
+        ({"sparsity_method": "goh", "sparsity_target": 0.1, "units": "rectified"}, "--sparsity-method goh"),
     ):
         with pytest.raises(ConfigError, match=word):
             RBM.Config(**bad)

@@ -17,7 +17,7 @@ from featlearn.random import Random
 from featlearn.training.config import TrainConfig
 from featlearn.training.train import Training
 
-CONFIG = SESM.Config(hidden=9, sparsity=0.6, code_error=0.8, gain=4.0)
+CONFIG = SESM.Config(hidden=9, sparsity_weight=0.6, code_error=0.8, gain=4.0)
 
 
 def make(config=CONFIG, visible=14, dtype=np.float64, seed=0):
@@ -42,7 +42,7 @@ def loss(model, X, Z):
     return (
         config.code_error * np.square(Z - (X @ W + c)).sum(axis=1)
         + np.square(X - (L @ D.T + b)).sum(axis=1)
-        + config.sparsity * np.log(1 + L**2).sum(axis=1)
+        + config.sparsity_weight * np.log(1 + L**2).sum(axis=1)
     )
 
 
@@ -140,7 +140,9 @@ def test_the_norms_of_the_decoders_columns_are_told():
 def test_the_sparsifying_logistic_is_that_of_the_paper_of_2006():
     """Over rows one by one: v(k) = eta exp(beta z) + (1 - eta) v(k - 1), code eta exp(beta z) / v(k)."""
     eta, beta = 0.3, 1.7
-    config = SESM.Config(hidden=9, logistic="sparsifying", eta=eta, gain=beta, tied=False, sparsity=0.2)
+    config = SESM.Config(
+        hidden=9, logistic="sparsifying", eta=eta, gain=beta, tied=False, sparsity_weight=0.2
+    )
     model, X = make(config), rows(40)
     W, c = (model.params[name] for name in ("W", "c"))
     v = mean_v = eta / (1 - eta) * np.exp(model.state["threshold"])
@@ -160,7 +162,7 @@ def test_the_sparsifying_logistic_is_that_of_the_paper_of_2006():
 
 
 def test_thresholds_see_the_rows_of_a_minibatch_in_order():
-    config = SESM.Config(hidden=9, logistic="sparsifying", eta=0.3, sparsity=0.2)
+    config = SESM.Config(hidden=9, logistic="sparsifying", eta=0.3, sparsity_weight=0.2)
     model, X = make(config), rows(6)
     z = model.relax(X).Z + model.state["threshold"]
     v = 0.3 / 0.7 * np.exp(model.state["threshold"])
@@ -190,7 +192,7 @@ def bars(n, side=6, seed=0):
 def bars_found(**settings):
     """(bars that some filter has learned, of 12; units never above 1/2)."""
     X = bars(3000)
-    model = SESM(SESM.Config(hidden=20, sparsity=0.7, **settings))
+    model = SESM(SESM.Config(hidden=20, sparsity_weight=0.7, **settings))
     model.init(36, Random(0), X.mean(axis=0))
 
     how = TrainConfig(epochs=15, batch_size=10, momentum=0.0, decay="l1", lr_schedule="linear", lr=0.1)
@@ -243,7 +245,7 @@ def test_edges_from_images_and_none_from_noise():
         ),
         (("--eta", "0.1"), 2, "--eta: does nothing without --logistic sparsifying"),
         (("--gain", "0"), 2, "--gain"),
-        (("--sparsity", "-1"), 2, "--sparsity"),
+        (("--sparsity-weight", "-1"), 2, "--sparsity-weight"),
         (("--lr", "5"), 3, "diverged"),
     ],
 )

@@ -177,7 +177,7 @@ def test_a_stopped_run_goes_on_in_the_same_bytes(name):
     """Stopped after every single update, taken through plain values, restored: params, state and history
     agree."""
     config = TrainConfig(epochs=4, batch_size=50, **CONFIGS[name])
-    settings = {"target": 0.1, "refine": 7}
+    settings = {"sparsity_target": 0.1, "refine": 7}
     whole = Training(rbm(**settings), rows(), config)
     assert whole.run()
     stopped = Training(rbm(**settings), rows(), config)
@@ -561,8 +561,11 @@ def test_denoising_is_made_for_the_data():
 
 def test_sparse_models_are_sparser_on_whitened_data():
     white = replace(SUMMARY, whitened=True)
-    assert [SESM.resolve(SESM.Config(), data).sparsity for data in (SUMMARY, white)] == [0.5, 3.0]
-    found = [SparseAutoencoder.resolve(SparseAutoencoder.Config(), data).rho for data in (SUMMARY, white)]
+    assert [SESM.resolve(SESM.Config(), data).sparsity_weight for data in (SUMMARY, white)] == [0.5, 3.0]
+    found = [
+        SparseAutoencoder.resolve(SparseAutoencoder.Config(), data).sparsity_target
+        for data in (SUMMARY, white)
+    ]
     assert found == [0.1, 0.02]
 
 

@@ -50,7 +50,7 @@ def command(
     \b
     Examples:
       featlearn train --model rbm --decay l1
-      featlearn train patches.h5 --model rbm --hidden 144 --target 0.02 --lr 0.1 -o edges.h5
+      featlearn train patches.h5 --model rbm --hidden 144 --sparsity-target 0.02 --lr 0.1 -o edges.h5
       featlearn train patches.h5 --model k-sparse --watch 1 --movie learning.gif
     """
     from featlearn.jobs.train import plan_training, train

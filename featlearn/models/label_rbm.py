@@ -266,5 +266,5 @@ class LabelRBM(RBMSettings, ChainOfRows):
             "persistent": cls.Config(**usual, chains=7, cd=2),
             "contrastive": cls.Config(**usual, persistent=False, sample_data=False, discriminative=0.5),
             "sampled": cls.Config(**usual, persistent=False, sample_visible=True),
-            "centered, sparse": cls.Config(**usual, chains=7, centered=True, target=0.1),
+            "centered, sparse": cls.Config(**usual, chains=7, centered=True, sparsity_target=0.1),
         }

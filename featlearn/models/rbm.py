@@ -277,9 +277,9 @@ class RBM(RBMSettings, ChainOfRows):
             "rectified": cls.Config(**gaussian, units="rectified"),
             "persistent, centered": cls.Config(**bernoulli, persistent=True, chains=7, centered=True),
             "sampled": cls.Config(**bernoulli, cd=2, sample_visible=True, sample_data=True),
-            "sparse, refined": cls.Config(**bernoulli, target=0.1, refine=5),
-            "sparse by Lee": cls.Config(**bernoulli, target=0.1, sparsity="lee"),
-            "sparse by Goh": cls.Config(**bernoulli, target=0.1, sparsity="goh"),
+            "sparse, refined": cls.Config(**bernoulli, sparsity_target=0.1, refine=5),
+            "sparse by Lee": cls.Config(**bernoulli, sparsity_target=0.1, sparsity_method="lee"),
+            "sparse by Goh": cls.Config(**bernoulli, sparsity_target=0.1, sparsity_method="goh"),
         }
 
     def losses(self) -> dict[str, Loss]:

@@ -75,9 +75,9 @@ class SESM(SESMSettings):
     def variants(cls) -> dict[str, Any]:
         return {
             "default": cls.Config(**cls.small, gain=2.0),
-            "other weights": cls.Config(**cls.small, gain=1.0, sparsity=3.0, code_error=0.3),
+            "other weights": cls.Config(**cls.small, gain=1.0, sparsity_weight=3.0, code_error=0.3),
             "untied": cls.Config(**cls.small, gain=2.0, tied=False),
-            "sparsifying": cls.Config(**cls.small, logistic="sparsifying", sparsity=0.4, eta=0.2),
+            "sparsifying": cls.Config(**cls.small, logistic="sparsifying", sparsity_weight=0.4, eta=0.2),
         }
 
     def init(self, n_visible: int, rng: Random, mean: Array | None = None) -> None:
@@ -158,7 +158,7 @@ class SESM(SESMSettings):
         D'r is D'D l - D'(y - b). Tied, D'(y - b) = f_enc - (c + W'b): the data are multiplied but once.
         """
         config, W, D = self.config, self.params["W"], self.decoder
-        assert config.sparsity is not None
+        assert config.sparsity_weight is not None
         with_b = np.concatenate([X, self.params["b"][None]])
         F = product(with_b, W)
         Q = F if config.tied else product(with_b, D)
@@ -168,7 +168,7 @@ class SESM(SESMSettings):
         L = np.empty_like(Z)
         slope = np.empty_like(Z)
         cost = np.empty(len(Z))
-        settings = (self.gain, config.code_error, config.sparsity, config.relax_step, steps)
+        settings = (self.gain, config.code_error, config.sparsity_weight, config.relax_step, steps)
         d, h = D.shape
         if d * h >= len(X) * (steps + 1) * (3 * d - 2 * h):  # by what both cost, as measured
             Y = np.empty_like(X)

@@ -9,8 +9,8 @@ A. Ng, Sparse autoencoder, CS294A lecture notes, Stanford 2011. lambda is the we
 (--decay l2 --decay-weight), not applied to biases. rho_j is a mean over the batch, so the method wants all
 rows at once (L-BFGS, as in the lecture) or large batches. With tanh units, which rest at -1, (1 + h) / 2
 stands for h. The error is divided by the data's variance (autoencoder.py), so beta and lambda mean the same
-on all data; the lecture's J is that of --loss-scale 1, and its settings for photographs are --hidden 25 --rho
-0.01 --beta 3.
+on all data; the lecture's J is that of --loss-scale 1, and its settings for photographs are --hidden 25
+--sparsity-target 0.01 --sparsity-weight 3. --sparsity-target is rho, --sparsity-weight beta.
 """
 
 import math
@@ -44,21 +44,20 @@ class SparseAutoencoder(Autoencoder):
             "sigmoid", REMARKS.partition(" relu")[0].rstrip(","), choices=("sigmoid", "tanh")
         )
         tied: bool = setting(False, "decode with the encoder's weights")
-        rho: float | None = setting(
+        sparsity_target: float | None = setting(
             None,
-            "sparsity parameter: wanted mean activation of each hidden unit  "
-            "[default: 0.1; whitened data: 0.02]",
+            "target mean activation of each hidden unit  [default: 0.1; whitened data: 0.02]",
             above=0,
             below=1,
         )
-        beta: float = setting(0.5, "weight of the sparsity penalty", low=0)
+        sparsity_weight: float = setting(0.5, "weight of the sparsity penalty", low=0)
 
     config: Config
 
     @classmethod
     def resolve(cls, config: Any, data: DataSummary) -> Any:
         """Ask for sparser codes of whitened data; the rest as an autoencoder does."""
-        return super().resolve(fill(config, {"rho": 0.02 if data.whitened else 0.1}), data)
+        return super().resolve(fill(config, {"sparsity_target": 0.02 if data.whitened else 0.1}), data)
 
     @classmethod
     def variants(cls) -> dict[str, Any]:
@@ -72,15 +71,15 @@ class SparseAutoencoder(Autoencoder):
                         "tied": tied,
                         "output_units": g,
                         "loss": loss,
-                        "rho": 0.1,
+                        "sparsity_target": 0.1,
                     }
                     found[name] = cls.Config(**cls.small, **settings)
         return found
 
     @property
     def rho(self) -> float:
-        assert self.config.rho is not None
-        return self.config.rho
+        assert self.config.sparsity_target is not None
+        return self.config.sparsity_target
 
     @property
     def wanted_activity(self) -> tuple[float, float]:
@@ -89,8 +88,10 @@ class SparseAutoencoder(Autoencoder):
 
     def remedies(self) -> dict[str, dict[str, Any]]:
         """Units that hardly ever speak can say nothing of the data."""
-        wider = {"nothing": {"rho": max(self.rho, 0.1)}}
-        return super().remedies() | wider | {"activity": {"beta": 10 * self.config.beta}}
+        wider = {"nothing": {"sparsity_target": max(self.rho, 0.1)}}
+        return (
+            super().remedies() | wider | {"activity": {"sparsity_weight": 10 * self.config.sparsity_weight}}
+        )
 
     def _mean_activations(self, H: Array) -> tuple[Array, float]:
         """Return q (hidden,), of 0..1, and its derivative by the mean code."""
@@ -102,12 +103,12 @@ class SparseAutoencoder(Autoencoder):
     def bend(self, H: Array) -> Array:
         q, scale = self._mean_activations(H)
         rho = self.rho
-        found = self.config.beta * scale**2 * (rho / np.square(q) + (1 - rho) / np.square(1 - q))
+        found = self.config.sparsity_weight * scale**2 * (rho / np.square(q) + (1 - rho) / np.square(1 - q))
         return np.asarray(found, H.dtype)
 
     def penalty(self, H: Array) -> tuple[float, Array | None, dict[str, float]]:
         """beta sum_j KL(rho || rho_j); "deviation" is the largest |rho_j - rho|, "kl" the sum."""
-        rho, beta = self.rho, self.config.beta
+        rho, beta = self.rho, self.config.sparsity_weight
         q, scale = self._mean_activations(H)
         kl = math.fsum(
             rho * math.log(rho / p) + (1 - rho) * math.log((1 - rho) / (1 - p)) for p in q.tolist()

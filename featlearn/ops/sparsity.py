@@ -1,4 +1,4 @@
-"""Three published ways to make hidden units rarely active; p is the wanted mean activation.
+"""Three published ways to make hidden units rarely active; p is the target mean activation.
 
 hinton   q, a decaying average of each unit's mean activation, is pulled to p by the gradient q - p of a
          cross-entropy on the unit's total input, so on bias and incoming weights alike (the Guide, section
@@ -29,60 +29,63 @@ _AXES = {"selective": 0, "sparse": 1}
 
 @dataclass(frozen=True)
 class SparsityConfig:
-    """Settings of a model whose hidden units can be held to a wanted mean activation."""
+    """Settings of a model whose hidden units can be held to a target mean activation."""
 
-    target: float | None = setting(
+    sparsity_target: float | None = setting(
         None,
-        "sparsity target: wanted mean activation of the hidden units, e.g. 0.02",
+        "target mean activation of the hidden units, e.g. 0.02",
         above=0,
         below=1,
         off="no target",
     )
-    sparsity: str = setting(
+    sparsity_method: str = setting(
         "hinton",
         "how to reach the target: cross-entropy on bias and weights, Lee's on the bias, Goh's ranks",
         choices=("hinton", "lee", "goh"),
-        needs="target",
+        needs="sparsity_target",
     )
-    target_weight: float | None = setting(
+    sparsity_weight: float | None = setting(
         None,
         "strength of the pull to the sparsity target  [default: 1, lee: 10]",
         low=0,
-        needs="target",
+        needs="sparsity_target",
         off="no target",
     )
-    target_memory: float = setting(
+    sparsity_memory: float = setting(
         0.95,
         "hinton: decay of the running mean that meets the target",
         low=0,
         below=1,
-        needs="target sparsity=hinton",
+        needs="sparsity_target sparsity_method=hinton",
     )
-    goh_order: str = setting(
+    sparsity_order: str = setting(
         "selective-sparse",
         "goh: over the examples (selective), over the units (sparse), or one after the other",
         choices=ORDERS,
-        needs="target sparsity=goh",
+        needs="sparsity_target sparsity_method=goh",
     )
 
     def __post_init__(self) -> None:
         check(self)
-        if self.sparsity == "goh" and (self.target_weight or 0) > 1:
+        if self.sparsity_method == "goh" and (self.sparsity_weight or 0) > 1:
             raise ConfigError(
-                f"--target-weight {self.target_weight:g}: with --sparsity goh it is a share, 0 to 1"
+                f"--sparsity-weight {self.sparsity_weight:g}: with --sparsity-method goh it is a share, "
+                "0 to 1"
             )
 
     @property
-    def usual_target_weight(self) -> float | None:
+    def usual_sparsity_weight(self) -> float | None:
         """The strength of the pull where none is given; None without a target."""
-        return None if self.target is None else WEIGHTS[self.sparsity]
+        return None if self.sparsity_target is None else WEIGHTS[self.sparsity_method]
 
 
 def targets(config: SparsityConfig, H: Array) -> Array:
     """Return what stands for activations H (n, hidden) in the statistics: H, or mixed with Goh's targets."""
-    if config.target is None or config.sparsity != "goh" or config.target_weight is None:
+    if config.sparsity_target is None or config.sparsity_method != "goh" or config.sparsity_weight is None:
         return H
-    return np.asarray(H + config.target_weight * (goh_targets(H, config.target, config.goh_order) - H))
+    return np.asarray(
+        H + config.sparsity_weight * (goh_targets(H, config.sparsity_target, config.sparsity_order) - H)
+    )
 
 
 def add_pull(
@@ -93,14 +96,14 @@ def add_pull(
     X (n, visible) is what the hidden units see of a minibatch, H (n, hidden) their activations; Hinton's
     running means state["q"] (hidden,) take them in.
     """
-    if config.target is None or config.target_weight is None or config.sparsity == "goh":
+    if config.sparsity_target is None or config.sparsity_weight is None or config.sparsity_method == "goh":
         return
-    if config.sparsity == "lee":
-        grads["c"] += lee_pull(H, config.target, config.target_weight)
+    if config.sparsity_method == "lee":
+        grads["c"] += lee_pull(H, config.sparsity_target, config.sparsity_weight)
         return
-    memory = config.target_memory
+    memory = config.sparsity_memory
     state["q"] = memory * state["q"] + (1 - memory) * column_mean(H)
-    pull = hinton_pull(state["q"], config.target, config.target_weight)
+    pull = hinton_pull(state["q"], config.sparsity_target, config.sparsity_weight)
     grads["c"] += pull
     grads["W"] += np.outer(column_mean(X), pull)
 

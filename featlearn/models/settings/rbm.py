@@ -117,10 +117,14 @@ class RBMSettings(Layer):
                 )
             if self.visible == "gaussian" and self.sample_data:
                 raise ConfigError("--sample-data: makes binary pixels; use --visible bernoulli")
-            if self.units == "rectified" and self.target is not None and self.sparsity != "hinton":
+            if (
+                self.units == "rectified"
+                and self.sparsity_target is not None
+                and self.sparsity_method != "hinton"
+            ):
                 raise ConfigError(
-                    f"--sparsity {self.sparsity}: made for probabilities; "
-                    "rectified units have --sparsity hinton"
+                    f"--sparsity-method {self.sparsity_method}: made for probabilities; "
+                    "rectified units have --sparsity-method hinton"
                 )
 
     config: Config
@@ -131,11 +135,11 @@ class RBMSettings(Layer):
         kind = kind_for(config.visible, data)
         if kind != config.visible:
             config = replace(config, visible=kind)
-        sparse = config.target if config.units == "binary" else None
+        sparse = config.sparsity_target if config.units == "binary" else None
         usual = {
             "init_scale": INIT_SCALES[config.init],
             "hidden_bias": 0.0 if sparse is None else log_odds(sparse),
-            "target_weight": config.usual_target_weight,
+            "sparsity_weight": config.usual_sparsity_weight,
             "refine_lr": rounded(REFINE / (data.variance or data.n_visible)) if config.refine else None,
         }
         if config.hidden_targets is not None:
@@ -179,22 +183,26 @@ class RBMSettings(Layer):
 
     @property
     def wanted_activity(self) -> tuple[float, float] | None:
-        return None if self.config.target is None else (0.0, self.config.target)
+        return None if self.config.sparsity_target is None else (0.0, self.config.sparsity_target)
 
     def remedies(self) -> dict[str, dict[str, Any]]:
         """Return settings that help; a target makes edges of photographs, but no better codes of digits.
 
         H. Lee, C. Ekanadham, A. Ng, Sparse deep belief net model for visual area V2, NIPS 2007.
         """
-        edges: dict[str, Any] = {"target": self.config.target or 0.02, "lr": 0.1, "lr_schedule": "linear"}
+        edges: dict[str, Any] = {
+            "sparsity_target": self.config.sparsity_target or 0.02,
+            "lr": 0.1,
+            "lr_schedule": "linear",
+        }
         found: dict[str, dict[str, Any]] = {"noise": edges, "activity": {"lr": 0.1}}
         if self.config.sigma != 1:
             edges["sigma"] = None
             found["nothing"] = {"sigma": None}
-        if self.config.target is not None:
+        if self.config.sparsity_target is not None:
             found |= {
-                "classifier": {"target": None},
-                "dead": {"target_weight": (self.config.target_weight or 1.0) / 10},
+                "classifier": {"sparsity_target": None},
+                "dead": {"sparsity_weight": (self.config.sparsity_weight or 1.0) / 10},
             }
         if (self.config.hidden_bias or 0) > 0:
             found["saturated"] = {"hidden_bias": None}

@@ -26,7 +26,7 @@ class SESMSettings(Layer):
     @dataclass(frozen=True)
     class Config:
         hidden: int = setting(100, "number of hidden units", low=1, high=MAX_UNITS)
-        sparsity: float | None = setting(
+        sparsity_weight: float | None = setting(
             None,
             "a_s, the weight of the penalty on codes, sum log(1 + l^2)  "
             "[default: 0.5; whitened data: 3; sparsifying logistic: 0]",
@@ -81,8 +81,8 @@ class SESMSettings(Layer):
     def resolve(cls, config: Config, data: DataSummary) -> Config:
         """Ask for sparser codes of whitened data, whose filters are noise else."""
         if config.logistic == "sparsifying":
-            return fill(config, {"sparsity": 0.0, "gain": SPARSIFYING_GAIN, "eta": 0.1})
-        return fill(config, {"sparsity": 3.0 if data.whitened else 0.5, "gain": GAIN})
+            return fill(config, {"sparsity_weight": 0.0, "gain": SPARSIFYING_GAIN, "eta": 0.1})
+        return fill(config, {"sparsity_weight": 3.0 if data.whitened else 0.5, "gain": GAIN})
 
     @classmethod
     def usual_rates(cls, config: Any, data: DataSummary) -> dict[str, float]:
