@@ -14,7 +14,7 @@ import pytest
 
 from featlearn import _core
 from featlearn.errors import DataError
-from featlearn.jobs import training_run
+from featlearn.jobs import plan, training_run
 
 FEATLEARN = [sys.executable, "-m", "featlearn"]
 
@@ -57,7 +57,33 @@ def test_the_readmes_first_command_learns_spots(tmp_path):
     assert report["output"] == "rbm-l1.h5"
     assert report["zero_weights"] > 0.4
     assert "featlearn visualize rbm-l1.h5" in done.stderr
+    assert "\nexpect spots; edges of the same images: featlearn train --model k-sparse\n" in done.stderr
     assert os.listdir(tmp_path) == ["rbm-l1.h5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("rbm", "--hidden", 50), "spots"),
+        (("rbm", "--decay", "l2"), "blobs"),
+        (("rbm", "--init-scale", 0.1), None),
+        (("k-sparse",), None),
+    ],
+)
+def test_a_newcomer_is_told_what_generated_images_teach(options, expected, tmp_path, run_here, monkeypatch):
+    """Where that are no edges; with other settings nobody knows, and where they come there is no need."""
+    monkeypatch.chdir(tmp_path)
+    said = run_here("train", "--model", *options, "--epochs", 1, "--show-config").err
+    assert "no data set given" in said
+    assert ("expect" in said) == (expected is not None)
+    assert expected is None or f"expect {expected}; edges" in said
+
+
+def test_what_a_newcomer_is_told_to_take_learns_edges(tmp_path, run_here, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_here("train", "--model", plan.EDGES, "--hidden", 40, "--epochs", 5, "-o", "edges.h5")
+    fits = json.loads(run_here("visualize", "edges.h5", "--what", "gabor", "-o", "fits.csv", "--json").out)
+    assert fits["edges"] > 30
 
 
 def test_same_bytes_for_threads_and_instruction_sets(data):

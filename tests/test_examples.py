@@ -1,5 +1,6 @@
 """The files of examples/, run on pictures that are made here."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -58,3 +59,36 @@ def test_the_makefile_makes_what_is_missing_and_no_more(here):
     assert make(here, "k-sparse.h5") == ["extract-patches", "train"]
     assert (here / "k-sparse.h5").read_bytes() == kept
     assert make(here, "k-sparse.h5") == []
+
+
+QUICK = {
+    "count=40_000": "count=300",
+    "epochs=20": "epochs=2",
+    "hidden=200": "hidden=30",
+    "hidden=144": "hidden=10",
+}
+"""What makes the notebook quick enough for a test."""
+
+
+def test_the_cells_of_the_notebook_run(here, monkeypatch, capsys):
+    """One after another, as Jupyter runs them; what a cell ends in can be shown; nothing is printed yet."""
+    notebook = json.loads((EXAMPLES / "featlearn.ipynb").read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    cells = notebook["cells"]
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    monkeypatch.chdir(here)
+    names = {}
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+            for long, short in QUICK.items():
+                source = source.replace(long, short)
+            exec(source, names)
+            *_, last = source.splitlines()
+            assert not last.isidentifier() or names[last]._repr_png_().startswith(b"\x89PNG")
+    printed = capsys.readouterr().out
+    assert "300 patches of (12, 12, 1)" in printed
+    assert "(300, 30) at work" in printed
+    assert (here / "top-patches.pdf").read_bytes().startswith(b"%PDF")
+    assert "k-sparse" in (here / "report.html").read_text("utf-8")

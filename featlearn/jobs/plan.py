@@ -26,6 +26,8 @@ from featlearn.settings import to_dict
 from featlearn.training.config import TrainConfig
 from featlearn.training.order import moments, split_rows
 
+EDGES = "k-sparse"
+"""The model that learns edges of the generated images without options."""
 MOST = 0.5  # of the variance in one value: a warning
 HOPELESS_MEAN = 1000  # times as long as rows are far from it: no rate is right for the mean row and the rest
 RESTARTS = 2  # at most, of a run whose default learning rate diverges
@@ -229,3 +231,11 @@ def refuse_scale(training: Any) -> None:
     """Raise ConfigError for another divisor than that of the model that a run begins at."""
     if training.data_scale not in (None, 1):
         raise ConfigError("--data-scale: rows are divided as the model has learned from them; leave it out")
+
+
+def say_what_to_expect(model: str, config: Any, training: Any, say: Say) -> None:
+    """Say what the filters of generated images will look like, where a newcomer waits for edges in vain."""
+    cls = model_class(model)
+    shows = cls.defaults.shows.get(training.decay) if config == cls.Config(hidden=config.hidden) else None
+    if shows is not None:
+        say(f"expect {shows}; edges of the same images: featlearn train --model {EDGES}")

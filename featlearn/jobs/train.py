@@ -25,7 +25,7 @@ from featlearn.jobs.init_from import begun_as, settings_like
 from featlearn.jobs.layers import StackPlan, learn_layers, plan_stack
 from featlearn.jobs.picture_settings import Watching
 from featlearn.jobs.pictures import filters_inside
-from featlearn.jobs.plan import Plan, make_plan, refuse_scale
+from featlearn.jobs.plan import Plan, make_plan, refuse_scale, say_what_to_expect
 from featlearn.jobs.refit import RefitPlan, learn_again
 from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, find_shorter
@@ -87,6 +87,8 @@ def plan_training(
         own = {field.name for field in fields(cls.Config)}
         cutting = (cutting or Cutting()).seeded(run.seed)
         data = describe_data(dataset, model, run, say, cutting, set(given) - own, progress, learned)
+    if dataset is None:
+        say_what_to_expect(model, config, training, say)
     if cls.layered():
         return plan_stack(data, model, config, training, run, not no_retry, say)
     plan = make_plan(data, model, config, training, run, not no_retry, say)

@@ -119,7 +119,7 @@ def polar_picture(
     """
     words = [f"edges: {np.count_nonzero(edge)}", f"spots: {np.count_nonzero(~edge)}"]
     below = "radius: frequency (cycles a pixel); angle: orientation of the bars"
-    below += f"\n{unfitted} more units are neither" if unfitted else ""
+    below += f"\n{unfitted} more {'unit is' if unfitted == 1 else 'units are'} neither" if unfitted else ""
 
     def paint(figure: Any) -> None:
         figure.set_layout_engine("none")  # which leaves the room of the lower half

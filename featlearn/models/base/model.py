@@ -50,6 +50,8 @@ class Defaults:
     """What these are, in words."""
     patches: Mapping[str, Any] = field(default_factory=lambda: {"size": 16, "normalize": "standardize"})
     """Size and preprocessing of the generated patches that are learned from when there is no data set."""
+    shows: Mapping[str, str] = field(default_factory=dict)
+    """What its filters of them look like by the decay, with no other setting, where they are no edges."""
 
 
 class Model:

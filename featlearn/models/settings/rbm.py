@@ -30,6 +30,7 @@ class RBMSettings(Layer):
         rates={"sgd": RATE},
         rate_unit="over the mean squared length of a row, at most 0.1 (gaussian: half of it)",
         training={"lr_schedule": "constant"},
+        shows={"none": "spots", "l1": "spots", "l2": "blobs"},
     )
 
     @dataclass(frozen=True)
