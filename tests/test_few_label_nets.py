@@ -386,14 +386,14 @@ WRONG = {
 
 @pytest.mark.parametrize("options", WRONG)
 def test_wrong_use_is_one_line_before_any_work(options, place, run_here, monkeypatch):
-    monkeypatch.setattr("featlearn.jobs.evaluate.measured_in_one_pass", None)
+    monkeypatch.setattr("featlearn.jobs.measuring.measured_in_one_pass", None)
     line = ("evaluate", place / "rbm.h5", place / "test.h5", "--train", place / "train.h5", *options.split())
     code, words = WRONG[options]
     refused(run_here(*line), words, code=code)
 
 
 def test_a_model_that_cannot_be_fine_tuned_is_named(place, run_here, monkeypatch):
-    monkeypatch.setattr("featlearn.jobs.evaluate.measured_in_one_pass", None)
+    monkeypatch.setattr("featlearn.jobs.measuring.measured_in_one_pass", None)
     line = ("evaluate", place / "rbm.h5", place / "sesm.h5", place / "test.h5", "--train", place / "train.h5")
     refused(run_here(*line, "--per-class", 4, "--finetune"), "sesm.h5: a model 'sesm' cannot be", code=2)
     plain = ("evaluate", place / "rbm.h5", place / "test.h5", "--train", place / "plain.h5")

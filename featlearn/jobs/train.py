@@ -230,6 +230,8 @@ def learn_into(
 
 def _agreed(ask: Ask) -> Ask:
     """Return what answers as `ask` does on any rank; all are asked as often, and get that one's signal."""
+    if ranks.size == 1:
+        return ask
 
     def any_asks() -> bool:
         stop = ranks.largest(ask()) > 0
