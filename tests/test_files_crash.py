@@ -146,7 +146,9 @@ def test_write_error_at_every_write(tmp_path, monkeypatch, kind, sticky, number)
 
     def save():
         if kind == "model":
-            write_model(str(path), ModelFile("rbm", {}, {}, 0, (1, 1, 1), {"W": np.ones((200, 200))}), force=True)
+            write_model(
+                str(path), ModelFile("rbm", {}, {}, 0, (1, 1, 1), {"W": np.ones((200, 200))}), force=True
+            )
             return
         with DatasetWriter(str(path), 10, (2, 3, 1), "uint8", True, force=True) as writer:
             writer.append(rows, origin, origin[:, 0])
