@@ -17,7 +17,7 @@ import click
 
 from featlearn import signals
 from featlearn.errors import ConfigError, DataError, printable, reason, show
-from featlearn.jobs.results import Next, Result
+from featlearn.jobs.results import Next, Result, value_at
 
 SAID = ("advice", "measured")  # what stands in JSON alone: a person reads it elsewhere
 PLAIN_SECONDS = 30.0  # between two plain progress lines where stderr is not a terminal
@@ -323,18 +323,13 @@ def show_methods(model: str, get: str | None, results: Results) -> None:
 
 def pick(values: dict[str, Any], key: str) -> Any:
     """Return the value at a dotted key. Raises ConfigError."""
-    found: Any = values
-    for part in key.split("."):
-        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
-            found = found[int(part)]
-        elif isinstance(found, dict) and part in found:
-            found = found[part]
-        else:
-            near = ", ".join(map(show, _nearest(key, list(flat(values)))))
-            raise ConfigError(
-                f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
-            )
-    return found
+    try:
+        return value_at(values, key)
+    except KeyError:
+        near = ", ".join(map(show, _nearest(key, list(flat(values)))))
+        raise ConfigError(
+            f"--get {show(key)}: not there; the nearest are {near}; without --get all are printed"
+        ) from None
 
 
 def _nearest(key: str, known: list[str]) -> list[str]:

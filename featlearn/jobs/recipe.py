@@ -15,7 +15,7 @@ from featlearn.files.paths import open_regular
 from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.recipe_data import content_of, find_data, with_paths
 from featlearn.jobs.recipe_file import RECORD, Figure, Recipe, Step
-from featlearn.jobs.results import Result, optional
+from featlearn.jobs.results import Result, optional, value_at
 from featlearn.jobs.resume import difference
 from featlearn.signals import Interrupted
 
@@ -214,12 +214,8 @@ def _number(value: float | None) -> str:
 
 
 def _at(key: str, results: Mapping[str, Values]) -> float | None:
-    found: Any = results
-    for part in key.split("."):
-        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
-            found = found[int(part)]
-        elif isinstance(found, dict) and part in found:
-            found = found[part]
-        else:
-            return None
+    try:
+        found = value_at(results, key)
+    except KeyError:
+        return None
     return found if isinstance(found, int | float) and not isinstance(found, bool) else None

@@ -69,3 +69,16 @@ class Trained(Result):
     """What is wrong with the model, as key, text and options."""
     finished: bool = field(default=True, metadata=UNREPORTED)
     next: Next | None = field(default=None, repr=False, metadata=UNREPORTED)
+
+
+def value_at(values: Mapping[str, Any], key: str) -> Any:
+    """Return the value at a dotted key, in which numbers count the entries of lists. Raises KeyError."""
+    found: Any = values
+    for part in key.split("."):
+        if isinstance(found, list) and part.isdecimal() and int(part) < len(found):
+            found = found[int(part)]
+        elif isinstance(found, dict) and part in found:
+            found = found[part]
+        else:
+            raise KeyError(key)
+    return found
