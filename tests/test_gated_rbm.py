@@ -180,6 +180,9 @@ def test_a_model_of_pairs_in_all_commands(work, run_here, tmp_path):
     with Image.open(tmp_path / "p.png") as sheet:
         assert sheet.width >= 2 * 9 + 1  # and so do those of a pair
     refused(run_here("sample", model, "-o", tmp_path / "s.png"), "may have no end", code=2)
+    rbm = tmp_path / "rbm.h5"
+    ok(run_here("train", work.paired, "--model", "rbm", "--hidden", 4, "--epochs", 1, "-o", rbm))
+    ok(run_here("sample", rbm, "--count", 4, "--labels", "-o", tmp_path / "s.png"))  # a caption a pair
 
 
 # --- pairs

@@ -48,6 +48,9 @@ def parsed(words: Sequence[str]) -> click.Context:
         raise ConfigError("the command is missing")
     if {"-h", "--help"} & set(words):
         raise ConfigError("prints a help page, and does nothing")
+    for word in words:
+        if word.partition("=")[0] in ("--config", "--recipe"):
+            raise ConfigError(f"{word}: a step says its settings itself; leave it out")
     try:
         return _context(words, Session(take=lambda values: None))
     except click.ClickException as error:

@@ -154,7 +154,8 @@ def net_options(
     words, usual = usual_in_words(cls), cls.defaults.training
     training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
     net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
-    return [one for one in training if one.name != "data_scale"], net
+    idle = {"data_scale"} | ({"validation_data"} if needs else set())
+    return [one for one in training if one.name not in idle], net
 
 
 def image_options(cls: Any) -> list[Option]:

@@ -52,8 +52,10 @@ def settings_of(file: ModelFile) -> dict[str, Any]:
 def methods(learned: LoadedModel) -> str:
     """Return a paragraph that says how a model was learned."""
     file = learned.file
-    of_layers = [f"Layer {i}, {_noun(layer)}: {_training(layer)}" for i, layer in enumerate(file.layers, 1)]
-    trained = of_layers or [_training(file)]
+    of_layers = [
+        f"Layer {i} is {_noun(layer)}: {_training(layer)}." for i, layer in enumerate(file.layers, 1)
+    ]
+    trained = of_layers or [f"Training: {_training(file)}."]
     return " ".join(
         [
             f"Features were learned with featlearn {file.version} by {_noun(file)}, {_source(learned)}.",
@@ -69,8 +71,9 @@ def methods(learned: LoadedModel) -> str:
 def _effective(cls: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
     declared = {field.name for field in fields(cls) if field.metadata}
     known = {name: value for name, value in values.items() if name in declared}
-    words = in_words(cls, known)
-    return {name: words[name] for name in in_effect(from_file(cls, known))}
+    config = from_file(cls, known)
+    words = in_words(cls, to_dict(config))
+    return {name: words[name] for name in in_effect(config)}
 
 
 def _noun(file: ModelFile) -> str:
@@ -97,10 +100,13 @@ def _sizes(file: ModelFile) -> str:
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
     inputs = learned.file.provenance.get("inputs") or []
-    others = [learned.file.progress.get(key) for key in ("start", "validation data")]
-    data = [
-        one for one in inputs if isinstance(one, Mapping) and one.get("digest") not in filter(None, others)
-    ]
+    others = {
+        known.progress.get(key)
+        for known in (learned.file, *learned.file.layers)
+        for key in ("start", "validation data")
+    }
+    others |= {(learned.file.progress.get("request") or {}).get("validation_data")}
+    data = [one for one in inputs if isinstance(one, Mapping) and one.get("digest") not in others - {None}]
     names = [printable(str(one.get("name", ""))) for one in data]
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
@@ -144,7 +150,7 @@ def _training(file: ModelFile) -> str:
     told = TOLD + (FIRST if file.progress.get("start") else ())
     own = [name for name in usual if name in values and name not in told and file.config[name] != usual[name]]
     said += [f"{name.replace('_', ' ')} {plain(values[name])}" for name in own]
-    return f"Training: {', '.join(said)}."
+    return ", ".join(said)
 
 
 def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
@@ -152,7 +158,7 @@ def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     said = [OPTIMIZERS[values["optimizer"]].title]
     if len(file.history.get("epoch", ())):
         epochs, updates = (int(file.history[name][-1]) for name in ("epoch", "step"))
-        said[0] = f"{epochs:,} epochs ({updates:,} updates) of {said[0]}"
+        said[0] = f"{_count(epochs, 'epoch')} ({_count(updates, 'update')}) of {said[0]}"
     if isinstance(values.get("lr"), float):
         said.append(f"learning rate {values['lr']:g}")
     if "momentum" in values:
@@ -162,6 +168,10 @@ def _descent(file: ModelFile, values: Mapping[str, Any]) -> list[str]:
     if values.get("decay", "none") != "none":
         said.append(f"{values['decay'].upper()} weight decay {values['decay_weight']:g}")
     return said
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def plain(value: Any) -> str:

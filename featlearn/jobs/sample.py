@@ -14,7 +14,6 @@ from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
 from featlearn.jobs.results import Result, optional
 from featlearn.jobs.settings import Chains
 from featlearn.jobs.store import LoadedModel, load_model, load_rows
-from featlearn.patches.extract import COLORS
 from featlearn.pictures.sheet import sheet_bytes
 from featlearn.rows import Array
 
@@ -76,21 +75,16 @@ def sample(
 
 
 def _captions(chains: Chains, learned: LoadedModel, V: Array, T: Array | None, times: int) -> list[str]:
-    """Return what each sample is: the class or the number of its chain, and its step where there are several.
-
-    A picture of maps has a tile for each channel.
-    """
+    """Return what each sample is: the class or the number of its chain, and its step if there are several."""
     names = [str(i) for i in range(len(V))]
     if T is not None:
         classes = [str(name) for name in learned.file.classes or range(T.shape[1])]
         names = [classes[i] for i in T.argmax(axis=1)]
     if chains.every is None:
-        captions = names
-    else:
-        first = 0 if chains.data is not None else 1
-        steps = [chains.every * (i + first) for i in range(times)]
-        captions = [f"{name}, {step}" for step in steps for name in names]
-    return [one for one in captions for _ in range(1 if learned.shape[2] in COLORS else learned.shape[2])]
+        return names
+    first = 0 if chains.data is not None else 1
+    steps = [chains.every * (i + first) for i in range(times)]
+    return [f"{name}, {step}" for step in steps for name in names]
 
 
 def _start(chains: Chains, learned: LoadedModel) -> tuple[Array, Array | None]:

@@ -203,6 +203,7 @@ def _train(
             nonlocal saved
             bar.advance(1, _note(at))
             due = watch.should_save() or time.monotonic() - saved >= watch.checkpoint_every
+            due = ranks.largest(due) > 0  # a model that cannot be saved ends the run on all ranks
             # a finished run is about to be written as what it is
             if keep and due and not at.progress.finished:
                 keep.write(model_file(at, plan, story))

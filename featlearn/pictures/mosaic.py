@@ -248,9 +248,13 @@ def movie_bytes(stills: Sequence[str], format: str) -> bytes:
     """
     from PIL import Image
 
-    first, *others = [Image.open(path) for path in stills]
+    def still(path: str) -> Image.Image:
+        with Image.open(path) as image:  # one file is open at a time
+            return image.copy()
+
     out = io.BytesIO()
-    pace = [PACE] * len(others) + [REST]
+    pace = [PACE] * (len(stills) - 1) + [REST]
+    first, others = still(stills[0]), map(still, stills[1:])
     first.info.clear()  # the words of a still are about its epoch alone
     first.save(out, format, save_all=True, append_images=others, duration=pace, loop=0)
     return out.getvalue()
