@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -241,20 +242,28 @@ def picture_bytes(picture: Array, format: str, text: Mapping[str, str], dpi: flo
     return out.getvalue()
 
 
+@dataclass(frozen=True)
+class _Stills:
+    """Pictures in files, as often as they are wanted; one file is open at a time."""
+
+    paths: Sequence[str]
+
+    def __iter__(self) -> Iterator[Any]:
+        from PIL import Image
+
+        for path in self.paths:
+            with Image.open(path) as image:
+                yield image.copy()
+
+
 def movie_bytes(stills: Sequence[str], format: str) -> bytes:
     """Return PNG files of one size as a picture that moves, of a `format` out of MOVIES, over and over again.
 
     Raises OSError for files that cannot be read.
     """
-    from PIL import Image
-
-    def still(path: str) -> Image.Image:
-        with Image.open(path) as image:  # one file is open at a time
-            return image.copy()
-
     out = io.BytesIO()
     pace = [PACE] * (len(stills) - 1) + [REST]
-    first, others = still(stills[0]), map(still, stills[1:])
+    first, others = next(iter(_Stills(stills))), _Stills(stills[1:])
     first.info.clear()  # the words of a still are about its epoch alone
     first.save(out, format, save_all=True, append_images=others, duration=pace, loop=0)
     return out.getvalue()
