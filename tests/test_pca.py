@@ -224,7 +224,9 @@ def test_there_are_no_gradients():
 @pytest.fixture(scope="module")
 def learned(work, run_here, tmp_path_factory):
     path = tmp_path_factory.mktemp("pca") / "pca.h5"
-    ran = run_here("train", work.patches, "--model", "pca", "--hidden", 9, "-o", path, "--json")
+    ran = run_here(
+        "train", work.patches, "--model", "pca", "--hidden", 9, "--batch-size", 100, "-o", path, "--json"
+    )
     assert ran.code == 0, ran.err
     report = json.loads(ran.out)
     assert (report["epochs"], report["updates"]) == (1, 6)

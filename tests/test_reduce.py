@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from featlearn.ops.reduce import column_mean, grand_mean, mean, outer_mean, outer_means, rmse
+from featlearn.ops.arrays import mirror
+from featlearn.ops.reduce import column_mean, gram_sum, grand_mean, mean, outer_mean, outer_means, rmse
 
 
 def arrays(n, dtype=np.float64, seed=0):
@@ -43,3 +44,12 @@ def test_a_sum_of_means_goes_block_by_block(dtype):
         parts.append(part)
     assert np.array_equal(whole, (parts[0] + parts[1]) + parts[2])
     assert np.array_equal(outer_means((X[:256], H[:256], 1)), outer_mean(X[:256], H[:256]))
+
+
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (300, 257), (17_000, 130)])  # one strip; three; panels of rows
+def test_a_sum_of_squares_is_the_whole_outer_sum(n, d):
+    X = np.random.default_rng(0).integers(-9, 9, (n, d)).astype(np.float64)
+    made = np.ones((d, d))
+    gram_sum(X, made)
+    mirror(made)
+    np.testing.assert_array_equal(made, X.T @ X + 1)

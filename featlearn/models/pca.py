@@ -26,13 +26,13 @@ import numpy as np
 
 from featlearn import _core
 from featlearn.errors import ConfigError, DataError
-from featlearn.models.base import MAX_UNITS, DataSummary, Gradients, Layer, Loss, Phase, Step
+from featlearn.models.base import MAX_UNITS, DataSummary, Defaults, Gradients, Layer, Loss, Phase, Step
 from featlearn.models.base.papers import HOTELLING_1933, PEARSON_1901, Paper
-from featlearn.ops.arrays import add_bias, product
+from featlearn.ops.arrays import add_bias, mirror, product
 from featlearn.ops.dense import Dense
 from featlearn.ops.eigen import eigen
 from featlearn.ops.graph import Graph, Value
-from featlearn.ops.reduce import column_sum, count, outer_sum, rmse
+from featlearn.ops.reduce import column_sum, count, gram_sum, rmse
 from featlearn.random import Random
 from featlearn.rows import Array
 from featlearn.settings import check, fill, setting
@@ -49,12 +49,13 @@ class PCA(Layer):
 
     state: variance (hidden,) float64 of the components. While learning instead count (1,), shift m
     (visible,), sum s (visible,) and products P (visible, visible), float64, so that a run can be stopped and
-    go on.
+    go on. P is symmetric: only what is on its diagonal and above is kept up to date.
     """
 
     id = "pca"
     title = "principal component analysis"
     papers: ClassVar[tuple[Paper, ...]] = (PEARSON_1901, HOTELLING_1933)
+    defaults = Defaults(batch_size=1000)
 
     @dataclass(frozen=True)
     class Config:
@@ -130,7 +131,7 @@ class PCA(Layer):
         state, D = self.state, X - self.state["shift"]
         state["count"] += count(X)
         column_sum(D, out=state["sum"])
-        outer_sum(D, D, out=state["products"])
+        gram_sum(D, out=state["products"])
         about_mean = rmse(X, np.tile(self.params["b"], (len(X), 1)))
         return {"error": about_mean}, {}
 
@@ -147,6 +148,7 @@ class PCA(Layer):
             )
         mean, C = self.state["shift"] + offset, self.state["products"]
         self.state = {}  # C is changed in place
+        mirror(C)
         _core.gemm(C, offset[None], offset[None], trans_a=True, alpha=-1.0, beta=1 / n)
         self._solve(C)
         self.params["b"][...] = mean

@@ -21,6 +21,12 @@ def add_bias(A: Array, bias: Array) -> Array:
     return A
 
 
+def mirror(A: Array) -> None:
+    """Copy what is above the diagonal of a square A below it."""
+    for i in range(len(A)):
+        A[i + 1 :, i] = A[i, i + 1 :]
+
+
 def sum_columns(A: Array) -> Array:
     """Sum of each column of parameters, (n, d) -> (d,)."""
     out: Array = np.empty(A.shape[1], A.dtype)

@@ -21,6 +21,8 @@ from featlearn.rows import Array
 
 BLOCK = ranks.BLOCK
 """Rows whose sum is one number in the order of all sums, as in the kernels."""
+STRIP = 128
+"""Columns of a symmetric matrix that are made together, from the diagonal on."""
 Make = Callable[[Array, slice, float, float], None]
 """(into, rows, alpha, beta): makes into = alpha times the sum over some of the rows + beta into."""
 alike = ranks.alike
@@ -80,6 +82,29 @@ def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None)
         _core.gemm(into, X[rows], H[rows], trans_a=True, alpha=alpha, beta=beta)
 
     return add_up(made, len(X), make, weight, old)
+
+
+def gram_sum(X: Array, out: Array) -> None:
+    """Add the sum over rows of x x' to `out` (d, d), on its diagonal and above: X is (n, d).
+
+    What is below the diagonal means nothing; `mirror` of ops/arrays.py makes it.
+    """
+
+    def make(into: Array, rows: slice, alpha: float, beta: float) -> None:
+        XT = np.ascontiguousarray(X[rows].T)  # so that some columns of X are a matrix of their own
+        for i in range(0, len(XT), STRIP):
+            strip = np.empty((len(XT[i : i + STRIP]), len(XT) - i), X.dtype)
+            _core.gemm(strip, XT[i : i + STRIP], XT[i:], trans_b=True, alpha=alpha)
+            if beta:
+                strip += beta * into[i : i + STRIP, i:]
+            else:
+                into[i : i + STRIP, :i] = 0
+            into[i : i + STRIP, i:] = strip
+
+    if in_one_go(len(X)):
+        make(out, slice(0, len(X)), 1.0, 1.0)
+    else:
+        add_up(out, len(X), make, 1.0, 1.0)
 
 
 def outer_mean(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
