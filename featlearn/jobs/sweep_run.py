@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featlearn.files.atomic import Busy
-from featlearn.jobs.callbacks import Ask, NoBar, log, never
+from featlearn.jobs.callbacks import Ask, NoBar, Say, never
 from featlearn.jobs.cutting import Cutting
 from featlearn.jobs.data import Data, describe_data
 from featlearn.jobs.evaluate import evaluate
@@ -50,14 +50,7 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     parts = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
     cutting = Cutting(*(from_dict(kind, task["cutting"][part]) for part, kind in parts.items()))
     plan = plan_training(
-        _described(
-            task["dataset"],
-            task["model"],
-            run.dtype,
-            task["init_from"],
-            cutting,
-            tuple(task["given of cutting"]),
-        ),
+        _described(task, run.dtype, cutting, lambda text: tell({"say of data": text})),
         model=task["model"],
         config=from_dict(cls.Config, task["config"]),
         training=from_dict(training_of(cls), task["training"]),
@@ -109,13 +102,22 @@ def file_name(folder: str, name: str, identity: Mapping[str, Any]) -> str:
     return next((one for one in there if one.endswith(end)), name + end)
 
 
-@functools.lru_cache(1)
-def _described(
-    path: str, model: str, dtype: str, init_from: str | None, cutting: Cutting, given: tuple[str, ...]
-) -> Data:
+_known: dict[str, Data] = {}
+"""What this process learns from, by all that decides it."""
+
+
+def _described(task: Message, dtype: str, cutting: Cutting, say: Say) -> Data:
     """Describe what is learned from, once for all runs of a process: it is read from end to end."""
-    learned = None if init_from is None else load_model(init_from)
-    return describe_data(path, model, RunSettings(dtype=dtype), log, cutting, given, begun_at=learned)
+    names = ("dataset", "model", "init_from", "cutting", "given of cutting")
+    key = json.dumps([dtype, *(task[name] for name in names)])
+    if key not in _known:
+        _known.clear()
+        begun_at = None if task["init_from"] is None else load_model(task["init_from"])
+        path, given = task["dataset"], task["given of cutting"]
+        _known[key] = describe_data(
+            path, task["model"], RunSettings(dtype=dtype), say, cutting, given, begun_at=begun_at
+        )
+    return _known[key]
 
 
 def _tested(path: str, dataset: str) -> dict[str, Any]:
