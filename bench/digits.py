@@ -41,7 +41,7 @@ LARGE = ("--hidden", 1024, "--epochs", 30, "--lr", 0.05, "--lr-schedule", "linea
 
 def codes(folder: str, model: str, data: str) -> tuple[np.ndarray, np.ndarray]:
     learned = load_model(str(Path(folder) / model))
-    rows, dataset, _ = load_rows(str(Path(folder) / data), like=learned)
+    rows, dataset, _ = load_rows(str(Path(folder) / data), like=learned, say=print)
     parts = [learned.model.encode(rows.block(i, min(i + 5000, len(rows)))) for i in range(0, len(rows), 5000)]
     return np.concatenate(parts), np.array(dataset.labels)
 

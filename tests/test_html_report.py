@@ -135,7 +135,7 @@ def test_the_pictures_are_those_of_the_models(made):
 
 def test_the_histogram_counts_every_code_value(work):
     learned = load_model(str(work.model))
-    rows = load_rows(str(work.patches), like=learned)[0]
+    rows = load_rows(str(work.patches), like=learned, say=print)[0]
     H = learned.model.encode(rows.block(0, len(rows)))
     extent = Extent()
     extent.see(H, H, None)
@@ -206,7 +206,7 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     ok(run_here("train", work.patches, "--hidden", 7, *more, "--seed", 5, "--model", "rbm", "-o", out))
     learned = load_model(str(out))
     said = methods(learned)
-    steps = 2 * -(-len(load_rows(str(work.patches))[0]) // 50)
+    steps = 2 * -(-len(load_rows(str(work.patches), say=print)[0]) // 50)
     for words in (
         "a restricted Boltzmann machine (Hinton, 2002; Hinton, 2010) with 7 units",
         f"2 epochs ({steps:,} updates) of stochastic gradient descent, learning rate 0.03",

@@ -24,7 +24,7 @@ from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.paths import open_regular
 from featlearn.files.treatment import Treatment
-from featlearn.jobs.callbacks import Say, log
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.formats import listed, suffix
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
@@ -177,7 +177,7 @@ def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
 
 
 def load_rows(
-    path: str, dtype: str = "float32", like: LoadedModel | None = None, say: Say = log
+    path: str, dtype: str = "float32", like: LoadedModel | None = None, *, say: Say
 ) -> tuple[Rows, Dataset, Preprocess]:
     """Return a data set's rows, preprocessed as it says itself.
 
@@ -206,7 +206,7 @@ def treatment_of(preprocess: Preprocess, shape: tuple[int, int, int]) -> Treatme
     return Treatment(COLORS.get(shape[2]), preprocess.linear, preprocess.resize)
 
 
-def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say = log) -> None:
+def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say) -> None:
     """Raise DataError for patches of another shape than that model was trained on, or read in another way."""
     if like.shape != dataset.shape:
         raise DataError(
@@ -216,9 +216,7 @@ def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say = log) ->
     refuse_other_reading(dataset, like.preprocess, f"{show(like.path)} was trained on", like.path, say)
 
 
-def refuse_other_reading(
-    dataset: Dataset, preprocess: Preprocess, those: str, path: str, say: Say = log
-) -> None:
+def refuse_other_reading(dataset: Dataset, preprocess: Preprocess, those: str, path: str, say: Say) -> None:
     """Raise DataError for images that were read in another way than those of that preprocessing.
 
     `those` are the others, in words, and `path` is a file that has them. Floats may stand for light though
