@@ -119,12 +119,11 @@ class PlannedPatches:
 
         With them the same is cut again: what comes from `like` is refused beside it.
         """
-        extraction = self.made or self.plans[0].extraction
-        own = to_dict(extraction) | to_dict(self.spec)
-        if self.like is not None:
-            own |= dict.fromkeys(to_dict(self.spec))
-            own |= {} if extraction.whole else {"size": None}
-        return {name: value for name, value in own.items() if name != "seed"}
+        extraction, of_pixels = self.made or self.plans[0].extraction, to_dict(self.spec)
+        own = {name: value for name, value in to_dict(extraction).items() if name != "seed"}
+        if self.like is None:
+            return own | of_pixels
+        return own | dict.fromkeys(of_pixels) | ({} if extraction.whole else {"size": None})
 
     @property
     def story(self) -> dict[str, Any]:
