@@ -227,6 +227,34 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     assert "init scale" not in said
 
 
+def test_the_methods_paragraph_takes_no_other_file_for_the_data(work, run_here, tmp_path):
+    """Targets, labels, held-out rows and the model that a run begins at are inputs, and are none."""
+    np.save(tmp_path / "targets.npy", np.full((1, 4), 0.3))
+    digits = np.random.default_rng(0).integers(0, 256, (30, 6, 6), dtype=np.uint8)
+    np.save(tmp_path / "digits.npy", digits)
+    labels = np.array([0x801, 30], ">i4").tobytes() + (np.arange(30) % 3).astype(np.uint8).tobytes()
+    (tmp_path / "labels.idx").write_bytes(labels)
+    train = ("train", "--hidden", 4, "--epochs", 1, "--model", "rbm", "-o")
+    whole = ("--size", "whole")
+    more = ("--hidden-targets", tmp_path / "targets.npy", "--validation-data", work.patches)
+    ok(run_here(*train, tmp_path / "a.h5", work.patches, *more))
+    ok(
+        run_here(
+            *train, tmp_path / "b.h5", tmp_path / "digits.npy", "--labels", tmp_path / "labels.idx", *whole
+        )
+    )
+    net = ("finetune", tmp_path / "a.h5", work.labelled, "--epochs", 1)
+    ok(run_here(*net, "-o", tmp_path / "c.h5"))
+    for name, data, shape in (
+        ("a.h5", work.patches, "8x8"),
+        ("b.h5", tmp_path / "digits.npy", "6x6"),
+        ("c.h5", work.labelled, "8x8"),
+    ):
+        learned = load_model(str(tmp_path / name))
+        assert f"from patches of {shape} pixels ({data})." in methods(learned)
+    assert {one["role"] for one in learned.file.provenance["inputs"]} == {"data", "starting model"}
+
+
 @pytest.mark.parametrize("id", model_ids())
 def test_a_model_names_its_paper(id):
     """The one that its file tells of; no model has that of the one that it is derived from."""

@@ -38,6 +38,8 @@ OTHER_FORMATS = {  # by the suffixes of their files
     *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip", ".onnx", ".safetensors"),
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".svg"),
 }
+DATA, MORE_DATA, STARTING_MODEL = "data", "unlabelled data", "starting model"
+"""What inputs are to a run; only the first two are what is learned from."""
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
 
@@ -251,9 +253,14 @@ def shape_words(shape: Sequence[int]) -> str:
 
 
 def provenance(
-    invocation: Mapping[str, Any], seed: int | None = None, inputs: Sequence[str] = ()
+    invocation: Mapping[str, Any],
+    seed: int | None = None,
+    inputs: Sequence[str] = (),
+    roles: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the origin of a file as plain values: versions, seed, inputs with digests and provenance.
+
+    `roles` say what each of the inputs is to the run.
 
     `invocation` says how the job was called, as plain values: a command line and what else has set options,
     or the job's name and settings.
@@ -270,6 +277,8 @@ def provenance(
         "instruction_set": _core.isa(),
         "inputs": _listed([_input(path) for path in inputs[: LISTED + 1]], len(inputs)),
     }
+    for one, role in zip(out["inputs"], roles, strict=False):
+        one["role"] = role
     if seed is not None:
         out["seed"] = seed
     if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():

@@ -18,7 +18,7 @@ from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.plan import Plan
 from featlearn.jobs.resources import set_max_memory, use_threads
 from featlearn.jobs.settings import Images, RunSettings
-from featlearn.jobs.store import load_model
+from featlearn.jobs.store import DATA, STARTING_MODEL, load_model
 from featlearn.jobs.train import learn_into, plan_training
 from featlearn.jobs.train_settings import training_of
 from featlearn.jobs.workers import Message, Tell
@@ -65,10 +65,11 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     name = file_name(task["folder"], task["name"], identity | {"may restart": may_restart})
     path = os.path.join(task["folder"], name)
     labels = cutting.images.labels if cutting.images.labels != "folders" else None
-    others = (task["init_from"], task["training"]["validation_data"], labels)
-    inputs = [task["dataset"], *(name for name in others if name)]
+    begun, held_out = task["init_from"], task["training"]["validation_data"]
+    inputs = {DATA: task["dataset"], STARTING_MODEL: begun, "validation data": held_out}
+    inputs |= {"hidden targets": task["config"].get("hidden_targets"), "labels": labels}
     said = {**cutting.said, **task["said"], "model": task["model"], "seed": seed}
-    called = {"job": "train", "settings": said | ({"init_from": others[0]} if others[0] else {})}
+    called = {"job": "train", "settings": said | ({"init_from": begun} if begun else {})}
     try:
         done = learn_into(
             path, inputs, lambda: plan, run, resume=True, force=task["force"], invocation=called,
