@@ -24,7 +24,7 @@ EACH, STEPS = 12, 1000
 
 
 def digits(folder: str, name: str, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    rows, dataset, _ = load_rows(str(Path(folder) / name))
+    rows, dataset, _ = load_rows(str(Path(folder) / name), say=print)
     n = n or len(rows)
     X = np.concatenate([rows.block(i, min(i + 10_000, n)) for i in range(0, n, 10_000)])
     return X, np.array(dataset.labels)[:n]

@@ -57,7 +57,7 @@ def train(*args: object, cwd: str) -> tuple[int, dict]:
 
 def deviation(path: str) -> float:
     """The error of the mean row as a reconstruction of all."""
-    rows, *_ = load_rows(path)
+    rows, *_ = load_rows(path, say=print)
     return float(np.sqrt(rows.take(np.arange(len(rows))).var(axis=0, dtype=np.float64).mean()))
 
 

@@ -38,7 +38,9 @@ def prepare(photos: str, folder: str) -> None:
 
 def unit_gaussian(folder: str) -> float:
     """Mean log-likelihood of the test patches under independent standard normal pixels."""
-    rows, _, _ = load_rows(str(Path(folder) / "test.h5"), like=load_model(str(Path(folder) / "natural.h5")))
+    rows, _, _ = load_rows(
+        str(Path(folder) / "test.h5"), like=load_model(str(Path(folder) / "natural.h5")), say=print
+    )
     X = rows.block(0, len(rows)).astype(np.float64)
     return float(-np.square(X).sum(axis=1).mean() / 2 - X.shape[1] / 2 * math.log(2 * math.pi))
 

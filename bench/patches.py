@@ -73,7 +73,7 @@ def few(photos: str, folder: str) -> None:
             featlearn("extract-patches", photos, *cut, "-o", "few.h5", "--force", cwd=folder)
             like = ("--like", "few.h5", "--count", 5000, "--seed", 1)
             featlearn("extract-patches", photos, *like, "-o", "other.h5", "--force", cwd=folder)
-            rows = load_rows(f"{folder}/other.h5")[0]
+            rows = load_rows(f"{folder}/other.h5", say=print)[0]
             row.append(float(np.square(rows.block(0, len(rows))).mean()))
         print(f"{size}x{size:<42}" + "".join(f"{variance:7.2f}" for variance in row), flush=True)
 

@@ -55,7 +55,7 @@ def in_numpy(folder: str, data: str, hidden: int, seed: int) -> tuple[float, flo
     """(J, seconds) of 400 iterations of scipy's L-BFGS-B on it."""
     from featlearn.jobs.store import load_rows
 
-    rows, *_ = load_rows(os.path.join(folder, data), "float64")
+    rows, *_ = load_rows(os.path.join(folder, data), "float64", say=print)
     X = rows.block(0, len(rows))
     bound = np.sqrt(6 / (X.shape[1] + hidden + 1))
     weights = np.random.default_rng(seed).uniform(-bound, bound, 2 * hidden * X.shape[1])

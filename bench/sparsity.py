@@ -32,7 +32,7 @@ def learn(name: str, folder: str, *options: object, data: str = "center") -> dic
 def activations(name: str, folder: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean activation of each unit over the patches, and of each patch over the units."""
     model = load_model(str(Path(folder) / f"{name}.h5"))
-    rows, _, _ = load_rows(str(Path(folder) / "contrast.h5"), like=model)
+    rows, _, _ = load_rows(str(Path(folder) / "contrast.h5"), like=model, say=print)
     H = model.model.encode(rows.block(0, len(rows)))
     return H.mean(axis=0, dtype=float), H.mean(axis=1, dtype=float)
 

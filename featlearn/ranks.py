@@ -247,8 +247,11 @@ def shared_out(make: Callable[[int], T], n: int) -> list[T]:
 def to_first(make: Callable[[int], Array], empty: Callable[[int], Array], n: int) -> Iterator[Array]:
     """Yield make(0), ..., make(n - 1) on the first rank, each made by one; on the others yield nothing.
 
-    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous.
+    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous. All ranks
+    begin together, so that none looks for an output when the first one has written it already.
     """
+    if size > 1:
+        _comm.Barrier()
     if rank:
         sent: list[Any] = []
         for i in range(rank, n, size):

@@ -74,7 +74,7 @@ def test_the_lectures_sparse_autoencoder(folder, run_here):
     file = read_model(str(folder / "s.h5"))
     assert (file.training["optimizer"], file.training["decay"]) == ("lbfgs", "l2")
     learned = load_model(str(folder / "s.h5"))
-    X = load_rows(str(folder / "p.h5"), like=learned)[0].block(0, 800)
+    X = load_rows(str(folder / "p.h5"), like=learned, say=print)[0].block(0, 800)
     assert (X.min(), X.max()) == pytest.approx((0.1, 0.9), abs=1e-6)
     q = learned.model.encode(X).mean(axis=0)
     assert np.abs(q - 0.05).max() == pytest.approx(found["deviation"], abs=2e-3)

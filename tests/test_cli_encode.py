@@ -45,7 +45,7 @@ def stages(work, run_here, tmp_path_factory):
 
 def test_codes_are_the_models_to_the_byte(work, stages):
     learned, data = load_model(str(work.model)), read_dataset(str(stages / "codes.h5"), verify=True)
-    X = load_rows(str(work.patches), like=learned)[0].block(0, 600)
+    X = load_rows(str(work.patches), like=learned, say=print)[0].block(0, 600)
     assert np.asarray(data.patches).tobytes() == learned.model.encode(X).tobytes()
     assert (data.shape, data.patches.dtype) == ((1, 12, 1), np.float32)
 
@@ -145,7 +145,7 @@ def test_codes_of_every_kind_and_of_float64(id, work, run_here, tmp_path):
     ok(run_here(*train, "-o", tmp_path / "m.h5"))
     ok(run_here("encode", tmp_path / "m.h5", tmp_path / "p.h5", "-o", tmp_path / "c.h5"))
     learned = load_model(str(tmp_path / "m.h5"))
-    H = learned.model.encode(load_rows(str(tmp_path / "p.h5"), like=learned)[0].block(0, 300))
+    H = learned.model.encode(load_rows(str(tmp_path / "p.h5"), like=learned, say=print)[0].block(0, 300))
     codes = read_dataset(str(tmp_path / "c.h5"), verify=True).patches
     assert H.dtype == np.float64
     assert np.array_equal(codes, H.astype(np.float32))

@@ -29,7 +29,7 @@ def report(run_here, *args):
 def test_evaluate_recomputed(work, run_here):
     found = report(run_here, "evaluate", work.model, work.patches)["models"]
     learned = load_model(str(work.model))
-    X32 = load_rows(str(work.patches), like=learned)[0].block(0, 600)
+    X32 = load_rows(str(work.patches), like=learned, say=print)[0].block(0, 600)
     H = learned.model.encode(X32).astype(np.float64)
     X, Y = X32.astype(np.float64), learned.model.reconstruct(X32).astype(np.float64)
     assert len(found) == 1
@@ -92,7 +92,7 @@ def test_bits_and_errors_of_quantised_codes(labelled, run_here):
         0
     ]
     learned = load_model(str(labelled / "m0.h5"))
-    rows = load_rows(str(labelled / "test.h5"), like=learned)[0]
+    rows = load_rows(str(labelled / "test.h5"), like=learned, say=print)[0]
     for coding in coded(learned.model, rows, (3, 7)):
         q = coding.bins
         assert (row[f"bits_{q}"], row[f"rmse_{q}"]) == coding[1:3]
@@ -107,7 +107,7 @@ def test_bits_and_errors_of_quantised_codes(labelled, run_here):
 def test_labels_alone_give_selectivity_and_purity(labelled, work, run_here):
     row = report(run_here, "evaluate", labelled / "m0.h5", labelled / "test.h5")["models"][0]
     learned = load_model(str(labelled / "m0.h5"))
-    rows, dataset, _ = load_rows(str(labelled / "test.h5"), like=learned)
+    rows, dataset, _ = load_rows(str(labelled / "test.h5"), like=learned, say=print)
     wanted = class_measures(learned.model, rows, dataset.labels)
     assert {key: row[key] for key in wanted} == wanted
     assert "classifier_error" not in row
@@ -158,7 +158,7 @@ def test_few_labels(labelled, run_here):
     for seed, row in enumerate(found):
         learned = load_model(str(labelled / f"m{seed}.h5"))
         (X, x, _), (T, t, _) = (
-            load_rows(str(labelled / f"{name}.h5"), like=learned) for name in ("learn", "test")
+            load_rows(str(labelled / f"{name}.h5"), like=learned, say=print) for name in ("learn", "test")
         )
         y, u = x.labels.astype(np.int32), t.labels.astype(np.int32)
         codes = errors_per_class((Encoded(learned.model, X), y), (Encoded(learned.model, T), u), config, 0)

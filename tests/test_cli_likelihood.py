@@ -40,7 +40,7 @@ def binary(work, run_here, tmp_path_factory):
 
 
 def test_threshold_makes_binary_pixels(binary):
-    rows, data, _ = load_rows(str(binary / "p.h5"))
+    rows, data, _ = load_rows(str(binary / "p.h5"), say=print)
     X = rows.block(0, len(rows))
     assert set(np.unique(X)) == {0, 1}
     np.testing.assert_array_equal(X == 1, data.patches[:] > 0.5 * 255)
@@ -53,7 +53,7 @@ def test_exact_likelihood(binary, run_here):
         run_here, binary / "m.h5", binary / "p.h5", "--likelihood", "exact", "--train", binary / "p.h5"
     )
     learned = load_model(str(binary / "m.h5"))
-    X = load_rows(str(binary / "p.h5"), like=learned)[0].block(0, 300)
+    X = load_rows(str(binary / "p.h5"), like=learned, say=print)[0].block(0, 300)
     log_z = exact_log_z(learned.model.machines()[0])
     free_energy = learned.model.free_energy(X).mean()
     assert found["log_z"] == pytest.approx(log_z)
@@ -83,7 +83,7 @@ def test_the_gap_is_how_much_higher_the_free_energy_is_than_that_of_the_training
     learned = load_model(str(binary / "m.h5"))
     mean = {}
     for path in (binary / "p.h5", tmp_path / "other.h5"):
-        rows = load_rows(str(path), like=learned)[0]
+        rows = load_rows(str(path), like=learned, say=print)[0]
         mean[path] = learned.model.free_energy(rows.block(0, len(rows))).mean(dtype=float)
     for data, train in itertools.permutations(mean):
         gap = evaluate(run_here, binary / "m.h5", data, "--train", train)["free_energy_gap"]
@@ -194,7 +194,7 @@ def test_chains_from_data_begin_with_the_data(binary, run_here, tmp_path):
     out = tmp_path / "s.png"
     args = ("--data", binary / "p.h5", "--count", 4, "--steps", 6, "--every", 3, "--no-labels", "-o", out)
     assert report(run_here, "sample", binary / "m.h5", *args)["times"] == 2
-    X = load_rows(str(binary / "p.h5"))[0].block(0, 4).reshape(4, 6, 6)
+    X = load_rows(str(binary / "p.h5"), say=print)[0].block(0, 4).reshape(4, 6, 6)
     with Image.open(out) as image:
         sheet = np.asarray(image)
     tiles = tiles_in(sheet, (12, 1, 1, 6, 6), columns=4)
@@ -210,9 +210,9 @@ def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, 
     options = ("--model", "rbm", "--epochs", 1, "--visible", visible, "--units", units)
     assert run_here("train", binary / "grey.h5", *options, "-o", path).code == 0
     learned = load_model(path)
-    X = load_rows(str(binary / "grey.h5"), like=learned)[0].block(0, 5)
+    X = load_rows(str(binary / "grey.h5"), like=learned, say=print)[0].block(0, 5)
     for data in (None, str(binary / "grey.h5")):
-        V, _ = _start(Chains(count=5, steps=1, data=data), learned)
+        V, _ = _start(Chains(count=5, steps=1, data=data), learned, print)
         assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
         assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
 

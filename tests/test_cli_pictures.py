@@ -59,7 +59,9 @@ def test_order_contrast_columns_and_scale(order, contrast, work, run_here, tmp_p
     data = ("--data", work.patches) if order == "use" else ()
     ok(run_here("visualize", work.model, "-o", tmp_path / "f.png", *args, *data))
     learned, F = load_model(str(work.model)), filters(work)
-    use = learned.model.encode(load_rows(str(work.patches), like=learned)[0].block(0, 600)).mean(axis=0)
+    use = learned.model.encode(load_rows(str(work.patches), like=learned, say=print)[0].block(0, 600)).mean(
+        axis=0
+    )
     by = {"trained": None, "norm": norms(F), "use": use}[order]
     wanted = mosaic(F[order_filters(F, by)][:7], columns=5, scale=2, contrast=contrast)
     sheet = pixels(tmp_path / "f.png")
@@ -72,9 +74,9 @@ def test_order_contrast_columns_and_scale(order, contrast, work, run_here, tmp_p
 
 def test_mean_activation_does_not_depend_on_blocks(work, monkeypatch):
     learned = load_model(str(work.model))
-    whole = drive(learned, str(work.patches)).units.mean
+    whole = drive(learned, str(work.patches), print).units.mean
     monkeypatch.setattr("featlearn.rows.BLOCK", 77)
-    np.testing.assert_allclose(drive(learned, str(work.patches)).units.mean, whole, rtol=1e-12)
+    np.testing.assert_allclose(drive(learned, str(work.patches), print).units.mean, whole, rtol=1e-12)
 
 
 def test_patches_of_a_data_set(work, run_here, tmp_path):
@@ -191,7 +193,7 @@ def test_values_mapped_above_zero_have_their_middle_in_mid_grey(work, run_here, 
     mapped = ("--size", 8, "--count", 50, "--normalize", "center", "--clip", 3, "--to", "0.1,0.9")
     ok(run_here("extract-patches", work.photos, *mapped, "-o", tmp_path / "d.h5"))
     ok(run_here("visualize", tmp_path / "d.h5", "-o", tmp_path / "d.png", "--scale", 1, "--count", 1))
-    X = load_rows(str(tmp_path / "d.h5"))[0].block(0, 1).reshape(8, 8)
+    X = load_rows(str(tmp_path / "d.h5"), say=print)[0].block(0, 1).reshape(8, 8)
     assert np.array_equal(pixels(tmp_path / "d.png")[1:9, 1:9], np.rint(X * 255))
 
 
@@ -307,7 +309,7 @@ def test_reconstruct_a_data_set(work, run_here, tmp_path):
     args = ("reconstruct", work.model, work.patches, "-o", tmp_path / "r.png", "--count", 6, "--json")
     report = json.loads(ok(run_here(*args)).out)
     learned = load_model(str(work.model))
-    X = load_rows(str(work.patches), like=learned)[0].block(0, 600).astype(np.float64)
+    X = load_rows(str(work.patches), like=learned, say=print)[0].block(0, 600).astype(np.float64)
     Y = learned.model.reconstruct(X.astype(np.float32)).astype(np.float64)
     assert report["rmse"] == pytest.approx(np.sqrt(np.mean((X - Y) ** 2)), rel=1e-6)
     assert report["patches"] == 600
@@ -531,7 +533,7 @@ def test_top_patches_are_those_of_the_largest_codes(work, run_here, tmp_path):
     )
     ok(run_here("visualize", work.model, *args, "-o", tmp_path / "t.png", "--scale", 2))
     learned = load_model(str(work.model))
-    X = load_rows(str(work.patches), like=learned)[0].block(0, 600)
+    X = load_rows(str(work.patches), like=learned, say=print)[0].block(0, 600)
     H = learned.model.encode(X)
     sheet = pixels(tmp_path / "t.png")
     tile = 8 * 2 + 2

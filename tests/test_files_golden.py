@@ -77,7 +77,7 @@ def test_old_files_are_read_as_they_were_written(folder, kind):
 @pytest.mark.parametrize("folder", VERSIONS, ids=lambda folder: folder.name)
 def test_old_files_can_be_used(folder):
     learned = load_model(str(folder / "model.h5"))
-    rows, dataset, _ = load_rows(str(folder / "dataset.h5"), like=learned)
+    rows, dataset, _ = load_rows(str(folder / "dataset.h5"), like=learned, say=print)
     X = rows.take(np.arange(len(dataset.patches)))
     assert np.isfinite(learned.model.decode(learned.model.encode(X))).all()
 

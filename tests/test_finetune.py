@@ -261,7 +261,7 @@ def test_predictions_are_those_of_the_model(bars, run_here, tmp_path, suffix):
     path = tmp_path / f"p.{suffix}"
     ran = ok(run_here("classify", bars / "net.h5", bars / "test.h5", "-o", path, "--json"))
     learned = load_model(str(bars / "net.h5"))
-    rows, data, _ = load_rows(str(bars / "test.h5"), like=learned)
+    rows, data, _ = load_rows(str(bars / "test.h5"), like=learned, say=print)
     P = learned.model.probabilities(rows.block(0, len(rows)))
     classes = learned.file.classes
     assert classes == NAMES
@@ -335,7 +335,7 @@ def test_a_net_is_measured_beside_others(bars, run_here, tmp_path):
 def test_rows_of_classes_that_a_net_does_not_know_are_errors(bars, run_here, tmp_path):
     """Said in a line; where it knows none of them there is no error to tell."""
     learned = load_model(str(bars / "net.h5"))
-    rows, data, _ = load_rows(str(bars / "other.h5"), like=learned)
+    rows, data, _ = load_rows(str(bars / "other.h5"), like=learned, say=print)
     told = [learned.file.classes[i] for i in learned.model.probabilities(rows.block(0, 30)).argmax(axis=1)]
     names = [data.label_names[i] for i in data.labels]
     ran = ok(run_here("evaluate", bars / "net.h5", bars / "other.h5", "--json"))

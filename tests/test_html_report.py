@@ -135,7 +135,7 @@ def test_the_pictures_are_those_of_the_models(made):
 
 def test_the_histogram_counts_every_code_value(work):
     learned = load_model(str(work.model))
-    rows = load_rows(str(work.patches), like=learned)[0]
+    rows = load_rows(str(work.patches), like=learned, say=print)[0]
     H = learned.model.encode(rows.block(0, len(rows)))
     extent = Extent()
     extent.see(H, H, None)
@@ -206,7 +206,7 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     ok(run_here("train", work.patches, "--hidden", 7, *more, "--seed", 5, "--model", "rbm", "-o", out))
     learned = load_model(str(out))
     said = methods(learned)
-    steps = 2 * -(-len(load_rows(str(work.patches))[0]) // 50)
+    steps = 2 * -(-len(load_rows(str(work.patches), say=print)[0]) // 50)
     for words in (
         "a restricted Boltzmann machine (Hinton, 2002; Hinton, 2010) with 7 units",
         f"2 epochs ({steps:,} updates) of stochastic gradient descent, learning rate 0.03",
@@ -225,6 +225,34 @@ def test_the_methods_paragraph_says_what_was_run(work, run_here, tmp_path):
     assert f"It began with the parameters of {out} (SHA-256 {learned.file.content_hash})." in said
     assert f"pixels ({work.patches})" in said
     assert "init scale" not in said
+
+
+def test_the_methods_paragraph_takes_no_other_file_for_the_data(work, run_here, tmp_path):
+    """Targets, labels, held-out rows and the model that a run begins at are inputs, and are none."""
+    np.save(tmp_path / "targets.npy", np.full((1, 4), 0.3))
+    digits = np.random.default_rng(0).integers(0, 256, (30, 6, 6), dtype=np.uint8)
+    np.save(tmp_path / "digits.npy", digits)
+    labels = np.array([0x801, 30], ">i4").tobytes() + (np.arange(30) % 3).astype(np.uint8).tobytes()
+    (tmp_path / "labels.idx").write_bytes(labels)
+    train = ("train", "--hidden", 4, "--epochs", 1, "--model", "rbm", "-o")
+    whole = ("--size", "whole")
+    more = ("--hidden-targets", tmp_path / "targets.npy", "--validation-data", work.patches)
+    ok(run_here(*train, tmp_path / "a.h5", work.patches, *more))
+    ok(
+        run_here(
+            *train, tmp_path / "b.h5", tmp_path / "digits.npy", "--labels", tmp_path / "labels.idx", *whole
+        )
+    )
+    net = ("finetune", tmp_path / "a.h5", work.labelled, "--epochs", 1)
+    ok(run_here(*net, "-o", tmp_path / "c.h5"))
+    for name, data, shape in (
+        ("a.h5", work.patches, "8x8"),
+        ("b.h5", tmp_path / "digits.npy", "6x6"),
+        ("c.h5", work.labelled, "8x8"),
+    ):
+        learned = load_model(str(tmp_path / name))
+        assert f"from patches of {shape} pixels ({data})." in methods(learned)
+    assert {one["role"] for one in learned.file.provenance["inputs"]} == {"data", "starting model"}
 
 
 @pytest.mark.parametrize("id", model_ids())

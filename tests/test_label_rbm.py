@@ -202,7 +202,7 @@ def stack(digits, run_here):
 def test_a_stack_with_classes_on_top_tells_them(stack, digits):
     learned = load_model(str(stack))
     assert learned.file.classes == ["top", "middle", "bottom"]
-    rows, data, _ = load_rows(str(digits / "d.h5"), like=learned)
+    rows, data, _ = load_rows(str(digits / "d.h5"), like=learned, say=print)
     P = learned.model.probabilities(rows.block(0, 600))
     assert (P.argmax(axis=1) == data.labels).mean() > 0.98
 
@@ -236,7 +236,7 @@ def test_chains_of_classes_begin_at_data(stack, digits, run_here, tmp_path):
     """Fewer rows than chains that were asked for are all there are, for each class."""
     learned = load_model(str(stack))
     chains = Chains(count=700, steps=1, data=str(digits / "d.h5"), class_="top,bottom")
-    V, T = _start(chains, learned)
+    V, T = _start(chains, learned, print)
     assert len(V) == len(T) == 1200
     np.testing.assert_array_equal(T[[0, 599, 600, 1199]], np.eye(3)[[0, 0, 2, 2]])
     args = ("--class", "top", "--data", digits / "d.h5", "--count", 3, "--steps", 4, "--every", 2)

@@ -236,7 +236,7 @@ def learned(work, run_here, tmp_path_factory):
 def test_the_file_holds_components_and_variances_alone(learned, work):
     file, model = read_model(str(learned)), load_model(str(learned)).model
     assert {name: value.shape for name, value in file.state.items()} == {"variance": (9,)}
-    X = load_rows(str(work.patches), like=load_model(str(learned)))[0].block(0, 600)
+    X = load_rows(str(work.patches), like=load_model(str(learned)), say=print)[0].block(0, 600)
     values, V = eigen(X)
     np.testing.assert_allclose(model.params["W"], V[:, :9], atol=1e-5)
     np.testing.assert_allclose(file.state["variance"], values[:9], rtol=1e-9)

@@ -72,6 +72,22 @@ def test_ranks_share_rows_by_whole_panels(n, size):
     assert numbers[0] > 0
 
 
+def test_the_first_rank_makes_nothing_before_all_have_begun(monkeypatch):
+    """Else it writes an output that a late one then refuses, where that one has nothing to make."""
+    done = []
+
+    class Comm:
+        def Barrier(self):
+            done.append("barrier")
+
+    monkeypatch.setattr(ranks, "size", 2)
+    monkeypatch.setattr(ranks, "_comm", Comm())
+    assert len(list(ranks.to_first(lambda i: done.append("made") or np.ones(1), np.ones, 1))) == 1
+    monkeypatch.setattr(ranks, "rank", 1)
+    assert not list(ranks.to_first(lambda i: done.append("made"), np.ones, 1))
+    assert done == ["barrier", "made", "barrier"]
+
+
 def test_up_to_64_blocks_a_panel_is_a_block():
     assert ranks.panel(64 * 256) == 256
     assert ranks.panel(64 * 256 + 1) == 512

@@ -14,10 +14,13 @@ from featlearn import _core
 from featlearn.cli.output import Session
 from featlearn.cli.steps import execute, files_of, settings_of_step
 from featlearn.errors import ConfigError, DataError
+from featlearn.files.budget import max_memory
 from featlearn.files.model import read_model
+from featlearn.jobs.encode import Encoded
 from featlearn.jobs.recipe import run_recipe
 from featlearn.jobs.recipe_data import content_of, find_data
 from featlearn.jobs.recipe_file import FOLDER, RECORD, names, read_recipe
+from featlearn.jobs.resources import limits
 from helpers import ok, refused
 
 HEAD = 'title = "Small"\nminutes = 0.1\n'
@@ -394,6 +397,23 @@ def test_shown_paths_are_quoted(tmp_path, run_here):
     shown = ok(run_here("recipe", "show", path, "--data", tmp_path)).out
     assert f"featlearn extract-patches '{tmp_path}/my photos' --size 4 -o a.h5" in shown
     assert "featlearn extract-patches photos --size 4 -o a.h5" in ok(run_here("recipe", "show", path)).out
+
+
+def test_threads_and_memory_of_a_step_end_with_it(tmp_path, monkeypatch):
+    """Also of one that is read and not made."""
+    seen = []
+
+    def encode(**options):
+        seen.append((_core.get_threads(), max_memory()))
+        return Encoded("x.h5", 1, 1, 1, 0.0, 1.0)
+
+    monkeypatch.setattr("featlearn.jobs.encode.encode", encode)
+    with limits(1, 2**30):
+        for more in ("", " --threads 3 --max-memory 1MB", ""):
+            words = ("encode m.h5 d.h5 -o x.h5" + more).split()
+            execute(Session(quiet=True), str(tmp_path), words, [])
+            files_of(words)
+    assert seen == [(1, 2**30), (3, 10**6), (1, 2**30)]
 
 
 def test_nothing_outside_changes_a_step(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """Hessian-free optimisation and Newton's method, on losses whose minimum is known."""
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from featlearn.models.deep_autoencoder import DeepAutoencoder
 from featlearn.models.k_sparse import KSparse
 from featlearn.models.network import Network
 from featlearn.models.softmax import SoftmaxRegression
+from featlearn.ops.activations import ACTIVATIONS
 from featlearn.ops.cholesky import cholesky, solve
 from featlearn.random import Random
 from featlearn.training.config import TrainConfig
@@ -119,6 +123,25 @@ def test_the_sparse_autoencoder_ends_as_low_as_by_lbfgs(optimizer):
 def begun(model, optimizer, d=16):
     model.init(d, Random(0))
     return Training(model, Rows(np.random.default_rng(0).random((9, d))), TrainConfig(optimizer=optimizer))
+
+
+@by_curvature
+@pytest.mark.parametrize("odd", ["maxout", "prelu"])
+def test_a_refusal_of_units_without_curvature_names_those_that_have_one(optimizer, odd):
+    config = DeepAutoencoder.Config(hidden=(4, 3), activation=odd, output_units="sigmoid", loss="squared")
+    with pytest.raises(ConfigError, match=f": {odd} units have no such curvature, ") as refused:
+        begun(DeepAutoencoder(config), optimizer)
+    units = re.search(f"{odd} units have no such curvature, (.*) units have;", str(refused.value))[1]
+    named = units.replace(" and ", ", ").split(", ")
+    assert len(named) == 5
+    for kind in named:
+        begun(DeepAutoencoder(dataclasses.replace(config, activation=kind)), optimizer)
+    for kind in set(ACTIVATIONS) - {*named, odd}:
+        with pytest.raises(ConfigError):
+            begun(DeepAutoencoder(dataclasses.replace(config, activation=kind)), optimizer)
+    few = dataclasses.replace(config, activation="tanh", kept=(2,))
+    with pytest.raises(ConfigError, match="leave --kept out; use --optimizer sgd or "):
+        begun(DeepAutoencoder(few), optimizer)
 
 
 @by_curvature

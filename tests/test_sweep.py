@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -286,6 +287,32 @@ def test_an_error_of_all_runs_is_said_once(work, run_here, tmp_path):
     refused(ran, "is a file, wanted a folder")
     ran = run_here("sweep", work.model, "--model", "k-sparse", "--set", "k=2,3", "-o", tmp_path / "b")
     refused(ran.__class__(ran.code, "", ran.err.splitlines()[-1]), "model.h5")
+
+
+def test_what_all_runs_read_is_looked_at_before_the_first(work, run_here, tmp_path):
+    sweep = ("sweep", work.patches, "--model", "rbm", "--set", "lr=.1,.2", "-o", tmp_path / "runs")
+    for option, wanted, other in (
+        ("--init-from", "a model (featlearn train", work.patches),
+        ("--validation-data", "a data set (featlearn extract-patches", work.model),
+        ("--evaluate", "a data set (featlearn extract-patches", work.model),
+    ):
+        refused(run_here(*sweep, option, tmp_path / "missing.h5"), "missing.h5: no such file")
+        refused(run_here(*sweep, option, other), wanted)
+        refused(run_here(*sweep, option, work.photos), "photos: is a folder")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_over_images_says_once_which_were_skipped(work, run_here, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(work.photos, photos)
+    (photos / "broken.png").write_bytes(b"no image")
+    sweep = ("sweep", photos, "--size", 6, "--count", 100, "--model", "pca", "--hidden", 2, "--seeds", 2)
+    said = ok(run_here(*sweep, "--jobs", 2, "-o", tmp_path / "runs")).err.splitlines()
+    assert [line for line in said if "broken.png" in line] == [
+        f"warning: skipped: {photos / 'broken.png'}: is no image of a known kind "
+        "(PNG, JPEG, TIFF, BMP, GIF, PPM, WEBP)"
+    ]
+    assert sum("100 patches 6x6x1" in line for line in said) == 1
 
 
 LONG = ("--model", "k-sparse", "--hidden", 12, "--epochs", 60, "--set", "k=2,4", "--jobs", 2)

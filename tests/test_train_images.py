@@ -161,6 +161,26 @@ def test_settings_go_to_a_file_and_back(work, run_here, tmp_path):
     assert "max_pixels" not in plain
 
 
+@pytest.mark.parametrize("kind", ["like a model", "a model's whole images", "generated pairs"])
+def test_settings_of_what_is_cut_alike_go_to_a_file_and_back(kind, work, run_here, tmp_path):
+    """What comes from a model, or from how pairs are generated, is not said again beside it."""
+    words = ("train", work.photos, "--init-from", work.model, "--model", "rbm", "--count", 300, "--epochs", 1)
+    if kind == "generated pairs":
+        words = ("train", "shifted-dots", "--model", "gated-rbm", "--size", 6, "--count", 200, "--epochs", 1)
+    elif kind == "a model's whole images":
+        begun = ("train", work.photos, "--size", "whole", "--model", "rbm", "--hidden", 3, "--epochs", 1)
+        ok(run_here(*begun, "-o", tmp_path / "whole.h5"))
+        words = (*words[:2], "--init-from", tmp_path / "whole.h5", *words[4:6], "--size", "whole", *words[8:])
+    shown = ok(run_here(*words, "--show-config")).out
+    (tmp_path / "c.toml").write_text(shown)
+    again = ("train", words[1], "--config", tmp_path / "c.toml")
+    assert ok(run_here(*again, "--show-config")).out == shown
+    ok(run_here(*words, "-o", tmp_path / "a.h5"))
+    ok(run_here(*again, "-o", tmp_path / "b.h5"))
+    models = [read_model(str(tmp_path / name)) for name in ("a.h5", "b.h5")]
+    assert models[0].content_hash == models[1].content_hash
+
+
 def test_help_shows_how_images_are_cut_where_some_are_named(work, run_here):
     for command in ("train", "sweep"):
         for data, shown in ((work.photos, True), (work.patches, False), ("dead-leaves", True)):

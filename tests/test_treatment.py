@@ -272,3 +272,46 @@ def test_patterns_leave_files_and_folders_out(photos, run_here, tmp_path):
         extract(run_here, *one, "--exclude", "0.*", "--size", 4, "--force", "-o", tmp_path / "q.h5")["images"]
         == 3
     )
+
+
+READERS = {
+    "evaluate": ("evaluate", "m.h5", "floats.h5"),
+    "reconstruct": ("reconstruct", "m.h5", "floats.h5", "-o", "r.png"),
+    "encode": ("encode", "m.h5", "floats.h5", "-o", "codes.h5"),
+    "classify": ("classify", "net.h5", "floats.h5", "-o", "c.csv"),
+    "filters": ("visualize", "m.h5", "--sort", "use", "--data", "floats.h5", "-o", "u.png"),
+    "top-patches": ("visualize", "m.h5", "--what", "top-patches", "--data", "floats.h5", "-o", "t.png"),
+    "activations": ("visualize", "m.h5", "--what", "activations", "--data", "floats.h5", "-o", "a.png"),
+    "sample": ("sample", "m.h5", "--data", "floats.h5", "--steps", 1, "-o", "s.png"),
+    "check-gradients": ("check-gradients", "m.h5", "floats.h5", "--tolerance", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def of_light(run_here, tmp_path_factory):
+    """A folder with models that were learned from light, and a data set of floats that may be light."""
+    folder = tmp_path_factory.mktemp("light")
+    np.save(folder / "pixels.npy", RNG.integers(0, 256, (30, 6, 6), dtype=np.uint8))
+    labels = np.array([0x801, 30], ">i4").tobytes() + (np.arange(30) % 3).astype(np.uint8).tobytes()
+    (folder / "labels.idx").write_bytes(labels)
+    cut = ("--size", "whole", "--labels", folder / "labels.idx")
+    ok(run_here("extract-patches", folder / "pixels.npy", "--linear", *cut, "-o", folder / "light.h5"))
+    np.save(folder / "floats.npy", RNG.random((30, 6, 6)))
+    ok(run_here("extract-patches", folder / "floats.npy", *cut, "-o", folder / "floats.h5"))
+    learn = ("train", folder / "light.h5", "--epochs", 1, "--hidden", 3, "--model")
+    ok(run_here(*learn, "rbm", "-o", folder / "m.h5"))
+    ok(run_here("finetune", folder / "m.h5", folder / "light.h5", "--epochs", 1, "-o", folder / "net.h5"))
+    return folder
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_command_that_reads_other_images_warns_unless_it_is_quiet(
+    name, of_light, run_here, tmp_path, caplog
+):
+    words = READERS[name]
+    folders = [tmp_path if i and words[i - 1] == "-o" else of_light for i in range(len(words))]
+    words = [folder / word if "." in str(word) else word for folder, word in zip(folders, words, strict=True)]
+    assert "warning: " in ok(run_here(*words)).err
+    words = [*words, "--quiet", *(["--force"] if "-o" in words else [])]
+    assert ok(run_here(*words)).err == ""
+    assert not caplog.records

@@ -218,7 +218,7 @@ def test_it_goes_on_from_a_greedy_net(bars):
     assert tuned.file.model == "untied-dbn"
     assert tuned.file.progress["start"] == greedy.file.content_hash
     for name, numbers in (("train.h5", THIRDS), ("test.h5", THIRDS[::-1])):
-        rows, data, _ = load_rows(str(bars / name), like=tuned)
+        rows, data, _ = load_rows(str(bars / name), like=tuned, say=print)
         wanted = np.array([THIRDS.index(numbers[label]) for label in data.labels])
         found = tuned.model.probabilities(rows.block(0, len(rows))).argmax(axis=1)
         assert (found == wanted).mean() > 0.9

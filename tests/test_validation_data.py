@@ -46,7 +46,7 @@ def test_it_is_measured_and_changes_nothing_else(work, held_out, tmp_path):
     assert len(columns.pop("validation_rmse")) == 4
     assert same(columns, history(tmp_path / "without.h5"))
     learned = load_model(str(path))
-    rows, _, _ = load_rows(str(other), like=learned)
+    rows, _, _ = load_rows(str(other), like=learned, say=print)
     wanted = measure(learned.model, rows, np.arange(len(rows)))["rmse"]
     assert done.validation_rmse == wanted == found.progress["run"]["measured"]["validation_rmse"]
     assert featlearn.evaluate([path], other, say=print).models[0]["rmse"] == pytest.approx(wanted, rel=1e-6)
@@ -121,7 +121,7 @@ def test_layers_of_a_stack_get_its_codes(work, held_out, tmp_path):
     file = read_model(str(tmp_path / "m.h5"))
     assert file.content_hash == read_model(str(tmp_path / "without.h5")).content_hash
     lower, upper = load_model(str(tmp_path / "m.h5")).model.layers
-    rows, _, _ = load_rows(str(other), like=load_model(str(tmp_path / "m.h5")))
+    rows, _, _ = load_rows(str(other), like=load_model(str(tmp_path / "m.h5")), say=print)
     H = lower.encode(rows.block(0, len(rows)))
     wanted = math.sqrt(np.mean(np.square(H.astype(np.float64) - upper.reconstruct(H))))
     assert file.layers[1].history["validation_rmse"][-1] == pytest.approx(wanted, rel=1e-6)

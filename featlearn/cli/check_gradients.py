@@ -67,7 +67,9 @@ def command(
     source = click.get_current_context().get_parameter_source
     said = any(source(name) is not ParameterSource.DEFAULT for name in options)
     config = collect(model_class(model).Config, options) if model and said else None
-    done = check_gradients(file, dataset, model=model, config=config, check=check, given=typed())
+    done = check_gradients(
+        file, dataset, model=model, config=config, check=check, given=typed(), say=messages.say
+    )
     results.table("checks", done.report()["checks"])
     if done.wrong:
         messages.say(f"{done.wrong} of {len(done.checks)} gradients differ by more than {check.tolerance:g}")

@@ -41,6 +41,7 @@ def command(output: str, messages: Messages, results: Results, **options: Any) -
     chains, printed = collect(Chains, options), collect(Printed, options)
     place = picture_output(output, results)
     done = sample(
-        output=place, chains=chains, printed=printed, given=typed(), progress=messages.progress, **options
-    )
+        output=place, chains=chains, printed=printed, given=typed(), progress=messages.progress,
+        say=messages.say, **options,
+    )  # fmt: skip
     show_picture(done, messages, results)

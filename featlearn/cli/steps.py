@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from featlearn.cli.output import Session
 from featlearn.errors import ConfigError
 from featlearn.jobs.recipe_file import StepFiles, read_recipe
+from featlearn.jobs.resources import limits
 
 PREFIX = "FEATLEARN_"
 KEPT = f"{PREFIX}ISA"
@@ -19,12 +20,16 @@ KEPT = f"{PREFIX}ISA"
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[None]:
-    """Within, no variable of the environment sets an option: a recipe says all that it is."""
+    """Within, no variable of the environment sets an option: a recipe says all that it is.
+
+    What is said there of threads and memory ends with it.
+    """
     kept = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) and name != KEPT}
     for name in kept:
         del os.environ[name]
     try:
-        yield
+        with limits():
+            yield
     finally:
         os.environ.update(kept)
 
@@ -33,13 +38,12 @@ def _context(words: Sequence[str], session: Session) -> click.Context:
     """Parse a command line, and run nothing. Raises click's errors."""
     from featlearn.cli.main import cli
 
-    with own_settings():
-        outer = click.Context(cli, info_name="featlearn", obj=session, **cli.context_settings)
-        name, command, rest = cli.resolve_command(outer, list(words))
-        assert command is not None
-        if name == "recipe":
-            raise click.UsageError("a recipe is no step of a recipe", outer)
-        return command.make_context(name, rest, parent=outer)
+    outer = click.Context(cli, info_name="featlearn", obj=session, **cli.context_settings)
+    name, command, rest = cli.resolve_command(outer, list(words))
+    assert command is not None
+    if name == "recipe":
+        raise click.UsageError("a recipe is no step of a recipe", outer)
+    return command.make_context(name, rest, parent=outer)
 
 
 def parsed(words: Sequence[str]) -> click.Context:
@@ -52,7 +56,8 @@ def parsed(words: Sequence[str]) -> click.Context:
         if word.partition("=")[0] in ("--config", "--recipe"):
             raise ConfigError(f"{word}: a step says its settings itself; leave it out")
     try:
-        return _context(words, Session(take=lambda values: None))
+        with own_settings():
+            return _context(words, Session(take=lambda values: None))
     except click.ClickException as error:
         raise ConfigError(" ".join(error.format_message().split())) from error
 

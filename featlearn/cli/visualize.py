@@ -55,5 +55,6 @@ def command(output: str | None, messages: Messages, results: Results, **options:
 
     drawing, printed = collect(Drawing, options, decided=False), collect(Printed, options)
     place = None if output is None else picture_output(output, results)
-    done = visualize(output=place, drawing=drawing, printed=printed, given=typed(), **options)
+    options |= {"drawing": drawing, "printed": printed, "given": typed(), "say": messages.say}
+    done = visualize(output=place, **options)
     show_picture(done, messages, results)

@@ -71,9 +71,9 @@ def parse(path: str, head: bytes, wanted: str | None = None) -> tuple[str, str]:
     return kind, found.decode()
 
 
-def file_kind(path: str) -> str:
-    """Return DATASET or MODEL. Raises DataError for every other file."""
-    return parse(path, read_start(path, SIZE))[0]
+def file_kind(path: str, wanted: str | None = None) -> str:
+    """Return DATASET or MODEL. Raises DataError for every other file, and for one that is not `wanted`."""
+    return parse(path, read_start(path, SIZE), wanted)[0]
 
 
 def is_ours(path: str) -> bool:

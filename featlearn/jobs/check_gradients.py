@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from featlearn.errors import ConfigError, DataError, show
+from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.classes import known_classes
 from featlearn.jobs.results import Result
 from featlearn.jobs.settings import GradientCheck
@@ -47,6 +48,7 @@ def check_gradients(
     config: Any = None,
     check: GradientCheck | None = None,
     given: Collection[str] = (),
+    say: Say = log,
 ) -> Checked:
     """Hold a model's gradients against central differences, in float64.
 
@@ -64,15 +66,15 @@ def check_gradients(
     elif "problems" in given:
         raise ConfigError("--problems: does nothing with a model file; leave it out")
     else:
-        found = _of_file(file, dataset, check.seed, check.epsilon)
+        found = _of_file(file, dataset, check.seed, check.epsilon, say)
     return Checked(tuple(found), check.tolerance)
 
 
-def _of_file(file: str, dataset: str, seed: int, epsilon: float) -> list[Check]:
+def _of_file(file: str, dataset: str, seed: int, epsilon: float, say: Say) -> list[Check]:
     """The check of a model file's parameters on rows of a data set. Raises ConfigError, DataError."""
     learned = load_model(file)
     rows: Rows
-    rows, data, _ = load_rows(dataset, like=learned)
+    rows, data, _ = load_rows(dataset, like=learned, say=say)
     if learned.model.labelled:
         rows = Labelled(rows, known_classes(data, learned), len(learned.file.classes or ()))
     X = rows.take(np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(int))).astype(np.float64)

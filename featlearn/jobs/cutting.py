@@ -38,7 +38,7 @@ from featlearn.patches.extract import Int64, Plan
 from featlearn.patches.fitter import Fitter
 from featlearn.patches.pairs import PAIR_CHANNELS
 from featlearn.patches.preprocess import Preprocess
-from featlearn.patches.settings import COUNT, Extraction, PreprocessSpec, whitening_obstacle
+from featlearn.patches.settings import COUNT, WHOLE, Extraction, PreprocessSpec, whitening_obstacle
 from featlearn.patches.survey import survey
 from featlearn.rows import Array
 from featlearn.settings import option_name, refuse_idle, to_dict, unresolved
@@ -88,7 +88,7 @@ class PlannedPatches:
     """Patches before they are made: a plan of those to take, and one of the rest where that is wanted.
 
     `spec` is the resolved preprocessing, `reason` says why it was chosen where nothing was said, and `like`
-    is one that is fitted already.
+    is one that is fitted already. `made` is what is said of generated pairs, which are taken whole.
     """
 
     plans: list[Plan]
@@ -96,6 +96,7 @@ class PlannedPatches:
     reason: str | None
     like: Preprocess | None
     treatment: Treatment
+    made: Extraction | None = None
 
     @property
     def fit(self) -> Fitter | Preprocess:
@@ -114,9 +115,15 @@ class PlannedPatches:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The resolved settings, by name, but those of how images are read."""
-        own = {name: value for name, value in to_dict(self.plans[0].extraction).items() if name != "seed"}
-        return own | to_dict(self.spec)
+        """The resolved settings, by name, but those of how images are read; None: not to be said.
+
+        With them the same is cut again: what comes from `like` is refused beside it.
+        """
+        extraction, of_pixels = self.made or self.plans[0].extraction, to_dict(self.spec)
+        own = {name: value for name, value in to_dict(extraction).items() if name != "seed"}
+        if self.like is None:
+            return own | of_pixels
+        return own | dict.fromkeys(of_pixels) | ({} if extraction.whole else {"size": None})
 
     @property
     def story(self) -> dict[str, Any]:
@@ -150,8 +157,10 @@ def plan_patches(
         refuse_idle(spec, given)
     warn = partial(_warn, say)
     known = None if like is None else fitted(like)
+    made = None
     if made_of_dots(inputs):
-        opened, extraction = open_dots(inputs, extraction, images, known)
+        opened, made = open_dots(inputs, extraction, images, known)
+        extraction = replace(made, size=WHOLE, count=None)
     else:
         opened = open_inputs(inputs, extraction, images, known, warn)
     say_joined(inputs, opened.sources, say)
@@ -170,7 +179,7 @@ def plan_patches(
     for one in plans:
         one.extraction = one.extraction.resolve(whitened=resolved.whiten != "none")
     fit = None if like_them is None else like_them.preprocess
-    return PlannedPatches(plans, resolved, reason, fit, opened.treatment)
+    return PlannedPatches(plans, resolved, reason, fit, opened.treatment, made)
 
 
 def _plans(

@@ -8,6 +8,7 @@ import numpy as np
 
 from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset, read_dataset
+from featlearn.jobs.callbacks import log
 from featlearn.jobs.store import LoadedModel, refuse_other_reading, shape_words
 from featlearn.patches.preprocess import Preprocess
 from featlearn.patches.rows import Raw, Rows
@@ -91,7 +92,7 @@ class ImageData:
             trained = f"the model was trained on {shape_words(like.shape)}"
             raise DataError(f"{show(self.path)}: images are {shape_words(self.shape)}, but {trained}")
         those = f"{show(like.path) if like.path else 'the model'} was trained on"
-        refuse_other_reading(self._dataset, like.preprocess, those, like.path or "MODEL")
+        refuse_other_reading(self._dataset, like.preprocess, those, like.path or "MODEL", log)
 
     def __repr__(self) -> str:
         return f"<featlearn data set {self.path}: {len(self)} images {shape_words(self.shape)}>"

@@ -13,6 +13,7 @@ from featlearn.analysis.filters import per_filter
 from featlearn.analysis.maximize import maximizers
 from featlearn.analysis.units import Units
 from featlearn.errors import ConfigError, DataError, show
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.picture_settings import Drawing
 from featlearn.jobs.pictures import png_text, tiles_of_rows
 from featlearn.jobs.store import LoadedModel, load_model, load_rows, upto_layer
@@ -59,9 +60,9 @@ class Driven:
     top: TopRows | None
 
 
-def drive(learned: LoadedModel, data: str, errors: bool = False, top: int = 0) -> Driven:
+def drive(learned: LoadedModel, data: str, say: Say, errors: bool = False, top: int = 0) -> Driven:
     """Show a model all rows of a data set, once. Raises DataError."""
-    rows, _, _ = load_rows(data, like=learned)
+    rows, _, _ = load_rows(data, like=learned, say=say)
     rest, n = at_rest(learned.model), learned.units
     found = Driven(
         rows, Units(n), DrivenErrors(n, rest) if errors else None, TopRows(n, top) if top else None
@@ -76,7 +77,9 @@ def drive(learned: LoadedModel, data: str, errors: bool = False, top: int = 0) -
     return found
 
 
-def draw_filters(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+def draw_filters(
+    path: str, drawing: Drawing, look: Look, format: str, say: Say
+) -> tuple[bytes, dict[str, Any]]:
     """Return a picture of filters, and what it shows. Raises DataError, ConfigError."""
     learned = upto_layer(load_model(path), drawing.layer)
     if drawing.maximize:
@@ -88,7 +91,7 @@ def draw_filters(path: str, drawing: Drawing, look: Look, format: str) -> tuple[
     driven = None
     if drawing.data is not None:
         _refuse_other_codes(learned, len(F), f"--sort {sort}" if sort in ("use", "error") else "--data")
-        driven = drive(learned, drawing.data, errors=_errors_wanted(learned, sort))
+        driven = drive(learned, drawing.data, say, errors=_errors_wanted(learned, sort))
     filters = _chosen(F, learned, drawing, sort, driven, drawing.count)
     kind = "rows that most activate the units" if drawing.maximize else "filters"
     through = f" through {len(drawing.through)} below it" if drawing.through else ""
@@ -119,13 +122,15 @@ SORTED = {
 }
 
 
-def draw_top_patches(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+def draw_top_patches(
+    path: str, drawing: Drawing, look: Look, format: str, say: Say
+) -> tuple[bytes, dict[str, Any]]:
     """Return a picture of filters beside the patches that drive them most. Raises DataError, ConfigError."""
     learned = upto_layer(load_model(path), drawing.layer)
     F = filters_in_pixels(learned, [])[0].reshape(-1, *learned.shape)
     _refuse_other_codes(learned, len(F), "--what top-patches")
     sort = drawing.sort or "use"
-    driven = drive(learned, drawing.data or "", _errors_wanted(learned, sort), drawing.top)
+    driven = drive(learned, drawing.data or "", say, _errors_wanted(learned, sort), drawing.top)
     filters = _chosen(F, learned, drawing, sort, driven, drawing.count or FEW)
     assert driven.top is not None
     rows, values = driven.top.rows[filters.numbers], driven.top.values[filters.numbers]

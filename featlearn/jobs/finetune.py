@@ -14,7 +14,7 @@ from featlearn.jobs.plan import Plan, Start, make_plan, refuse_scale
 from featlearn.jobs.refit import RefitPlan
 from featlearn.jobs.results import Trained
 from featlearn.jobs.settings import RunSettings
-from featlearn.jobs.store import LoadedModel, load_model, warn_of_unfinished
+from featlearn.jobs.store import DATA, MORE_DATA, STARTING_MODEL, LoadedModel, load_model, warn_of_unfinished
 from featlearn.jobs.train import learn_into
 from featlearn.jobs.up_down import plan_up_down
 from featlearn.models.base import Model
@@ -61,8 +61,9 @@ def finetune(
     """
     run = run or RunSettings()
 
-    more = (finetuning and finetuning.unlabelled, training and training.validation_data)
-    others = [name for name in more if name]
+    inputs: dict[str, str | None] = {STARTING_MODEL: model, DATA: dataset}
+    inputs[MORE_DATA] = None if finetuning is None else finetuning.unlabelled
+    inputs["validation data"] = None if training is None else training.validation_data
 
     def plan_it() -> Plan | RefitPlan:
         learned = load_model(model)
@@ -74,7 +75,7 @@ def finetune(
         return RefitPlan(plan) if finetuning is not None and finetuning.refit else plan
 
     return learn_into(
-        output, [model, dataset, *others], plan_it, run, resume=resume, force=force, invocation=invocation,
+        output, inputs, plan_it, run, resume=resume, force=force, invocation=invocation,
         progress=progress, say=say, should_stop=should_stop, should_save=should_save,
     )  # fmt: skip
 

@@ -136,7 +136,7 @@ def made_of_dots(inputs: Sequence[str]) -> bool:
 def open_dots(
     inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None
 ) -> tuple[Inputs, Extraction]:
-    """Return pairs of generated dots, and the extraction that takes each whole. Raises ConfigError."""
+    """Return pairs of generated dots, and their size and number. Raises ConfigError."""
     name, *others = inputs
     if others or images != Images():
         raise ConfigError(
@@ -148,10 +148,9 @@ def open_dots(
             f"{name}: made as square pairs, each of them taken whole; give --size N and --count alone"
         )
     n = extraction.count or COUNT
+    made = replace(extraction, size=size, count=n)
     source = dots.GeneratedPairs(name, n, size[0], extraction.seed)
-    return Inputs([source], Treatment(None), np.arange(n), np.arange(0), ()), Extraction(
-        WHOLE, seed=extraction.seed
-    )
+    return Inputs([source], Treatment(None), np.arange(n), np.arange(0), ()), made
 
 
 def _generated(inputs: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from featlearn.errors import printable
 from featlearn.files.model import ModelFile
 from featlearn.jobs.init_from import FIRST
-from featlearn.jobs.store import LoadedModel, shape_words
+from featlearn.jobs.store import DATA, MORE_DATA, STARTING_MODEL, LoadedModel, shape_words
 from featlearn.jobs.train_settings import idle_settings
 from featlearn.models import model_class
 from featlearn.models.base import Paper
@@ -99,19 +99,17 @@ def _sizes(file: ModelFile) -> str:
 
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
-    inputs = learned.file.provenance.get("inputs") or []
-    others = {
-        known.progress.get(key)
-        for known in (learned.file, *learned.file.layers)
-        for key in ("start", "validation data")
-    }
-    others |= {(learned.file.progress.get("request") or {}).get("validation_data")}
-    data = [one for one in inputs if isinstance(one, Mapping) and one.get("digest") not in others - {None}]
-    names = [printable(str(one.get("name", ""))) for one in data]
+    names = _named(learned.file, DATA, MORE_DATA)
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
         f" ({', '.join(names)})" if names else ""
     )
+
+
+def _named(file: ModelFile, *roles: str) -> list[str]:
+    """Return the names of the inputs that were one of these to the run."""
+    inputs = [one for one in file.provenance.get("inputs") or [] if isinstance(one, Mapping)]
+    return [printable(str(one.get("name", ""))) for one in inputs if one.get("role") in roles]
 
 
 def _preprocessing(learned: LoadedModel) -> list[str]:
@@ -137,8 +135,7 @@ def _start(file: ModelFile) -> list[str]:
     digest = file.progress.get("start")
     if not digest:
         return []
-    inputs = [one for one in file.provenance.get("inputs") or [] if isinstance(one, Mapping)]
-    names = [printable(str(one.get("name", ""))) for one in inputs if one.get("digest") == digest]
+    names = _named(file, STARTING_MODEL)
     return [f"It began with the parameters of {names[0] if names else 'another model'} (SHA-256 {digest})."]
 
 

@@ -275,7 +275,8 @@ def _origin(learned: LoadedModel) -> list[tuple[str, str]]:
         found.append(("command", shlex.join(map(str, known["argv"]))))
     for one in known.get("inputs") or []:
         digest = one.get("digest")
-        found.append(("input", f"{one.get('name')}" + (f", SHA-256 {digest}" if digest else "")))
+        words = f"{one.get('name')}" + (f", SHA-256 {digest}" if digest else "")
+        found.append((str(one.get("role", "input")), words))
     versions = {"featlearn": file.version} | (known.get("versions") or {})
     return [*found, ("versions", ", ".join(f"{name} {value}" for name, value in versions.items()))]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from featlearn.analysis.fantasies import begin, fantasies, shown
 from featlearn.errors import ConfigError, show
-from featlearn.jobs.callbacks import Progress, no_progress
+from featlearn.jobs.callbacks import Progress, Say, log, no_progress
 from featlearn.jobs.classes import held_classes
 from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import PictureFile, Stream, png_text, sheet_of_rows
@@ -38,6 +38,7 @@ def sample(
     force: bool = False,
     given: Collection[str] = (),
     progress: Progress = no_progress,
+    say: Say = log,
 ) -> Sampled:
     """Run a model's Markov chains and draw what they come to; a stream as output gets a PNG.
 
@@ -52,7 +53,7 @@ def sample(
             f"--every {chains.every}: more than the {chains.steps} --steps; nothing would be drawn"
         )
     learned = load_model(model)
-    V, T = _start(chains, learned)
+    V, T = _start(chains, learned, say)
     with progress(chains.steps, "steps") as bar:
         every = chains.every or chains.steps
         found = fantasies(learned.model, V, chains.steps, every, chains.seed, bar.advance, T)
@@ -87,11 +88,11 @@ def _captions(chains: Chains, learned: LoadedModel, V: Array, T: Array | None, t
     return [f"{name}, {step}" for step in steps for name in names]
 
 
-def _start(chains: Chains, learned: LoadedModel) -> tuple[Array, Array | None]:
+def _start(chains: Chains, learned: LoadedModel, say: Say) -> tuple[Array, Array | None]:
     """Return the states that the chains begin at, and the classes that they are held to."""
     X, each = None, chains.each
     if chains.data is not None:
-        rows, _, _ = load_rows(chains.data, like=learned)
+        rows, _, _ = load_rows(chains.data, like=learned, say=say)
         X = rows.block(0, min(each, len(rows)))
         each = len(X)
     T = None if chains.class_ is None else held_classes(learned, chains.classes, each)

@@ -24,7 +24,7 @@ from featlearn.files.header import DATASET, file_kind, is_ours
 from featlearn.files.model import ModelFile, read_model
 from featlearn.files.paths import open_regular
 from featlearn.files.treatment import Treatment
-from featlearn.jobs.callbacks import Say, log
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.formats import listed, suffix
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary, Model
@@ -38,6 +38,8 @@ OTHER_FORMATS = {  # by the suffixes of their files
     *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip", ".onnx", ".safetensors"),
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".svg"),
 }
+DATA, MORE_DATA, STARTING_MODEL = "data", "unlabelled data", "starting model"
+"""What inputs are to a run; only the first two are what is learned from."""
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
 
@@ -177,7 +179,7 @@ def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
 
 
 def load_rows(
-    path: str, dtype: str = "float32", like: LoadedModel | None = None, say: Say = log
+    path: str, dtype: str = "float32", like: LoadedModel | None = None, *, say: Say
 ) -> tuple[Rows, Dataset, Preprocess]:
     """Return a data set's rows, preprocessed as it says itself.
 
@@ -206,7 +208,7 @@ def treatment_of(preprocess: Preprocess, shape: tuple[int, int, int]) -> Treatme
     return Treatment(COLORS.get(shape[2]), preprocess.linear, preprocess.resize)
 
 
-def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say = log) -> None:
+def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say) -> None:
     """Raise DataError for patches of another shape than that model was trained on, or read in another way."""
     if like.shape != dataset.shape:
         raise DataError(
@@ -216,9 +218,7 @@ def refuse_other_patches(dataset: Dataset, like: LoadedModel, say: Say = log) ->
     refuse_other_reading(dataset, like.preprocess, f"{show(like.path)} was trained on", like.path, say)
 
 
-def refuse_other_reading(
-    dataset: Dataset, preprocess: Preprocess, those: str, path: str, say: Say = log
-) -> None:
+def refuse_other_reading(dataset: Dataset, preprocess: Preprocess, those: str, path: str, say: Say) -> None:
     """Raise DataError for images that were read in another way than those of that preprocessing.
 
     `those` are the others, in words, and `path` is a file that has them. Floats may stand for light though
@@ -253,9 +253,14 @@ def shape_words(shape: Sequence[int]) -> str:
 
 
 def provenance(
-    invocation: Mapping[str, Any], seed: int | None = None, inputs: Sequence[str] = ()
+    invocation: Mapping[str, Any],
+    seed: int | None = None,
+    inputs: Sequence[str] = (),
+    roles: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the origin of a file as plain values: versions, seed, inputs with digests and provenance.
+
+    `roles` say what each of the inputs is to the run.
 
     `invocation` says how the job was called, as plain values: a command line and what else has set options,
     or the job's name and settings.
@@ -272,6 +277,8 @@ def provenance(
         "instruction_set": _core.isa(),
         "inputs": _listed([_input(path) for path in inputs[: LISTED + 1]], len(inputs)),
     }
+    for one, role in zip(out["inputs"], roles, strict=False):
+        one["role"] = role
     if seed is not None:
         out["seed"] = seed
     if os.environ.get("SOURCE_DATE_EPOCH", "").isdecimal():

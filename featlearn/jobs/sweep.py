@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from featlearn import _core, signals
-from featlearn.errors import ConfigError, DataError, FeatlearnError, show
+from featlearn.errors import ConfigError, FeatlearnError
 from featlearn.files.budget import max_memory
 from featlearn.files.folders import make_folder
+from featlearn.files.header import DATASET, MODEL, file_kind
 from featlearn.jobs.callbacks import Ask, Bar, Progress, Say, log, never, no_progress
 from featlearn.jobs.cutting import Cutting, holds_images
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
@@ -73,16 +74,16 @@ def sweep(
 
     Runs that are finished there are not made again, those begun go on; `force` makes those anew that can do
     neither. A run that fails is told at the end and ends no other. A sweep that shall stop leaves checkpoints
-    and returns, not `finished`; the same call goes on. Images, how they are cut, and
-    `init_from` are as of `train`. Raises DataError, ConfigError.
+    and returns, not `finished`; the same call goes on. Images, how they are cut, and `init_from` are as of
+    `train`. Raises DataError, ConfigError.
     """
     search, run, cls = search or Search(), run or RunSettings(), model_class(model)
     wanted = tries(cls, search, run)
-    files = [name for name in (search.evaluate, init_from) if name]
-    for path in files if holds_images(dataset) else [dataset, *files]:
-        if not os.path.isfile(path):
-            found = "is a folder, wanted a data set" if os.path.isdir(path) else "no such file"
-            raise DataError(f"{show(path)}: {found}; featlearn extract-patches makes one")
+    validation = None if training is None else training.validation_data
+    datasets = (None if holds_images(dataset) else dataset, search.evaluate, validation)
+    for path, kind in [*((one, DATASET) for one in datasets), (init_from, MODEL)]:
+        if path is not None:
+            file_kind(path, kind)  # which every run reads
     cutting = Cutting(extraction or Extraction(), preprocess or PreprocessSpec(), images or Images())
     cutting = cutting.seeded(run.seed)  # all runs learn from the same patches
     of_cutting = set(given) & Cutting.names() - {field.name for field in fields(cls.Config)}
@@ -159,7 +160,9 @@ class _Sweeping:
             number, message = heard
             i = at[number]
             if "say" in message:
-                self._tell(i, message["say"])
+                self._tell(message["say"], f"{self.wanted[i].name}: ")
+            elif "say of data" in message:
+                self._tell(message["say of data"])
             elif "at" in message:
                 shares[i] = message["at"]
                 bar.advance(0, "at " + ", ".join(f"{shares.get(j, 0):.0%}" for j in sorted(at.values())))
@@ -184,12 +187,12 @@ class _Sweeping:
             failed=failed, finished=finished,
         )  # fmt: skip
 
-    def _tell(self, i: int, text: str) -> None:
+    def _tell(self, text: str, whose: str = "") -> None:
         """Say what a run says, once of all that say the same."""
         if text not in self._said:
             self._said.add(text)
             warning = "warning: " if text.startswith("warning: ") else ""
-            self.say(f"{warning}{self.wanted[i].name}: {text.removeprefix('warning: ')}")
+            self.say(f"{warning}{whose}{text.removeprefix('warning: ')}")
 
     def _ends(self, i: int, message: Message) -> bool:
         """Take what came of a run; False where nothing has yet."""
@@ -201,7 +204,7 @@ class _Sweeping:
         result = message["result"]
         if "row" not in result:
             if result.get("busy"):
-                self._tell(i, "another process is at this run: waiting for it")
+                self._tell("another process is at this run: waiting for it", f"{name}: ")
             return False
         self.rows[i] = result["row"]
         add_rows(self.folder, list(self.rows.values()), self.say)

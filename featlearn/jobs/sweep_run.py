@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featlearn.files.atomic import Busy
-from featlearn.jobs.callbacks import Ask, NoBar, log, never
+from featlearn.jobs.callbacks import Ask, NoBar, Say, never
 from featlearn.jobs.cutting import Cutting
 from featlearn.jobs.data import Data, describe_data
 from featlearn.jobs.evaluate import evaluate
@@ -18,7 +18,7 @@ from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.plan import Plan
 from featlearn.jobs.resources import set_max_memory, use_threads
 from featlearn.jobs.settings import Images, RunSettings
-from featlearn.jobs.store import load_model
+from featlearn.jobs.store import DATA, STARTING_MODEL, load_model
 from featlearn.jobs.train import learn_into, plan_training
 from featlearn.jobs.train_settings import training_of
 from featlearn.jobs.workers import Message, Tell
@@ -50,14 +50,7 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     parts = {"extraction": Extraction, "preprocess": PreprocessSpec, "images": Images}
     cutting = Cutting(*(from_dict(kind, task["cutting"][part]) for part, kind in parts.items()))
     plan = plan_training(
-        _described(
-            task["dataset"],
-            task["model"],
-            run.dtype,
-            task["init_from"],
-            cutting,
-            tuple(task["given of cutting"]),
-        ),
+        _described(task, run.dtype, cutting, lambda text: tell({"say of data": text})),
         model=task["model"],
         config=from_dict(cls.Config, task["config"]),
         training=from_dict(training_of(cls), task["training"]),
@@ -72,10 +65,11 @@ def run_task(task: Message, tell: Tell, should_stop: Ask) -> Message:
     name = file_name(task["folder"], task["name"], identity | {"may restart": may_restart})
     path = os.path.join(task["folder"], name)
     labels = cutting.images.labels if cutting.images.labels != "folders" else None
-    others = (task["init_from"], task["training"]["validation_data"], labels)
-    inputs = [task["dataset"], *(name for name in others if name)]
+    begun, held_out = task["init_from"], task["training"]["validation_data"]
+    inputs = {DATA: task["dataset"], STARTING_MODEL: begun, "validation data": held_out}
+    inputs |= {"hidden targets": task["config"].get("hidden_targets"), "labels": labels}
     said = {**cutting.said, **task["said"], "model": task["model"], "seed": seed}
-    called = {"job": "train", "settings": said | ({"init_from": others[0]} if others[0] else {})}
+    called = {"job": "train", "settings": said | ({"init_from": begun} if begun else {})}
     try:
         done = learn_into(
             path, inputs, lambda: plan, run, resume=True, force=task["force"], invocation=called,
@@ -109,13 +103,22 @@ def file_name(folder: str, name: str, identity: Mapping[str, Any]) -> str:
     return next((one for one in there if one.endswith(end)), name + end)
 
 
-@functools.lru_cache(1)
-def _described(
-    path: str, model: str, dtype: str, init_from: str | None, cutting: Cutting, given: tuple[str, ...]
-) -> Data:
+_known: dict[str, Data] = {}
+"""What this process learns from, by all that decides it."""
+
+
+def _described(task: Message, dtype: str, cutting: Cutting, say: Say) -> Data:
     """Describe what is learned from, once for all runs of a process: it is read from end to end."""
-    learned = None if init_from is None else load_model(init_from)
-    return describe_data(path, model, RunSettings(dtype=dtype), log, cutting, given, begun_at=learned)
+    names = ("dataset", "model", "init_from", "cutting", "given of cutting")
+    key = json.dumps([dtype, *(task[name] for name in names)])
+    if key not in _known:
+        _known.clear()
+        begun_at = None if task["init_from"] is None else load_model(task["init_from"])
+        path, given = task["dataset"], task["given of cutting"]
+        _known[key] = describe_data(
+            path, task["model"], RunSettings(dtype=dtype), say, cutting, given, begun_at=begun_at
+        )
+    return _known[key]
 
 
 def _tested(path: str, dataset: str) -> dict[str, Any]:

@@ -31,7 +31,14 @@ from featlearn.jobs.results import Next, Trained
 from featlearn.jobs.resume import find_finished, find_shorter
 from featlearn.jobs.run_log import RunLog
 from featlearn.jobs.settings import Images, RunSettings
-from featlearn.jobs.store import check_hdf5_name, load_model, provenance, warn_of_unfinished
+from featlearn.jobs.store import (
+    DATA,
+    STARTING_MODEL,
+    check_hdf5_name,
+    load_model,
+    provenance,
+    warn_of_unfinished,
+)
 from featlearn.jobs.train_settings import idle_settings, idle_words, training_of
 from featlearn.jobs.training_run import Watch, learn_one
 from featlearn.jobs.watching import Stills, refuse_layers
@@ -154,7 +161,8 @@ def train(
 
     validation = None if training is None else training.validation_data
     labels = cutting.images.labels if cutting.images.labels != "folders" else None
-    inputs = [name for name in (dataset, init_from, validation, targets, labels) if name]
+    inputs = {DATA: dataset, STARTING_MODEL: init_from, "validation data": validation}
+    inputs |= {"hidden targets": targets, "labels": labels}
     return learn_into(
         output or file_name(model, decay), inputs, plan_it, run,
         resume=resume, force=force, invocation=invocation, progress=progress, say=say,
@@ -164,7 +172,7 @@ def train(
 
 def learn_into(
     output: str,
-    inputs: list[str],
+    inputs: Mapping[str, str | None],
     plan_it: Callable[[], Plan | StackPlan | RefitPlan],
     run: RunSettings,
     *,
@@ -179,10 +187,11 @@ def learn_into(
 ) -> Trained:
     """Learn what `plan_it` plans, which is asked for once the output is held, and write it to `output`.
 
-    The rest is as of `train`.
+    `inputs` are the files that are read, by what they are to the run. The rest is as of `train`.
     """
     check_hdf5_name(output)
-    ckpt, files = output + ".ckpt", [split_member(name)[0] for name in inputs]
+    roles = {role: name for role, name in inputs.items() if name}
+    ckpt, files = output + ".ckpt", [split_member(name)[0] for name in roles.values()]
     first = ranks.rank == 0  # which alone writes
     run_log = RunLog(run.log, resume, force, [*files, output, ckpt], say)
     stills = Stills(watching or Watching(), output, resume, force, files, say)
@@ -209,7 +218,8 @@ def learn_into(
     with Output(output, replaces, files) if first else nullcontext() as out, run_log:
         plan = plan or plan_it()
         cut = (plan.first if isinstance(plan, RefitPlan) else plan).data.cut
-        story = provenance(invocation, seed=run.seed, inputs=inputs) | (cut.story if cut else {})
+        story = provenance(invocation, run.seed, list(roles.values()), list(roles))
+        story |= cut.story if cut else {}
         learn = partial(learn_one, shorter=shorter)
         if isinstance(plan, StackPlan | RefitPlan):
             if run.keep_optimizer:

@@ -11,6 +11,7 @@ from featlearn.analysis.gabor import gabor_fits
 from featlearn.analysis.units import Units
 from featlearn.errors import DataError, show
 from featlearn.files.tensors import table
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.filter_pictures import filters_in_pixels
 from featlearn.jobs.picture_settings import Drawing
 from featlearn.jobs.pictures import png_text
@@ -23,10 +24,12 @@ TABLE = {".csv": "CSV"}
 BINS = 60  # of the histogram of a unit's codes
 
 
-def draw_activations(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+def draw_activations(
+    path: str, drawing: Drawing, look: Look, format: str, say: Say
+) -> tuple[bytes, dict[str, Any]]:
     """Return a picture of how active units are over a data set. Raises DataError, ConfigError."""
     learned = upto_layer(load_model(path), drawing.layer)
-    rows, _, _ = load_rows(drawing.data or "", like=learned)
+    rows, _, _ = load_rows(drawing.data or "", like=learned, say=say)
     rest = at_rest(learned.model)
     chosen = np.array(drawing.numbers(learned.units, show(path)), int)
     codes = Encoded(learned.model, rows)
@@ -52,7 +55,9 @@ def draw_activations(path: str, drawing: Drawing, look: Look, format: str) -> tu
     return activity_picture(activity, look, format, text), counts
 
 
-def draw_gabors(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+def draw_gabors(
+    path: str, drawing: Drawing, look: Look, format: str, say: Say
+) -> tuple[bytes, dict[str, Any]]:
     """Return the Gabor functions nearest to filters as a polar plot, or as a table, and what it shows.
 
     Raises DataError, ConfigError.

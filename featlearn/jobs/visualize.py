@@ -10,6 +10,7 @@ import numpy as np
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import read_dataset
 from featlearn.files.header import MODEL, file_kind
+from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.filter_pictures import draw_filters, draw_top_patches, scale_words
 from featlearn.jobs.picture_settings import Drawing, Printed
 from featlearn.jobs.pictures import (
@@ -64,6 +65,7 @@ def visualize(
     printed: Printed | None = None,
     force: bool = False,
     given: Collection[str] = (),
+    say: Say = log,
 ) -> Drawn:
     """Draw what a model has learned, a data set's patches, or learning curves of several models.
 
@@ -99,7 +101,7 @@ def visualize(
             "gabor": draw_gabors,
             "patches": _patches,
         }[what]
-        picture, found = make(files[0], drawing, look, target.format)
+        picture, found = make(files[0], drawing, look, target.format, say)
     target.write(picture)
     return Drawn(target.name, what, **found)
 
@@ -120,7 +122,7 @@ def _refuse_other_files(what: str, files: Sequence[str], kinds: Sequence[str]) -
             raise DataError(f"{show(file)}: is a data set, wanted a model; a data set has --what patches")
 
 
-def _patches(path: str, drawing: Drawing, look: Look, format: str) -> tuple[bytes, dict[str, Any]]:
+def _patches(path: str, drawing: Drawing, look: Look, format: str, say: Say) -> tuple[bytes, dict[str, Any]]:
     data = read_dataset(path)
     preprocess = Preprocess.from_dict(data.preprocess)
     if are_pixels(preprocess) and drawing.contrast is not None:

@@ -46,7 +46,7 @@ from featlearn.models.settings.outputs import (
     resolve_outputs,
 )
 from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
-from featlearn.ops.activations import ACTIVATIONS, REMARKS, SLOPE, activate, has_curvature, pieces
+from featlearn.ops.activations import ACTIVATIONS, REMARKS, SLOPE, activate, pieces, uncurved
 from featlearn.ops.arrays import product
 from featlearn.ops.curvature import ChainCurvature, Penalty, Vector
 from featlearn.ops.dense import Dense, Dropout
@@ -263,9 +263,10 @@ class Autoencoder(Layer):
         return None
 
     def phases(self) -> list[Phase]:
-        known = has_curvature(self.config.activation)
-        curvature = self.curvature if known else None
-        return [Phase("train", self.gradient, curvature=curvature, moving_loss=self.draws_anew())]
+        why = uncurved([self.config.activation])
+        curvature = None if why else self.curvature
+        moving = self.draws_anew()
+        return [Phase("train", self.gradient, curvature=curvature, uncurved=why, moving_loss=moving)]
 
     def draws_anew(self) -> str:
         """What is drawn anew at every update, in words; "" where nothing is."""

@@ -46,7 +46,7 @@ from featlearn.models.settings.outputs import (
 )
 from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops import dense
-from featlearn.ops.activations import ACTIVATIONS, has_curvature
+from featlearn.ops.activations import ACTIVATIONS, uncurved
 from featlearn.ops.arrays import product
 from featlearn.ops.curvature import ChainCurvature
 from featlearn.ops.dense import Dense
@@ -187,8 +187,8 @@ class DeepAutoencoder(Model):
         return dense.portable(self.encoder_layers(), g, X)
 
     def phases(self) -> list[Phase]:
-        known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
-        return [Phase("train", self.gradient, curvature=self.curvature if known else None)]
+        why = uncurved(self.config.activations, self.config.stays)
+        return [Phase("train", self.gradient, curvature=None if why else self.curvature, uncurved=why)]
 
     def curvature(self, X: Array) -> Curvature:
         """Curvature of J over rows X (n, visible)."""

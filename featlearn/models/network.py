@@ -49,7 +49,7 @@ from featlearn.models.settings.chain import (
 from featlearn.models.settings.network import Classes, HiddenRegularization
 from featlearn.models.settings.slope import SlopeConfig, refuse_idle_slope, with_slope
 from featlearn.ops import dense
-from featlearn.ops.activations import ACTIVATIONS, has_curvature
+from featlearn.ops.activations import ACTIVATIONS, uncurved
 from featlearn.ops.arrays import row_sum, sum_columns
 from featlearn.ops.curvature import ChainCurvature, Top, Vector
 from featlearn.ops.dense import Dense, Dropout
@@ -267,13 +267,14 @@ class Network(Model):
         return metrics, grads_of(below) | {"W": dW, "b": db}
 
     def phases(self) -> list[Phase]:
-        why = ""
+        moving = ""
         if self.config.input_dropout or self.config.hidden_dropout:
-            why = "dropout is drawn anew at every update"
+            moving = "dropout is drawn anew at every update"
         elif self.config.pseudo_labels:
-            why = "pseudo-labels are those of the net at every update"
-        known = all(map(has_curvature, self.config.activations)) and not any(self.config.stays)
-        return [Phase("train", self.gradient, curvature=self.curvature if known else None, moving_loss=why)]
+            moving = "pseudo-labels are those of the net at every update"
+        why = uncurved(self.config.activations, self.config.stays)
+        curvature = None if why else self.curvature
+        return [Phase("train", self.gradient, curvature=curvature, uncurved=why, moving_loss=moving)]
 
     def curvature(self, X: Array) -> Curvature:
         """Curvature of J over labelled rows X (n, visible + classes), without dropout."""

@@ -7,6 +7,8 @@ ICCV 2015):
     f(a) = max(a, 0) + s min(a, 0)      df/ds = min(a, 0)
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from featlearn import _core
@@ -116,9 +118,16 @@ def second_derivative(H: Array, kind: str) -> Array | None:
     return -2 * H * (1 - np.square(H)) if kind == "tanh" else None
 
 
-def has_curvature(kind: str) -> bool:
-    """Whether f is a function of one total input, so that its derivatives follow from its value."""
-    return not needs_inputs(kind)
+def uncurved(kinds: Iterable[str], stays: Iterable[int] = ()) -> str:
+    """Return why a chain of such layers has no curvature to be multiplied with, and what has; "" if it has.
+
+    The derivatives of f have to follow from its value: of one total input, all entries of which stay.
+    """
+    odd = next(filter(needs_inputs, kinds), None)
+    if odd is not None:
+        others = [kind for kind in ACTIVATIONS if not needs_inputs(kind)]
+        return f"{odd} units have no such curvature, {', '.join(others[:-1])} and {others[-1]} units have"
+    return "the few units that a row keeps change with every update; leave --kept out" if any(stays) else ""
 
 
 def slope_gradient(delta: Array, A: Array) -> Array:

@@ -70,8 +70,9 @@ class Leg:
         """Raise ConfigError for an optimizer that wants a curvature, or fewer parameters."""
         chosen, n = self.optimizer, sum(w.size for w in self.params.values())
         if chosen.curved and self.phase.curvature is None:
+            why = self.phase.uncurved and f": {self.phase.uncurved}"
             raise ConfigError(
-                f"--optimizer {chosen.id}: this model gives no products with the curvature of its loss; "
+                f"--optimizer {chosen.id}: this model gives no products with the curvature of its loss{why}; "
                 + NOT_CURVED
             )
         if chosen.most is not None and n > chosen.most:

@@ -79,6 +79,7 @@ class Phase:
     updates     how many, in minibatches; None: the epochs of the settings
     curvature   of rows, the second derivatives of the loss, at what the params hold; None where there are
                 none to be had
+    uncurved    why there are none, in words, where other settings have some
     moving_loss what makes the loss another at every update, or leap, in words, so that line searches cannot
                 follow it; "" where they can
     comparable_from  the share of the phase from where on losses can be compared with the one before
@@ -96,6 +97,7 @@ class Phase:
     training: Mapping[str, Any] = field(default_factory=dict)
     updates: int | None = None
     curvature: Callable[[Array], Curvature] | None = None
+    uncurved: str = ""
     moving_loss: str = ""
     comparable_from: float = 0.0
     finish: Callable[[], None] | None = None
