@@ -54,7 +54,14 @@ def turns():
         yield str(error)
 
 
+def end(*error):
+    """End all ranks, where one fails alone."""
+    sys.__excepthook__(*error)
+    ranks.abort(1)
+
+
 if __name__ == "__main__":
+    sys.excepthook = end
     _core.set_threads(int(sys.argv[2]))
     rows.BLOCK = likelihood.BLOCK = BLOCK
     if "PMI_RANK" in os.environ:

@@ -261,6 +261,52 @@ def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(rows, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.h5.ckpt"]
 
 
+def test_the_script_for_slurm_goes_on_where_it_was_stopped(run_here, tmp_path):
+    """As docs/clusters.md has it; srun is mpiexec here, which gets Slurm's signal before the time is over."""
+    text = (HERE.parent / "docs" / "clusters.md").read_text("utf-8")
+    script = next(one for one in text.split("```bash\n") if one.startswith("#!/bin/bash")).partition("```")[0]
+    assert " --hidden 16384 " in script
+    script = script.replace(" --hidden 16384 ", " --hidden 40 ")
+    (tmp_path / "job.sh").write_text(script)
+    assert subprocess.run(["bash", "-n", "job.sh"], cwd=tmp_path).returncode == 0
+    settings = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert "--signal=TERM@120" in settings[0].split()
+    np.save(tmp_path / "rows.npy", np.random.default_rng(4).integers(0, 256, (4500, 4, 4), np.uint8))
+    assert run_here("extract-patches", tmp_path / "rows.npy", "-o", tmp_path / "patches.h5").code == 0
+    more = {"FEATLEARN_TRAIN_EPOCHS": "80", "FEATLEARN_TRAIN_THREADS": "1"}
+
+    def submitted(ranks, **options):
+        stub = tmp_path / "srun"
+        stub.write_text(f'#!/bin/bash\ntest "$1" = --mpi=pmix && shift && exec {MPIEXEC} -n {ranks} "$@"\n')
+        stub.chmod(0o755)
+        path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            ["bash", "job.sh"], cwd=tmp_path, env=ENVIRONMENT | YIELDING | more | options | {"PATH": path},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    running = submitted(2, FEATLEARN_TRAIN_CHECKPOINT_EVERY="0.01")
+    ckpt = tmp_path / "k32.h5.ckpt"
+    until = time.monotonic() + TIMEOUT
+    while not ckpt.exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(parents(ranks_of(running)[0])[1], signal.SIGTERM)  # to mpiexec, as to srun
+    code, _, err = ended(running)
+    assert code == 128 + signal.SIGTERM, err
+    assert "featlearn: error: stopped by SIGTERM" in err
+    assert ckpt.exists()
+    assert not (tmp_path / "k32.h5").exists()
+    code, _, err = ended(submitted(3))
+    assert code == 0, err
+    assert any(text.startswith("going on with k32.h5.ckpt at update ") for text in err)
+    line = script.splitlines()[-1].split()[3:]
+    line[1] = tmp_path / "patches.h5"
+    line[line.index("k32.h5")] = tmp_path / "alone.h5"
+    assert run_here(*line, "--epochs", "80").code == 0
+    found = [read_model(str(tmp_path / name)).content_hash for name in ("k32.h5", "alone.h5")]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("size", "args", "code", "words"),
     [
