@@ -115,25 +115,31 @@ def panel(n: int) -> int:
     return BLOCK * max(1, -(-n // (BLOCK * PANELS)))
 
 
-def share_of(n: int, rank: int, size: int) -> Share:
-    """Return the rows of a rank among n: whole panels, as evenly as may be; the first rank has the first."""
-    rows = panel(n)
+def share_of(n: int, rank: int, size: int, rows: int = 0) -> Share:
+    """Return the rows of a rank among n: whole panels, as evenly as may be; the first rank has the first.
+
+    A panel has `rows`, if they are given, of what is not added up.
+    """
+    rows = rows or panel(n)
     panels = -(-n // rows)
     first, last = -(-panels * rank // size), -(-panels * (rank + 1) // size)
     return Share(min(n, rows * first), min(n, rows * last), n, rows)
 
 
 class sharing:
-    """A context within which arrays of rows hold this rank's own of n rows, which it answers; alone, all."""
+    """A context within which arrays of rows hold this rank's own of n rows, which it answers; alone, all.
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    They are whole panels, of `panel` rows where that is given.
+    """
+
+    def __init__(self, n: int, panel: int = 0) -> None:
+        self.n, self.panel = n, panel
 
     def __enter__(self) -> slice:
         global _share
         if size == 1:
             return slice(0, self.n)
-        _share = share_of(self.n, rank, size)
+        _share = share_of(self.n, rank, size, self.panel)
         return _share.own
 
     def __exit__(self, *error: object) -> None:
@@ -150,6 +156,18 @@ def alike() -> Iterator[None]:
         yield
     finally:
         _share = before
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process is the only rank: the others know nothing of what it does."""
+    global rank, size
+    before, rank, size = (rank, size), 0, 1
+    try:
+        with alike():
+            yield
+    finally:
+        rank, size = before
 
 
 def share() -> Share | None:
@@ -235,13 +253,29 @@ def _along_chain(made: Sequence[Array], length: int, dtype: npt.DTypeLike) -> Ar
     return whole
 
 
-def shared_out(make: Callable[[int], T], n: int) -> list[T]:
-    """Return make(0), ..., make(n - 1), each made by one rank, all known to all."""
-    made = [make(i) for i in range(rank, n, size)]
+def shared_out(make: Callable[[int], T], n: int) -> Iterator[T]:
+    """Yield make(0), ..., make(n - 1), each made by one rank alone, on all ranks: all must take all of them.
+
+    Where some fail by a FeatlearnError, all ranks raise the first of these errors, as one process does.
+    """
     if size == 1:
-        return made
-    found = _comm.allgather(made)
-    return [found[i % size][i // size] for i in range(n)]
+        yield from map(make, range(n))
+        return
+    for start in range(0, n, size):
+        for found in _comm.allgather(_tried(make, start + rank) if start + rank < n else None):
+            if isinstance(found, FeatlearnError):
+                raise found
+            if found is not None:
+                yield found[0]
+
+
+def _tried(make: Callable[[int], T], i: int) -> tuple[T] | FeatlearnError:
+    """Return make(i), or the error that it raises."""
+    with alone():
+        try:
+            return (make(i),)
+        except FeatlearnError as error:
+            return error
 
 
 def to_first(make: Callable[[int], Array], empty: Callable[[int], Array], n: int) -> Iterator[Array]:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,32 +55,43 @@ def blocks(rows: Rows) -> Iterator[Array]:
 class Encoded:
     """Codes of rows, themselves rows of `width` values.
 
-    They are made once and kept: in memory where they take at most `memory` bytes, else in a temporary file.
-    `low` and `high` are the least and the largest value.
-    Raises DataError where there is no room for that.
+    A block of them is made when one of its rows is first asked for, and kept: in memory where all take at
+    most `memory` bytes, else in a temporary file. Raises DataError where there is no room for that.
     """
 
     def __init__(self, model: Encoder, rows: Rows, memory: int = KEPT) -> None:
-        self.rows = rows
+        self.model, self.rows = model, rows
         first = model.encode(rows.block(0, 1))
         self.width = first.shape[1]
         shape = len(rows), self.width
         fits = len(rows) * first.nbytes <= memory
         self._made: Array | _OnDisk = np.empty(shape, first.dtype) if fits else _OnDisk(shape, first.dtype)
-        self.low, self.high = math.inf, -math.inf
-        for start, stop in edges(len(rows)):
-            H = model.encode(rows.block(start, stop))
-            self.low, self.high = min(self.low, float(H.min())), max(self.high, float(H.max()))
-            self._made[start:stop] = H
+        self._missing = dict(edges(len(rows)))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def block(self, start: int, stop: int) -> Array:
+        self._make(range(start - start % BLOCK, stop, BLOCK))
         return self._made[start:stop]
 
     def take(self, index: Index) -> Array:
+        self._make(np.unique(index - index % BLOCK))
         return self._made[index]
+
+    def extent(self) -> tuple[float, float]:
+        """Return the least and the largest value of all."""
+        low, high = math.inf, -math.inf
+        for H in blocks(self):
+            low, high = min(low, float(H.min())), max(high, float(H.max()))
+        return low, high
+
+    def _make(self, starts: Iterable[int]) -> None:
+        """Make those of the blocks that are not made."""
+        for start in self._missing.keys() & starts:
+            stop = self._missing[start]
+            self._made[start:stop] = self.model.encode(self.rows.block(start, stop))
+            del self._missing[start]
 
 
 class _OnDisk:

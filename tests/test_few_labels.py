@@ -82,7 +82,7 @@ def test_a_full_disk_is_said_in_words():
         "class Rows:\n    __len__ = lambda self: 900\n    block = lambda self, a, b: np.ones((b - a, 50))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "Encoded(Same(), Rows(), memory=0)"
+        "Encoded(Same(), Rows(), memory=0).extent()"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     wanted = "DataError: a temporary file for the codes of 900 rows, 0.00036 GB: File too large; set TMPDIR"

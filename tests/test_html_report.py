@@ -138,7 +138,7 @@ def test_the_histogram_counts_every_code_value(work):
     rows = load_rows(str(work.patches), like=learned, say=print)[0]
     H = learned.model.encode(rows.block(0, len(rows)))
     extent = Extent()
-    extent.see(H, H, None)
+    extent.add(extent.of_block(H, H, None))
     for coding in codings(learned.model, Encoded(learned.model, rows), extent, 1.0, (5, 64)):
         assert coding.counts.sum() == H.size
         nearest = np.abs(H.ravel().astype(np.float64)[:, None] - coding.levels).argmin(axis=1)

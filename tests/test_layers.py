@@ -28,7 +28,7 @@ BELOW = {  # part of the package: what it may import besides itself
     "patches": {"errors", "settings", "random", "_core", "rows", "ops"},
     "models": {"errors", "settings", "random", "_core", "rows", "ops"},
     "training": {"errors", "settings", "random", "ranks", "_core", "threads", "rows", "ops", "models.base"},
-    "analysis": {"errors", "settings", "random", "_core", "rows", "ops", "models.base"},
+    "analysis": {"errors", "settings", "random", "ranks", "_core", "rows", "ops", "models.base"},
     "pictures": {"errors", "rows"},
     "jobs": {
         *("__init__", "errors", "settings", "random", "signals", "ranks", "threads", "_core", "rows", "ops"),

@@ -114,12 +114,13 @@ def test_a_sum_of_many_rows_goes_panel_by_panel(monkeypatch):
 
 @pytest.fixture(scope="module")
 def bytes_alone(tmp_path_factory):
-    return digests(tmp_path_factory.mktemp("alone"), [sys.executable], threads=2)
+    return digests(tmp_path_factory.mktemp("alone"), [sys.executable], 2, 1)
 
 
-def digests(folder, program, threads, step=1):
+def digests(folder, program, threads, *args, of="rank_bytes.py"):
+    """What a program of the tests has found."""
     ran = subprocess.run(
-        [*program, str(HERE / "rank_bytes.py"), "found.json", str(threads), str(step)],
+        [*program, str(HERE / of), "found.json", str(threads), *map(str, args)],
         cwd=folder,
         env=os.environ | YIELDING | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{HERE}"},
         capture_output=True,
@@ -166,6 +167,55 @@ def test_codes_have_the_bytes_of_one_process(rows, run_here, tmp_path):
     assert np.array_equal(one.origin[:], two.origin[:])
     assert str(one.preprocess) == str(two.preprocess)
     assert "codes" in out
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, run_here):
+    """A folder of data sets of 1300 labelled rows of 25 values, and models of them."""
+    folder, rng = tmp_path_factory.mktemp("labelled"), np.random.default_rng(3)
+    for name in ("learn", "test"):
+        y = rng.integers(0, 3, 1300)
+        X = rng.integers(0, 150, (1300, 5, 5))
+        X[np.arange(1300), y] += 80
+        for what, values in (("images", X), ("labels", y)):
+            head = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+            (folder / f"{name}-{what}").write_bytes(head + values.astype(np.uint8).tobytes())
+        files = (folder / f"{name}-images", "--labels", folder / f"{name}-labels")
+        assert run_here("extract-patches", *files, "-o", folder / f"{name}.h5").code == 0
+    for name, model in (
+        ("rbm", "rbm --hidden 9"),
+        ("gaussian", "rbm --hidden 7 --visible gaussian"),
+        ("dbn", "dbn --hidden 9,6"),
+        ("net", "network --hidden 8"),
+    ):
+        line = ("train", folder / "learn.h5", "--model", *model.split(), "--epochs", "1")
+        ran = run_here(*line, "-o", folder / f"{name}.h5")
+        assert ran.code == 0, ran.err
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured_alone(labelled, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("measured")
+    return digests(folder, [sys.executable], 2, labelled, of="rank_measures.py")
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_measures_pictures_and_pages_are_those_of_one_process(size, labelled, measured_alone, tmp_path):
+    """To the last digit and byte: likelihoods, classifiers, few labels, errors, what is written."""
+    program = [str(MPIEXEC), "-n", str(size), sys.executable]
+    found = digests(tmp_path, program, 1, labelled, of="rank_measures.py")
+    assert [name for name in measured_alone if found.get(name) != measured_alone[name]] == []
+    assert found.keys() == measured_alone.keys()
+    assert {"plot.png", "page.html", "predictions.npz", "error"} <= found.keys()
+    assert found["turns"] == [[i, 1000, 1, [[0, 1]]] for i in range(5)] + ["item 5"]
+
+
+def test_the_first_rank_prints_the_table(labelled, run_here, tmp_path):
+    line = ("evaluate", labelled / "rbm.h5", labelled / "test.h5", "--json")
+    code, out, err = ended(together((2, line), cwd=tmp_path))
+    alone = run_here(*line)
+    assert (code, out, err) == (0, alone.out, alone.err.splitlines())
 
 
 def test_a_killed_run_goes_on_with_another_number_of_ranks(rows, run_here, tmp_path):
@@ -227,11 +277,58 @@ def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(rows, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.h5.ckpt"]
 
 
+def test_the_script_for_slurm_goes_on_where_it_was_stopped(run_here, tmp_path):
+    """As docs/clusters.md has it; srun is mpiexec here, which gets Slurm's signal before the time is over."""
+    text = (HERE.parent / "docs" / "clusters.md").read_text("utf-8")
+    script = next(one for one in text.split("```bash\n") if one.startswith("#!/bin/bash")).partition("```")[0]
+    assert " --hidden 16384 " in script
+    script = script.replace(" --hidden 16384 ", " --hidden 40 ")
+    (tmp_path / "job.sh").write_text(script)
+    assert subprocess.run(["bash", "-n", "job.sh"], cwd=tmp_path).returncode == 0
+    settings = [line for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert "--signal=TERM@120" in settings[0].split()
+    np.save(tmp_path / "rows.npy", np.random.default_rng(4).integers(0, 256, (4500, 4, 4), np.uint8))
+    assert run_here("extract-patches", tmp_path / "rows.npy", "-o", tmp_path / "patches.h5").code == 0
+    more = {"FEATLEARN_TRAIN_EPOCHS": "80", "FEATLEARN_TRAIN_THREADS": "1"}
+
+    def submitted(ranks, **options):
+        stub = tmp_path / "srun"
+        stub.write_text(f'#!/bin/bash\ntest "$1" = --mpi=pmix && shift && exec {MPIEXEC} -n {ranks} "$@"\n')
+        stub.chmod(0o755)
+        path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            ["bash", "job.sh"], cwd=tmp_path, env=ENVIRONMENT | YIELDING | more | options | {"PATH": path},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    running = submitted(2, FEATLEARN_TRAIN_CHECKPOINT_EVERY="0.01")
+    ckpt = tmp_path / "k32.h5.ckpt"
+    until = time.monotonic() + TIMEOUT
+    while not ckpt.exists() and running.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(parents(ranks_of(running)[0])[1], signal.SIGTERM)  # to mpiexec, as to srun
+    code, _, err = ended(running)
+    assert code == 128 + signal.SIGTERM, err
+    assert "featlearn: error: stopped by SIGTERM" in err
+    assert ckpt.exists()
+    assert not (tmp_path / "k32.h5").exists()
+    code, _, err = ended(submitted(3))
+    assert code == 0, err
+    assert any(text.startswith("going on with k32.h5.ckpt at update ") for text in err)
+    line = script.splitlines()[-1].split()[3:]
+    line[1] = tmp_path / "patches.h5"
+    line[line.index("k32.h5")] = tmp_path / "alone.h5"
+    assert run_here(*line, "--epochs", "80").code == 0
+    found = [read_model(str(tmp_path / name)).content_hash for name in ("k32.h5", "alone.h5")]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(
     ("size", "args", "code", "words"),
     [
         (2, "train nothing.h5 --model rbm -o out.h5", 1, "nothing.h5: no such file or folder"),
-        (2, "evaluate model.h5 rows.h5", 2, "evaluate: shares no work out over processes yet"),
+        (2, "sample model.h5 -o out.png", 2, "sample: shares no work out over processes yet"),
+        (2, "evaluate nothing.h5 {rows}", 1, "nothing.h5: no such file or folder"),
         (3, "train {rows} --model rbm --lr 1e30 --batch-size 1024 -o out.h5", 3, "diverged at epoch 1"),
     ],
 )  # fmt: skip

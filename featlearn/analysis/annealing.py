@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from featlearn import _core
+from featlearn import _core, ranks
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.analysis.partition import gaussian_base
 from featlearn.models.base import BoltzmannMachine, Step
 from featlearn.ops.arrays import product
+from featlearn.ops.reduce import all_rows
 from featlearn.random import Purpose
 from featlearn.rows import Array, Float64
 
@@ -33,6 +34,7 @@ FEWEST = 10  # effective chains: below it the mean weight is known to a factor, 
 APART = 1.0  # nats between the intervals of the two ways
 REVERSE = 1 << 30  # the number from which the steps of chains on the way back are counted
 BURN_IN = 1 << 31  # the number from which those of their burn-in are
+FEW = 4  # chains that ranks do not part: random numbers come four at a time
 
 
 class LogZ(NamedTuple):
@@ -96,18 +98,30 @@ class Annealing:
 
     def forward(self) -> LogZ:
         """From the base model to the machine."""
-        V = np.empty((self.config.ais_chains, len(self.base)), self.dtype)
-        self._draw_visible(V, self.base, Step(0, self.seed, Purpose.ANNEAL))
-        return _estimate(self.base_log_z, self._weights(V, self.betas, 1), 1)
+        with ranks.sharing(self.config.ais_chains, FEW) as own:
+            V = np.empty((own.stop - own.start, len(self.base)), self.dtype)
+            self._draw_visible(V, self.base, self._step(0, own))
+            log_w = all_rows(self._weights(V, self.betas, 1, own))
+        return _estimate(self.base_log_z, log_w, 1)
 
     def backward(self, V: Array) -> LogZ:
         """From rows V (chains, visible), after their burn-in, to the base model."""
-        for k in range(self.config.burn_in):
-            V = self._transition(V, self.machine.input(V), 1.0, Step(BURN_IN + k, self.seed, Purpose.ANNEAL))
-        return _estimate(self.base_log_z, self._weights(V, self.betas[::-1], REVERSE), -1)
+        with ranks.sharing(len(V), FEW) as own:
+            V = V[own]
+            for k in range(self.config.burn_in):
+                V = self._transition(V, self.machine.input(V), 1.0, self._step(BURN_IN + k, own))
+            log_w = all_rows(self._weights(V, self.betas[::-1], REVERSE, own))
+        return _estimate(self.base_log_z, log_w, -1)
 
-    def _weights(self, V: Array, betas: Float64, number: int) -> Float64:
-        """Return log w (chains,) of chains from V at betas[0]; `number` is that of their first step."""
+    def _step(self, number: int, own: slice) -> Step:
+        """Return a step of those of the chains that are here."""
+        return Step(number, self.seed, Purpose.ANNEAL, first=own.start)
+
+    def _weights(self, V: Array, betas: Float64, number: int, own: slice) -> Float64:
+        """Return log w (chains,) of chains from V at betas[0]; `number` is that of their first step.
+
+        They are the `own` chains of this rank.
+        """
         c = self.machine.c
         log_w = np.zeros(len(V))
         before = np.empty(len(V))
@@ -119,7 +133,7 @@ class Annealing:
             _core.row_softplus(after, A, c, next_beta)
             change = product(V, slope)[:, 0].astype(np.float64)
             log_w += after - before + (next_beta - beta) * change
-            V = self._transition(V, A, next_beta, Step(number + k, self.seed, Purpose.ANNEAL))
+            V = self._transition(V, A, next_beta, self._step(number + k, own))
         return log_w
 
     def _transition(self, V: Array, A: Array, beta: float, step: Step) -> Array:
@@ -127,8 +141,9 @@ class Annealing:
         cast = self.dtype.type
         self.on_step()
         S = np.empty_like(A)
+        bias = self.machine.c * cast(beta)
         _core.sigmoid_sample(
-            np.empty_like(A), S, A * cast(beta), self.machine.c * cast(beta), step.seed, step.draw(1)
+            np.empty_like(A), S, A * cast(beta), bias, step.seed, step.draw(1), step.before(A)
         )
         out = product(S, self.machine.W, trans_b=True, scale=beta)
         return self._draw_visible(out, cast(1 - beta) * self.base + cast(beta) * self.machine.b, step, out)
@@ -137,10 +152,10 @@ class Annealing:
         """Visible states given the input A from the hidden units (none: zero), in `out`."""
         A = np.zeros_like(out) if A is None else A
         if self.spread is None:
-            _core.sigmoid_sample(np.empty_like(out), out, A, bias, step.seed, step.draw(2))
+            _core.sigmoid_sample(np.empty_like(out), out, A, bias, step.seed, step.draw(2), step.before(out))
             return out
         means = A + bias
-        _core.normal(out, step.seed, step.draw(2))
+        _core.normal(out, step.seed, step.draw(2), step.before(out))
         out *= self.spread
         out += means
         return out

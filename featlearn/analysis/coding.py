@@ -25,9 +25,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from featlearn.analysis.measures import measure
 from featlearn.models.base import Model
 from featlearn.ops.arrays import squared_error
-from featlearn.rows import Array, Encoded, edges
+from featlearn.rows import Array, Encoded
 from featlearn.settings import check, setting
 
 
@@ -69,8 +70,11 @@ class Extent:
     def __init__(self) -> None:
         self.low, self.high = math.inf, -math.inf
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
-        self.low, self.high = min(self.low, float(H.min())), max(self.high, float(H.max()))
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[float, float]:
+        return float(H.min()), float(H.max())
+
+    def add(self, found: tuple[float, float]) -> None:
+        self.low, self.high = min(self.low, found[0]), max(self.high, found[1])
 
     def result(self) -> dict[str, float]:
         return {}
@@ -86,10 +90,7 @@ def codings(
     if not math.isfinite(extent.high - extent.low):
         return [Coding(q, math.nan, math.nan, math.nan, np.zeros(0), np.zeros(0, np.int64)) for q in bins]
     quantised = [_Quantised(model, q, _levels(extent.low, extent.high, q)) for q in bins]
-    for start, stop in edges(len(codes)):
-        X, H = codes.rows.block(start, stop), codes.block(start, stop)
-        for one in quantised:
-            one.see(X, H)
+    measure(codes, quantised)
     return [one.coding(len(codes), codes.width, variance) for one in quantised]
 
 
@@ -102,10 +103,16 @@ class _Quantised:
         self.levels = levels
         self.counts, self.squares = np.zeros(bins, np.int64), 0.0
 
-    def see(self, X: Array, H: Array) -> None:
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[Array, float]:
         index, values = _quantise(H, self.levels)
-        self.counts += np.bincount(index.ravel(), minlength=self.bins)
-        self.squares += squared_error(X, self.model.decode(values))
+        return np.bincount(index.ravel(), minlength=self.bins), squared_error(X, self.model.decode(values))
+
+    def add(self, found: tuple[Array, float]) -> None:
+        self.counts += found[0]
+        self.squares += found[1]
+
+    def result(self) -> dict[str, float]:
+        return {}
 
     def coding(self, n: int, units: int, variance: float) -> Coding:
         visible = self.model.n_visible

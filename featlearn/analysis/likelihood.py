@@ -7,13 +7,14 @@ pseudo   sum_i log p(v_i | all other v), by flipping each binary pixel in turn (
 Of a deep belief net, machines on top of each other, that is a lower bound (belief.py).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from featlearn import _core
+from featlearn import _core, ranks
 from featlearn.analysis.annealing import Annealing, reliable
 from featlearn.analysis.belief import climb
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
@@ -21,9 +22,9 @@ from featlearn.analysis.partition import ENUMERABLE, exact_log_z, refuse_too_man
 from featlearn.errors import ConfigError
 from featlearn.models.base import BoltzmannMachine, IsBoltzmann, Model
 from featlearn.ops.arrays import product
-from featlearn.ops.reduce import mean
+from featlearn.ops.reduce import all_rows, mean
 from featlearn.random import Purpose, draw_name
-from featlearn.rows import BLOCK, Array, Rows, edges
+from featlearn.rows import BLOCK, Array, Rows
 
 PSEUDO_WORK = 400_000_000  # softplus terms that a pseudo-likelihood may take: about a second
 
@@ -87,10 +88,15 @@ def likelihoods(
     measures["likelihood_method"] = config.likelihood
     name = "log_likelihood_bound" if below else "log_likelihood"
     unnormalized, states = 0.0, np.zeros(len(top.b))
-    for i, _ in edges(len(rows)):
-        gain, V = climb(below, _block(machines[0], rows, i, seed), seed, i)
-        unnormalized += mean(gain - top.free_energy(V)) * len(V) / len(rows)
-        states += V.sum(axis=0, dtype=np.float64) / len(rows)
+
+    def of_block(i: int) -> tuple[float, Array]:
+        gain, V = climb(below, _block(machines[0], rows, i * BLOCK, seed), seed, i * BLOCK)
+        share = mean(gain - top.free_energy(V)) * len(V) / len(rows)
+        return share, V.sum(axis=0, dtype=np.float64) / len(rows)
+
+    for value, sums in ranks.shared_out(of_block, math.ceil(len(rows) / BLOCK)):
+        unnormalized += value
+        states += sums
     if exact is not None:
         return measures | {"log_z": exact, name: unnormalized - exact}
     annealing = Annealing(top, states, config, seed, on_step)
@@ -129,13 +135,17 @@ def pseudo_log_likelihood(machine: BoltzmannMachine, V: Array) -> float:
     b = machine.b
     c = machine.c
     n = max(1, min(len(V), 1000, PSEUDO_WORK // W.size))
-    A = product(np.ascontiguousarray(V[:n]), W)
     flipped, total = np.empty(len(b)), 0.0
-    own = np.empty(n)
-    _core.row_softplus(own, A, c)
-    for i in range(n):
-        change = 1 - 2 * V[i]  # of pixel i when it is flipped
-        _core.row_softplus(flipped, W * change[:, None], A[i] + c)
-        rise = change * b + (flipped - own[i])  # F(v) - F(flipped)
-        total -= float(np.logaddexp(0, rise).sum())
+    with ranks.sharing(n, 1) as here:
+        V = np.ascontiguousarray(V[here])
+        A = product(V, W)
+        own, found = np.empty((2, len(V)))
+        _core.row_softplus(own, A, c)
+        for i in range(len(V)):
+            change = 1 - 2 * V[i]  # of pixel i when it is flipped
+            _core.row_softplus(flipped, W * change[:, None], A[i] + c)
+            rise = change * b + (flipped - own[i])  # F(v) - F(flipped)
+            found[i] = np.logaddexp(0, rise).sum()
+        for value in all_rows(found).tolist():
+            total -= value
     return total / n

@@ -1,11 +1,12 @@
 """The measures of a model on a data set: errors, activations, filters; all of rows in one pass over them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
+from featlearn import ranks
 from featlearn.analysis.advice import of_units
 from featlearn.analysis.filters import filter_statistics
 from featlearn.analysis.metrics import coherence
@@ -24,8 +25,12 @@ class Drawable(Protocol):
 class Measure(Protocol):
     """What is worked out of rows X (n, visible), their codes H (n, units) and labels (n,), block by block."""
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
-        """Take in a block."""
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> Any:
+        """Return what a block of rows comes to; the measure stays as it is."""
+        ...
+
+    def add(self, found: Any) -> None:
+        """Add what a block has come to, in the order of the rows."""
         ...
 
     def result(self) -> dict[str, Any]:
@@ -35,11 +40,31 @@ class Measure(Protocol):
 
 def measure(codes: Encoded, measures: Sequence[Measure], labels: Array | None = None) -> dict[str, Any]:
     """Show each of the measures all rows, in one pass; return what they found, in their order."""
-    for start, stop in edges(len(codes)):
-        X, H = codes.rows.block(start, stop), codes.block(start, stop)
-        for one in measures:
-            one.see(X, H, None if labels is None else labels[start:stop])
+
+    def block(start: int, stop: int) -> tuple[Array, Array, Array | None]:
+        of_rows = None if labels is None else labels[start:stop]
+        return codes.rows.block(start, stop), codes.block(start, stop), of_rows
+
+    add_blocks(measures, len(codes), block)
     return {key: value for one in measures for key, value in one.result().items()}
+
+
+def add_blocks(
+    measures: Sequence[Measure], n: int, block: Callable[[int, int], tuple[Array, Array, Array | None]]
+) -> None:
+    """Add n rows to the measures, block by block; `block` gives X, H and labels from one row to another.
+
+    Ranks share the blocks out.
+    """
+    cut = list(edges(n))
+
+    def found(i: int) -> list[Any]:
+        of_rows = block(*cut[i])
+        return [one.of_block(*of_rows) for one in measures]
+
+    for parts in ranks.shared_out(found, len(cut)):
+        for one, part in zip(measures, parts, strict=True):
+            one.add(part)
 
 
 class Reconstruction:
@@ -54,11 +79,16 @@ class Reconstruction:
         self.n, self.squares = 0, 0.0
         self.x1, self.x2 = np.zeros((2, model.n_visible))
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
-        self.n += len(X)
-        self.squares += squared_error(X, self.model.reconstruct(X, H))
-        self.x1 += X.sum(axis=0, dtype=np.float64)
-        self.x2 += np.square(X, dtype=np.float64).sum(axis=0)
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[int, float, Array, Array]:
+        squares = squared_error(X, self.model.reconstruct(X, H))
+        return len(X), squares, X.sum(axis=0, dtype=np.float64), np.square(X, dtype=np.float64).sum(axis=0)
+
+    def add(self, found: tuple[int, float, Array, Array]) -> None:
+        n, squares, x1, x2 = found
+        self.n += n
+        self.squares += squares
+        self.x1 += x1
+        self.x2 += x2
 
     @property
     def variance(self) -> float:
@@ -89,11 +119,17 @@ class Activity:
         self.units = Units(units)
         self.population = self.nonzero = 0.0
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
-        self.units.add(H)
-        self.nonzero += float(np.count_nonzero(H))
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[Units, float, float]:
+        units = Units(H.shape[1])
+        units.add(H)
         sums, squares = H.sum(axis=1, dtype=np.float64), np.square(H, dtype=np.float64).sum(axis=1)
-        self.population += float(_sparsity(sums, squares, H.shape[1]).sum())
+        return units, float(np.count_nonzero(H)), float(_sparsity(sums, squares, H.shape[1]).sum())
+
+    def add(self, found: tuple[Units, float, float]) -> None:
+        units, nonzero, population = found
+        self.units.merge(units)
+        self.nonzero += nonzero
+        self.population += population
 
     def result(self) -> dict[str, Any]:
         units = self.units
@@ -114,10 +150,14 @@ class OwnMetrics:
         self.n = 0
         self.sums: dict[str, float] = {}
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
-        self.n += len(X)
-        for key, value in self.model.extra_metrics(X).items():
-            self.sums[key] = self.sums.get(key, 0.0) + value * len(X)
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[int, dict[str, float]]:
+        return len(X), {key: value * len(X) for key, value in self.model.extra_metrics(X).items()}
+
+    def add(self, found: tuple[int, dict[str, float]]) -> None:
+        n, sums = found
+        self.n += n
+        for key, value in sums.items():
+            self.sums[key] = self.sums.get(key, 0.0) + value
 
     def result(self) -> dict[str, Any]:
         return {key: value / self.n for key, value in self.sums.items()}

@@ -29,13 +29,21 @@ class Selectivity:
         self.sums = np.zeros((len(self.classes), units))
         self.winners = np.zeros((units, len(self.classes)), np.int64)
 
-    def see(self, X: Array, H: Array, labels: Array | None) -> None:
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[Array, Array, Array]:
         assert labels is not None
         A, of = np.abs(H), np.searchsorted(self.classes, labels)
-        self.sizes += np.bincount(of, minlength=len(self.classes))
+        sums = np.zeros_like(self.sums)
         for k in np.unique(of):
-            self.sums[k] += A[of == k].sum(axis=0, dtype=np.float64)
-        np.add.at(self.winners, (A.argmax(axis=1), of), 1)
+            sums[k] = A[of == k].sum(axis=0, dtype=np.float64)
+        winners = np.zeros_like(self.winners)
+        np.add.at(winners, (A.argmax(axis=1), of), 1)
+        return np.bincount(of, minlength=len(self.classes)), sums, winners
+
+    def add(self, found: tuple[Array, Array, Array]) -> None:
+        sizes, sums, winners = found
+        self.sizes += sizes
+        self.sums += sums
+        self.winners += winners
 
     def result(self) -> dict[str, float]:
         purity = float(self.winners.max(axis=1).sum() / self.sizes.sum())

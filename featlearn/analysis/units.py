@@ -24,6 +24,14 @@ class Units:
         self.highest = np.maximum(self.highest, H.max(axis=0))
         self.lowest = np.minimum(self.lowest, H.min(axis=0))
 
+    def merge(self, other: "Units") -> None:
+        """Take in the rows that another one has."""
+        self.n += other.n
+        self.sum += other.sum
+        self.squares += other.squares
+        self.highest = np.maximum(self.highest, other.highest)
+        self.lowest = np.minimum(self.lowest, other.lowest)
+
     @property
     def mean(self) -> Array:
         """(units,) mean code."""

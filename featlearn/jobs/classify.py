@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import ranks
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.atomic import check_output
 from featlearn.files.dataset import Dataset, DatasetWriter, read_dataset
@@ -83,6 +84,10 @@ def classify(
     found = np.empty(len(data.patches), np.int64)
     with progress(len(found), "rows") as bar:
         blocks = _blocks(learned, data, found, bar)
+        if ranks.rank:
+            for _ in blocks:  # which the first rank takes
+                pass
+            return Classified(output, len(found), names, 0)
         if kind in FORMATS:
             write_predictions(output, kind, Predictions(names, blocks, found, wanted), force, inputs)
         else:
@@ -100,8 +105,15 @@ def _blocks(learned: LoadedModel, data: Dataset, found: npt.NDArray[np.int64], b
     """Yield probabilities (m, classes) by blocks of rows, their classes in `found`. Raises DataError."""
     rows = Rows(data.patches, learned.preprocess, learned.model.dtype, 0, show(data.path))
     assert isinstance(learned.model, IsClassifier)
-    for start, stop in edges(len(rows)):
-        P = learned.model.probabilities(rows.block(start, stop))
+    model, cut = learned.model, list(edges(len(rows)))
+
+    def made(i: int) -> Array:
+        return model.probabilities(rows.block(*cut[i]))
+
+    def empty(i: int) -> Array:
+        return np.empty((cut[i][1] - cut[i][0], len(learned.file.classes or ())), model.dtype)
+
+    for (start, stop), P in zip(cut, ranks.to_first(made, empty, len(cut)), strict=False):
         if not np.isfinite(P).all():
             raise DataError(f"{show(learned.path)}: gives probabilities that are no numbers; train it again")
         found[start:stop] = predicted(P)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from featlearn import ranks
 from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.errors import ConfigError
@@ -75,6 +76,6 @@ def evaluate(
     if picture and opened.differ:
         say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
     measured = measuring.all(opened)
-    if picture:
+    if picture and ranks.rank == 0:
         picture.write(measured, measuring.coding.bins, per_class)
     return Evaluation(tuple(dict(one.row) for one in measured))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import ranks
 from featlearn.errors import ConfigError, DivergedError, show
 from featlearn.files.dataset import Dataset
 from featlearn.jobs.callbacks import Bar, Progress, Say, never
@@ -81,7 +82,7 @@ def errors_of_nets(
     keys = {what: one.key(plans[what][0]) for what, one in begun.items()}
     wanted = [what for what, key in keys.items() if key not in nets.known]
     updates = sum(fresh(plan).total_updates for what in wanted for plan in plans[what])
-    with progress(config.draws * updates, "updates") as bar:
+    with progress(math.ceil(config.draws * updates / ranks.size), "updates") as bar:  # of this rank
         for what in wanted:
             nets.known[keys[what]] = over_draws(
                 labels, config, task.seed, begun[what].error_on(task.test, bar)

@@ -327,15 +327,16 @@ def _codes(of: Data, file: ModelFile, learned: LoadedModel, number: int, watch: 
     rows, name = of.rows, f"the codes of layer {number}"
     with watch.progress(len(rows) + 1, "rows encoded") as bar:
         codes = Encoded(_Watched(learned.model, bar, watch), rows)
-    if not np.isfinite([codes.low, codes.high]).all():
+        low, high = codes.extent()
+    if not np.isfinite([low, high]).all():
         raise DataError(f"{name}: hold NaN or infinity; train again with a lower --lr")
-    if codes.low == codes.high:
-        raise DataError(f"{name}: are {codes.low:g} for every unit and row, so there is nothing to learn")
+    if low == high:
+        raise DataError(f"{name}: are {low:g} for every unit and row, so there is nothing to learn")
 
     def make_rows(preprocess: Preprocess) -> Rows:
         return codes if preprocess.divisor == 1 else Divided(codes, preprocess.divisor)
 
     digest = hashlib.sha256(json.dumps([of.digest, file.content_hash]).encode()).hexdigest()
-    preprocess = Preprocess(PreprocessSpec("none"), codes.width, low=codes.low, high=codes.high)
+    preprocess = Preprocess(PreprocessSpec("none"), codes.width, low=low, high=high)
     labels, names = of.labels, of.label_names
     return Data(name, digest, (1, codes.width, 1), preprocess, make_rows, labels, names, are_codes=True)

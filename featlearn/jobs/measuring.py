@@ -11,7 +11,14 @@ from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
 from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
-from featlearn.analysis.measures import Activity, Measure, OwnMetrics, Reconstruction, of_filters
+from featlearn.analysis.measures import (
+    Activity,
+    Measure,
+    OwnMetrics,
+    Reconstruction,
+    add_blocks,
+    of_filters,
+)
 from featlearn.analysis.measures import measure as measured_in_one_pass
 from featlearn.analysis.selectivity import Selectivity
 from featlearn.errors import ConfigError, show
@@ -35,7 +42,7 @@ from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_patches, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
-from featlearn.rows import Encoded, blocks
+from featlearn.rows import Array, Encoded
 from featlearn.rows import Labelled as LabelledRows
 from featlearn.settings import refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
@@ -275,8 +282,12 @@ def _gap(learned: LoadedModel, measures: dict[str, Any], train: Rows) -> float:
     It grows as a model overfits (the Guide, section 6).
     """
     own = OwnMetrics(learned.model)
-    for X in blocks(train):
-        own.see(X, X, None)
+
+    def block(start: int, stop: int) -> tuple[Array, Array, None]:
+        X = train.block(start, stop)
+        return X, X, None
+
+    add_blocks([own], len(train), block)
     return float(measures["free_energy"] - own.result()["free_energy"])
 
 

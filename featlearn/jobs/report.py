@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from featlearn import __version__
+from featlearn import __version__, ranks
 from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.errors import printable
@@ -99,8 +99,10 @@ def report(
     refuse_other_suffix("-o", output, FORMATS, "a report")
     opened = measuring.open(models, dataset, train)
     measured = measuring.all(opened)
-    made = _page(opened, measured, measuring)
-    write_bytes(output, made, force, inputs)
+    made = b""
+    if ranks.rank == 0:
+        made = _page(opened, measured, measuring)
+        write_bytes(output, made, force, inputs)
     return Reported(output, len(made), tuple(models), tuple(dict(one.row) for one in measured))
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn import _core
+from featlearn import _core, ranks
 from featlearn.ops.arrays import add_bias, product, row_sum
-from featlearn.ops.reduce import column_sum, outer_sum
+from featlearn.ops.reduce import all_rows, column_sum, outer_sum
 from featlearn.rows import Array, Float64
 
 Labels = npt.NDArray[np.int32]
@@ -98,19 +98,22 @@ class Softmax:
             losses *= counted.reshape(-1)
         outer_sum(H, A, out=grads["W"])
         column_sum(A, out=grads["b"])
-        return np.asarray(losses.reshape(n, count).sum(axis=0))
+        return np.asarray(all_rows(losses.reshape(n, count)).sum(axis=0))
 
     def gradient(
         self, blocks: Any, total: int | npt.NDArray[np.integer[Any]]
     ) -> tuple[dict[str, float], dict[str, Array]]:
         """Return loss and gradients over blocks (H, y, counted): the sum of all classifiers' means.
 
+        Ranks share the rows of each block out.
+
         `total`: the number of counted rows in all, of each classifier (count,) where they differ.
         """
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         losses = np.zeros(self.count)
         for H, y, counted in blocks:
-            losses += self.add_gradient(grads, H, y, counted)
+            with ranks.sharing(len(H)) as own:
+                losses += self.add_gradient(grads, H[own], y[own], None if counted is None else counted[own])
         each = np.repeat(np.broadcast_to(total, self.count), self.classes).astype(grads["b"].dtype)
         for value in grads.values():
             value /= each

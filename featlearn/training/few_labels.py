@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import ranks
 from featlearn.ops.softmax import Labels
 from featlearn.random import Purpose, Random
 from featlearn.rows import Float64, Index, Rows, Selected
@@ -28,17 +29,27 @@ def drawn_rows(labels: Labels, per_class: int, seed: int, draw: int) -> npt.NDAr
 
 
 def over_draws(
-    labels: Labels, config: ClassifierConfig, seed: int, error: Callable[[Index, int], float]
+    labels: Labels,
+    config: ClassifierConfig,
+    seed: int,
+    error: Callable[[Index, int], float],
+    advance: Callable[[int], None] = lambda draws: None,
 ) -> Float64:
     """Return (numbers of rows, draws) the `error` of what learns the rows of a draw.
 
-    It is called with the rows' indices and the number of the draw.
+    It is called with the rows' indices and the number of the draw. `advance` hears of each draw. Ranks share
+    the draws out.
     """
     per_class = config.per_class or ()
+
+    def made(i: int) -> float:
+        number, draw = per_class[i // config.draws], i % config.draws
+        return error(drawn_rows(labels, number, seed, draw), draw)
+
     found = np.empty((len(per_class), config.draws))
-    for i, number in enumerate(per_class):
-        for draw in range(config.draws):
-            found[i, draw] = error(drawn_rows(labels, number, seed, draw), draw)
+    for i, value in enumerate(ranks.shared_out(made, found.size)):
+        found.flat[i] = value
+        advance(1)
     return found
 
 
@@ -61,8 +72,6 @@ def errors_per_class(
     def error(index: Index, draw: int) -> float:
         codes = Standardized(Selected(train[0], index))
         classifier, _ = train_classifier(codes, train[1][index], classes, config)
-        found = classification_error(classifier, Standardized(test[0], codes, memory=0), test[1])
-        advance(1)
-        return found
+        return classification_error(classifier, Standardized(test[0], codes, memory=0), test[1])
 
-    return over_draws(train[1], config, seed, error)
+    return over_draws(train[1], config, seed, error, advance)
