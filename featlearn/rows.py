@@ -76,7 +76,8 @@ class Encoded:
         return self._made[start:stop]
 
     def take(self, index: Index) -> Array:
-        self._make(np.unique(index - index % BLOCK))
+        if self._missing:
+            self._make(np.unique(index - index % BLOCK).tolist())
         return self._made[index]
 
     def extent(self) -> tuple[float, float]:
