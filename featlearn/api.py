@@ -15,7 +15,7 @@ import difflib
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from featlearn.jobs import check_gradients as _check_gradients
@@ -37,7 +37,7 @@ from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
 from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
-from featlearn.jobs.finetune_settings import Finetuning
+from featlearn.jobs.finetune_settings import NOT_OF_FEW, Finetuning
 from featlearn.jobs.model import FeatureModel, load_model
 from featlearn.jobs.picture_settings import Drawing, Printed, Watching
 from featlearn.jobs.resources import limits, use_threads
@@ -72,18 +72,19 @@ def by_options(
     kinds: Kinds,
     usual: Mapping[str, Usual] | None = None,
     first: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    without: Collection[str] = (),
 ) -> Callable[..., R]:
     """Return a job as a function of options by name.
 
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
     with a model. `first` says by what was given which model's settings of the training are usual, where it is
-    another that is trained. `threads` and `max_memory` hold while the job runs. How the job was called is
+    another that is trained. Settings that it goes `without` are not offered. `threads` and `max_memory` hold while the job runs. How the job was called is
     stored with what it makes, not how the caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
-    offered = _signature(own, kinds, with_model)
+    offered = _signature(own, kinds, with_model, without)
 
     @functools.wraps(job)
     def call(*args: Any, threads: int | None = None, max_memory: int | None = None, **options: Any) -> R:
@@ -94,7 +95,7 @@ def by_options(
         cls = model_class(model) if with_model and model is not None else None
         given = set(options)
         known = {name for name, one in offered.parameters.items() if one.kind is not one.VAR_KEYWORD}
-        known |= _names(kinds, cls)
+        known |= _names(kinds, cls) - {*without}
         _refuse_unknown(job.__name__, given - known, known)
         settings = {name: bound.pop(name) for name in given & _names(kinds, cls)}
         called = {"job": job.__name__, "settings": settings | ({"model": model} if with_model else {})}
@@ -200,14 +201,16 @@ def _refuse_unknown(job: str, unknown: set[str], known: set[str]) -> None:
         raise TypeError(f"{job}: unknown option {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
-def _signature(own: Mapping[str, inspect.Parameter], kinds: Kinds, with_model: bool) -> inspect.Signature:
+def _signature(
+    own: Mapping[str, inspect.Parameter], kinds: Kinds, with_model: bool, without: Collection[str]
+) -> inspect.Signature:
     """What a person may give: the job's own parameters and the settings."""
     only = inspect.Parameter.KEYWORD_ONLY
     left_out = {*kinds, "given", "invocation", "config"}
     found = {name: parameter for name, parameter in own.items() if name not in left_out}
     for kind in kinds.values():
         for field in dataclasses.fields(kind):
-            if field.metadata:
+            if field.metadata and field.name not in without:
                 found[field.name] = inspect.Parameter(
                     field.name, only, default=field.default, annotation=field.type
                 )
@@ -242,11 +245,16 @@ finetune = by_options(_finetune.finetune, RUN | NET | {"finetuning": Finetuning}
 classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles, "upto": OneLayer})
 evaluate = by_options(
-    _evaluate.evaluate, MEASURES | NET | {"few": FewLabels, "printed": Printed}, first=_usual_of_nets
+    _evaluate.evaluate,
+    MEASURES | NET | {"few": FewLabels, "printed": Printed},
+    first=_usual_of_nets,
+    without=NOT_OF_FEW,
 )
 export = by_options(_export.export, {})
 reconstruct = by_options(_reconstruct.reconstruct, {"reconstruction": Reconstruction, "printed": Printed})
-report = by_options(_report.report, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets)
+report = by_options(
+    _report.report, MEASURES | NET | {"few": FewLabels}, first=_usual_of_nets, without=NOT_OF_FEW
+)
 sample = by_options(_sample.sample, {"chains": Chains, "printed": Printed})
 stack = by_options(_stack.stack, {})
 visualize = by_options(_visualize.visualize, {"drawing": Drawing, "printed": Printed})

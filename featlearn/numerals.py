@@ -16,6 +16,15 @@ def whole_number(text: str) -> int:
     return number.numerator
 
 
+def ungrouped(text: str) -> str:
+    """Return a number whose digits stand in groups without them: 10,000 as "10000 or 10k"; else ""."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,3}([,_' ][0-9]{3}){1,5}", text.strip()):
+        return ""
+    plain = re.sub("[,_' ]", "", text.strip())
+    short = next((f"{plain[:-n]}{unit}" for n, unit in ((6, "M"), (3, "k")) if plain.endswith("0" * n)), "")
+    return f"{plain} or {short}" if short else plain
+
+
 def digits(number: float) -> str:
     """Return a number as messages show it: 10,000,000 or 0.05."""
     return f"{number:,}" if isinstance(number, int) and abs(number) < 10**16 else f"{number:g}"

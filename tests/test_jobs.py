@@ -1,5 +1,6 @@
 """The jobs in Python: the same bytes as the command line, from any thread, and nothing of the caller."""
 
+import inspect
 import io
 import json
 import os
@@ -7,10 +8,12 @@ import subprocess
 import sys
 import threading
 
+import click
 import numpy as np
 import pytest
 
 import featlearn
+from featlearn.cli.main import cli
 from featlearn.errors import ConfigError, DataError
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
@@ -227,6 +230,17 @@ def test_what_does_not_do_is_refused_by_the_options_name(call, option, place):
 def test_an_unknown_option_is_refused_with_the_nearest():
     with pytest.raises(TypeError, match="train: unknown option 'hiden'; did you mean hidden"):
         featlearn.train("p.h5", model="rbm", hiden=3)
+
+
+@pytest.mark.parametrize("job", [featlearn.evaluate, featlearn.report])
+@pytest.mark.parametrize("name", ["validation_data", "data_scale"])
+def test_nets_of_few_labels_have_the_settings_that_the_command_line_offers(job, name):
+    page = click.Context(cli.get_command(click.Context(cli), job.__name__))
+    assert name not in [param.name for param in page.command.get_params(page)]
+    assert name not in inspect.signature(job).parameters
+    assert "patience" in inspect.signature(job).parameters
+    with pytest.raises(TypeError, match=f"{job.__name__}: unknown option '{name}'"):
+        job("m.h5", "p.h5", **{name: "p.h5"})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ What a settings dataclass declares becomes options by `settings_options`.
 """
 
 import os
+import shlex
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, fields
@@ -25,6 +26,7 @@ from featlearn.cli.help_page import OTHERS, HelpPage
 from featlearn.cli.output import Messages, Results, Session
 from featlearn.cli.parameter_types import Bytes, Whole, click_type, plain_type
 from featlearn.cli.parameters import Argument, Option
+from featlearn.errors import show
 from featlearn.jobs.settings import Seed
 from featlearn.settings import Settings, from_dict, option_name, option_words, refuse_idle, refuse_idle_one
 
@@ -47,6 +49,7 @@ class Command(HelpPage):
 
     def invoke(self, ctx: click.Context) -> Any:
         refuse_idle_options()
+        _refuse_output_among_inputs(ctx)
         return super().invoke(ctx)
 
 
@@ -56,6 +59,22 @@ def command_named(name: str, most_used: str = "") -> Callable[[Callable[..., Any
     `most_used` is as of HelpPage.
     """
     return click.command(name, cls=Command, most_used=most_used)
+
+
+def output_meant(command: click.Command, word: str) -> str:
+    """Say that an argument may have been meant as output; "" where it is there, or no command writes one."""
+    writes = any(param.name == "output" for param in command.params)
+    return f"did you mean -o {shlex.quote(word)}?" if writes and not os.path.exists(word) else ""
+
+
+def _refuse_output_among_inputs(ctx: click.Context) -> None:
+    """Raise UsageError where the last of several inputs is not there, and no output is said."""
+    for param in ctx.command.params:
+        words: Any = ctx.params.get(param.name or "") or ()
+        if isinstance(param, click.Argument) and param.nargs == -1 and len(words) > 1:
+            meant = output_meant(ctx.command, words[-1])
+            if meant and ctx.params["output"] is None:
+                raise click.UsageError(f"{show(words[-1])}: no such file; {meant}", ctx)
 
 
 def invocation() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from featlearn.errors import show
-from featlearn.numerals import whole_number
+from featlearn.numerals import ungrouped, whole_number
 from featlearn.settings import HUGE, WORDS, out_of_bounds
 
 T = TypeVar("T", int, float)
@@ -41,7 +41,7 @@ class Whole(click.IntRange):
         try:
             number = whole_number(value) if isinstance(value, str) else int(value)
         except ValueError:
-            self.fail(f"{show(str(value)[:60])} is no whole number", param, ctx)
+            self.fail(f"{show(str(value)[:60])} is no whole number{_meant(value)}", param, ctx)
         return _within(self, number, param, ctx)
 
 
@@ -54,8 +54,13 @@ class Real(click.FloatRange):
         except ValueError:
             number = math.nan
         if math.isnan(number):
-            self.fail(f"{show(str(value)[:60])} is no number", param, ctx)
+            self.fail(f"{show(str(value)[:60])} is no number{_meant(value)}", param, ctx)
         return _within(self, number, param, ctx)
+
+
+def _meant(value: Any) -> str:
+    found = ungrouped(str(value))
+    return f"; did you mean {found}?" if found else ""
 
 
 def _within(range: Whole | Real, number: T, param: click.Parameter | None, ctx: click.Context | None) -> T:
@@ -146,7 +151,8 @@ class CountOr(Whole):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} is not a whole number of at least {self.min}, or {self.word}", param, ctx)
+            wanted = f"a whole number of at least {self.min}, or {self.word}"
+            self.fail(f"{value!r} is not {wanted}{_meant(value)}", param, ctx)
 
 
 class Bytes(click.ParamType):  # type: ignore[type-arg]

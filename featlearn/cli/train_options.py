@@ -16,6 +16,7 @@ from featlearn.cli.output import Messages, Results
 from featlearn.cli.parameter_types import wanted_in_a_file
 from featlearn.cli.parameters import Option
 from featlearn.errors import ConfigError, DataError, FeatlearnError, reason, show
+from featlearn.jobs.finetune_settings import NOT_OF_FEW
 from featlearn.jobs.settings import Images, RunSettings
 from featlearn.models import model_class
 from featlearn.settings import option_name, to_dict
@@ -154,7 +155,7 @@ def net_options(
     words, usual = usual_in_words(cls), cls.defaults.training
     training = settings_option_objects(TrainConfig, of_training, usual, words, needs)
     net = settings_option_objects(HiddenRegularization, of_net, needs=needs)
-    idle = {"data_scale"} | ({"validation_data"} if needs else set())
+    idle = NOT_OF_FEW if needs else ("data_scale",)
     return [one for one in training if one.name not in idle], net
 
 

@@ -3,14 +3,16 @@
 import os
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import click
 
 from featlearn.cli import synonyms
 from featlearn.cli.main import COMMANDS, cli
 from featlearn.cli.model_options import MODEL, MODEL_CLASS, ModelCommand
-from featlearn.cli.options import ARGS, settings_parameters
+from featlearn.cli.options import ARGS, output_meant, settings_parameters
 from featlearn.cli.output import Session
 from featlearn.cli.parameter_types import plain_form
 from featlearn.errors import show
@@ -143,16 +145,33 @@ def _forms(ctx: click.Context) -> dict[str, str]:
 def _missing(ctx: click.Context, param: click.Parameter) -> str:
     if isinstance(param, click.Option):
         name = param.opts[0]
+        words = _positional(ctx)
+        if param.name == "output" and words[1:] and (meant := output_meant(ctx.command, words[-1])):
+            return f"{name}: is missing; {meant}"
         example = " such as rbm or k-sparse" if name == "--model" else ""
         return f"{name}: is missing; add {name} {param.metavar}{example}"
     what = WANTED.get(param.name or "", param.human_readable_name)
-    given, _, _ = ctx.command.make_parser(ctx).parse_args(list(ctx.meta[ARGS]))
-    dataset = given.get("dataset")
+    dataset = _parsed(ctx)[0].get("dataset")
     if param.name == "models" and isinstance(dataset, str):
         what = f"data set given beside {show(dataset)}"
     else:
         what += " given"
     return f"no {what}; it is {_shape(ctx)}"
+
+
+def _parsed(ctx: click.Context) -> tuple[Mapping[str, Any], Sequence[str]]:
+    """Return what stands on the command line, by parameters' names, and what is left over."""
+    given, left, _ = ctx.command.make_parser(ctx).parse_args(list(ctx.meta[ARGS]))
+    return given, left
+
+
+def _positional(ctx: click.Context) -> list[str]:
+    """Return the words of the command line that are no options, in their order."""
+    given, left = _parsed(ctx)
+    arguments = [param for param in ctx.command.params if isinstance(param, click.Argument)]
+    found = [given.get(param.name or "") for param in arguments]
+    named = [word for one in found for word in (one if isinstance(one, tuple | list) else [one])]
+    return [word for word in (*named, *left) if isinstance(word, str)]
 
 
 def _no_value(ctx: click.Context, name: str) -> str:
@@ -165,10 +184,9 @@ def _no_value(ctx: click.Context, name: str) -> str:
 
 
 def _too_many(ctx: click.Context, words: str) -> str:
-    writes = any(param.name == "output" for param in ctx.command.params)
     named = any(arg.startswith(("-o", "--output")) for arg in ctx.meta[ARGS])
-    if writes and not named and not os.path.exists(words):
-        return f"{show(words)}: one argument too many; for an output write -o {shlex.quote(words)}"
+    if not named and (meant := output_meant(ctx.command, words)):
+        return f"{show(words)}: one argument too many; {meant}"
     return f"{show(words)}: more than {_shape(ctx)} takes"
 
 

@@ -50,6 +50,11 @@ class Finetuning(Checked):
     cd: int = setting(3, "Gibbs steps of the top at each update", low=1, high=255, needs="up_down")
 
 
+NOT_OF_FEW = ("data_scale", "validation_data")
+"""Settings of a training that nets of few labels do not have: rows are divided as the model has learned from
+them, and there are none but those of a draw."""
+
+
 @dataclass(frozen=True)
 class FewLabels(Checked):
     """Which nets learn the few labelled rows of each draw."""
