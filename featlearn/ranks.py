@@ -11,6 +11,7 @@ mpi4py, which this module alone imports.
 import contextlib
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import ends
 from featlearn.errors import ConfigError, FeatlearnError
 
 Array = npt.NDArray[Any]
@@ -29,8 +31,9 @@ PANELS = 64
 """Parts at most that the rows of a minibatch are cut into, so many sums a rank holds at a time."""
 SMALL = 1 << 18  # bytes of sums that all ranks send to all
 CHUNK = 1 << 18  # bytes of larger sums that go from rank to rank at a time
-PATIENCE = 2.0  # seconds that a rank which fails waits for the others to fail, too
-PARTIAL, FINAL, MADE = 1, 2, 3  # tags of messages
+POLLS = 100  # looks for a message before a rank that waits for it gives way to others
+PAUSE = 0.0005  # seconds between two later ones
+PARTIAL, FINAL, MADE, SAID = 1, 2, 3, 4  # tags of messages
 AHEAD = 2  # things that a rank has made before the first one takes them
 
 rank = 0
@@ -45,8 +48,8 @@ library = ""
 """The MPI library in use, where there is one."""
 
 _comm: Any = None
-_ends: Any = None  # the communicator of `agreed_end`
 _share: "Share | None" = None
+_on_the_way: list[Any] = []  # messages that others may still have to take
 
 
 class ReplicaError(FeatlearnError):
@@ -73,7 +76,7 @@ class Share(NamedTuple):
 
 def start() -> None:
     """Meet the other ranks. Raises ConfigError where mpi4py or its library is not there."""
-    global _comm, _ends, rank, size, hosts, neighbours, library
+    global _comm, rank, size, hosts, neighbours, library
     try:
         import mpi4py
 
@@ -87,27 +90,14 @@ def start() -> None:
         ) from error
     _comm = MPI.COMM_WORLD
     rank, size = _comm.Get_rank(), _comm.Get_size()
-    _ends = _comm.Dup()
+    ends.meet(_comm.Dup())
     words = MPI.Get_library_version().split("\n")[0].replace("Version:", "").split()
     library = " ".join(words).rstrip(",")
-    with contextlib.closing(_Local(_comm.Split_type(MPI.COMM_TYPE_SHARED))) as local:
-        neighbours = local.neighbours()
-        hosts = int(together(np.array([local.comm.Get_rank() == 0], np.int64)).sum())
-
-
-class _Local:
-    """The ranks of one machine."""
-
-    def __init__(self, comm: Any) -> None:
-        self.comm = comm
-
-    def neighbours(self) -> int:
-        """Return how many may run on the cores of this one, which launchers may have bound."""
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        return int(self.comm.allgather(cores).count(cores))
-
-    def close(self) -> None:
-        self.comm.Free()
+    local = _comm.Split_type(MPI.COMM_TYPE_SHARED)
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    neighbours = int(local.allgather(cores).count(cores))  # launchers may have bound some of them
+    hosts = int(together(np.array([local.Get_rank() == 0], np.int64)).sum())
+    local.Free()
 
 
 def panel(n: int) -> int:
@@ -253,6 +243,18 @@ def _along_chain(made: Sequence[Array], length: int, dtype: npt.DTypeLike) -> Ar
     return whole
 
 
+def of_all(value: T) -> list[T]:
+    """Return the values of all ranks, one each, by rank."""
+    if size == 1:
+        return [value]
+    sent = np.frombuffer(pickle.dumps(value), np.uint8)
+    counts = np.empty(size, np.int64)
+    _awaited(_comm.Iallgather(np.array([len(sent)], np.int64), counts))
+    whole = np.empty(int(counts.sum()), np.uint8)
+    _awaited(_comm.Iallgatherv(sent, [whole, counts]))
+    return [pickle.loads(part.data) for part in np.split(whole, np.cumsum(counts)[:-1])]
+
+
 def shared_out(make: Callable[[int], T], n: int) -> Iterator[T]:
     """Yield make(0), ..., make(n - 1), each made by one rank alone, on all ranks: all must take all of them.
 
@@ -262,7 +264,7 @@ def shared_out(make: Callable[[int], T], n: int) -> Iterator[T]:
         yield from map(make, range(n))
         return
     for start in range(0, n, size):
-        for found in _comm.allgather(_tried(make, start + rank) if start + rank < n else None):
+        for found in of_all(_tried(make, start + rank) if start + rank < n else None):
             if isinstance(found, FeatlearnError):
                 raise found
             if found is not None:
@@ -278,30 +280,64 @@ def _tried(make: Callable[[int], T], i: int) -> tuple[T] | FeatlearnError:
             return error
 
 
-def to_first(make: Callable[[int], Array], empty: Callable[[int], Array], n: int) -> Iterator[Array]:
+def to_first(
+    make: Callable[[int], Array], empty: Callable[[int], Array], n: int, owners: Sequence[int] | None = None
+) -> Iterator[Array]:
     """Yield make(0), ..., make(n - 1) on the first rank, each made by one; on the others yield nothing.
 
-    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous. All ranks
-    begin together, so that none looks for an output when the first one has written it already.
+    `empty` makes room for what another rank makes: an array of that shape and dtype, C-contiguous. `owners`
+    are the ranks that make them; None: in turn. All begin together, so that none looks for an output when the
+    first one has written it already.
     """
+    owner = [i % size for i in range(n)] if owners is None else owners
     if size > 1:
-        _comm.Barrier()
-    if rank:
-        sent: list[Any] = []
-        for i in range(rank, n, size):
-            if len(sent) == AHEAD:
-                sent.pop(0).Wait()
-            sent.append(_comm.Isend(np.ascontiguousarray(make(i)), 0, MADE))
-        for request in sent:
-            request.Wait()
-        return
+        _awaited(_comm.Ibarrier())
+    sent: list[Any] = []
     for i in range(n):
-        if i % size == 0:
+        heed()
+        if rank == 0 and owner[i] == 0:
             yield make(i)
-        else:
+        elif rank == 0:
             found = empty(i)
-            _comm.Recv(found, i % size, MADE)
+            _awaited(_comm.Irecv(found, owner[i], MADE))
             yield found
+        elif owner[i] == rank:
+            if len(sent) == AHEAD:
+                _awaited(sent.pop(0))
+            sent.append(_comm.Isend(np.ascontiguousarray(make(i)), 0, MADE))
+    for request in sent:
+        _awaited(request)
+
+
+def tell(other: int, message: Any) -> None:
+    """Send a rank a message of plain values, which it gets by `told`."""
+    _on_the_way[:] = [one for one in _on_the_way if not one.Test()]
+    _on_the_way.append(_comm.isend(message, other, SAID))
+
+
+def told() -> tuple[int, Any] | None:
+    """Return (rank, message) of what another one tells, None where none does. Raises EndElsewhere."""
+    heed()
+    if size == 1:
+        return None
+    other = next((r for r in range(size) if _comm.iprobe(r, SAID)), None)
+    return None if other is None else (other, _comm.recv(source=other, tag=SAID))
+
+
+def heed() -> None:
+    """Raise EndElsewhere where another rank has failed: for who is long at work that others wait for."""
+    if size > 1:
+        ends.look()
+
+
+def _awaited(request: Any) -> None:
+    """Wait for a message, alive to signals. Raises EndElsewhere where a rank fails meanwhile."""
+    polls = 0
+    while not request.Test():
+        ends.look()
+        polls += 1
+        if polls > POLLS:
+            time.sleep(PAUSE)
 
 
 def largest(value: int) -> int:
@@ -313,35 +349,11 @@ def refuse_difference(digest: Callable[[], bytes], words: str) -> None:
     """Raise ReplicaError where ranks do not have the same digest; `words` say what the other one has."""
     if size == 1:
         return
-    found = together(np.frombuffer(digest(), np.uint8))
-    names = _comm.allgather(os.uname().nodename if hasattr(os, "uname") else "")
-    other = next((r for r in range(size) if not np.array_equal(found[r], found[0])), None)
+    name = os.uname().nodename if hasattr(os, "uname") else ""
+    found = of_all((digest(), name))
+    other = next((r for r in range(size) if found[r][0] != found[0][0]), None)
     if other is not None:
         raise ReplicaError(
-            f"rank {other} on {names[other]} has {words} than rank 0 on {names[0]}; "
+            f"rank {other} on {found[other][1]} has {words} than rank 0 on {found[0][1]}; "
             "look for other input files, or a fault of one of the machines"
         )
-
-
-def agreed_end(code: int) -> tuple[bool, bool]:
-    """Tell the others the exit code of this rank. -> whether it is the one to speak, and ends the others.
-
-    A rank that ends well waits for all. One that fails waits some seconds: where the others fail, too, the
-    first of them speaks for all, else it speaks itself.
-    """
-    if size == 1:
-        return True, False
-    codes = np.zeros(size, np.int64)
-    request = _ends.Iallgather(np.array([code], np.int64), codes)
-    until = time.monotonic() + PATIENCE
-    while not request.Test():
-        if code and time.monotonic() > until:
-            return True, True
-        time.sleep(0.01)
-    return rank == int(np.flatnonzero(codes)[0] if codes.any() else 0), False
-
-
-def abort(code: int) -> None:
-    """End all ranks at once."""
-    if _comm is not None:
-        _comm.Abort(code)

@@ -18,7 +18,7 @@ from featlearn.files import sources as module
 from featlearn.files.cifar import CIFAR_NAMES
 from featlearn.files.folders import find_images
 from featlearn.files.mat5 import read_mat5
-from featlearn.files.sources import open_sources, read_paths
+from featlearn.files.sources import Notes, open_sources, read_paths
 
 STACK = np.arange(5 * 4 * 6, dtype=np.uint8).reshape(5, 4, 6)
 COLOUR = np.arange(2 * 4 * 6 * 3, dtype=np.uint8).reshape(2, 4, 6, 3)
@@ -192,9 +192,14 @@ def test_oddities_are_told_once_and_few_by_name(tmp_path, monkeypatch):
     names = [str(tmp_path / f"{i}.png") for i in range(15)]
     for name in names:
         save_image(tmp_path / name)
-    (source,) = open_sources(names, warn=told.append)
+    notes = Notes(told.append)
+    (source,) = open_sources(names, notes=notes)
     for i in range(30):
         source.read(i // 2)
+    assert told == []
+    for text in notes.taken() * 2:
+        notes.say(text)
+    assert notes.taken() == []
     assert told == [
         *(f"{name} is odd" for name in names[:10]),
         "more images are like that; they are not named",

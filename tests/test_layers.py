@@ -20,12 +20,13 @@ BELOW = {  # part of the package: what it may import besides itself
     "random": {"_core"},
     "signals": set(),
     "cgroup": set(),
-    "ranks": {"errors"},
+    "ends": {"errors"},
+    "ranks": {"errors", "ends"},
     "threads": {"_core", "cgroup", "ranks"},
     "rows": {"errors"},
     "ops": {"errors", "settings", "_core", "ranks", "rows", "threads"},
     "files": {"rows", "__init__", "errors", "cgroup", "signals"},
-    "patches": {"errors", "settings", "random", "_core", "rows", "ops"},
+    "patches": {"errors", "settings", "random", "ranks", "_core", "rows", "ops"},
     "models": {"errors", "settings", "random", "_core", "rows", "ops"},
     "training": {"errors", "settings", "random", "ranks", "_core", "threads", "rows", "ops", "models.base"},
     "analysis": {"errors", "settings", "random", "ranks", "_core", "rows", "ops", "models.base"},
@@ -36,7 +37,7 @@ BELOW = {  # part of the package: what it may import besides itself
     },
     "api": {"jobs", "models", "models.base", "settings"},
     "sklearn": {"errors", "settings", "threads", "rows", "models", "models.base", "jobs", "api", "__init__"},
-    "cli": {"__init__", "errors", "settings", "numerals", "signals", "ranks", "models", "jobs"},
+    "cli": {"__init__", "errors", "settings", "numerals", "signals", "ends", "ranks", "models", "jobs"},
 }
 DOORS = {  # an outside library: the only places that import it
     "click": {"cli/"},
@@ -50,6 +51,7 @@ DOORS = {  # an outside library: the only places that import it
     "sklearn": {"sklearn.py"},
     "numpy": {
         *(
+            "ends.py",
             "ranks.py",
             "rows.py",
             "ops/",

@@ -19,29 +19,10 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.ops.reduce import column_sum, group_sums, outer_means, outer_sum
 from helpers import same
+from launched import MPIEXEC, TIMEOUT, YIELDING, ended, ranks_of, together
 
-MPIEXEC = Path(sys.executable).with_name("mpiexec")  # of the package mpich, beside python
-YIELDING = {"MPIR_CVAR_POLLS_BEFORE_YIELD": "0"}  # ranks that wait leave the core to others, here too few
-HERE = Path(__file__).parent
-TIMEOUT = 300
 LARGE = ("--batch-size", "1024", "--threads", "1")
-
-
-def together(*parts, cwd):
-    """Run commands under mpiexec, each by so many ranks: (n, arguments of featlearn). -> the process"""
-    line = [str(MPIEXEC)]
-    for i, (n, args) in enumerate(parts):
-        line += [":"] * (i > 0) + ["-n", str(n), sys.executable, "-m", "featlearn", *map(str, args)]
-    environment = ENVIRONMENT | YIELDING
-    return subprocess.Popen(
-        line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def ended(process):
-    """(exit code, stdout, lines of stderr)"""
-    out, err = process.communicate(timeout=TIMEOUT)
-    return process.returncode, out, err.splitlines()
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -242,28 +223,6 @@ def test_a_killed_run_goes_on_with_another_number_of_ranks(rows, run_here, tmp_p
     )
 
 
-def ranks_of(process):
-    """The ids of the ranks that an mpiexec has started, in their order."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "environ").read_bytes().split(b"\0")
-            if process.pid in parents(int(path.name)):
-                found |= {int(word[9:]): int(path.name) for word in words if word.startswith(b"PMI_RANK=")}
-        except OSError:
-            continue  # it has ended
-    return [found[rank] for rank in sorted(found)]
-
-
-def parents(pid):
-    """The ids of the processes that a process descends from."""
-    found = []
-    while pid > 1:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
-
-
 def test_a_signal_to_one_rank_ends_all_with_a_checkpoint(rows, tmp_path):
     line = ("train", rows, "--model", "rbm", "--epochs", "100000", *LARGE, "-o", "run.h5")
     running = together((2, [*line, "--checkpoint-every", "0.05"]), cwd=tmp_path)
@@ -338,13 +297,30 @@ def test_all_ranks_fail_in_one_line_with_the_code_of_one_process(size, args, cod
     assert words in err[0]
 
 
-def test_a_rank_that_fails_alone_speaks_and_ends_all(rows, tmp_path):
+def test_a_rank_that_fails_alone_speaks_for_all(rows, tmp_path):
     line = ("--model", "rbm", *LARGE, "-o", "out.h5")
     parts = (1, ("train", rows, *line)), (1, ("train", "nothing.h5", *line))
-    code, out, err = ended(together(*parts, cwd=tmp_path))
+    code, out, err = ended(together(*parts, cwd=tmp_path), seconds=60)
+    assert (code, out) == (1, "")
+    assert err == ["featlearn: error: rank 1 of 2: nothing.h5: no such file or folder"]
+    assert not list(tmp_path.iterdir())
+
+
+FAILING = """
+from featlearn.models.rbm import RBM
+def fail(self, X, step):
+    raise DataError("this rank alone")
+if ranks.rank == 1:
+    RBM.gradient = fail
+"""
+
+
+def test_a_rank_that_fails_amid_an_update_ends_those_that_wait_for_it(rows, tmp_path):
+    line = ("train", rows, "--model", "rbm", *LARGE, "-o", "out.h5")
+    code, out, err = ended(together((2, line), cwd=tmp_path, program=FAILING), seconds=60)
     assert (code, out) == (1, "")
     said = [text for text in err if text.startswith("featlearn")]
-    assert said == ["featlearn: error: rank 1 of 2: nothing.h5: no such file or folder"]
+    assert said == ["featlearn: error: rank 1 of 2: this rank alone"]
     assert not (tmp_path / "out.h5").exists()
 
 

@@ -22,11 +22,15 @@ input_options = common(
 
 
 def listed(name: str | None, null: bool) -> list[str]:
-    """Return the names in --files-from. Raises DataError."""
+    """Return the names in --files-from, which the first rank reads for all. Raises DataError."""
+    from featlearn import ranks
+
+    return [] if name is None else next(ranks.shared_out(lambda _: _read(name, null), 1))
+
+
+def _read(name: str, null: bool) -> list[str]:
     from featlearn.jobs.extract_patches import read_paths
 
-    if name is None:
-        return []
     if name == "-":
         if sys.stdin is None:
             raise DataError("--files-from -: standard input is closed; name a file")

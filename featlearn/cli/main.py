@@ -39,7 +39,7 @@ COMMANDS = {  # in the order of use
     "help": "Show the help page of a command.",
 }
 
-SHARED = ("train", "finetune", "evaluate", "report", "encode", "classify", "info")
+SHARED = ("extract-patches", "train", "sweep", "finetune", "evaluate", "report", "encode", "classify", "info")
 """Those that several processes, which mpiexec or srun has started, can run together."""
 
 LEAST_MEMORY = 128 << 20

@@ -48,6 +48,8 @@ def run_and_exit(argv: Sequence[str]) -> NoReturn:
         code = _report(error, session, "--json" in argv)
     if not code:
         _may_speak(0, session)
+    if code and session.ranks > 1:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI tells there of messages that nobody has taken
     stopped_by = signals.noted()
     if stopped_by is not None and session.ranks == 1:
         signal.signal(stopped_by, signal.SIG_DFL)
@@ -79,14 +81,14 @@ def _may_speak(code: int, session: Session) -> str | None:
     """
     if session.ranks == 1:
         return ""
-    from featlearn import ranks
+    from featlearn import ends, ranks
 
-    speaks, session.ends_others = ranks.agreed_end(code)
+    speaks, session.ends_others = ends.agreed(code)
     if not speaks:
         return None
     if code:
         sys.stderr = sys.__stderr__
-    return f"rank {ranks.rank} of {ranks.size}: " if session.ends_others and ranks.rank else ""
+    return f"rank {ranks.rank} of {ranks.size}: " if ranks.rank else ""
 
 
 def _open_standard_streams() -> None:
@@ -157,9 +159,9 @@ def _report(error: BaseException, session: Session, as_json: bool) -> int:
     except OSError:
         sys.stdout = None  # so that the interpreter's own flush at the end does not fail once more
     if session.ends_others:
-        from featlearn import ranks
+        from featlearn import ends
 
-        ranks.abort(code)
+        ends.abort(code)
     return code
 
 

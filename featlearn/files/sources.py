@@ -50,6 +50,35 @@ class Source(Protocol):
         """Image i as (h, w, 1 or 3) uint8, uint16 or float32. Raises DataError when it is unreadable."""
 
 
+class Notes:
+    """What is odd about images that are read: held, until it is said.
+
+    The first ones are said, of more only that there are some.
+    """
+
+    def __init__(self, warn: Callable[[str], None] = lambda text: None) -> None:
+        self.warn = warn
+        self._held: list[str] = []
+        self._said: set[str] = set()
+
+    def hold(self, text: str) -> None:
+        self._held.append(text)
+
+    def taken(self) -> list[str]:
+        """Return what is held, which is no more then."""
+        held, self._held = self._held, []
+        return held
+
+    def say(self, text: str) -> None:
+        if text in self._said:
+            return
+        self._said.add(text)
+        if len(self._said) <= NAMED:
+            self.warn(text)
+        elif len(self._said) == NAMED + 1:
+            self.warn("more images are like that; they are not named")
+
+
 @dataclass
 class Reading:
     """The way image files are read: in `color` "gray" or "rgb", up to `max_pixels`.
@@ -67,16 +96,10 @@ class Reading:
         self.lost_color = True
 
     def note(self, path: str, text: str) -> None:
-        """Warn of each image once, though it may be read several times.
-
-        Only the first ones are named.
-        """
+        """Warn of each image once, though it may be read several times."""
         if path not in self._noted:
             self._noted.add(path)
-            if len(self._noted) <= NAMED:
-                self.warn(text)
-            elif len(self._noted) == NAMED + 1:
-                self.warn("more images are like that; they are not named")
+            self.warn(text)
 
 
 @dataclass
@@ -133,7 +156,7 @@ def open_sources(
     color: str | None = None,
     labels: str | None = None,
     max_pixels: int = MAX_PIXELS,
-    warn: Callable[[str], None] = lambda text: None,
+    notes: Notes | None = None,
     exclude: Sequence[str] = (),
     frames: bool = False,
 ) -> list[Source]:
@@ -143,14 +166,15 @@ def open_sources(
     class is the folder right below the input folder that it lies in), the path of an IDX label file
     (one label for each image of all sources together), or None. With `frames` each frame of an image file is
     an image, else the first alone. Image files of more than `max_pixels` are not
-    read; what is odd about one that is read is told to `warn`. What a pattern in `exclude` matches is left
+    read; what is odd about one that is read is held in `notes`. What a pattern in `exclude` matches is left
     out (folders.Excluded). Raises DataError for missing paths, a folder without images, a container that is
     damaged, labels that do not fit.
     """
     _refuse_missing(inputs)
+    notes = notes or Notes()
     excluded = Excluded(exclude)
     inputs = [path for path in inputs if os.path.isdir(path) or not excluded.leaves_out(path)]
-    reading = Reading(color or "gray", max_pixels, warn)
+    reading = Reading(color or "gray", max_pixels, notes.hold)
     sources: list[Any] = []
     singles: ImageFiles | None = None
     for path in inputs:
@@ -167,7 +191,7 @@ def open_sources(
             singles = ImageFiles(path, [path], reading)
             sources.append(singles)
     for pattern in excluded.idle():
-        warn(f"--exclude {pattern!r}: leaves nothing out")
+        notes.warn(f"--exclude {pattern!r}: leaves nothing out")
     if not sources:
         raise DataError(f"--exclude: leaves out all of {len(excluded.left_out)} inputs")
     if frames:

@@ -3,19 +3,20 @@
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from featlearn import ranks
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.budget import max_memory, process_memory
 from featlearn.files.containers import split_member
 from featlearn.files.header import HDF5_MAGIC, SIZE, is_ours
 from featlearn.files.paths import read_start, size_words
-from featlearn.files.sources import Source
+from featlearn.files.sources import Notes
 from featlearn.files.treatment import Treatment
 from featlearn.jobs.arrays import digest
 from featlearn.jobs.callbacks import Progress, Say
@@ -141,11 +142,13 @@ def plan_patches(
     progress: Progress,
     say: Say,
     like_option: str = "--like",
+    shared: bool = False,
 ) -> PlannedPatches:
     """Look at all images and decide what is cut out of them, and what is done to the pixels.
 
     `like` is a data set or a model whose size, preprocessing and reading of images are taken; `like_option`
-    named it. `output` names the patches in messages. Raises DataError, ConfigError.
+    named it. `output` names the patches in messages. With `shared` ranks share out the images. Raises
+    DataError, ConfigError.
     """
     extraction, spec, images = cutting.extraction, cutting.preprocess, cutting.images
     refits = spec != PreprocessSpec() or not (extraction.size is None or extraction.whole)
@@ -156,17 +159,20 @@ def plan_patches(
     if not unresolved(spec):
         refuse_idle(spec, given)
     warn = partial(_warn, say)
+    notes = Notes(warn)
     known = None if like is None else fitted(like)
     made = None
     if made_of_dots(inputs):
         opened, made = open_dots(inputs, extraction, images, known)
         extraction = replace(made, size=WHOLE, count=None)
     else:
-        opened = open_inputs(inputs, extraction, images, known, warn)
+        opened = open_inputs(inputs, extraction, images, known, notes)
     say_joined(inputs, opened.sources, say)
     like_them = known or kept_preprocessing(opened, extraction, spec, images)
-    plans = _plans(opened, extraction, images.strict, like_them, output, rest, warn, progress)
-    if images.color is None and known is None and opened.lost_color:
+    look = partial(survey, opened.sources, warn=warn, strict=images.strict, notes=notes, shared=shared)
+    plans = _plans(look, opened, extraction, like_them, output, rest, progress)
+    lost_color = any(ranks.of_all(opened.lost_color))
+    if images.color is None and known is None and lost_color:
         say("colour images are read as grey; --color rgb keeps their colours")
     for one in plans:
         say(f"{one.n:,} patches {shape_words(one.shape)}, {size_words(one.n_bytes)}")
@@ -183,17 +189,19 @@ def plan_patches(
 
 
 def _plans(
+    look: Callable[..., Plan],
     opened: Inputs,
     extraction: Extraction,
-    strict: bool,
     like: Like | None,
     output: str,
     rest: str | None,
-    warn: Say,
     progress: Progress,
 ) -> list[Plan]:
-    """Plan the patches of the images to take, and of the rest, which become like them. Raises DataError."""
-    first = _survey(opened.sources, opened.order, extraction, strict, like, warn, progress)
+    """Plan the patches of the images to take, and of the rest, which become like them. Raises DataError.
+
+    `look` is `survey` of the images.
+    """
+    first = _survey(look, opened.order, extraction, like, progress)
     if rest is None:
         return [first]
     if not len(opened.rest):
@@ -201,25 +209,16 @@ def _plans(
             f"--rest: --first {len(opened.order):,} takes all images; take fewer, or leave it out"
         )
     likeness = Like(output, first.shape, first.label_names)
-    return [
-        first,
-        _survey(opened.sources, opened.rest, first.extraction, strict, likeness, warn, progress),
-    ]
+    return [first, _survey(look, opened.rest, first.extraction, likeness, progress)]
 
 
 def _survey(
-    sources: Sequence[Source],
-    order: Int64,
-    extraction: Extraction,
-    strict: bool,
-    like: Like | None,
-    warn: Say,
-    progress: Progress,
+    look: Callable[..., Plan], order: Int64, extraction: Extraction, like: Like | None, progress: Progress
 ) -> Plan:
     """Look at the images of these numbers. Raises DataError where patches are not as those of `like`."""
     known, size = (like.label_names, like.shape[:2]) if like else (None, None)
     with progress(len(order), "images read") as bar:
-        plan = survey(sources, extraction, warn, strict, bar.advance, known, size, order)
+        plan = look(extraction, tick=bar.advance, known=known, like=size, order=order)
     if like is not None and plan.shape != like.shape:
         larger = all(ours >= theirs for ours, theirs in zip(plan.shape, like.shape, strict=True))
         uncut = plan.extraction.whole and not extraction.whole and larger

@@ -113,21 +113,21 @@ def encode(
     check_output(output, force, named)
     learned = upto_layer(load_model(model), layer)
     warn_of_unfinished(learned, say)
+    ranks.refuse_difference(learned.file.content_hash.encode, "another model")
     slide = Slide(learned.shape, sliding.stride, sliding.grid, sliding.pooling)
     whole: WholeImages | None = None
     if any(map(is_of_featlearn, files)):
         data = _data_set(inputs, given)
+        ranks.refuse_difference(data.digest.encode, "another data set")
         if _is_larger(data, learned):
             those = f"{show(model)} was trained on patches of"
             refuse_other_reading(data, learned.preprocess, those, model, say)
-            _refuse_ranks()
             whole = images_in_data_set(data, slide)
         else:
             refuse_idle(sliding, given, {"input": "patches"})
             refuse_other_patches(data, learned, say)
             codes = _codes_of_rows(data, learned)
     else:
-        _refuse_ranks()
         whole = images_in_files(inputs, learned, slide, images, say, progress)
     if whole is not None:
         say(_words(whole, slide))
@@ -171,15 +171,6 @@ def encode(
         skipped=None if whole is None else whole.skipped,
         next=hint,
     )
-
-
-def _refuse_ranks() -> None:
-    """Raise ConfigError where several ranks are to slide over images."""
-    if ranks.size > 1:
-        raise ConfigError(
-            "INPUT: several processes share out the rows of a data set, not images that a model slides over; "
-            "start it without mpiexec or srun"
-        )
 
 
 def _data_set(inputs: Sequence[str], given: Collection[str]) -> Dataset:
@@ -257,11 +248,6 @@ def _codes_of_rows(data: Dataset, learned: LoadedModel) -> _Codes:
     def empty(i: int) -> Array:
         return np.empty((cut[i][1] - cut[i][0], learned.units), np.float32)
 
-    def blocks() -> Iterator[Array]:
-        for (start, _), H in zip(cut, ranks.to_first(made, empty, len(cut)), strict=False):
-            _refuse_odd(H, learned, f"row {{}} of {show(data.path)}", start)
-            yield H
-
     def origin(start: int, stop: int) -> Array:
         if data.origin is None or data.images is None:
             return _numbered(start, stop, 1)
@@ -270,37 +256,45 @@ def _codes_of_rows(data: Dataset, learned: LoadedModel) -> _Codes:
     # Other programs need not write where patches were cut; then a row counts as an image of the data set.
     images = data.images if data.origin is not None and data.images else [data.path]
     shape = (1, learned.units, 1)
-    return _Codes(len(rows), shape, blocks(), "rows", images, origin, data.labels, data.label_names)
+    blocks = _checked(ranks.to_first(made, empty, len(cut)), learned, f"row {{}} of {show(data.path)}")
+    return _Codes(len(rows), shape, blocks, "rows", images, origin, data.labels, data.label_names)
 
 
 def _codes_of_images(whole: WholeImages, learned: LoadedModel, slide: Slide, place: str) -> _Codes:
     """Return the codes of images that a model slides over, by rows."""
 
-    def blocks() -> Iterator[Array]:
-        start, model = 0, learned.model
-        stacks = whole.stacks()
-        for H in codes_of_images(stacks, slide, model, learned.preprocess, model.dtype, show(place)):
-            with np.errstate(over="ignore", invalid="ignore"):
-                rows = H.reshape(len(H), -1).astype(np.float32, copy=False)
-            _refuse_odd(rows, learned, f"image {{}} of {show(place)}", start)
-            yield rows
-            start += len(rows)
+    model, grid = learned.model, slide.grid(*(whole.size or slide.least))
+    units = math.prod(grid) * learned.units
 
-    grid = slide.grid(*(whole.size or slide.least))
+    def made(i: int) -> Array:
+        start, stop = whole.parts[i]
+        stacks = whole.stacks(start, stop)
+        found = codes_of_images(stacks, slide, model, learned.preprocess, model.dtype, show(place), start)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.concatenate([H.reshape(len(H), -1).astype(np.float32, copy=False) for H in found])
+
+    def empty(i: int) -> Array:
+        return np.empty((whole.parts[i][1] - whole.parts[i][0], units), np.float32)
+
+    blocks = _checked(ranks.to_first(made, empty, len(whole.parts)), learned, f"image {{}} of {show(place)}")
     return _Codes(
-        whole.count, (*grid, learned.units), blocks(), "images", whole.names,
+        whole.count, (*grid, learned.units), blocks, "images", whole.names,
         lambda start, stop: _numbered(start, stop, 0), whole.labels, whole.label_names,
     )  # fmt: skip
 
 
-def _refuse_odd(H: Array, learned: LoadedModel, place: str, start: int) -> None:
-    """Raise DataError for codes that are not finite; `place` has a {} for the number of the row."""
-    bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
-    if len(bad):
-        raise DataError(
-            f"{show(learned.path)}: its code of {place.format(start + bad[0])} holds NaN or infinity; "
-            "train the model again with a lower --lr, or check the data set with featlearn info --verify"
-        )
+def _checked(blocks: Iterator[Array], learned: LoadedModel, place: str) -> Iterator[Array]:
+    """Yield codes. Raises DataError for those that are not finite; `place` has a {} for a row's number."""
+    start = 0
+    for H in blocks:
+        bad = np.flatnonzero(~np.isfinite(H).all(axis=1))
+        if len(bad):
+            raise DataError(
+                f"{show(learned.path)}: its code of {place.format(start + bad[0])} holds NaN or infinity; "
+                "train the model again with a lower --lr, or check the data set with featlearn info --verify"
+            )
+        yield H
+        start += len(H)
 
 
 def _numbered(start: int, stop: int, column: int) -> Array:

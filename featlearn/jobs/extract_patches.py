@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from featlearn import ranks
 from featlearn.errors import ConfigError, show
 from featlearn.files.atomic import check_output, free_space_check
 from featlearn.files.containers import split_member
@@ -104,7 +105,7 @@ def extract_patches(
     if len(set(map(os.path.realpath, outputs))) < len(outputs):
         raise ConfigError(f"--rest {show(output)}: is the output itself; name another file")
     cutting = Cutting(extraction or Extraction(), spec, images)
-    planned = plan_patches(inputs, cutting, like, output, rest, given, progress, say)
+    planned = plan_patches(inputs, cutting, like, output, rest, given, progress, say, shared=True)
     plans, plan, resolved, reason = planned.plans, planned.plans[0], planned.spec, planned.reason
     found: dict[str, Any] = {
         "output": output, "patches": plan.n, "shape": plan.shape, "dtype": str(plan.dtype),
@@ -114,6 +115,11 @@ def extract_patches(
     if rest is not None:
         found |= {"rest": rest, "rest_patches": plans[1].n}
     if dry_run:
+        return Extracted(**found)
+    if ranks.rank:
+        for one in plans:
+            for _ in one.blocks():  # which the first rank takes
+                pass
         return Extracted(**found)
     pairs = plan.shape[2] in PAIR_CHANNELS
     fit = planned.fit

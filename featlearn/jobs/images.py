@@ -3,18 +3,19 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
-from featlearn.files.sources import Source, open_sources
+from featlearn.files.sources import Notes, Source, open_sources
 from featlearn.files.treatment import Treated
 from featlearn.jobs.callbacks import Progress, Say
 from featlearn.jobs.inputs import choice
 from featlearn.jobs.settings import ImageFiles
 from featlearn.jobs.store import LoadedModel, shape_words, treatment_of
-from featlearn.patches.extract import COLORS
+from featlearn.patches.extract import COLORS, Int64
 from featlearn.patches.settings import WHOLE, Extraction
 from featlearn.patches.sliding import Slide, stacks_of
 from featlearn.patches.survey import NoneFits, survey
@@ -27,8 +28,10 @@ class WholeImages:
 
     count: int
     size: tuple[int, int] | None
-    stacks: Callable[[], Iterator[Array]]
-    """Makes them anew, (n, height, width, channels) at a time."""
+    parts: list[tuple[int, int]]
+    """(start, stop) of those that are encoded together."""
+    stacks: Callable[[int, int], Iterator[Array]]
+    """Reads a part, (n, height, width, channels) at a time."""
     names: list[str]
     labels: Array | None
     label_names: list[str] | None
@@ -58,15 +61,17 @@ def images_in_files(
             "give a data set like its own"
         )
     warn = partial(_warn, say)
+    notes = Notes(warn)
     treatment = treatment_of(learned.preprocess, learned.shape)
-    opened = open_sources(inputs, treatment.read_as, how.labels, how.max_pixels, warn, how.exclude)
+    opened = open_sources(inputs, treatment.read_as, how.labels, how.max_pixels, notes, how.exclude)
     say_joined(inputs, opened, say)
     sources = [Treated(source, treatment) for source in opened]
     count = choice(sum(map(len, sources)), how.first)
     cut = Extraction(WHOLE) if slide.pool is None else Extraction(slide.least, stride=slide.stride)
     with progress(count, "images read") as bar:
         try:
-            plan = survey(sources, cut, warn, how.strict, bar.advance, order=np.arange(count))
+            order = np.arange(count)
+            plan = survey(sources, cut, warn, how.strict, bar.advance, order=order, notes=notes, shared=True)
         except NoneFits as error:
             raise DataError(f"the images: are small, {error.found}; {slide.wants}") from error
     if slide.pool is None and not slide.fits(plan.shape):
@@ -74,12 +79,23 @@ def images_in_files(
     return WholeImages(
         len(plan.images),
         plan.size,
-        lambda: stacks_of(plan.whole(), slide),
+        _parts(plan.shapes, slide),
+        lambda start, stop: stacks_of(plan.whole(start, stop), slide),
         plan.images,
         plan.labels,
         plan.label_names,
         plan.skipped,
     )
+
+
+def _parts(shapes: Int64, slide: Slide) -> list[tuple[int, int]]:
+    """Return (start, stop) of images of `shapes` (n, 3) in a row of one size, as many as go well together."""
+    odd = np.flatnonzero((shapes[1:, :2] != shapes[:-1, :2]).any(axis=1)) + 1
+    parts = []
+    for start, stop in pairwise([0, *odd.tolist(), len(shapes)]):
+        step = slide.together(*shapes[start, :2].tolist())
+        parts += [(i, min(i + step, stop)) for i in range(start, stop, step)]
+    return parts
 
 
 def images_in_data_set(data: Dataset, slide: Slide) -> WholeImages:
@@ -88,13 +104,13 @@ def images_in_data_set(data: Dataset, slide: Slide) -> WholeImages:
     if not slide.fits(data.shape):
         raise DataError(f"{show(data.path)}: images are {shape_words(data.shape)}; {slide.wants}")
     n, step = len(data.patches), slide.together(height, width)
+    parts = [(start, min(start + step, n)) for start in range(0, n, step)]
 
-    def stacks() -> Iterator[Array]:
-        for start in range(0, n, step):
-            yield data.patches[start : start + step].reshape(-1, *data.shape)
+    def stacks(start: int, stop: int) -> Iterator[Array]:
+        yield data.patches[start:stop].reshape(-1, *data.shape)
 
     names = data.images if data.origin is not None and data.images else [data.path]
-    return WholeImages(n, (height, width), stacks, names, data.labels, data.label_names, 0)
+    return WholeImages(n, (height, width), parts, stacks, names, data.labels, data.label_names, 0)
 
 
 def _warn(say: Say, text: str) -> None:

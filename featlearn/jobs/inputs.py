@@ -13,9 +13,8 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.dataset_source import DatasetSource
 from featlearn.files.header import MODEL, file_kind
 from featlearn.files.scale import parse_scale
-from featlearn.files.sources import Source, open_sources
+from featlearn.files.sources import Notes, Source, open_sources
 from featlearn.files.treatment import Treated, Treatment
-from featlearn.jobs.callbacks import Say
 from featlearn.jobs.settings import Images
 from featlearn.jobs.store import load_model, shape_words, treatment_of
 from featlearn.patches import dots
@@ -81,7 +80,7 @@ def fitted(path: str) -> Fitted:
 
 
 def open_inputs(
-    inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None, warn: Say
+    inputs: Sequence[str], extraction: Extraction, images: Images, like: Fitted | None, notes: Notes
 ) -> Inputs:
     """Open files and folders first, generated images after them; a file of that name is a file.
 
@@ -107,7 +106,7 @@ def open_inputs(
     opened: list[Source] = []
     if files:
         opened += open_sources(
-            files, wanted.read_as, images.labels, images.max_pixels, warn, images.exclude, images.pairs
+            files, wanted.read_as, images.labels, images.max_pixels, notes, images.exclude, images.pairs
         )
     opened += [Generated(name, n_images, 256, extraction.seed) for name in made]
     rows_of = tuple(source for source in opened if isinstance(source, DatasetSource))

@@ -1,5 +1,7 @@
 """Trainings of one model in many settings, several at a time: one folder, one table, the best of them."""
 
+import hashlib
+import json
 import math
 import os
 import statistics
@@ -9,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from featlearn import _core, signals
+from featlearn import __version__, _core, ranks, signals
 from featlearn.errors import ConfigError, FeatlearnError
 from featlearn.files.budget import max_memory
 from featlearn.files.folders import make_folder
@@ -17,6 +19,7 @@ from featlearn.files.header import DATASET, MODEL, file_kind
 from featlearn.jobs.callbacks import Ask, Bar, Progress, Say, log, never, no_progress
 from featlearn.jobs.cutting import Cutting, holds_images
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
+from featlearn.jobs.rank_workers import WorkersOfRanks
 from featlearn.jobs.results import UNREPORTED, Result
 from featlearn.jobs.search import Try, tries
 from featlearn.jobs.settings import Images, RunSettings
@@ -95,12 +98,19 @@ def sweep(
     common: Message = {"folder": output, "dataset": dataset, "evaluate": search.evaluate, "model": model}
     common |= {"no_retry": no_retry, "force": force, "init_from": init_from}
     common |= {"cutting": to_dict(cutting), "given of cutting": sorted(of_cutting)}
-    common |= {"threads": max(1, threads // jobs), "max_memory": max_memory()}
+    own = {"threads": max(1, threads // jobs), "max_memory": max_memory()}
+    common |= own
     tasks = [common | _settings_of(one, cls, config, training, run, given) for one in wanted]
+    said = json.dumps([__version__, tasks]).encode()
+    ranks.refuse_difference(lambda: hashlib.sha256(said).digest(), "other settings or version of featlearn")
     sweeping = _Sweeping(wanted, tasks, output, say)
-    workers = Workers(jobs, "featlearn.jobs.sweep_run", "run_task")
-    with signals.deferred(), workers, progress(len(wanted), "runs") as bar:
-        finished = sweeping.work(workers, bar, should_stop)
+    workers = WorkersOfRanks(Workers(jobs, "featlearn.jobs.sweep_run", "run_task"))
+    with signals.deferred():
+        if ranks.rank:
+            workers.lend(own)
+            return sweeping.result(None, False)
+        with workers, progress(len(wanted), "runs") as bar:
+            finished = sweeping.work(workers, bar, should_stop)
     if not finished:
         done = len(sweeping.rows)
         say(f"stopped with {done} of {len(wanted)} runs finished; the same command goes on")
@@ -141,10 +151,10 @@ class _Sweeping:
         """What is wrong with the runs that failed, and their exit codes."""
         self._said: set[str] = set()
 
-    def work(self, workers: Workers, bar: Bar, should_stop: Ask) -> bool:
+    def work(self, workers: WorkersOfRanks, bar: Bar, should_stop: Ask) -> bool:
         """Have all runs made; False where it stopped before. Raises DataError."""
         waiting = deque((i, 0.0) for i in range(len(self.wanted)))
-        at: dict[int, int] = {}  # worker: its run
+        at: dict[tuple[int, int], int] = {}  # worker: its run
         shares: dict[int, float] = {}
         stopping = False
         while at or (waiting and not stopping):

@@ -50,9 +50,10 @@ class Workers:
         for process in self._processes.values():
             process.wait()
 
-    def give(self, task: Mapping[str, Any]) -> int:
+    def give(self, task: Mapping[str, Any], number: int | None = None) -> int:
         """Give a task to an idle worker, which is started where it is not there. -> its number"""
-        number = self.idle.pop()
+        number = self.idle[-1] if number is None else number
+        self.idle.remove(number)
         process = self._processes.get(number) or self._start(number)
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has died, which its reader says

@@ -7,13 +7,13 @@ from (seed, i). Memory stays bounded for any number of them.
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from featlearn import _core
+from featlearn import _core, ranks
 from featlearn.errors import DataError
 from featlearn.patches.settings import Extraction
 from featlearn.random import Purpose, Random
@@ -27,6 +27,7 @@ BLOCK = 8 << 20  # bytes of a block that is handed out
 PLACE = 96  # bytes that the place of a row takes while its stripe is made
 PIECE = 1 << 20  # bytes of patches that are cut at a time
 DRAW = 1 << 16  # rows whose places come from one draw
+RUNS = 16  # runs of images, one after the other, that a rank has at most
 SMALL = 64
 """Pixels a side up to which images come whole: digits have 8 to 28, CIFAR-10 and SVHN 32, faces up to 64."""
 
@@ -58,15 +59,26 @@ class Block(NamedTuple):
 
 
 class Images:
-    """The images of all sources by running number; the first of them and the latest stay decoded."""
+    """The images of all sources by running number; the first of them and the latest stay decoded.
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    Where they are `shared`, each is read by one rank alone; else all ranks read all.
+    """
+
+    def __init__(self, sources: Sequence[Source], shared: bool = False) -> None:
         self.names = [name for source in sources for name in source.names()]
+        self.shared = shared and ranks.size > 1
+        self._run = max(1, len(self.names) // (RUNS * ranks.size))
         self._sources = sources
         self._starts = list(accumulate((len(source) for source in sources), initial=0))[:-1]
         self._kept: dict[int, Array] = {}
         self._room = CACHE
         self._latest: tuple[int, Array | None] = (-1, None)
+
+    def owner(self, numbers: Int64) -> Int64:
+        """Return the rank that reads each of these images."""
+        if not self.shared:
+            return np.full(len(numbers), ranks.rank)
+        return np.asarray(numbers // self._run % ranks.size)
 
     def read(self, number: int) -> Array:
         """(h, w, c). Raises DataError for what cannot be read."""
@@ -95,7 +107,7 @@ class Plan:
     """A plan of `n` patches of `shape` (height, width, channels) and `dtype`.
 
     They take `n_bytes` with their origins and labels. The first column of the origins counts `images`, which
-    are names; `skipped` images give none.
+    are names of images of `shapes` (n, 3); `skipped` images give none.
     """
 
     def __init__(
@@ -113,7 +125,7 @@ class Plan:
         self._images = images
         self.extraction = extraction
         self._index = index
-        self._shapes = shapes
+        self.shapes = shapes
         self.shape = shape
         self.dtype = dtype
         self.skipped = skipped
@@ -129,13 +141,13 @@ class Plan:
     @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the images, where all have the same."""
-        height, width = self._shapes[0, :2].tolist()
-        return (height, width) if bool((self._shapes[:, :2] == (height, width)).all()) else None
+        height, width = self.shapes[0, :2].tolist()
+        return (height, width) if bool((self.shapes[:, :2] == (height, width)).all()) else None
 
     @property
     def images_are_small(self) -> bool:
         """Whether they have one size, of so few pixels a side that many of them come whole unasked."""
-        return are_small(self._shapes)
+        return are_small(self.shapes)
 
     @property
     def n_pixels(self) -> int:
@@ -146,17 +158,18 @@ class Plan:
     def n_bytes(self) -> int:
         return self.n * (self.n_pixels * self.dtype.itemsize + 24 + (0 if self.labels is None else 8))
 
-    def whole(self) -> Iterator[Array]:
-        """Yield the images that give patches, (height, width, channels) each, as they are read.
+    def whole(self, start: int, stop: int) -> Iterator[Array]:
+        """Yield those of the images that give patches, (height, width, channels) each, as they are read.
 
         Raises DataError for an image that has changed since the survey.
         """
-        return (self._read(k) for k in range(len(self._index)))
+        return (self._read(k) for k in range(start, stop))
 
     def blocks(self) -> Iterator[Block]:
-        """All rows in their order. Raises DataError for an image that has changed since the survey.
+        """All rows in their order; of images that ranks share, on the first rank alone.
 
-        Memory: a stripe, the kept images, and with drop_flat 20 bytes a row.
+        Raises DataError for an image that has changed since the survey. Memory: a stripe, the kept images,
+        and with drop_flat 20 bytes a row.
         """
         row_bytes = self.n_pixels * self.dtype.itemsize
         # Random places come from everywhere: the larger the stripe, the fewer times an image is read.
@@ -169,6 +182,8 @@ class Plan:
             origin = self._origins(np.arange(start, stop) if candidates is None else candidates[start:stop])
             for where, patches in self._cut(origin):
                 buffer[where] = patches
+            if self._images.shared and ranks.rank:
+                continue
             for a in range(0, stop - start, size):
                 b = min(a + size, stop - start)
                 labels = None if self.labels is None else self.labels[origin[a:b, 0]]
@@ -191,28 +206,55 @@ class Plan:
         return origin
 
     def _cut(self, origin: Int64) -> Iterator[tuple[Int64, Array]]:
-        """The patches at these origins in small pieces, image by image: (their places in origin, patches)."""
-        height, width, channels = self.shape
+        """The patches at these origins in small batches: (their places in origin, patches).
+
+        Of images that ranks share the first rank has all.
+        """
+        batches, owners = self._batches(origin)
+
+        def made(i: int) -> Array:
+            return self._patches(origin[batches[i]])
+
+        def empty(i: int) -> Array:
+            return np.empty((len(batches[i]), self.n_pixels), self.dtype)
+
+        if not self._images.shared:
+            return zip(batches, map(made, range(len(batches))), strict=True)
+        return zip(batches, ranks.to_first(made, empty, len(batches), owners), strict=False)
+
+    def _batches(self, origin: Int64) -> tuple[list[Int64], list[int]]:
+        """Places in origin by images, so many as are cut at a time, and the rank of each batch, in turn."""
         order = np.argsort(origin[:, 0], kind="stable")
-        image = origin[order, 0]
-        bounds = [0, *(np.flatnonzero(np.diff(image)) + 1).tolist(), len(order)]
+        owner = self._images.owner(self._index[origin[order, 0]])
         size = max(1, PIECE // (self.n_pixels * self.dtype.itemsize))
+        parts = {rank: order[owner == rank] for rank in np.unique(owner).tolist()}
+        cut = (
+            [(part[i : i + size], rank) for i in range(0, len(part), size)] for rank, part in parts.items()
+        )
+        turns = [one for turn in zip_longest(*cut) for one in turn if one is not None]
+        return [where for where, _ in turns], [rank for _, rank in turns]
+
+    def _patches(self, origin: Int64) -> Array:
+        """(m, n_pixels) at these origins, whose images stand side by side."""
+        height, width, channels = self.shape
+        out = np.empty((len(origin), self.n_pixels), self.dtype)
+        image = origin[:, 0]
+        bounds = [0, *(np.flatnonzero(np.diff(image)) + 1).tolist(), len(origin)]
         for a, b in pairwise(bounds):
             pixels = self._read(int(image[a]))
             if pixels.size == self.n_pixels:
-                yield order[a:b], self._widen(pixels.reshape(1, -1))
+                out[a:b] = self._widen(pixels.reshape(1, -1))
                 continue
             # Channels lie side by side in a row, so a patch is a window of width x channels columns.
             flat = pixels.reshape(pixels.shape[0], -1)
             windows = np.lib.stride_tricks.sliding_window_view(flat, (height, width * channels))
-            for p in range(a, b, size):
-                where = order[p : min(p + size, b)]
-                patches = windows[origin[where, 1], origin[where, 2] * channels]
-                yield where, self._widen(patches.reshape(len(where), -1))
+            patches = windows[origin[a:b, 1], origin[a:b, 2] * channels]
+            out[a:b] = self._widen(patches.reshape(b - a, -1))
+        return out
 
     def _read(self, k: int) -> Array:
         pixels = self._images.read(int(self._index[k]))
-        if pixels.shape != tuple(self._shapes[k]):
+        if pixels.shape != tuple(self.shapes[k]):
             raise DataError(f"{self.images[k]}: has changed while it was read; try again")
         return pixels
 
@@ -236,13 +278,23 @@ class Plan:
         step = max(1, STRIPE // PLACE)
         for start in range(0, total, step):
             part = variance[start : start + step]
-            for where, patches in self._cut(self._origins(np.arange(start, start + len(part)))):
-                part[where] = self._variance(patches)
+            origin = self._origins(np.arange(start, start + len(part)))
+            found = self._variances(origin)
+            part[...] = np.sum(ranks.of_all(found), axis=0) if self._images.shared else found
         least = np.partition(variance, total - self.n)[total - self.n]
         keep = variance > least
         equal = np.flatnonzero(variance == least)
         keep[equal[: self.n - np.count_nonzero(keep)]] = True
         return np.flatnonzero(keep)
+
+    def _variances(self, origin: Int64) -> Array:
+        """(m,) float32 `_variance` of the patches at these origins; zero for those that another rank cuts."""
+        found = np.zeros(len(origin), np.float32)
+        for where, owner in zip(*self._batches(origin), strict=True):
+            if owner == ranks.rank:
+                ranks.heed()
+                found[where] = self._variance(self._patches(origin[where]))
+        return found
 
     def _variance(self, patches: Array) -> Array:
         """(m,) sum of squares about the mean of each channel, in an order that does not depend on m."""

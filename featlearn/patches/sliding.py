@@ -106,13 +106,13 @@ def codes_of_images(
     preprocess: Preprocess,
     dtype: np.dtype[Any],
     name: str,
+    first: int = 0,
 ) -> Iterator[Array]:
     """Yield the codes (n, grid rows, grid columns, units) of stacks of images (n, height, width, channels).
 
-    Stacks come as `stacks_of` makes them. `name` stands for them in errors. Raises DataError where a patch is
-    not finite.
+    Stacks come as `stacks_of` makes them. `name` stands for them in errors, and `first` is the number of the
+    first image. Raises DataError where a patch is not finite.
     """
-    first = 0
     for images in stacks:
         yield _codes(images, slide, encoder, preprocess, dtype, name, first)
         first += len(images)

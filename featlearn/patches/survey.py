@@ -1,12 +1,14 @@
 """The survey of images: each is read once, and what patches there will be is planned."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from featlearn import ranks
 from featlearn.errors import DataError
 from featlearn.patches.extract import DTYPES, Images, Int64, Plan, Source, are_small
 from featlearn.patches.settings import Extraction
@@ -15,16 +17,32 @@ NAMED = 10  # skipped images that are named; the others are only counted
 MANY = 100  # images from which on there is something to learn from small ones taken whole
 
 
+class Notes(Protocol):
+    """What sources note of images while they read them."""
+
+    def taken(self) -> list[str]: ...
+    def say(self, text: str) -> None: ...
+
+
+class _Seen(NamedTuple):
+    """An image as it was read: its shape and dtype, or what is wrong with it, and what was noted of it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    problem: str
+    notes: list[str]
+
+
 class _Skipped:
     """Images that are left out: the first ones named, all counted; with strict the first is an error."""
 
     def __init__(self, warn: Callable[[str], None], strict: bool) -> None:
         self.count = 0
         self._warn = warn
-        self._strict = strict
+        self.strict = strict
 
     def add(self, problem: str) -> None:
-        if self._strict:
+        if self.strict:
             raise DataError(f"{problem}; leave out --strict to skip such images")
         self.count += 1
         if self.count <= NAMED:
@@ -40,22 +58,28 @@ def survey(
     known: Sequence[str] | None = None,
     like: tuple[int, int] | None = None,
     order: Int64 | None = None,
+    notes: Notes | None = None,
+    shared: bool = False,
 ) -> Plan:
-    """Reads every image once, calling `tick` after each, and plans the patches.
+    """Reads every image once, calling `tick` for each, and plans the patches.
 
     What `extraction` leaves open is decided, but for the share of flat patches to drop: by the images, and by
     the size (height, width) of the patches that theirs shall be `like`, if that is given. `order` has
     the numbers of the images to take, in that order; None: all. Unreadable images
     and those of unfit size are told to `warn` and skipped, with `strict` they are errors. Labels that have
-    names are numbered as in `known`, if that is given. Raises DataError when no image is left, when grey and
-    colour images are mixed, or for a label that is not known.
+    names are numbered as in `known`, if that is given. What sources hold in `notes` is said in the order of
+    the images. With `shared` each image is read by one rank, here and when patches are cut. Raises DataError
+    when no image is left, when grey and colour images are mixed, or for a label that is not known.
     """
-    images, skipped = Images(sources), _Skipped(warn, strict)
+    images, skipped = Images(sources, shared), _Skipped(warn, strict)
     if not images.names:
         raise DataError("no images found; give image files, folders or arrays of images")
     labels, label_names = _labels(sources, known)
     order = np.arange(len(images.names)) if order is None else order
-    numbers, shapes, dtypes = _read_all(images, order, skipped, tick)
+    if images.shared:
+        said = repr((images.names, order.tolist(), labels, extraction, like, strict)).encode()
+        ranks.refuse_difference(lambda: hashlib.sha256(said).digest(), "other images or settings")
+    numbers, shapes, dtypes = _read_all(images, order, skipped, tick, notes)
     table = np.array(shapes, np.int64)
     if (table[:, 2] != table[0, 2]).any():
         odd = images.names[numbers[int((table[:, 2] != table[0, 2]).argmax())]]
@@ -76,27 +100,66 @@ def survey(
 
 
 def _read_all(
-    images: Images, order: Int64, skipped: _Skipped, tick: Callable[[], object]
+    images: Images, order: Int64, skipped: _Skipped, tick: Callable[[], object], notes: Notes | None
 ) -> tuple[list[int], list[tuple[int, ...]], list[np.dtype[Any]]]:
     """Return numbers, shapes and dtypes of the images that can be read. Raises DataError where none can."""
     numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
     dtypes: list[np.dtype[Any]] = []
     first_problem = ""
-    for number in order.tolist():
-        try:
-            image = images.read(number)
-        except DataError as err:
-            first_problem = first_problem or str(err)
-            skipped.add(str(err))
+    for number, seen in zip(order.tolist(), _seen(images, order, skipped, tick, notes), strict=False):
+        for text in seen.notes:
+            assert notes is not None
+            notes.say(text)
+        if seen.dtype is None:
+            first_problem = first_problem or seen.problem
+            skipped.add(seen.problem)
         else:
             numbers.append(number)
-            shapes.append(image.shape)
-            dtypes.append(image.dtype)
-        tick()
+            shapes.append(seen.shape)
+            dtypes.append(seen.dtype)
     if not numbers:
         raise DataError(f"none of {len(order)} images can be read: {first_problem}")
     return numbers, shapes, dtypes
+
+
+def _seen(
+    images: Images, order: Int64, skipped: _Skipped, tick: Callable[[], object], notes: Notes | None
+) -> Iterator[_Seen]:
+    """Yield what each image is, in this order, which ranks find out together where they share the images.
+
+    With strict what follows an image that cannot be read may be missing.
+    """
+
+    def look(number: int) -> _Seen:
+        ranks.heed()
+        try:
+            image = images.read(number)
+            found = _Seen(image.shape, image.dtype, "", [])
+        except DataError as err:
+            found = _Seen((), None, str(err), [])
+        tick()
+        return found._replace(notes=notes.taken() if notes else [])
+
+    if not images.shared:
+        return map(look, order.tolist())
+    owner = images.owner(order)
+
+    own: list[_Seen] = []
+    for number in order[owner == ranks.rank].tolist():
+        own.append(look(number))
+        if own[-1].problem and skipped.strict:
+            break
+    return _in_turn([iter(found) for found in ranks.of_all(own)], owner, tick)
+
+
+def _in_turn(
+    by_rank: Sequence[Iterator[_Seen]], owner: Iterable[int], tick: Callable[[], object]
+) -> Iterator[_Seen]:
+    for rank in owner:
+        yield next(by_rank[rank])
+        if rank != ranks.rank:
+            tick()
 
 
 class NoneFits(DataError):
