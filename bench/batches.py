@@ -3,9 +3,9 @@
     python bench/batches.py MNIST-FOLDER [EPOCHS]
 
 An RBM of 500 hidden units and a k-sparse autoencoder (1000, k = 25) learn from the 60,000 digits of MNIST in
-batches of 100 by the default rate, of 1024 and 4096 by that rate times the root of the batch's growth, which is
-reached in 60 and 75 updates. Error of softmax regression on the codes of the test digits, in %; wanted: at most
-.3 more than by the small batches.
+batches of 100 by the default rate, of 1024 and 4096 by that rate times the root of the batch's growth, which
+is reached in 60 and 75 updates. Error of softmax regression on the codes of the test digits, in %; wanted: at
+most .3 more than by the small batches.
 """
 
 import sys

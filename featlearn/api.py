@@ -79,8 +79,9 @@ def by_options(
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
     with a model. `first` says by what was given which model's settings of the training are usual, where it is
-    another that is trained. Settings that it goes `without` are not offered. `threads` and `max_memory` hold while the job runs. How the job was called is
-    stored with what it makes, not how the caller's program was.
+    another that is trained. Settings that it goes `without` are not offered. `threads` and
+    `max_memory` hold while the job runs. How the job was called is stored with what it makes, not how the
+    caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
