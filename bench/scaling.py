@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn import _core, ranks
+from featlearn import _core, panels, ranks
 from featlearn.models import model_class
 from featlearn.models.base import DataSummary
 from featlearn.random import Random
@@ -144,7 +144,7 @@ def table(comm: Any, names: list[str], batches: list[int], rounds: int, say: Cal
         for batch in batches:
             first = b""
             for n in range(1, comm.size + 1):
-                rows = max(one.stop - one.start for one in (ranks.share_of(batch, r, n) for r in range(n)))
+                rows = max(one.stop - one.start for one in (panels.share_of(batch, r, n) for r in range(n)))
                 with among(comm, n) as part:
                     if part is None:
                         continue

@@ -14,21 +14,18 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from featlearn import ends
 from featlearn.errors import ConfigError, FeatlearnError
+from featlearn.panels import Share, share_of
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
-BLOCK = 256
-"""Rows whose sum is one number in the order of all sums, as in the kernels."""
-PANELS = 64
-"""Parts at most that the rows of a minibatch are cut into, so many sums a rank holds at a time."""
 SMALL = 1 << 18  # bytes of sums that all ranks send to all
 CHUNK = 1 << 18  # bytes of larger sums that go from rank to rank at a time
 POLLS = 100  # looks for a message before a rank that waits for it gives way to others
@@ -48,30 +45,12 @@ library = ""
 """The MPI library in use, where there is one."""
 
 _comm: Any = None
-_share: "Share | None" = None
+_share: Share | None = None
 _on_the_way: list[Any] = []  # messages that others may still have to take
 
 
 class ReplicaError(FeatlearnError):
     """Ranks, which all compute alike, have come to different results."""
-
-
-class Share(NamedTuple):
-    """The rows start..stop of the `rows` of a minibatch that are a rank's own, in panels of `panel` rows."""
-
-    start: int
-    stop: int
-    rows: int
-    panel: int
-
-    @property
-    def own(self) -> slice:
-        return slice(self.start, self.stop)
-
-    @property
-    def panels(self) -> range:
-        """The numbers of the rank's own panels."""
-        return range(-(-self.start // self.panel), -(-self.stop // self.panel))
 
 
 def start() -> None:
@@ -98,22 +77,6 @@ def start() -> None:
     neighbours = int(local.allgather(cores).count(cores))  # launchers may have bound some of them
     hosts = int(together(np.array([local.Get_rank() == 0], np.int64)).sum())
     local.Free()
-
-
-def panel(n: int) -> int:
-    """Return the rows of a panel of n rows: whole blocks, so many that there are at most PANELS."""
-    return BLOCK * max(1, -(-n // (BLOCK * PANELS)))
-
-
-def share_of(n: int, rank: int, size: int, rows: int = 0) -> Share:
-    """Return the rows of a rank among n: whole panels, as evenly as may be; the first rank has the first.
-
-    A panel has `rows`, if they are given, of what is not added up.
-    """
-    rows = rows or panel(n)
-    panels = -(-n // rows)
-    first, last = -(-panels * rank // size), -(-panels * (rank + 1) // size)
-    return Share(min(n, rows * first), min(n, rows * last), n, rows)
 
 
 class sharing:

@@ -5,7 +5,7 @@ import os
 import sys
 
 import model_bytes
-from featlearn import _core, ranks
+from featlearn import _core, panels, ranks
 from featlearn.models import model_class
 from helpers import SINGLE
 
@@ -53,7 +53,7 @@ def digests(step):
         if i % step:
             continue
         ranks.SMALL, ranks.CHUNK = (0, 256) if i % 3 == 1 else (1 << 18, 1 << 18)
-        ranks.PANELS = 2 if i % 3 == 2 or name in SEARCHES else 64
+        panels.PANELS = 2 if i % 3 == 2 or name in SEARCHES else 64
         found[name] = model_bytes.digest(model_bytes.trained(id, config, dtype, **training))
     return found
 

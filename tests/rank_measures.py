@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import featlearn
-from featlearn import _core, ranks, rows
+from featlearn import _core, ends, ranks, rows
 from featlearn.analysis import likelihood
 from featlearn.errors import DataError, DivergedError
 
@@ -57,7 +57,7 @@ def turns():
 def end(*error):
     """End all ranks, where one fails alone."""
     sys.__excepthook__(*error)
-    ranks.abort(1)
+    ends.abort(1)
 
 
 if __name__ == "__main__":

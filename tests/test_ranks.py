@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import ENVIRONMENT
-from featlearn import ends, ranks
+from featlearn import ends, panels, ranks
 from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.ops.reduce import column_sum, group_sums, outer_means, outer_sum
@@ -40,15 +40,15 @@ def rows(tmp_path_factory, run_here):
 
 @given(n=st.integers(1, 100_000), size=st.integers(1, 70))
 def test_ranks_share_rows_by_whole_panels(n, size):
-    shares = [ranks.share_of(n, rank, size) for rank in range(size)]
+    shares = [panels.share_of(n, rank, size) for rank in range(size)]
     assert [one.start for one in shares[1:]] == [one.stop for one in shares[:-1]]
     assert (shares[0].start, shares[-1].stop) == (0, n)
-    assert [i for one in shares for i in one.panels] == list(range(-(-n // ranks.panel(n))))
+    assert [i for one in shares for i in one.panels] == list(range(-(-n // panels.panel(n))))
     for one in shares:
-        assert one.panel % ranks.BLOCK == 0
+        assert one.panel % panels.BLOCK == 0
         assert one.start % one.panel == 0 or one.start == n
     numbers = [len(one.panels) for one in shares]
-    assert sum(numbers) <= ranks.PANELS
+    assert sum(numbers) <= panels.PANELS
     assert max(numbers) - min(numbers) <= 1
     assert numbers[0] > 0
 
@@ -75,8 +75,8 @@ def test_the_first_rank_makes_nothing_before_all_have_begun(monkeypatch):
 
 
 def test_up_to_64_blocks_a_panel_is_a_block():
-    assert ranks.panel(64 * 256) == 256
-    assert ranks.panel(64 * 256 + 1) == 512
+    assert panels.panel(64 * 256) == 256
+    assert panels.panel(64 * 256 + 1) == 512
 
 
 def test_a_sum_of_many_rows_goes_panel_by_panel(monkeypatch):
@@ -85,7 +85,7 @@ def test_a_sum_of_many_rows_goes_panel_by_panel(monkeypatch):
     X, H = (generator.normal(size=(1400, d)).astype("f4") for d in (7, 5))
     group = generator.integers(0, 9, 1400).astype(np.int32)
     parts = [slice(0, 768), slice(768, 1400)]
-    monkeypatch.setattr(ranks, "PANELS", 2)
+    monkeypatch.setattr(panels, "PANELS", 2)
     begun = np.ones((7, 5), "f4")
     assert np.array_equal(
         outer_sum(X, H), outer_sum(X[parts[0]], H[parts[0]]) + outer_sum(X[parts[1]], H[parts[1]])

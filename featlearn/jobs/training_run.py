@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from featlearn import __version__, ranks
+from featlearn import __version__, panels, ranks
 from featlearn.errors import ConfigError, DataError, DivergedError, show
 from featlearn.files.model import ModelFile, write_model
 from featlearn.jobs import advice
@@ -178,13 +178,13 @@ def _digest(plan: Plan) -> bytes:
 def idle_ranks(leg: Leg) -> str:
     """Say how many ranks a phase leaves without rows, and what would use them; "" where it uses all."""
     rows, size, most = min(leg.batch_size, len(leg.train_rows)), ranks.size, len(leg.train_rows)
-    busy = sum(len(ranks.share_of(rows, r, size).panels) > 0 for r in range(size))
+    busy = sum(len(panels.share_of(rows, r, size).panels) > 0 for r in range(size))
     if busy == size:
         return ""
-    words = f"--batch-size {rows}: ranks share blocks of {ranks.BLOCK} rows, so {busy} of {size} have work"
-    if most <= ranks.BLOCK * (size - 1):
-        return f"{words}; {most:,} training rows are enough for {math.ceil(most / ranks.BLOCK)}"
-    return f"{words}; --batch-size {min(ranks.BLOCK * size, most)} uses all"
+    words = f"--batch-size {rows}: ranks share blocks of {panels.BLOCK} rows, so {busy} of {size} have work"
+    if most <= panels.BLOCK * (size - 1):
+        return f"{words}; {most:,} training rows are enough for {math.ceil(most / panels.BLOCK)}"
+    return f"{words}; --batch-size {min(panels.BLOCK * size, most)} uses all"
 
 
 def _train(

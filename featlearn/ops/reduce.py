@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from featlearn import _core, ranks
+from featlearn import _core, panels, ranks
 from featlearn.ops.arrays import row_distances, total
 from featlearn.rows import Array
 
-BLOCK = ranks.BLOCK
+BLOCK = panels.BLOCK
 """Rows whose sum is one number in the order of all sums, as in the kernels."""
 STRIP = 128
 """Columns of a symmetric matrix that are made together, from the diagonal on."""
@@ -47,7 +47,7 @@ def add_up(out: Array, n: int, make: Make, weight: float = 1.0, beta: float = 0.
         return out
     share = ranks.share()
     assert share is None or n == share.stop - share.start
-    size = ranks.panel(n) if share is None else share.panel
+    size = panels.panel(n) if share is None else share.panel
     made: list[Array] = []
     for i in range(0, n, size):
         made.append(np.empty(out.shape, out.dtype))
@@ -64,7 +64,7 @@ def add_up(out: Array, n: int, make: Make, weight: float = 1.0, beta: float = 0.
 
 def in_one_go(n: int) -> bool:
     """Whether the sum over the n rows here is whole, and made of blocks, as the kernels do it."""
-    return ranks.share() is None and n <= BLOCK * ranks.PANELS
+    return ranks.share() is None and n <= BLOCK * panels.PANELS
 
 
 def outer_sum(X: Array, H: Array, weight: float = 1.0, out: Array | None = None) -> Array:
@@ -126,7 +126,7 @@ def outer_means(*pairs: tuple[Array, Array, float], alike: Sequence[int] = ()) -
     if here is None and max(len(A) for A, _, _ in pairs) <= BLOCK:
         return _block([(A, B, weight / len(A)) for A, B, weight in pairs])
     X, H, _ = pairs[0]
-    share = ranks.share_of(len(X), 0, 1) if here is None else here
+    share = panels.share_of(len(X), 0, 1) if here is None else here
     terms = [
         (A, B, weight / len(A), len(A), 0) if here is None or i in alike
         else (A, B, weight / share.rows, share.rows, share.start)
