@@ -21,7 +21,7 @@ from featlearn.pictures import page
 from featlearn.rows import Encoded, blocks
 from helpers import ok, refused
 
-EMPTY = {"meta", "img", "link", "br", "hr", "input"}
+EMPTY = {"meta", "img", "link", "br", "wbr", "hr", "input"}
 """Elements that have no end."""
 
 

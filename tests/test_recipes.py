@@ -1,8 +1,10 @@
 """featlearn recipe: what a file may say, which steps are made again, what its figures come to."""
 
 import contextlib
+import html
 import json
 import os
+import re
 import shlex
 import signal
 import time
@@ -21,6 +23,7 @@ from featlearn.jobs.recipe import run_recipe
 from featlearn.jobs.recipe_data import content_of, find_data
 from featlearn.jobs.recipe_file import FOLDER, RECORD, names, read_recipe
 from featlearn.jobs.resources import limits
+from featlearn.pictures import page
 from helpers import ok, refused
 
 HEAD = 'title = "Small"\nminutes = 0.1\n'
@@ -150,7 +153,8 @@ class Commands:
         self.ran.append((files.outputs[0], tuple(more)))
         read = [content_of(os.path.join(folder, word)) for word in words if word not in files.outputs]
         for path in files.outputs:
-            (Path(folder) / path).write_text(json.dumps([sorted(words), read]))
+            made = json.dumps([sorted(words), read])
+            (Path(folder) / path).write_bytes(page.page("made", page.paragraph(made)))
         return {"measured": [{"rmse": 2.0}, {"rmse": 1.0}]}
 
     def take(self):
@@ -351,6 +355,42 @@ def test_a_run_ends_in_a_page_and_its_figures(ran, run_here):
     head, line = again.out.splitlines()
     assert head.split() == ["figure", "published", "expected", "here"]
     assert line.split()[-1] == f"{row['here']:.4g}"
+
+
+HOSTILE = "<script>alert(1)</script> & 'quoted'"
+
+
+def test_the_page_has_the_figures_in_front(ran, run_here):
+    """Those of the last run, once, beside their notes and sources, and as text; no step is made again."""
+    path, out, _ = ran
+    bytes_of = (out / "report.html").read_bytes
+    first = bytes_of()
+    assert b"OUT OF RANGE" not in first
+    other = FIGURE.replace("high = 1", f"""low = 5\nnote = "known {HOSTILE}" """).replace("nobody", HOSTILE)
+    head = HEAD + f"""about = "{HOSTILE}"\nsources = ["A paper by {HOSTILE}"]\n"""
+    write(path.parent, head + STEPS + other)
+    found = run_here("recipe", "run", path, "-o", out)
+    assert found.code == 1
+    assert found.err.count("done before") == 4
+    second = bytes_of().decode()
+    front = second.partition("</h1>\n")[2].partition("</section>\n")[0]
+    assert front.startswith('<section id="front">\n<h2>Recipe small: Small</h2>')
+    assert second.count('id="front"') == 1
+    cells = [html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall(r"<t[hd].*?</t[hd]>", front)]
+    assert cells[:6] == ["figure", "published", "expected", "here", "verdict", "source"]
+    here = found.out.splitlines()[1].split("at least 5")[1].split()[0]
+    assert cells[6:] == [
+        *("RMSE of PCA over that of the RBM", "0.5", "at least 5", here, "OUT OF RANGE", HOSTILE),
+    ]
+    assert front.count("alarm") == 1
+    assert html.unescape(front).count(HOSTILE) == 4
+    assert "<script" not in front
+    assert second.replace(front, "", 1) == first.decode().replace(
+        first.decode().partition("</h1>\n")[2].partition("</section>\n")[0], "", 1
+    )
+    write(path.parent, HEAD + STEPS + FIGURE)
+    assert ok(run_here("recipe", "run", path, "-o", out)).err.count("done before") == 4
+    assert bytes_of() == first
 
 
 @pytest.mark.parametrize("range_", ["high = 0", "low = 5", "low = 1e9\nnote = 'known'"])

@@ -15,6 +15,8 @@ from featlearn.files.paths import open_regular
 from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.recipe_data import content_of, find_data, with_paths
 from featlearn.jobs.recipe_file import RECORD, Figure, Recipe, Step
+from featlearn.jobs.recipe_page import with_figures
+from featlearn.jobs.report import FORMATS
 from featlearn.jobs.results import Result, optional, value_at
 from featlearn.jobs.resume import difference
 from featlearn.signals import Interrupted
@@ -74,14 +76,14 @@ def run_recipe(
         raise
     figures = [_measured(figure, results) for figure in recipe.figures]
     notes = [f"{figure.name}: {figure.note}" for figure in recipe.figures if figure.note]
-    pages = [path for step in recipe.steps for path in step.files.outputs if path.endswith((".html", ".htm"))]
+    pages = [step for step in recipe.steps if any(map(_is_page, step.files.outputs))]
     return Reproduced(
         recipe=recipe.name,
         output=output,
         figures=figures,
         notes=notes,
         reproduced=all(one["reproduced"] for one in figures),
-        page=os.path.join(output, pages[-1]) if pages else None,
+        page=steps.put_in_front(pages[-1], figures, notes) if pages else None,
     )
 
 
@@ -122,6 +124,19 @@ class _Steps:
         outputs = {path: self._content(path) for path in step.files.outputs}
         self._write(step, {"identity": self._identity(step, words), "outputs": outputs, "result": result})
         return result
+
+    def put_in_front(self, step: Step, figures: Sequence[Values], notes: Sequence[str]) -> str:
+        """Put the figures at the top of the last page that a step has written; its path."""
+        name = [path for path in step.files.outputs if _is_page(path)][-1]
+        path = os.path.join(self.folder, name)
+        with open_regular(path) as stream:
+            was = stream.read()
+        made = with_figures(was, self.recipe, figures, notes)
+        if made != was:
+            write_bytes(path, made, force=True)
+            entry = self.record[step.name]
+            self._write(step, entry | {"outputs": entry["outputs"] | {name: self._content(name)}})
+        return path
 
     def _why_anew(self, step: Step, now: Values, then: Values) -> str | None:
         """Return why a step has to be made, in words; None where it need not."""
@@ -172,6 +187,10 @@ class _Steps:
         self.record[step.name] = entry
         text = json.dumps({"recipe": self.recipe.name, "steps": self.record}, indent=1)
         write_bytes(self.path, text.encode(), force=True)
+
+
+def _is_page(path: str) -> bool:
+    return path.endswith(FORMATS)
 
 
 def _is_entry(value: Any) -> bool:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,12 +16,19 @@ from featlearn.errors import printable
 
 NONE = "\N{EN DASH}"
 """Stands for what was not measured."""
+LONG = 24
+"""Letters of a cell from which on it has several lines."""
+PIECE = 16
+"""Letters of a heading of a table that stay together on paper."""
+FRONT = "front"
+"""The id of a section that was put before all others of a page."""
 KINDS = {"PNG": "image/png", "SVG": "image/svg+xml"}
 STYLE = """
 :root { --ink: #1b1f24; --ground: #fff; --line: #c9d1d9; --shade: #f3f5f7;
-  --link: #0b57b0; }
+  --link: #0b57b0; --alarm: #b3261e; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ed; --ground: #14171b; --line: #3d444d; --shade: #20252b; --link: #8ab8ff; }
+  :root { --ink: #e6e9ed; --ground: #14171b; --line: #3d444d; --shade: #20252b; --link: #8ab8ff;
+    --alarm: #ffb4ab; }
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 1rem; color: var(--ink); background: var(--ground);
@@ -35,11 +43,13 @@ table { border-collapse: collapse; margin: .5rem 0 1rem; font-variant-numeric: t
   font-size: .9rem; }
 caption { text-align: left; padding: .25rem 0; }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
-  overflow-wrap: normal; vertical-align: bottom; }
+  overflow-wrap: normal; vertical-align: baseline; }
 tbody th { text-align: left; font-weight: 600; min-width: 8rem; max-width: 24rem; overflow-wrap: break-word; }
-thead th { background: var(--shade); }
-thead th:first-child { text-align: left; }
-td.words { text-align: left; white-space: nowrap; }
+thead th { background: var(--shade); vertical-align: bottom; }
+thead th:first-child, th.words, td.words { text-align: left; }
+td.words { white-space: nowrap; }
+tbody th.long, td.long { white-space: normal; min-width: 14rem; max-width: 24rem; }
+td.alarm { color: var(--alarm); font-weight: 700; }
 th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: 0;
   text-align: inherit; white-space: nowrap; cursor: pointer; }
 th button:focus-visible, .scroll:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
@@ -58,19 +68,26 @@ dt { font-weight: 600; }
 dd { margin: 0; }
 pre, code { font-family: ui-monospace, monospace; font-size: .85rem; }
 pre { white-space: pre-wrap; background: var(--shade); padding: .75rem; }
-@media (max-width: 30rem) { dl:not(.short) div { display: block; margin-bottom: .3rem; } }
+section + nav { margin-top: 2rem; border-top: 1px solid var(--line); }
+@media screen { th wbr { display: none; } }
+@media (max-width: 30rem) {
+  dl:not(.short) div { display: block; margin-bottom: .3rem; }
+  tbody th.long, td.long { min-width: 9rem; }
+}
 @media print {
-  :root { --ink: #000; --ground: #fff; --line: #999; --shade: #fff; --link: #000; }
+  :root { --ink: #000; --ground: #fff; --line: #999; --shade: #fff; --link: #000; --alarm: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; }
+  nav { display: none; }
   h2, h3 { break-after: avoid; }
   figure, tr { break-inside: avoid; }
-  .scroll { overflow: visible; }
-  table { font-size: 8pt; }
-  th, td { padding: .1rem .3rem; }
-  tbody th { min-width: 7rem; }
-  th button { white-space: normal; overflow-wrap: anywhere; }
+  .scroll { overflow: visible; break-inside: avoid; }
+  table { font-size: 7pt; }
+  th, td { padding: .1rem .25rem; }
+  tbody th { min-width: 5rem; }
+  tbody th.long, td.long { min-width: 8rem; }
+  th button { white-space: normal; }
   th button::after { content: "" !important; }
-  img:not(.pixels) { width: 12cm; }
+  img { max-width: 12cm; }
 }
 """
 SCRIPT = """
@@ -96,6 +113,10 @@ for (const button of document.querySelectorAll("th button")) {
   });
 }
 """
+
+
+class Alarm(str):
+    """Words of a table that stand out: something is not as it should be."""
 
 
 def text(value: object) -> str:
@@ -136,13 +157,19 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> s
     """Return a table whose columns can be sorted: by buttons, which the keyboard reaches.
 
     The first cell of a row is its name. Numbers are sorted as numbers, what is missing stays last. A pair is
-    a number and the words that are shown for it.
+    a number and the words that are shown for it; an Alarm are words that stand out.
     """
+    rows = [list(row) for row in rows]
+    wordy = [any(isinstance(row[i], str) for row in rows) for i in range(len(head))]
     names = "".join(
-        f'<th scope="col" aria-sort="none"><button type="button">{text(name)}</button></th>' for name in head
+        f'<th scope="col" aria-sort="none"{_class(words=of_words)}>'
+        f'<button type="button">{_heading(name)}</button></th>'
+        for name, of_words in zip(head, wordy, strict=True)
     )
     body = "".join(
-        f'<tr><th scope="row">{text(row[0])}</th>{"".join(map(_cell, row[1:]))}</tr>\n' for row in rows
+        f'<tr><th scope="row"{_class(long=len(row[0]) > LONG)}>{text(row[0])}</th>'
+        f"{''.join(map(_cell, row[1:], wordy[1:]))}</tr>\n"
+        for row in rows
     )
     label = text(caption)
     return (
@@ -151,11 +178,25 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> s
     )
 
 
-def _cell(value: Any) -> str:
+def _heading(name: str) -> str:
+    """Return a name with the places where paper may break it: after an underscore, and in what is long."""
+    pieces = re.findall(rf"[^_\s]{{0,{PIECE}}}_|[^_\s]{{1,{PIECE}}}\s*|\s+", printable(name))
+    return "<wbr>".join(map(text, pieces))
+
+
+def _cell(value: Any, words: bool) -> str:
+    """Return a cell of a column of which some are words, or none."""
     value, shown = value if isinstance(value, tuple) else (value, number(value))
-    if isinstance(value, int | float) and not math.isnan(value):
-        return f'<td data-value="{float(value)!r}">{text(shown)}</td>'
-    return f'<td class="words">{text(shown)}</td>' if isinstance(value, str) else f"<td>{text(shown)}</td>"
+    sorts = isinstance(value, int | float) and not math.isnan(value)
+    key = f' data-value="{float(value)!r}"' if sorts else ""
+    kind = _class(words=words, long=len(shown) > LONG, alarm=isinstance(value, Alarm))
+    return f"<td{key}{kind}>{text(shown)}</td>"
+
+
+def _class(**kinds: bool) -> str:
+    """Return the attribute that names what something is; none where it is nothing."""
+    found = " ".join(kind for kind, is_so in kinds.items() if is_so)
+    return f' class="{found}"' if found else ""
 
 
 def picture(data: bytes, format: str, alt: str, caption: str, size: tuple[int, int] | None = None) -> str:
@@ -201,6 +242,16 @@ def page(title: str, *markup: str) -> bytes:
         f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{text(title)}</h1>\n{''.join(markup)}</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
     ).encode()
+
+
+def with_front(made: bytes, title: str, *markup: str) -> bytes:
+    """Return a page with a section before all others, in place of one that was put there before."""
+    end = made.index(b"</h1>\n") + len(b"</h1>\n")
+    rest = made[end:]
+    before = section(FRONT, "").encode().partition(b"\n")[0]
+    if rest.startswith(before):
+        rest = rest.partition(b"</section>\n")[2]
+    return made[:end] + section(FRONT, title, *markup).encode() + rest
 
 
 def _digest(source: str) -> str:
