@@ -35,7 +35,13 @@ from featlearn.jobs import sweep as _sweep
 from featlearn.jobs import train as _train
 from featlearn.jobs import visualize as _visualize
 from featlearn.jobs.dataset import ImageData, load_dataset
-from featlearn.jobs.evaluate_settings import ClassifierConfig, CodingConfig, FewLabels, LikelihoodConfig
+from featlearn.jobs.evaluate_settings import (
+    Asked,
+    ClassifierConfig,
+    CodingConfig,
+    FewLabels,
+    LikelihoodConfig,
+)
 from featlearn.jobs.extract_settings import Extraction, PreprocessSpec
 from featlearn.jobs.finetune_settings import NOT_OF_FEW, Finetuning
 from featlearn.jobs.model import FeatureModel, load_model
@@ -79,9 +85,8 @@ def by_options(
     `kinds` says which parameters of the job are settings, and of which class. With `usual` the Config of the
     option `model` is one of them, too; it says, by such a parameter, which values of its settings are usual
     with a model. `first` says by what was given which model's settings of the training are usual, where it is
-    another that is trained. Settings that it goes `without` are not offered. `threads` and
-    `max_memory` hold while the job runs. How the job was called is stored with what it makes, not how the
-    caller's program was.
+    another that is trained. Settings that it goes `without` are not offered. `threads` and `max_memory` hold
+    while the job runs. How the job was called is stored with what it makes, not how the caller's program was.
     """
     own = inspect.signature(job).parameters
     with_model = usual is not None
@@ -247,7 +252,7 @@ classify = by_options(_classify.classify, {})
 encode = by_options(_encode.encode, {"sliding": Sliding, "images": ImageFiles, "upto": OneLayer})
 evaluate = by_options(
     _evaluate.evaluate,
-    MEASURES | NET | {"few": FewLabels, "printed": Printed},
+    MEASURES | NET | {"few": FewLabels, "printed": Printed, "asked": Asked},
     first=_usual_of_nets,
     without=NOT_OF_FEW,
 )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any, Self
 
@@ -206,15 +207,15 @@ class Results:
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Print a row each under the keys of all."""
         keys = _keys(rows)
-        _columns([keys, *([_text(row.get(key)) for key in keys] for row in rows)])
+        _columns([keys, *([text_of(row.get(key)) for key in keys] for row in rows)])
 
-    def columns(self, name: str, things: Sequence[Mapping[str, Any]]) -> None:
-        """Alike things with many values: a column each beside the keys of all; else as `table`."""
-        if self._given({name: list(things)}):
-            return
-        if len(things) == 1:
-            return _lines(things[0])
-        _columns([[key, *(_text(thing.get(key)) for thing in things)] for key in _keys(things)])
+    def blocks(
+        self, name: str, things: Sequence[Mapping[str, Any]], blocks: Sequence[Sequence[Sequence[str]]]
+    ) -> None:
+        """Alike things as blocks of cells, columns aligned within each; in JSON the list `name`."""
+        if not self._given({name: list(things)}):
+            for cells in blocks:
+                _columns(cells)
 
     def _given(self, values: Mapping[str, Any]) -> bool:
         """Give values to who takes them; whether no lines are wanted besides."""
@@ -226,7 +227,7 @@ class Results:
 
 
 def _lines(values: Mapping[str, Any]) -> None:
-    _columns([[key, _text(value)] for key, value in flat(values).items() if _shown(key)])
+    _columns([[key, text_of(value)] for key, value in flat(values).items() if _shown(key)])
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -251,20 +252,24 @@ def _shown(key: str) -> bool:
 
 
 def _columns(cells: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells, each column as wide as its widest; names in files may hold anything."""
+    """Print rows of cells, each column as wide as its widest; names in files may hold anything.
+
+    A row may end early.
+    """
     cells = [list(map(printable, row)) for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
     for row in cells:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip())
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as people read it: numbers in four digits, several one after another."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return " ".join(map(_text, value))
+        return " ".join(map(text_of, value))
     return str(value)
 
 

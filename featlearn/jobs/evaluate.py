@@ -12,6 +12,7 @@ from featlearn.jobs.callbacks import Progress, Say, log, no_progress
 from featlearn.jobs.comparison import Plot
 from featlearn.jobs.few_labels import Nets
 from featlearn.jobs.finetune_settings import FewLabels
+from featlearn.jobs.measure_keys import Asked
 from featlearn.jobs.measuring import Measuring, paths_of
 from featlearn.jobs.picture_settings import Printed
 from featlearn.jobs.pictures import Stream
@@ -39,6 +40,7 @@ def evaluate(
     few: FewLabels | None = None,
     regularization: HiddenRegularization | None = None,
     training: TrainConfig | None = None,
+    asked: Asked | None = None,
     seed: int = 0,
     plot: str | Stream | None = None,
     printed: Printed | None = None,
@@ -50,18 +52,14 @@ def evaluate(
     """Measure models on a data set.
 
     `train`, the data set that was learned from, adds what follows from it. `few` says which nets learn few
-    labels of it, `regularization` and `training` how. `plot` is a picture to write, a PNG where it is a
+    labels of it, `regularization` and `training` how. `asked` says which measures are; no others are made
+    where that saves work. `plot` is a picture to write, a PNG where it is a
     stream. `given` settings are refused where they do nothing. Raises DataError, ConfigError, DivergedError.
     """
-    measuring = Measuring(
-        coding or CodingConfig(),
-        likelihood or LikelihoodConfig(),
-        classifier or ClassifierConfig(),
-        Nets(few or FewLabels(), regularization, training),
-        seed,
-        plot is not None,
-        progress,
-        say,
+    asked = asked or Asked()
+    nets = Nets(few or FewLabels(), regularization, training)
+    measuring = Measuring.of(
+        coding, likelihood, classifier, nets, seed, plot is not None, progress, say, asked
     )
     measuring.refuse_idle(given, train)
     paths = [*models, *paths_of(dataset, train)]
@@ -76,6 +74,7 @@ def evaluate(
     if picture and opened.differ:
         say("warning: --plot: the models' data are preprocessed in several ways; errors have different units")
     measured = measuring.all(opened)
+    rows = asked.of([one.row for one in measured])
     if picture and ranks.rank == 0:
         picture.write(measured, measuring.coding.bins, per_class)
-    return Evaluation(tuple(dict(one.row) for one in measured))
+    return Evaluation(rows)

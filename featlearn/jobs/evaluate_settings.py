@@ -3,6 +3,7 @@
 from featlearn.analysis.coding import CodingConfig
 from featlearn.analysis.likelihood_settings import LikelihoodConfig
 from featlearn.jobs.finetune_settings import FewLabels
+from featlearn.jobs.measure_keys import Asked
 from featlearn.training.classifier import ClassifierConfig
 
-__all__ = ["ClassifierConfig", "CodingConfig", "FewLabels", "LikelihoodConfig"]
+__all__ = ["Asked", "ClassifierConfig", "CodingConfig", "FewLabels", "LikelihoodConfig"]

@@ -38,16 +38,24 @@ from featlearn.jobs.classification import (
 from featlearn.jobs.comparison import LEVELS, Measured
 from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
+from featlearn.jobs.measure_keys import KEYS, OWN, Asked
 from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_patches, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, Encoded
 from featlearn.rows import Labelled as LabelledRows
-from featlearn.settings import refuse_idle, refuse_idle_one
+from featlearn.settings import option_name, refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.config import TrainConfig
 from featlearn.training.legs import measure as measure_rows
+
+ANNEALED = tuple(key.name for key in KEYS if key.group == "likelihood" and key.name not in OWN)
+"""What a likelihood is asked for."""
+OF_MODEL = ("error_rate", "loss", "commonest_error")
+"""What models that know classes say of them."""
+OF_TRAIN = ("free_energy_gap", *(k.name for k in KEYS if k.group == "classifier" and k.name not in OF_MODEL))
+"""What follows from the data set that was learned from."""
 
 
 def paths_of(dataset: str, train: str | None) -> list[str]:
@@ -100,10 +108,30 @@ class Measuring:
     """Whether there will be a picture."""
     progress: Progress
     say: Say
+    asked: Asked
     raw: RawErrors = field(default_factory=RawErrors)
 
     def __post_init__(self) -> None:
         Seed(self.seed)
+
+    @classmethod
+    def of(
+        cls,
+        coding: CodingConfig | None,
+        likelihood: LikelihoodConfig | None,
+        classifier: ClassifierConfig | None,
+        nets: Nets,
+        seed: int,
+        drawn: bool,
+        progress: Progress,
+        say: Say,
+        asked: Asked | None = None,
+    ) -> "Measuring":
+        """Return what is said, and the defaults of what is not."""
+        return cls(
+            coding or CodingConfig(), likelihood or LikelihoodConfig(), classifier or ClassifierConfig(),
+            nets, seed, drawn, progress, say, asked or Asked(),
+        )  # fmt: skip
 
     def open(self, models: Sequence[str], dataset: str, train: str | None) -> Opened:
         """Read models and data sets, and refuse what cannot be measured before any work is done.
@@ -150,6 +178,14 @@ class Measuring:
             for one in fields(kind):
                 if one.name in given:
                     refuse_idle_one(one.name, needs, None, values)
+        if train is not None:
+            self.asked.refuse_idle("--train", *OF_TRAIN)
+        served: dict[type[Any], tuple[str, ...]] = {LikelihoodConfig: ANNEALED}
+        served |= {} if self.drawn else {CodingConfig: ("coding",), ClassifierConfig: ("classifier",)}
+        for kind, names in served.items():
+            for one in fields(kind):
+                if one.name in given:
+                    self.asked.refuse_idle(option_name(one.name), *names)
 
     def _refuse_unfit(self, learned: LoadedModel, datasets: list[Dataset]) -> None:
         """Raise ConfigError or DataError where a model cannot be measured so."""
@@ -182,32 +218,38 @@ class Measuring:
         dataset, *others = data.datasets
         rows, *train_rows = data.rows(learned)
         warn_of_unfinished(learned, self.say)
-        likely = self._likelihoods(path, learned, rows)
+        wants = self.asked.wants
+        likely = self._likelihoods(path, learned, rows) if wants(*ANNEALED) else {}
         codes = Encoded(model, rows)
         extent, reconstruction = Extent(), Reconstruction(model)
-        of_rows: list[Measure] = [Activity(model, codes.width)]
-        if model.decodes:
+        quantised = model.decodes and (self.drawn or wants("coding"))
+        of_rows: list[Measure] = []
+        if quantised or ((model.decodes or model.of_pairs) and wants("reconstruction")):
+            of_rows.append(reconstruction)
+        if wants("code"):
+            of_rows.append(Activity(model, codes.width))
+        if quantised:
             of_rows.append(extent)
-        if model.decodes or model.of_pairs:
-            of_rows.insert(0, reconstruction)
-        if not model.labelled:
+        if not model.labelled and wants(*OWN):
             of_rows.append(OwnMetrics(model))
-        if dataset.labels is not None:
+        if dataset.labels is not None and wants("classes"):
             of_rows.append(Selectivity(codes.width, dataset.labels))
-        measures = measured_in_one_pass(codes, of_rows, dataset.labels)
+        measures = measured_in_one_pass(codes, of_rows, dataset.labels) if of_rows else {}
         of_classes = {key: measures.pop(key) for key in ("selectivity", "purity") if key in measures}
-        measures |= of_filters(model, learned.shape, learned.preprocess)
+        if wants("filters"):
+            measures |= of_filters(model, learned.shape, learned.preprocess)
         coded = []
-        if model.decodes:
+        if quantised:
             coded = codings(model, codes, extent, reconstruction.variance, self.levels)
-        if model.labelled and dataset.labels is not None:
+        if model.labelled and dataset.labels is not None and wants(*OF_MODEL):
             measures |= _errors_of_classes(learned, rows, dataset, self.say)
         measures |= _coding_keys(coded, self.coding) | of_classes
         if train_rows:
             labels = others[0].labels
-            if "free_energy" in measures:
+            if "free_energy" in measures and wants("free_energy_gap"):
                 measures["free_energy_gap"] = _gap(learned, measures, train_rows[0])
-            if dataset.labels is not None and labels is not None:
+            tells = wants(*OF_TRAIN[1:]) or (self.drawn and self.classifier.per_class)
+            if dataset.labels is not None and labels is not None and tells:
                 train, test = Labelled(Encoded(model, train_rows[0]), labels), Labelled(codes, dataset.labels)
                 task = Task.of(train, test, self.classifier, self.seed)
                 measures |= classify(learned, task, self.progress, self.raw)

@@ -83,16 +83,8 @@ def report(
     The settings are those of `evaluate`. The page holds its pictures and loads nothing. Raises DataError,
     ConfigError, DivergedError.
     """
-    measuring = Measuring(
-        coding or CodingConfig(),
-        likelihood or LikelihoodConfig(),
-        classifier or ClassifierConfig(),
-        Nets(few or FewLabels(), regularization, training),
-        seed,
-        True,
-        progress,
-        say,
-    )
+    nets = Nets(few or FewLabels(), regularization, training)
+    measuring = Measuring.of(coding, likelihood, classifier, nets, seed, True, progress, say)
     measuring.refuse_idle(given, train)
     inputs = [*models, dataset, *([] if train is None else [train])]
     check_output(output, force, inputs)
