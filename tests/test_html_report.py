@@ -1,6 +1,7 @@
 """featlearn report: one page that holds what evaluate measures, and nothing from elsewhere."""
 
 import base64
+import html
 import io
 import json
 import re
@@ -114,6 +115,19 @@ def test_a_page_loads_nothing_and_runs_its_own_script_alone(made):
     ids = found.values("id")
     assert len(set(ids)) == len(ids)
     assert {value[1:] for value in found.values("href")} == set(ids)
+
+
+def test_headings_break_on_paper_where_words_end():
+    """After an underscore, and within what is longer than a column can be; the words stay what they are."""
+    names = ["name", "coherence", "explained_variance", "<b>_" + "n" * 40]
+    made = page.table("t", names, [["a", 1.0, "of words", page.Alarm("x" * 30)]])
+    found = re.findall(r'<button type="button">(.*?)</button>', made)
+    assert found[:3] == ["name", "coherence", "explained_<wbr>variance"]
+    assert max(map(len, found[3].replace("&lt;b&gt;", "<b>").split("<wbr>"))) == page.PIECE
+    assert [html.unescape(one.replace("<wbr>", "")) for one in found] == names
+    assert re.findall("<td[^>]*>", made) == [
+        *('<td data-value="1.0">', '<td class="words">', '<td class="words long alarm">'),
+    ]
 
 
 def test_the_pictures_are_those_of_the_models(made):
