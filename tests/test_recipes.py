@@ -393,6 +393,17 @@ def test_the_page_has_the_figures_in_front(ran, run_here):
     assert bytes_of() == first
 
 
+def test_a_figure_whose_range_is_not_the_published_one_is_told_so(ran, run_here):
+    path, out, _ = ran
+    other = write(path.parent, HEAD + STEPS + FIGURE.replace("published = 0.5", "published = 2"))
+    found = ok(run_here("recipe", "run", other, "-o", out))
+    page_ = (out / "report.html").read_text()
+    write(path.parent, HEAD + STEPS + FIGURE)
+    ok(run_here("recipe", "run", path, "-o", out))
+    assert found.out.splitlines()[1].endswith("not as published")
+    assert page_.count("not as published") == 1
+
+
 @pytest.mark.parametrize("range_", ["high = 0", "low = 5", "low = 1e9\nnote = 'known'"])
 def test_a_figure_out_of_its_range_is_exit_1(ran, range_, run_here):
     path, out, _ = ran

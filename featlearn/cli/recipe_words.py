@@ -51,13 +51,15 @@ def shown(recipe: Any, places: Sequence[str], results: Results) -> None:
 
 def told(done: Any, messages: Messages, results: Results) -> None:
     """Print the figures of a recipe that was made; exit code 1 where one is out of its range."""
+    from featlearn.jobs.recipe_file import REPRODUCED
+
     if results.as_json:
         results.show(done.report())
     else:
         rows = [
             {key: one[key] for key in ("figure", "published", "expected", "here")}
             | {"published": None if one["published"] is None else str(one["published"])}
-            | {"": "" if one["reproduced"] else "OUT OF RANGE"}
+            | {"": "" if one["verdict"] == REPRODUCED else one["verdict"]}
             for one in done.figures
         ]
         results.rows(rows)

@@ -14,7 +14,7 @@ from featlearn.files.folders import make_folder
 from featlearn.files.paths import open_regular
 from featlearn.jobs.callbacks import Say, log
 from featlearn.jobs.recipe_data import content_of, find_data, with_paths
-from featlearn.jobs.recipe_file import RECORD, Figure, Recipe, Step
+from featlearn.jobs.recipe_file import OUT, RECORD, REPRODUCED, Figure, Recipe, Step
 from featlearn.jobs.recipe_page import with_figures
 from featlearn.jobs.report import FORMATS
 from featlearn.jobs.results import Result, optional, value_at
@@ -31,7 +31,7 @@ class Reproduced(Result):
     recipe: str
     output: str
     figures: list[dict[str, Any]]
-    """Each as figure, published, expected, here, reproduced."""
+    """Each as figure, published, expected, here, reproduced, verdict."""
     notes: list[str] = field(default_factory=list)
     reproduced: bool
     page: str | None = optional()
@@ -210,10 +210,12 @@ def _measured(figure: Figure, results: Mapping[str, Values]) -> dict[str, Any]:
         elif figure.minus is not None:
             first -= second[0]
         here = figure.times * first
-    low, high = figure.low, figure.high
-    good = here is not None and (low is None or here >= low) and (high is None or here <= high)
+    good = here is not None and figure.expects(here)
     row: dict[str, Any] = {"figure": figure.name, "published": figure.published, "expected": expected(figure)}
-    row |= {"here": here, "reproduced": good}
+    there = figure.published
+    alike = not isinstance(there, int | float) or figure.expects(there)
+    verdict = (REPRODUCED if alike else "not as published") if good else OUT
+    row |= {"here": here, "reproduced": good, "verdict": verdict}
     return row | ({} if figure.source is None else {"source": figure.source})
 
 

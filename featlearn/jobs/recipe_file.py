@@ -48,6 +48,10 @@ class Step:
     files: StepFiles
 
 
+REPRODUCED, OUT = "reproduced", "OUT OF RANGE"
+"""Verdicts on figures. One that is in a range which the published number is not in has another."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A number to compare: `times` (value, divided by `over` or less `minus`), from `low` to `high`."""
@@ -63,6 +67,10 @@ class Figure:
     published: float | str | None = None
     source: str | None = None
     note: str | None = None
+
+    def expects(self, number: float) -> bool:
+        """Whether a number is in the range."""
+        return (self.low is None or number >= self.low) and (self.high is None or number <= self.high)
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featlearn.jobs.recipe_file import Recipe
+from featlearn.jobs.recipe_file import OUT, Recipe
 from featlearn.pictures import page
 
 CAPTION = "Published figures, the range that counts as reproduced, and what was found here; buttons sort."
@@ -27,7 +27,7 @@ def _table(figures: Sequence[Mapping[str, Any]]) -> str:
     """Return the figures as a table; without a column that all of them leave empty."""
     rows = [
         {key: one.get(key) for key in ("figure", "published", "expected", "here")}
-        | {"verdict": "reproduced" if one["reproduced"] else page.Alarm("OUT OF RANGE")}
+        | {"verdict": page.Alarm(OUT) if one["verdict"] == OUT else one["verdict"]}
         | {"source": one.get("source")}
         for one in figures
     ]
