@@ -36,10 +36,9 @@ def meet(comm: Any) -> None:
 def look() -> None:
     """Raise EndElsewhere where another rank has told that it fails."""
     global _elsewhere
-    other = next((r for r in range(_comm.Get_size()) if _comm.Iprobe(r, FAILED)), None)
-    if other is not None:
+    if _comm.Iprobe(tag=FAILED):
         code = np.zeros(1, np.int64)
-        _comm.Recv(code, other, FAILED)
+        _comm.Recv(code, tag=FAILED)
         _elsewhere = True
         raise EndElsewhere(int(code[0]))
 

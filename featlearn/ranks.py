@@ -1,8 +1,10 @@
 """Ranks: the processes that work on one run together, on one machine or several, started by mpiexec or srun.
 
-All ranks hold the same model and make the same updates. Only the rows of a minibatch are shared out, by whole
+All ranks hold the same model and make the same updates. The rows of a minibatch are shared out by whole
 panels: `sharing` says which are a rank's own. Within it `fold` adds up what the ranks have made of their
-panels, in the order of the rows, so that the bytes are those of one process. All else is computed alike.
+panels, in the order of the rows, so that the bytes are those of one process. Work in pieces is shared out by
+`shared_out`, whose results all get, and `to_first`, whose results the first one writes. All else is computed
+alike.
 
 A process that does not `start` is the only rank, and nothing here does anything. Messages go by MPI, through
 mpi4py, which this module alone imports.
@@ -218,6 +220,15 @@ def of_all(value: T) -> list[T]:
     return [pickle.loads(part.data) for part in np.split(whole, np.cumsum(counts)[:-1])]
 
 
+def total(a: Array) -> Array:
+    """Return the sum of the arrays of all ranks, where it does not depend on their order."""
+    if size == 1:
+        return a
+    found = np.empty_like(a)
+    _awaited(_comm.Iallreduce(a, found))
+    return found
+
+
 def shared_out(make: Callable[[int], T], n: int) -> Iterator[T]:
     """Yield make(0), ..., make(n - 1), each made by one rank alone, on all ranks: all must take all of them.
 
@@ -275,7 +286,7 @@ def to_first(
 def tell(other: int, message: Any) -> None:
     """Send a rank a message of plain values, which it gets by `told`."""
     _on_the_way[:] = [one for one in _on_the_way if not one.Test()]
-    _on_the_way.append(_comm.isend(message, other, SAID))
+    _on_the_way.append(_comm.isend((rank, message), other, SAID))
 
 
 def told() -> tuple[int, Any] | None:
@@ -283,8 +294,8 @@ def told() -> tuple[int, Any] | None:
     heed()
     if size == 1:
         return None
-    other = next((r for r in range(size) if _comm.iprobe(r, SAID)), None)
-    return None if other is None else (other, _comm.recv(source=other, tag=SAID))
+    found: tuple[int, Any] | None = _comm.recv(tag=SAID) if _comm.iprobe(tag=SAID) else None
+    return found
 
 
 def heed() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,39 @@ def test_ranks_that_read_other_images_are_told(images, tmp_path):
     assert "has other images or settings than rank 0" in err[0]
 
 
+ELSEWHERE = """
+import os
+os.chdir(str(ranks.rank))
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("evaluate", "model.h5", "data.h5", "--only", "rmse"),
+        ("classify", "net.h5", "data.h5", "-o", "told.csv"),
+        ("sweep", "data.h5", "--model", "pca", "--set", "hidden=2,3", "-o", "runs"),
+        ("extract-patches", "data.npy", "--size", "4", "--count", "9", "-o", "out.h5"),
+    ],
+    ids=lambda line: line[0],
+)
+def test_other_files_of_the_same_names_are_told(line, images, run_here, tmp_path):
+    for rank in "01":
+        folder = tmp_path / rank
+        folder.mkdir()
+        np.save(folder / "data.npy", np.arange((9 + int(rank)) * 64, dtype=np.uint8).reshape(-1, 8, 8))
+        cut = ("extract-patches", images / "photos", "--size", "6", "--seed", rank, "--labels", "folders")
+        ok(run_here(*cut, "--count", "90", "-o", folder / "data.h5", "-q"))
+        shutil.copy(images / "model.h5", folder)
+    net = ("train", tmp_path / "0" / "data.h5", "--model", "softmax", "--epochs", "1", "-q", "-o")
+    ok(run_here(*net, tmp_path / "0" / "net.h5"))
+    shutil.copy(tmp_path / "0" / "net.h5", tmp_path / "1")
+    code, out, err = ended(together((2, line), cwd=tmp_path, program=ELSEWHERE), seconds=60)
+    assert (code, out, len(err)) == (1, "", 1), err
+    assert " than rank 0 " in err[0]
+    assert not list(tmp_path.glob("*/told.csv")) + list(tmp_path.glob("*/out.h5"))
+
+
 SLOW = """
 import time
 from featlearn.patches.extract import Plan
@@ -191,10 +225,16 @@ def test_an_extraction_that_is_stopped_or_killed_is_begun_again(who, number, run
 SWEEP = ("sweep", "--model", "k-means", "--iterations", "3", "-o", "runs", "--set", "hidden=4,5,2000")
 
 
+UNLIKE = """
+from featlearn.jobs import sweep
+sweep.max_memory = lambda: (4 + ranks.rank) << 30
+"""
+
+
 def test_a_sweep_shares_out_its_runs(images, run_here, tmp_path, monkeypatch):
     """It has the files and the table of one process, and a run that fails ends no other; none is repeated."""
     line = (*SWEEP, images / "grey.h5")
-    code, out, err = ended(together((3, (*line, "--jobs", "1")), cwd=tmp_path))
+    code, out, err = ended(together((3, (*line, "--jobs", "1")), cwd=tmp_path, program=UNLIKE))
     assert code == 1, err
     (failed,) = (text for text in err if text.startswith("failed: "))
     assert failed.startswith("failed: hidden=2000_seed=0: ")

@@ -32,10 +32,10 @@ def test_results_are_printable(capsys):
     values = {"name": HOSTILE, HOSTILE: [HOSTILE], "inner": {HOSTILE: 1}}
     results.show(values)
     results.table("rows", [values, values])
-    results.columns("rows", [values, values])
+    results.blocks("rows", [values, values], [[[HOSTILE, "1"], ["2", HOSTILE]]])
     results.value(HOSTILE)
     out = capsys.readouterr().out
-    assert out.count(SHOWN) == 4 + 7 + 7 + 1
+    assert out.count(SHOWN) == 4 + 7 + 2 + 1
     assert out.replace("\n", "").isprintable()
 
 

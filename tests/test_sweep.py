@@ -127,6 +127,13 @@ def test_a_table_is_of_all_that_write_to_it_at_once(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted({*names, "table.csv", "table.json"} - {"k=3"})
 
 
+def test_a_run_is_in_the_table_though_its_folder_does_not_show_it_yet(tmp_path, monkeypatch):
+    """As a network disk does with what another machine has written."""
+    monkeypatch.setattr(sweep_table.os, "listdir", lambda path: [])
+    add_rows(str(tmp_path), [row("k=1", rmse=0.5)], print)
+    assert "k=1" in (tmp_path / "table.csv").read_text()
+
+
 def test_a_page_has_the_runs_and_their_measure_by_each_setting_that_is_a_number(monkeypatch):
     def run(k, activation, rmse):
         return row(f"k={k}", rmse=rmse) | {"settings": {"k": k, "activation": activation, "lr": 0.1}}

@@ -140,6 +140,7 @@ class Annealing:
         """One Gibbs step at `beta` from V, whose input to the hidden units is A."""
         cast = self.dtype.type
         self.on_step()
+        ranks.heed()
         S = np.empty_like(A)
         bias = self.machine.c * cast(beta)
         _core.sigmoid_sample(

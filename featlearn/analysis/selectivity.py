@@ -29,21 +29,20 @@ class Selectivity:
         self.sums = np.zeros((len(self.classes), units))
         self.winners = np.zeros((units, len(self.classes)), np.int64)
 
-    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[Array, Array, Array]:
+    def of_block(self, X: Array, H: Array, labels: Array | None) -> tuple[Array, ...]:
+        """Return the classes there with their sizes and sums; winners and their classes with their counts."""
         assert labels is not None
         A, of = np.abs(H), np.searchsorted(self.classes, labels)
-        sums = np.zeros_like(self.sums)
-        for k in np.unique(of):
-            sums[k] = A[of == k].sum(axis=0, dtype=np.float64)
-        winners = np.zeros_like(self.winners)
-        np.add.at(winners, (A.argmax(axis=1), of), 1)
-        return np.bincount(of, minlength=len(self.classes)), sums, winners
+        there, sizes = np.unique(of, return_counts=True)
+        sums = np.stack([A[of == k].sum(axis=0, dtype=np.float64) for k in there])
+        won, counts = np.unique(np.stack([A.argmax(axis=1), of]), axis=1, return_counts=True)
+        return there, sizes, sums, won, counts
 
-    def add(self, found: tuple[Array, Array, Array]) -> None:
-        sizes, sums, winners = found
-        self.sizes += sizes
-        self.sums += sums
-        self.winners += winners
+    def add(self, found: tuple[Array, ...]) -> None:
+        there, sizes, sums, (unit, of), counts = found
+        self.sizes[there] += sizes
+        self.sums[there] += sums
+        self.winners[unit, of] += counts
 
     def result(self) -> dict[str, float]:
         purity = float(self.winners.max(axis=1).sum() / self.sizes.sum())

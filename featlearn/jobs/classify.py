@@ -23,6 +23,7 @@ from featlearn.jobs.store import (
     load_model,
     provenance,
     refuse_other_patches,
+    refuse_others_on_ranks,
     warn_of_unfinished,
 )
 from featlearn.models.base import IsClassifier
@@ -72,6 +73,7 @@ def classify(
         check_hdf5_name(output, list(FORMATS))
     check_output(output, force, inputs)
     learned, data = load_model(model), read_dataset(dataset)
+    refuse_others_on_ranks(learned, data)
     if not isinstance(learned.model, IsClassifier) or learned.file.classes is None:
         raise ConfigError(
             f"{show(model)}: is a {learned.file.model} model, which knows no classes; featlearn finetune "

@@ -31,6 +31,7 @@ from featlearn.jobs.store import (
     provenance,
     refuse_other_patches,
     refuse_other_reading,
+    refuse_others_on_ranks,
     shape_words,
     upto_layer,
     warn_of_unfinished,
@@ -113,12 +114,12 @@ def encode(
     check_output(output, force, named)
     learned = upto_layer(load_model(model), layer)
     warn_of_unfinished(learned, say)
-    ranks.refuse_difference(learned.file.content_hash.encode, "another model")
+    refuse_others_on_ranks(learned)
     slide = Slide(learned.shape, sliding.stride, sliding.grid, sliding.pooling)
     whole: WholeImages | None = None
     if any(map(is_of_featlearn, files)):
         data = _data_set(inputs, given)
-        ranks.refuse_difference(data.digest.encode, "another data set")
+        refuse_others_on_ranks(data)
         if _is_larger(data, learned):
             those = f"{show(model)} was trained on patches of"
             refuse_other_reading(data, learned.preprocess, those, model, say)

@@ -40,7 +40,14 @@ from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.jobs.measure_keys import KEYS, OWN, Asked
 from featlearn.jobs.settings import Seed
-from featlearn.jobs.store import LoadedModel, load_model, refuse_other_patches, rows_like, warn_of_unfinished
+from featlearn.jobs.store import (
+    LoadedModel,
+    load_model,
+    refuse_other_patches,
+    refuse_others_on_ranks,
+    rows_like,
+    warn_of_unfinished,
+)
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, Encoded
@@ -142,6 +149,7 @@ class Measuring:
             raise ConfigError("no MODEL: give one model file or more")
         loaded = [load_model(path) for path in models]
         opened = Opened(loaded, [read_dataset(path) for path in paths_of(dataset, train)])
+        refuse_others_on_ranks(*loaded, *opened.datasets)
         for learned in loaded:
             self._refuse_unfit(learned, opened.datasets)
         return opened

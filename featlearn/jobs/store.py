@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featlearn import __version__, _core
+from featlearn import __version__, _core, ranks
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files import hdf5
 from featlearn.files.containers import split_member
@@ -176,6 +176,12 @@ def warn_of_unfinished(learned: LoadedModel, say: Say) -> None:
         say(
             f"warning: {learned.path}: its training is not finished; featlearn train --resume goes on with it"
         )
+
+
+def refuse_others_on_ranks(*read: LoadedModel | Dataset) -> None:
+    """Raise ReplicaError where ranks have not read the same models and data sets."""
+    digests = [one.digest if isinstance(one, Dataset) else one.file.content_hash for one in read]
+    ranks.refuse_difference(lambda: " ".join(digests).encode(), "other models or data")
 
 
 def load_rows(

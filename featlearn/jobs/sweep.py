@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from featlearn import __version__, _core, ranks, signals
-from featlearn.errors import ConfigError, FeatlearnError
+from featlearn.errors import ConfigError, DataError, FeatlearnError
 from featlearn.files.budget import max_memory
+from featlearn.files.dataset import read_dataset
 from featlearn.files.folders import make_folder
 from featlearn.files.header import DATASET, MODEL, file_kind
 from featlearn.jobs.callbacks import Ask, Bar, Progress, Say, log, never, no_progress
@@ -23,6 +24,7 @@ from featlearn.jobs.rank_workers import WorkersOfRanks
 from featlearn.jobs.results import UNREPORTED, Result
 from featlearn.jobs.search import Try, tries
 from featlearn.jobs.settings import Images, RunSettings
+from featlearn.jobs.store import load_model, refuse_others_on_ranks
 from featlearn.jobs.sweep_run import TEST
 from featlearn.jobs.sweep_settings import Search
 from featlearn.jobs.sweep_table import CSV, Row, add_rows, write_page
@@ -99,11 +101,13 @@ def sweep(
     common |= {"no_retry": no_retry, "force": force, "init_from": init_from}
     common |= {"cutting": to_dict(cutting), "given of cutting": sorted(of_cutting)}
     own = {"threads": max(1, threads // jobs), "max_memory": max_memory()}
-    common |= own
-    tasks = [common | _settings_of(one, cls, config, training, run, given) for one in wanted]
-    said = json.dumps([__version__, tasks]).encode()
+    settings = [_settings_of(one, cls, config, training, run, given) for one in wanted]
+    said = json.dumps([__version__, common, settings]).encode()
     ranks.refuse_difference(lambda: hashlib.sha256(said).digest(), "other settings or version of featlearn")
-    sweeping = _Sweeping(wanted, tasks, output, say)
+    if ranks.size > 1:  # runs refuse other files by themselves
+        read = [read_dataset(path) for path in datasets if path is not None]
+        refuse_others_on_ranks(*read, *([] if init_from is None else [load_model(init_from)]))
+    sweeping = _Sweeping(wanted, [common | own | one for one in settings], output, say)
     workers = WorkersOfRanks(Workers(jobs, "featlearn.jobs.sweep_run", "run_task"))
     with signals.deferred():
         if ranks.rank:
@@ -216,7 +220,11 @@ class _Sweeping:
             if result.get("busy"):
                 self._tell("another process is at this run: waiting for it", f"{name}: ")
             return False
-        self.rows[i] = result["row"]
+        row = result["row"]
+        if any(row["data set"] != one["data set"] for one in self.rows.values()):
+            text = f"{row['file']}: has learned from other data than the runs before it; make it again"
+            return self._ends(i, {"error": text, "exit_code": DataError.exit_code})
+        self.rows[i] = row
         add_rows(self.folder, list(self.rows.values()), self.say)
         by = self._measure(None)
         took = "was there" if result["seconds"] is None else f"{result['seconds']:.1f} s"

@@ -37,8 +37,9 @@ def add_rows(folder: str, rows: Sequence[Row], say: Say) -> None:
     path = os.path.join(folder, JSON)
     with _held(path) as out:
         kept = {row["file"]: row for row in read_rows(folder, say)}
-        kept |= {row["file"]: row for row in rows}
-        there = set(os.listdir(folder))
+        new = {row["file"]: row for row in rows}
+        kept |= new
+        there = {*os.listdir(folder), *new}  # a disk may not show yet what another machine has written
         whole = [kept[name] for name in sorted(kept, key=_natural) if name in there]
         write_bytes(os.path.join(folder, CSV), as_csv(whole).encode(), force=True)
         out.write((json.dumps({"runs": whole}, indent=1) + "\n").encode(), 0)

@@ -90,6 +90,10 @@ def gram_sum(X: Array, out: Array) -> None:
     What is below the diagonal means nothing; `mirror` of ops/arrays.py makes it.
     """
 
+    if X.shape[1] <= STRIP:
+        outer_sum(X, X, out=out)
+        return
+
     def make(into: Array, rows: slice, alpha: float, beta: float) -> None:
         XT = np.ascontiguousarray(X[rows].T)  # so that some columns of X are a matrix of their own
         for i in range(0, len(XT), STRIP):

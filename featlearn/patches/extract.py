@@ -280,7 +280,7 @@ class Plan:
             part = variance[start : start + step]
             origin = self._origins(np.arange(start, start + len(part)))
             found = self._variances(origin)
-            part[...] = np.sum(ranks.of_all(found), axis=0) if self._images.shared else found
+            part[...] = ranks.total(found) if self._images.shared else found
         least = np.partition(variance, total - self.n)[total - self.n]
         keep = variance > least
         equal = np.flatnonzero(variance == least)

@@ -1,6 +1,7 @@
 """The survey of images: each is read once, and what patches there will be is planned."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -77,7 +78,9 @@ def survey(
     labels, label_names = _labels(sources, known)
     order = np.arange(len(images.names)) if order is None else order
     if images.shared:
-        said = repr((images.names, order.tolist(), labels, extraction, like, strict)).encode()
+        sizes = [os.path.getsize(name) if os.path.isfile(name) else -1 for name in images.names]
+        classes = None if labels is None else labels.tolist()
+        said = repr((images.names, sizes, order.tolist(), classes, extraction, like, strict)).encode()
         ranks.refuse_difference(lambda: hashlib.sha256(said).digest(), "other images or settings")
     numbers, shapes, dtypes = _read_all(images, order, skipped, tick, notes)
     table = np.array(shapes, np.int64)
