@@ -172,6 +172,8 @@ def test_a_picture_has_all_that_it_draws(place, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"only": ""}, r"--only: names no measure; give keys or groups, as rmse,classifier$"),
+        ({"only": " , "}, r"--only: names no measure"),
         ({"only": "rsme"}, r"--only rsme: no such measure; the nearest are rmse"),
         ({"only": "xyzzy"}, r"--only xyzzy: no such measure; groups are reconstruction, coding"),
         ({"only": "rmse,classifer"}, r"--only classifer: no such measure; the nearest are classifier"),

@@ -168,6 +168,8 @@ class Asked(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.only and not self.names:
+            raise ConfigError("--only: names no measure; give keys or groups, as rmse,classifier")
         assert self.chosen  # names are held against the declarations
 
     @cached_property
