@@ -30,6 +30,13 @@ def test_the_documentation_has_the_table_of_all_keys():
     assert table() in DOCS.read_text("utf-8")
 
 
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_the_words_of_a_key_stand_alone(key):
+    """With --only none may stand before it that they could mean."""
+    assert not re.match("(that|the same)\\b", key.what)
+    assert not re.search(r"\b(its?|they|them|these|this|those|same)\b", key.what)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Binary rows of two classes, and small models of them."""
