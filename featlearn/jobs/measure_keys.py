@@ -137,6 +137,9 @@ KEYS = (
     ),
 )  # fmt: skip
 GROUPS = tuple(dict.fromkeys(key.group for key in KEYS))
+GROUPS_SAID = ", ".join((*GROUPS, OTHER))
+UNDECLARED = Key(OTHER, OTHER, "a measure of this kind of model alone")
+"""Stands for all keys that are declared nowhere."""
 OWN = ("free_energy", "free_energy_gap", "least_decoder_norm", "decoder_norm", "largest_decoder_norm")
 """What models measure of themselves."""
 
@@ -168,7 +171,7 @@ class Asked(Checked):
 
     only: tuple[str, ...] = setting(
         (),
-        f"measure nothing but these keys or groups, as rmse,classifier; groups are {', '.join(GROUPS)}",
+        f"measure nothing but these keys or groups, as rmse,classifier; groups are {GROUPS_SAID}",
         metavar="NAMES",
     )
 
@@ -182,12 +185,13 @@ class Asked(Checked):
     def chosen(self) -> frozenset[Key]:
         """The keys that are asked for; all where nothing is said."""
         found = {key for name in self.names for key in _named(name)}
-        return frozenset(found if self.names else KEYS)
+        return frozenset(found if self.names else (*KEYS, UNDECLARED))
 
     @property
     def names(self) -> list[str]:
-        """The names one by one."""
-        return [name.strip() for one in self.only for name in one.split(",") if name.strip()]
+        """The names one by one; what is unreliable goes by the name that it has else."""
+        names = (name.strip() for one in self.only for name in one.split(","))
+        return [name.removeprefix(UNRELIABLE) for name in names if name not in ("", UNRELIABLE)]
 
     def wants(self, *names: str) -> bool:
         """Whether any key of these names or groups is asked for."""
@@ -202,7 +206,7 @@ class Asked(Checked):
 
     def of(self, rows: Collection[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
         """Return models' rows without what was not asked for. Raises ConfigError for a name that none has."""
-        there = {name for row in rows for name in row}
+        there = {name for row in rows for name in row if name not in UNMEASURED}
         for name in self.names:
             if not any(_stands_for(name, key) for key in there):
                 raise ConfigError(
@@ -223,19 +227,21 @@ class Asked(Checked):
 
 def _named(name: str) -> list[Key]:
     """Return the keys that a name stands for: a group, a key with its numbered forms, or one of a number."""
+    if name == OTHER:
+        return [UNDECLARED]
     exact = [key for key in KEYS if name in (key.group, key.name)]
     forms = [key for key in KEYS if key.stem == name and (not exact or key.group == exact[0].group)]
     found = exact + forms or [key for key in KEYS if key.pattern.fullmatch(name)]
     if not found:
-        known = list(dict.fromkeys([*GROUPS, *(key.stem for key in KEYS)]))
+        known = list(dict.fromkeys([*GROUPS, OTHER, *(key.stem for key in KEYS)]))
         near = get_close_matches(name, known, 3, 0.5)
-        hint = f"the nearest are {', '.join(near)}" if near else f"groups are {', '.join(GROUPS)}"
+        hint = f"the nearest are {', '.join(near)}" if near else f"groups are {GROUPS_SAID}"
         raise ConfigError(f"--only {name}: no such measure; {hint}")
     return found
 
 
 def _stands_for(name: str, key: str) -> bool:
     """Whether a name stands for a key of a row: rmse for rmse, bits for bits_5, bits_5 for itself alone."""
-    declared, plain = key_of(key), key.removeprefix(UNRELIABLE)
-    numbered = not any(name in (one.group, one.name, one.stem) for one in KEYS)
+    declared, plain = key_of(key) or UNDECLARED, key.removeprefix(UNRELIABLE)
+    numbered = not any(name in (one.group, one.name, one.stem) for one in (*KEYS, UNDECLARED))
     return declared in _named(name) and (plain == name or not numbered)
