@@ -205,7 +205,7 @@ def test_what_is_declared_nowhere_goes_by_its_group(place, monkeypatch):
 def test_what_is_unreliable_goes_by_either_name():
     rows = ({"model": "a", "unreliable_log_z": 1.0, "rmse": 2.0}, {"model": "b", "log_z": 1.0})
     for only in ("log_z", "unreliable_log_z"):
-        assert Asked((only,)).of(rows) == (
+        assert Asked((only,)).of(rows, print) == (
             {"model": "a", "unreliable_log_z": 1.0},
             {"model": "b", "log_z": 1.0},
         )
@@ -230,12 +230,46 @@ def test_a_picture_has_all_that_it_draws(place, tmp_path):
         ({"only": "rsme"}, r"--only rsme: no such measure; the nearest are rmse"),
         ({"only": "xyzzy"}, r"--only xyzzy: no such measure; groups are reconstruction, coding.*, other$"),
         ({"only": "rmse,classifer"}, r"--only classifer: no such measure; the nearest are classifier"),
-        ({"only": "classifier"}, r"--only classifier: nothing of it is measured of these models and data"),
-        ({"only": "bits_7"}, r"--only bits_7: nothing of it is measured"),
+        ({"only": "classifier_error"}, r"--only classifier_error: is not measured without --train$"),
+        ({"only": "rmse,free_energy_gap"}, r"--only free_energy_gap: is not measured without --train$"),
+        ({"only": "log_z"}, r"--only log_z: is not measured without --likelihood$"),
+        ({"only": "bits_7"}, r"--only bits_7: is not measured without --bins 7$"),
+        ({"only": "raw_spread", "train": 1}, r"--only raw_spread: is not measured without --per-class$"),
+        (
+            {"only": "raw_error_7", "train": 1, "per_class": (3,)},
+            r"--only raw_error_7: is not measured without --per-class 7$",
+        ),
+        (
+            {"only": "classifier_decay", "train": 1, "per_class": (3,)},
+            r"--only classifier_decay: is not measured with --per-class$",
+        ),
+        (
+            {"only": "finetuned_error", "train": 1, "per_class": (3,)},
+            r"--only finetuned_error: is not measured without --finetune$",
+        ),
+        (
+            {"only": "random_relu_error_3", "train": 1, "per_class": (3,)},
+            r"--only random_relu_error_3: is not measured without --random$",
+        ),
         ({"only": "rmse", "likelihood": "auto"}, r"--likelihood: does nothing with --only rmse; leave one"),
         ({"only": "rmse", "bins": (3,)}, r"--bins: does nothing with --only rmse; leave one"),
     ],
 )
-def test_what_is_asked_for_in_vain_is_refused(options, words, place):
+def test_what_is_asked_for_in_vain_is_refused(options, words, place, monkeypatch):
+    """Before any model is read."""
+    monkeypatch.setattr(measuring.Measuring, "open", lambda *args: 1 / 0)
+    options |= {"train": place / "d.h5"} if "train" in options else {}
     with pytest.raises(ConfigError, match=f"^{words}"):
         featlearn.evaluate(place / "rbm.h5", place / "d.h5", say=print, **options)
+
+
+def test_what_only_the_models_tell_comes_with_the_picture(place, tmp_path):
+    files, said = (place / "rbm.h5", place / "d.h5"), []
+    options = {"plot": tmp_path / "p.png", "say": said.append}
+    row = featlearn.evaluate(*files, only="rmse,error_rate", **options).models[0]
+    assert row.keys() - {*UNMEASURED} == {"rmse"}
+    assert any(re.match("warning: --only error_rate: nothing of it is measured", text) for text in said)
+    (tmp_path / "p.png").unlink()
+    with pytest.raises(ConfigError, match=r"^--only error_rate: nothing of it is measured"):
+        featlearn.evaluate(*files, only="error_rate", **options)
+    assert (tmp_path / "p.png").exists()

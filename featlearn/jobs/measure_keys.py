@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from featlearn.errors import ConfigError
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.settings import Checked
 from featlearn.settings import setting
 
@@ -184,7 +185,7 @@ class Asked(Checked):
     @cached_property
     def chosen(self) -> frozenset[Key]:
         """The keys that are asked for; all where nothing is said."""
-        found = {key for name in self.names for key in _named(name)}
+        found = {key for name in self.names for key in named(name)}
         return frozenset(found if self.names else (*KEYS, UNDECLARED))
 
     @property
@@ -204,15 +205,21 @@ class Asked(Checked):
                 f"{option}: does nothing with --only {','.join(self.names)}; leave one of them out"
             )
 
-    def of(self, rows: Collection[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
-        """Return models' rows without what was not asked for. Raises ConfigError for a name that none has."""
+    def of(self, rows: Collection[Mapping[str, Any]], say: Say) -> tuple[dict[str, Any], ...]:
+        """Return models' rows without what was not asked for; say which names none has.
+
+        Raises ConfigError where nothing is left.
+        """
         there = {name for row in rows for name in row if name not in UNMEASURED}
-        for name in self.names:
-            if not any(_stands_for(name, key) for key in there):
-                raise ConfigError(
-                    f"--only {name}: nothing of it is measured of these models and data; docs/evaluation.md "
-                    "says what each measure needs, such as --train, --likelihood or labels"
-                )
+        vain = [name for name in self.names if not any(_stands_for(name, key) for key in there)]
+        why = (
+            f"--only {','.join(vain)}: nothing of it is measured of these models and data; "
+            "docs/evaluation.md says what each measure needs, such as labels"
+        )
+        if vain and len(vain) == len(self.names):
+            raise ConfigError(why)
+        if vain:
+            say(f"warning: {why}")
         if not self.names:
             return tuple(dict(row) for row in rows)
         return tuple(
@@ -225,7 +232,7 @@ class Asked(Checked):
         )
 
 
-def _named(name: str) -> list[Key]:
+def named(name: str) -> list[Key]:
     """Return the keys that a name stands for: a group, a key with its numbered forms, or one of a number."""
     if name == OTHER:
         return [UNDECLARED]
@@ -240,8 +247,12 @@ def _named(name: str) -> list[Key]:
     return found
 
 
+def is_form(name: str) -> bool:
+    """Whether a name is that of one number or one kind of units, such as bits_5."""
+    return not any(name in (one.group, one.name, one.stem) for one in (*KEYS, UNDECLARED))
+
+
 def _stands_for(name: str, key: str) -> bool:
     """Whether a name stands for a key of a row: rmse for rmse, bits for bits_5, bits_5 for itself alone."""
     declared, plain = key_of(key) or UNDECLARED, key.removeprefix(UNRELIABLE)
-    numbered = not any(name in (one.group, one.name, one.stem) for one in (*KEYS, UNDECLARED))
-    return declared in _named(name) and (plain == name or not numbered)
+    return declared in named(name) and (plain == name or not is_form(name))

@@ -39,7 +39,7 @@ from featlearn.jobs.comparison import LEVELS, Measured
 from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.jobs.measure_keys import OTHER, OWN, Asked
-from featlearn.jobs.measure_needs import ANNEALED, NETS, OF_MODEL, OF_TRAIN, RANDOM_NETS
+from featlearn.jobs.measure_needs import ANNEALED, NETS, OF_MODEL, OF_TRAIN, RANDOM_NETS, refuse_missing
 from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import LoadedModel, load_model, refuse_other_patches, rows_like, warn_of_unfinished
 from featlearn.models.settings.network import HiddenRegularization
@@ -172,6 +172,7 @@ class Measuring:
             for one in fields(kind):
                 if one.name in given:
                     refuse_idle_one(one.name, needs, None, values)
+        refuse_missing(self.asked, train, self.coding, self.likelihood, self.classifier, settings)
         if train is not None:
             self.asked.refuse_idle("--train", *OF_TRAIN)
         served: dict[type[Any], tuple[str, ...]] = {LikelihoodConfig: ANNEALED}
