@@ -92,6 +92,7 @@ class sharing:
 
     def __enter__(self) -> slice:
         global _share
+        self.before = _share
         if size == 1:
             return slice(0, self.n)
         _share = share_of(self.n, rank, size, self.panel)
@@ -99,7 +100,7 @@ class sharing:
 
     def __exit__(self, *error: object) -> None:
         global _share
-        _share = None
+        _share = self.before
 
 
 @contextlib.contextmanager

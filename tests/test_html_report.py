@@ -15,6 +15,7 @@ from PIL import Image
 from featlearn.analysis.coding import Extent, codings
 from featlearn.files.model import read_model, write_model
 from featlearn.jobs import report as job
+from featlearn.jobs import store
 from featlearn.jobs.methods import methods, papers, settings_of
 from featlearn.jobs.store import load_model, load_rows
 from featlearn.models import model_class, model_ids
@@ -267,6 +268,22 @@ def test_the_methods_paragraph_takes_no_other_file_for_the_data(work, run_here, 
         learned = load_model(str(tmp_path / name))
         assert f"from patches of {shape} pixels ({data})." in methods(learned)
     assert {one["role"] for one in learned.file.provenance["inputs"]} == {"data", "starting model"}
+
+
+def test_the_methods_paragraph_of_what_was_put_together_names_the_data(work, run_here, tmp_path, monkeypatch):
+    """Those of the lowest layer, be it a stack itself, and however long its story is."""
+    monkeypatch.chdir(tmp_path)
+    train = ("--hidden", 4, "--epochs", 1, "--model", "rbm", "-o")
+    stacked = ("--layer", "rbm:hidden=4", "--layer", "rbm:hidden=4", "--epochs", 1, "-o")
+    ok(run_here("train", work.patches, *train, "a.h5"))
+    ok(run_here("train", work.patches, "--model", "stack", *stacked, "two.h5"))
+    for lowest, most in (("two.h5", store.PROVENANCE_BYTES), ("a.h5", store.PROVENANCE_BYTES), ("a.h5", 0)):
+        ok(run_here("encode", lowest, work.patches, "-o", "codes.h5", "--force"))
+        ok(run_here("train", "codes.h5", *train, "top.h5", "--force"))
+        with monkeypatch.context() as limited:
+            limited.setattr(store, "PROVENANCE_BYTES", most)
+            ok(run_here("stack", lowest, "top.h5", "-o", "s.h5", "--force"))
+        assert f"from patches of 8x8 pixels ({work.patches})." in methods(load_model("s.h5"))
 
 
 @pytest.mark.parametrize("id", model_ids())

@@ -10,7 +10,10 @@ import pytest
 import featlearn
 from featlearn.errors import ConfigError
 from featlearn.jobs import measuring
+from featlearn.jobs.evaluate import evaluate
+from featlearn.jobs.finetune_settings import FewLabels
 from featlearn.jobs.measure_keys import GROUPS, KEYS, OTHER, UNMEASURED, Asked, in_groups, key_of
+from featlearn.training.classifier import ClassifierConfig
 from helpers import ok, refused
 
 DOCS = Path(__file__).parent.parent / "docs" / "evaluation.md"
@@ -28,6 +31,13 @@ def table():
 
 def test_the_documentation_has_the_table_of_all_keys():
     assert table() in DOCS.read_text("utf-8")
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
+def test_the_words_of_a_key_stand_alone(key):
+    """With --only none may stand before it that they could mean."""
+    assert not re.match("(that|the same)\\b", key.what)
+    assert not re.search(r"\b(its?|they|them|these|this|those|same)\b", key.what)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +168,49 @@ def test_what_is_not_asked_for_is_not_computed(only, place, monkeypatch):
         assert names.keys() == {"bits_5", "bits_256", "rmse_5"}
 
 
+@pytest.mark.parametrize(
+    ("only", "option"),
+    [
+        ("classifier_error", ("--finetune",)),
+        ("classifier_error", ("--finetune", "--epochs", 300)),
+        ("raw_error_3", ("--finetune", "--hidden-dropout", 0.5)),
+        ("finetuned_error", ("--finetune", "--random", "relu")),
+    ],
+)
+def test_nets_that_are_not_asked_for_are_refused(only, option, place, run_here):
+    line = ("evaluate", place / "rbm.h5", place / "d.h5", "--train", place / "d.h5", "--per-class", 3)
+    refused(run_here(*line, *option, "--only", only), f"does nothing with --only {only}", code=2)
+
+
+def test_nets_that_are_not_asked_for_are_not_made(place, monkeypatch):
+    """Of a caller that says nothing of what was given."""
+    monkeypatch.setattr(measuring, "errors_of_nets", lambda *args: 1 / 0)
+    few = {"classifier": ClassifierConfig(per_class=(3,), draws=2), "few": FewLabels(finetune=True)}
+    asked = Asked(("classifier_error",))
+    files = ([str(place / "rbm.h5")], str(place / "d.h5"))
+    (row,) = evaluate(*files, train=str(place / "d.h5"), asked=asked, **few).models
+    assert row.keys() == {"model", "classifier_error_3", "advice"}
+
+
+def test_what_is_declared_nowhere_goes_by_its_group(place, monkeypatch):
+    real = measuring.OwnMetrics.result
+    monkeypatch.setattr(measuring.OwnMetrics, "result", lambda self: real(self) | {"mine": 3.0})
+    files = (place / "rbm.h5", place / "d.h5")
+    row = featlearn.evaluate(*files, only="other", say=print).models[0]
+    assert row.keys() - {*UNMEASURED} == {"mine"}
+    row = featlearn.evaluate(*files, only="rmse,other", say=print).models[0]
+    assert row.keys() - {*UNMEASURED} == {"rmse", "mine"}
+
+
+def test_what_is_unreliable_goes_by_either_name():
+    rows = ({"model": "a", "unreliable_log_z": 1.0, "rmse": 2.0}, {"model": "b", "log_z": 1.0})
+    for only in ("log_z", "unreliable_log_z"):
+        assert Asked((only,)).of(rows, print) == (
+            {"model": "a", "unreliable_log_z": 1.0},
+            {"model": "b", "log_z": 1.0},
+        )
+
+
 def test_a_picture_has_all_that_it_draws(place, tmp_path):
     line = {"only": "code", "train": place / "d.h5", "per_class": (3,), "draws": 2, "say": print}
     with pytest.raises(ConfigError, match=r"^--train: does nothing with --only code; leave one of them out$"):
@@ -172,15 +225,51 @@ def test_a_picture_has_all_that_it_draws(place, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"only": ""}, r"--only: names no measure; give keys or groups, as rmse,classifier$"),
+        ({"only": " , "}, r"--only: names no measure"),
         ({"only": "rsme"}, r"--only rsme: no such measure; the nearest are rmse"),
-        ({"only": "xyzzy"}, r"--only xyzzy: no such measure; groups are reconstruction, coding"),
+        ({"only": "xyzzy"}, r"--only xyzzy: no such measure; groups are reconstruction, coding.*, other$"),
         ({"only": "rmse,classifer"}, r"--only classifer: no such measure; the nearest are classifier"),
-        ({"only": "classifier"}, r"--only classifier: nothing of it is measured of these models and data"),
-        ({"only": "bits_7"}, r"--only bits_7: nothing of it is measured"),
+        ({"only": "classifier_error"}, r"--only classifier_error: is not measured without --train$"),
+        ({"only": "rmse,free_energy_gap"}, r"--only free_energy_gap: is not measured without --train$"),
+        ({"only": "log_z"}, r"--only log_z: is not measured without --likelihood$"),
+        ({"only": "bits_7"}, r"--only bits_7: is not measured without --bins 7$"),
+        ({"only": "raw_spread", "train": 1}, r"--only raw_spread: is not measured without --per-class$"),
+        (
+            {"only": "raw_error_7", "train": 1, "per_class": (3,)},
+            r"--only raw_error_7: is not measured without --per-class 7$",
+        ),
+        (
+            {"only": "classifier_decay", "train": 1, "per_class": (3,)},
+            r"--only classifier_decay: is not measured with --per-class$",
+        ),
+        (
+            {"only": "finetuned_error", "train": 1, "per_class": (3,)},
+            r"--only finetuned_error: is not measured without --finetune$",
+        ),
+        (
+            {"only": "random_relu_error_3", "train": 1, "per_class": (3,)},
+            r"--only random_relu_error_3: is not measured without --random$",
+        ),
         ({"only": "rmse", "likelihood": "auto"}, r"--likelihood: does nothing with --only rmse; leave one"),
         ({"only": "rmse", "bins": (3,)}, r"--bins: does nothing with --only rmse; leave one"),
     ],
 )
-def test_what_is_asked_for_in_vain_is_refused(options, words, place):
+def test_what_is_asked_for_in_vain_is_refused(options, words, place, monkeypatch):
+    """Before any model is read."""
+    monkeypatch.setattr(measuring.Measuring, "open", lambda *args: 1 / 0)
+    options |= {"train": place / "d.h5"} if "train" in options else {}
     with pytest.raises(ConfigError, match=f"^{words}"):
         featlearn.evaluate(place / "rbm.h5", place / "d.h5", say=print, **options)
+
+
+def test_what_only_the_models_tell_comes_with_the_picture(place, tmp_path):
+    files, said = (place / "rbm.h5", place / "d.h5"), []
+    options = {"plot": tmp_path / "p.png", "say": said.append}
+    row = featlearn.evaluate(*files, only="rmse,error_rate", **options).models[0]
+    assert row.keys() - {*UNMEASURED} == {"rmse"}
+    assert any(re.match("warning: --only error_rate: nothing of it is measured", text) for text in said)
+    (tmp_path / "p.png").unlink()
+    with pytest.raises(ConfigError, match=r"^--only error_rate: nothing of it is measured"):
+        featlearn.evaluate(*files, only="error_rate", **options)
+    assert (tmp_path / "p.png").exists()

@@ -53,6 +53,19 @@ def test_ranks_share_rows_by_whole_panels(n, size):
     assert numbers[0] > 0
 
 
+def test_a_context_leaves_the_shares_as_they_were(monkeypatch):
+    monkeypatch.setattr(ranks, "size", 2)
+    with ranks.sharing(1000):
+        outside = ranks._share
+        with ranks.sharing(10, 1):
+            assert ranks._share != outside
+        assert ranks._share is outside
+        with ranks.alike():
+            assert ranks._share is None
+        assert ranks._share is outside
+    assert ranks._share is None
+
+
 def test_the_first_rank_makes_nothing_before_all_have_begun(monkeypatch):
     """Else it writes an output that a late one then refuses, where that one has nothing to make."""
     done = []

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from featlearn.cli.output import Results, text_of
-from featlearn.jobs.measure_keys import LESS, MORE, UNRELIABLE, Key, in_groups, key_of
+from featlearn.jobs.measure_keys import LESS, MORE, UNDECLARED, UNRELIABLE, Key, in_groups, key_of
 
 ARROWS = {LESS: "\N{DOWNWARDS ARROW}", MORE: "\N{UPWARDS ARROW}", "": ""}
 
@@ -31,7 +31,7 @@ def show_measures(models: Sequence[Mapping[str, Any]], explain: bool, results: R
 
 def _explained(name: str, key: Key | None) -> str:
     if key is None:
-        return "a measure of this kind of model alone"
+        return UNDECLARED.what
     better = f"{key.better} is better" if key.better else ""
     what = re.sub(r"\bN\b", name.rpartition("_")[2], key.what)
     words = "; ".join(filter(None, [what, key.unit, better, key.source]))

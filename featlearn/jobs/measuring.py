@@ -38,7 +38,8 @@ from featlearn.jobs.classification import (
 from featlearn.jobs.comparison import LEVELS, Measured
 from featlearn.jobs.few_labels import Nets, errors_of_nets
 from featlearn.jobs.finetune_settings import FewLabels
-from featlearn.jobs.measure_keys import KEYS, OWN, Asked
+from featlearn.jobs.measure_keys import OTHER, OWN, Asked
+from featlearn.jobs.measure_needs import ANNEALED, NETS, OF_MODEL, OF_TRAIN, RANDOM_NETS, refuse_missing
 from featlearn.jobs.settings import Seed
 from featlearn.jobs.store import (
     LoadedModel,
@@ -56,13 +57,6 @@ from featlearn.settings import option_name, refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.config import TrainConfig
 from featlearn.training.legs import measure as measure_rows
-
-ANNEALED = tuple(key.name for key in KEYS if key.group == "likelihood" and key.name not in OWN)
-"""What a likelihood is asked for."""
-OF_MODEL = ("error_rate", "loss", "commonest_error")
-"""What models that know classes say of them."""
-OF_TRAIN = ("free_energy_gap", *(k.name for k in KEYS if k.group == "classifier" and k.name not in OF_MODEL))
-"""What follows from the data set that was learned from."""
 
 
 def paths_of(dataset: str, train: str | None) -> list[str]:
@@ -186,10 +180,15 @@ class Measuring:
             for one in fields(kind):
                 if one.name in given:
                     refuse_idle_one(one.name, needs, None, values)
+        refuse_missing(self.asked, train, self.coding, self.likelihood, self.classifier, settings)
         if train is not None:
             self.asked.refuse_idle("--train", *OF_TRAIN)
         served: dict[type[Any], tuple[str, ...]] = {LikelihoodConfig: ANNEALED}
-        served |= {} if self.drawn else {CodingConfig: ("coding",), ClassifierConfig: ("classifier",)}
+        if not self.drawn:
+            served |= {CodingConfig: ("coding",), ClassifierConfig: ("classifier",)}
+            served |= dict.fromkeys((FewLabels, HiddenRegularization, TrainConfig), NETS)
+            if settings.random is not None:
+                self.asked.refuse_idle("--random", *RANDOM_NETS)
         for kind, names in served.items():
             for one in fields(kind):
                 if one.name in given:
@@ -238,7 +237,7 @@ class Measuring:
             of_rows.append(Activity(model, codes.width))
         if quantised:
             of_rows.append(extent)
-        if not model.labelled and wants(*OWN):
+        if not model.labelled and wants(*OWN, OTHER):
             of_rows.append(OwnMetrics(model))
         if dataset.labels is not None and wants("classes"):
             of_rows.append(Selectivity(codes.width, dataset.labels))
@@ -261,7 +260,7 @@ class Measuring:
                 train, test = Labelled(Encoded(model, train_rows[0]), labels), Labelled(codes, dataset.labels)
                 task = Task.of(train, test, self.classifier, self.seed)
                 measures |= classify(learned, task, self.progress, self.raw)
-                if self.nets.settings.finetune:
+                if self.nets.settings.finetune and (self.drawn or wants(*NETS)):
                     measures |= errors_of_nets(learned, task, self.nets, self.progress, self.say)
         told = _advice(learned, measures, len(dataset.patches))
         advice.say_all(self.say, told, f"{path}: ")

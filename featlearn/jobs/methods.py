@@ -1,13 +1,13 @@
 """What was run, in a paragraph for a paper: the model, its data, its training, with what to cite."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from featlearn.errors import printable
 from featlearn.files.model import ModelFile
 from featlearn.jobs.init_from import FIRST
-from featlearn.jobs.store import DATA, MORE_DATA, STARTING_MODEL, LoadedModel, shape_words
+from featlearn.jobs.store import DATA, LAYER, MORE_DATA, STARTING_MODEL, LoadedModel, shape_words
 from featlearn.jobs.train_settings import idle_settings
 from featlearn.models import model_class
 from featlearn.models.base import Paper
@@ -99,17 +99,34 @@ def _sizes(file: ModelFile) -> str:
 
 def _source(learned: LoadedModel) -> str:
     channels = learned.shape[2]
-    names = _named(learned.file, DATA, MORE_DATA)
+    names = _data_of(learned.file.provenance, learned.file.layers)
     colour = {1: "", 3: " in colour"}.get(channels, f" of {channels} channels")
     return f"from patches of {shape_words(learned.shape[:2])} pixels{colour}" + (
         f" ({', '.join(names)})" if names else ""
     )
 
 
-def _named(file: ModelFile, *roles: str) -> list[str]:
+def _data_of(story: Mapping[str, Any], layers: Sequence[ModelFile]) -> list[str]:
+    """Return the names of the data that a model has learned from.
+
+    What was put together of model files has learned from those of the lowest one, whose own story is that of
+    this input, or of the lowest of `layers` where that was too long to keep.
+    """
+    lowest = next(iter(_inputs(story, LAYER)), None)
+    if lowest is None:
+        return _named(story, DATA, MORE_DATA)
+    return _data_of(lowest.get("provenance") or (layers[0].provenance if layers else {}), ())
+
+
+def _inputs(story: Mapping[str, Any], *roles: str) -> list[Mapping[str, Any]]:
+    """Return the inputs that were one of these to the run."""
+    inputs = [one for one in story.get("inputs") or [] if isinstance(one, Mapping)]
+    return [one for one in inputs if one.get("role") in roles]
+
+
+def _named(story: Mapping[str, Any], *roles: str) -> list[str]:
     """Return the names of the inputs that were one of these to the run."""
-    inputs = [one for one in file.provenance.get("inputs") or [] if isinstance(one, Mapping)]
-    return [printable(str(one.get("name", ""))) for one in inputs if one.get("role") in roles]
+    return [printable(str(one.get("name", ""))) for one in _inputs(story, *roles)]
 
 
 def _preprocessing(learned: LoadedModel) -> list[str]:
@@ -135,7 +152,7 @@ def _start(file: ModelFile) -> list[str]:
     digest = file.progress.get("start")
     if not digest:
         return []
-    names = _named(file, STARTING_MODEL)
+    names = _named(file.provenance, STARTING_MODEL)
     return [f"It began with the parameters of {names[0] if names else 'another model'} (SHA-256 {digest})."]
 
 

@@ -13,6 +13,7 @@ from featlearn.jobs.layers import stack_file
 from featlearn.jobs.pictures import filters_inside
 from featlearn.jobs.results import UNREPORTED, Next, Result
 from featlearn.jobs.store import (
+    LAYER,
     LoadedModel,
     check_hdf5_name,
     load_model,
@@ -58,7 +59,7 @@ def stack(
     for upper, lower in zip(loaded[1:], loaded, strict=False):
         _refuse_stranger(upper, lower)
     layers = [layer for learned in loaded for layer in learned.file.layers or [learned.file]]
-    story = provenance(invocation, inputs=paths, roles=["layer"] * len(paths))
+    story = provenance(invocation, inputs=paths, roles=[LAYER] * len(paths))
     dtype = str(loaded[0].model.dtype)
     file = stack_file(
         Stack.id, layers, dtype=dtype, seed=layers[0].seed, progress={"finished": True}, provenance=story

@@ -38,7 +38,7 @@ OTHER_FORMATS = {  # by the suffixes of their files
     *(".csv", ".tsv", ".txt", ".json", ".npy", ".npz", ".mat", ".gz", ".zip", ".onnx", ".safetensors"),
     *(".png", ".tif", ".tiff", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".svg"),
 }
-DATA, MORE_DATA, STARTING_MODEL = "data", "unlabelled data", "starting model"
+DATA, MORE_DATA, STARTING_MODEL, LAYER = "data", "unlabelled data", "starting model", "layer"
 """What inputs are to a run; only the first two are what is learned from."""
 LISTED = 20  # names written out in a provenance; the rest is a count
 PROVENANCE_BYTES = 40_000  # beyond it, what the inputs say of their own inputs is left out
