@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featlearn import ranks
 from featlearn.analysis.partition import exact_log_z
 from featlearn.files.model import read_model
 from featlearn.jobs.sample import _start
@@ -215,6 +216,15 @@ def test_chains_begin_with_what_the_units_are(visible, units, binary, run_here, 
         V, _ = _start(Chains(count=5, steps=1, data=data), learned, print)
         assert (set(np.unique(V)) == {0, 1}) == (visible == "bernoulli")
         assert np.array_equal(V, X) == (data is not None and visible == "gaussian")
+
+
+def test_chains_look_at_every_step_whether_a_rank_has_failed(binary, run_here, monkeypatch):
+    """They meet others at their end alone, which may be minutes away."""
+    looks = []
+    monkeypatch.setattr(ranks, "heed", lambda: looks.append(1))
+    chains = ("--likelihood", "ais", "--ais-betas", 10, "--ais-chains", 4)
+    report(run_here, "evaluate", binary / "m.h5", binary / "p.h5", *chains, "--only", "likelihood")
+    assert len(looks) > 20
 
 
 def test_a_number_that_is_not_to_be_trusted_says_so_in_its_name(work, run_here, tmp_path):
