@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featlearn.analysis.advice import commonest_error
 from featlearn.analysis.fantasies import held
 from featlearn.errors import ConfigError, DataError, show
 from featlearn.files.dataset import Dataset
+from featlearn.jobs.callbacks import Say
 from featlearn.jobs.store import LoadedModel
-from featlearn.rows import Array
+from featlearn.patches.rows import Rows
+from featlearn.rows import Array, Labelled
+from featlearn.training.legs import measure
 
 Labels = npt.NDArray[Any]
 
@@ -96,3 +100,27 @@ def _listed(names: list[str], most: int = 10) -> str:
     """Return names one after the other, the first of many alone."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(show, names[:most])) + more
+
+
+def errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: Say) -> dict[str, float]:
+    """Return the share of rows put into the wrong class, and the loss.
+
+    Rows of a class that the model does not know are put into a wrong one, as by the linear classifiers; then
+    there is no finite loss. Where it knows the class of no row there is nothing to tell.
+    """
+    labels, strange = classes_in(dataset, learned)
+    commonest = {"commonest_error": commonest_error(np.asarray(dataset.labels))}
+    known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        say(f"warning: {strange}, none of them: error_rate and loss are left out; classes go by their names")
+        return {}
+    labelled = Labelled(rows, labels, len(learned.file.classes or ()))
+    found = measure(learned.model, labelled, known, own=False)
+    if not strange:
+        return found | commonest
+    unknown = len(rows) - len(known)
+    say(
+        f"warning: {strange}; these {unknown} rows count as wrong, and loss is left out; "
+        "for the errors of the others leave them out of the data set"
+    )
+    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)} | commonest

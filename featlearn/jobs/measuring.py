@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featlearn.analysis.advice import commonest_error, of_classifier
+from featlearn.analysis.advice import of_classifier
 from featlearn.analysis.annealing import FEWEST
 from featlearn.analysis.coding import Coding, CodingConfig, Extent, codings
 from featlearn.analysis.likelihood import is_binary, likelihoods, machines_of, resolve
@@ -25,7 +25,7 @@ from featlearn.errors import ConfigError, show
 from featlearn.files.dataset import Dataset, read_dataset
 from featlearn.jobs import advice
 from featlearn.jobs.callbacks import Progress, Say
-from featlearn.jobs.classes import classes_in
+from featlearn.jobs.classes import errors_of_classes
 from featlearn.jobs.classification import (
     Labelled,
     RawErrors,
@@ -52,11 +52,9 @@ from featlearn.jobs.store import (
 from featlearn.models.settings.network import HiddenRegularization
 from featlearn.patches.rows import Rows
 from featlearn.rows import Array, Encoded
-from featlearn.rows import Labelled as LabelledRows
 from featlearn.settings import option_name, refuse_idle, refuse_idle_one
 from featlearn.training.classifier import ClassifierConfig
 from featlearn.training.config import TrainConfig
-from featlearn.training.legs import measure as measure_rows
 
 
 def paths_of(dataset: str, train: str | None) -> list[str]:
@@ -249,7 +247,7 @@ class Measuring:
         if quantised:
             coded = codings(model, codes, extent, reconstruction.variance, self.levels)
         if model.labelled and dataset.labels is not None and wants(*OF_MODEL):
-            measures |= _errors_of_classes(learned, rows, dataset, self.say)
+            measures |= errors_of_classes(learned, rows, dataset, self.say)
         measures |= _coding_keys(coded, self.coding) | of_classes
         if train_rows:
             labels = others[0].labels
@@ -281,30 +279,6 @@ class Measuring:
             found = likelihoods(learned.model, rows, config, self.seed, bar.advance)
         _warn_of_unreliable(path, found, config.ais_chains, self.say)
         return found
-
-
-def _errors_of_classes(learned: LoadedModel, rows: Rows, dataset: Dataset, say: Say) -> dict[str, float]:
-    """The share of rows put into the wrong class, and the loss.
-
-    Rows of a class that the model does not know are put into a wrong one, as by the linear classifiers; then
-    there is no finite loss. Where it knows the class of no row there is nothing to tell.
-    """
-    labels, strange = classes_in(dataset, learned)
-    commonest = {"commonest_error": commonest_error(np.asarray(dataset.labels))}
-    known = np.flatnonzero(labels >= 0)
-    if not len(known):
-        say(f"warning: {strange}, none of them: error_rate and loss are left out; classes go by their names")
-        return {}
-    labelled = LabelledRows(rows, labels, len(learned.file.classes or ()))
-    found = measure_rows(learned.model, labelled, known, own=False)
-    if not strange:
-        return found | commonest
-    unknown = len(rows) - len(known)
-    say(
-        f"warning: {strange}; these {unknown} rows count as wrong, and loss is left out; "
-        "for the errors of the others leave them out of the data set"
-    )
-    return {"error_rate": (found["error_rate"] * len(known) + unknown) / len(rows)} | commonest
 
 
 def _advice(learned: LoadedModel, measures: dict[str, Any], n: int) -> list[dict[str, str]]:
