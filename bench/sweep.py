@@ -55,14 +55,17 @@ def swept(runs: str, epochs: int) -> list[str]:
     return [*map(str, words)]
 
 
-def killed(folder: Path, epochs: int, seconds: float) -> None:
+def killed(folder: Path, epochs: int) -> None:
     """Make the sweep, killed twice on the way."""
     rnd = random.Random(1)
     shutil.rmtree(folder / "killed", ignore_errors=True)
-    for part in (1, 2):
+    for part, (least, most) in ((1, (1, 5)), (2, (6, 10))):
         words = [*FEATLEARN, *swept("killed", epochs), "--checkpoint-every", "1", "-q"]
         process = subprocess.Popen(words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL)
-        time.sleep(rnd.uniform(0.2, 0.45) * seconds)
+        finished = rnd.randint(least, most)
+        while process.poll() is None and len(list((folder / "killed").glob("*.h5"))) < finished:
+            time.sleep(0.05)
+        time.sleep(rnd.uniform(0, 2))
         process.kill()
         there = process.wait() == -9
         done = len(list((folder / "killed").glob("*.h5")))
@@ -135,7 +138,7 @@ def main() -> None:
         )
     at_most("--jobs 2: time by that of its runs, two at a time", statistics.median(walls), 1.15)
     at_most("--jobs 2: processor time by that of plain runs", statistics.median(costs), 1.15)
-    killed(folder, given.epochs, took)
+    killed(folder, given.epochs)
     finish()
 
 
