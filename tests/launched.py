@@ -1,5 +1,7 @@
 """Commands that mpiexec starts as several ranks."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from conftest import ENVIRONMENT
 MPIEXEC = Path(sys.executable).with_name("mpiexec")  # of the package mpich, beside python
 YIELDING = {"MPIR_CVAR_POLLS_BEFORE_YIELD": "0"}  # ranks that wait leave the core to others, here too few
 TIMEOUT = 300
+HERE = Path(__file__).parent
 PROGRAM = """
 import sys
 from featlearn import ranks
@@ -36,6 +39,16 @@ def together(*parts, cwd, program=None):
     return subprocess.Popen(
         line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def found_by(words, cwd):
+    """What a program of the tests, started by these words, has written to found.json."""
+    environment = os.environ | YIELDING | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{HERE}"}
+    ran = subprocess.run(
+        list(map(str, words)), cwd=cwd, env=environment, capture_output=True, text=True, timeout=TIMEOUT
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads((cwd / "found.json").read_text("utf-8"))
 
 
 def ended(process, seconds=TIMEOUT):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,10 +13,9 @@ import pytest
 from PIL import Image
 
 from helpers import ok
-from launched import MPIEXEC, TIMEOUT, YIELDING, ended, ranks_of, together
+from launched import HERE, MPIEXEC, TIMEOUT, ended, found_by, ranks_of, together
 from rank_commands import Bytes
 
-HERE = Path(__file__).parent
 COUNT = 14  # photographs, each of which has damaged EXIF data
 
 
@@ -91,16 +89,7 @@ def lines_of(images):
 @pytest.mark.parametrize("size", [2, 3])
 def test_commands_write_and_say_what_one_process_does(size, images, alone, tmp_path):
     (tmp_path / "lines").write_text(json.dumps([lines_of(images), (images / "list").read_text()]))
-    ran = subprocess.run(
-        [str(MPIEXEC), "-n", str(size), sys.executable, str(HERE / "rank_commands.py"), "lines"],
-        cwd=tmp_path,
-        env=os.environ | YIELDING | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{HERE}"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    assert ran.returncode == 0, ran.stderr
-    found = json.loads((tmp_path / "found.json").read_text("utf-8"))
+    found = found_by([MPIEXEC, "-n", size, sys.executable, HERE / "rank_commands.py", "lines"], tmp_path)
     for line, ours, theirs in zip(LINES, found, alone[1], strict=True):
         assert ours == theirs, line
         assert ours[0] == 0, ours

@@ -19,10 +19,9 @@ from featlearn.files.dataset import read_dataset
 from featlearn.files.model import read_model
 from featlearn.ops.reduce import column_sum, group_sums, outer_means, outer_sum
 from helpers import same
-from launched import MPIEXEC, TIMEOUT, YIELDING, ended, parents, ranks_of, together
+from launched import HERE, MPIEXEC, TIMEOUT, YIELDING, ended, found_by, parents, ranks_of, together
 
 LARGE = ("--batch-size", "1024", "--threads", "1")
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -118,16 +117,7 @@ def bytes_alone(tmp_path_factory):
 
 def digests(folder, program, threads, *args, of="rank_bytes.py"):
     """What a program of the tests has found."""
-    ran = subprocess.run(
-        [*program, str(HERE / of), "found.json", str(threads), *map(str, args)],
-        cwd=folder,
-        env=os.environ | YIELDING | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}:{HERE}"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return json.loads((folder / "found.json").read_text("utf-8"))
+    return found_by([*program, HERE / of, "found.json", threads, *args], folder)
 
 
 @pytest.mark.parametrize(("size", "step"), [(2, 1), (3, 2)])

@@ -50,5 +50,10 @@ def log(text: str) -> None:
     logging.getLogger("featlearn").log(level, "%s", text.removeprefix("warning: "))
 
 
+def warnings_to(say: Say) -> Say:
+    """Return what says sentences as warnings."""
+    return lambda text: say(f"warning: {text}")
+
+
 def never() -> bool:
     return False

@@ -19,7 +19,7 @@ from featlearn.files.paths import read_start, size_words
 from featlearn.files.sources import Notes
 from featlearn.files.treatment import Treatment
 from featlearn.jobs.arrays import digest
-from featlearn.jobs.callbacks import Progress, Say
+from featlearn.jobs.callbacks import Progress, Say, warnings_to
 from featlearn.jobs.formats import suffix
 from featlearn.jobs.hints import as_argument
 from featlearn.jobs.images import say_joined
@@ -158,7 +158,7 @@ def plan_patches(
         )
     if not unresolved(spec):
         refuse_idle(spec, given)
-    warn = partial(_warn, say)
+    warn = warnings_to(say)
     notes = Notes(warn)
     known = None if like is None else fitted(like)
     made = None
@@ -261,10 +261,6 @@ def _reason(extraction: Extraction, plan: Plan, spec: PreprocessSpec, obstacle: 
             "--normalize center, standardize or none leaves the whitening out"
         )
     return f"patches cut out of images: {done}{'; --size whole takes each image whole' if otherwise else ''}"
-
-
-def _warn(say: Say, text: str) -> None:
-    say(f"warning: {text}")
 
 
 def holds_images(path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +10,7 @@ from featlearn.errors import DataError, show
 from featlearn.files.dataset import Dataset
 from featlearn.files.sources import Notes, Source, open_sources
 from featlearn.files.treatment import Treated
-from featlearn.jobs.callbacks import Progress, Say
+from featlearn.jobs.callbacks import Progress, Say, warnings_to
 from featlearn.jobs.inputs import choice
 from featlearn.jobs.settings import ImageFiles
 from featlearn.jobs.store import LoadedModel, shape_words, treatment_of
@@ -60,7 +59,7 @@ def images_in_files(
             f"{show(learned.path)}: has learned from rows {shape_words(slide.shape)}, not from images; "
             "give a data set like its own"
         )
-    warn = partial(_warn, say)
+    warn = warnings_to(say)
     notes = Notes(warn)
     treatment = treatment_of(learned.preprocess, learned.shape)
     opened = open_sources(inputs, treatment.read_as, how.labels, how.max_pixels, notes, how.exclude)
@@ -111,7 +110,3 @@ def images_in_data_set(data: Dataset, slide: Slide) -> WholeImages:
 
     names = data.images if data.origin is not None and data.images else [data.path]
     return WholeImages(n, (height, width), parts, stacks, names, data.labels, data.label_names, 0)
-
-
-def _warn(say: Say, text: str) -> None:
-    say(f"warning: {text}")
